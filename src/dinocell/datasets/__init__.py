@@ -1,0 +1,1 @@
+"""Annotated images on disk: one file a format."""

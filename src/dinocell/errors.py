@@ -1,0 +1,41 @@
+"""Every error that DINOCell raises on purpose.
+
+A message says what went wrong, where, what was expected, and what to do. Each class also derives from the
+builtin that a caller would expect, so ``except ValueError`` works as well as ``except DINOCellError``.
+"""
+
+
+class DINOCellError(Exception):
+    """Anything that DINOCell refuses, with one line that a user can act on."""
+
+
+class InputError(DINOCellError, ValueError):
+    """An argument or an array has a shape, type or value that cannot be used."""
+
+
+class FileMissingError(DINOCellError, FileNotFoundError):
+    """A file or folder that was named does not exist."""
+
+
+class FileFormatError(DINOCellError, ValueError):
+    """A file exists but cannot be read as what it should be."""
+
+
+class OutputError(DINOCellError, OSError):
+    """A result cannot be written where it was asked for."""
+
+
+class CheckpointError(DINOCellError, ValueError):
+    """A model folder or weight file is incomplete, damaged or of another design."""
+
+
+class UnknownModelError(DINOCellError, LookupError):
+    """No model has that name, and no folder either."""
+
+
+class UntrainedModelError(DINOCellError, RuntimeError):
+    """The model's decoder was never trained, so its output means nothing."""
+
+
+class ConfigError(DINOCellError, ValueError):
+    """A configuration has an unknown key or a value out of bounds."""

@@ -1,0 +1,109 @@
+"""What a label image is: int32 ``(Y, X)``, 0 is background, cells are 1…N without gaps."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+
+Labels = NDArray[np.int32]
+
+IGNORE = -1
+"""Value of pixels that count for nothing, in loss and in metrics."""
+
+
+def validate_labels(labels: NDArray[Any], *, name: str = "labels") -> Labels:
+    """Check that an array is a label image and return it as int32.
+
+    Ids may have gaps; `IGNORE` (−1) is allowed. The input is never changed.
+
+    Parameters
+    ----------
+    labels : integer or boolean array, shape (Y, X)
+        0 is background. A boolean array is one cell.
+    name : str
+        What the error message calls the array.
+
+    Returns
+    -------
+    int32 array, shape (Y, X)
+        The array itself where it already is int32.
+
+    Raises
+    ------
+    InputError
+        If the array is not two-dimensional, not of integers, has values under −1 or ids that int32 cannot hold.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 2:
+        raise InputError(
+            f"{name} has shape {array.shape}, expected a label image (Y, X): pass one plane at a time"
+        )
+    if array.dtype == bool:
+        return array.astype(np.int32)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"{name} has dtype {array.dtype}, expected integers with 0 as background: convert with .astype(int)"
+        )
+    if array.size and (int(array.min()) < IGNORE or int(array.max()) > np.iinfo(np.int32).max):
+        raise InputError(
+            f"{name} holds values from {array.min()} to {array.max()}, expected −1 (ignore), 0 and ids up to 2³¹−1"
+        )
+    return array.astype(np.int32, copy=False)
+
+
+def relabel(labels: NDArray[Any]) -> Labels:
+    """Number the cells 1…N without gaps, in the order of their ids.
+
+    Parameters
+    ----------
+    labels : integer array, shape (Y, X)
+        0 and `IGNORE` stay as they are.
+
+    Returns
+    -------
+    int32 array, shape (Y, X)
+
+    Examples
+    --------
+    >>> relabel(np.array([[0, 7, 7], [-1, 3, 0]]))
+    array([[ 0,  2,  2],
+           [-1,  1,  0]], dtype=int32)
+    """
+    array = validate_labels(labels)
+    ids, inverse = np.unique(array, return_inverse=True)
+    numbers = np.where(ids > 0, np.cumsum(ids > 0), ids).astype(np.int32)
+    return numbers[inverse].reshape(array.shape)
+
+
+def cell_areas(labels: Labels) -> NDArray[np.int64]:
+    """Count the pixels of every id.
+
+    Parameters
+    ----------
+    labels : int32 array, shape (Y, X)
+
+    Returns
+    -------
+    int64 array, shape (max id + 1,)
+        Entry ``i`` is the area of id ``i`` in pixels, 0 where the id is absent; entry 0 is the background.
+    """
+    return np.bincount(labels[labels >= 0].ravel(), minlength=1)
+
+
+def median_diameter(labels: Labels) -> float:
+    """Median equivalent diameter of the cells.
+
+    Parameters
+    ----------
+    labels : int32 array, shape (Y, X)
+
+    Returns
+    -------
+    float
+        Diameter in pixels of the circle with the cell's area, the median over cells; NaN without cells.
+    """
+    areas = cell_areas(labels)[1:]
+    areas = areas[areas > 0]
+    return float(np.median(2.0 * np.sqrt(areas / np.pi))) if areas.size else float("nan")

@@ -1,0 +1,373 @@
+"""How good a segmentation is: SEG, DET, OP_CSB, AP, F1, PQ and MMA, of one image or pooled over a set.
+
+Every score is a ratio of `Counts` that add up over images, so a pooled score is the score of the summed
+counts: each cell weighs the same, whichever image it is in.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+from dinocell.matching import count_overlaps, match_iou, match_majority, match_overlap
+
+IOU_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+"""The IoU thresholds of AP; F1 and PQ use the first."""
+
+SPLIT_WEIGHT, MISSED_WEIGHT, SPURIOUS_WEIGHT = 5, 10, 1
+"""What DET charges for separating merged cells, adding a missed one, deleting a spurious one."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What is counted on an image; ``+`` pools images.
+
+    Attributes
+    ----------
+    true_positives : tuple of int
+        The number of one-to-one matches at each of `IOU_THRESHOLDS`.
+    images : int
+        The number of images.
+    images_without_cells : int
+        Those with no true cell, where SEG, DET and OP_CSB are undefined.
+    true_cells, predicted_cells : int
+        The numbers of cells, without predicted ones that lie mostly inside ignored pixels.
+    splits : int
+        NS: over the predicted cells, the matched true cells beyond the first.
+    missed : int
+        FN: true cells without a majority match.
+    spurious : int
+        FP: predicted cells that are no cell's majority match.
+    overlap_pixels : int
+        Pixels shared by the pairs of the heaviest one-to-one matching.
+    union_pixels : int
+        Pixels of the union of true and predicted foreground.
+    jaccard_sum : float
+        Sum of the IoU of the majority matches.
+    iou_sum : float
+        Sum of the IoU of the one-to-one matches at an IoU of 0.5.
+    """
+
+    true_positives: tuple[int, ...]
+    images: int
+    images_without_cells: int
+    true_cells: int
+    predicted_cells: int
+    splits: int
+    missed: int
+    spurious: int
+    overlap_pixels: int
+    union_pixels: int
+    jaccard_sum: float
+    iou_sum: float
+
+    def __add__(self, other: "Counts") -> "Counts":
+        our_positives, *ours = astuple(self)
+        their_positives, *theirs = astuple(other)
+        return Counts(tuple(map(add, our_positives, their_positives)), *map(add, ours, theirs))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one image, or of a pool of images. Each is in [0, 1], or NaN where it is undefined.
+
+    SEG, DET and OP_CSB are undefined without a true cell; the others without any cell, true or predicted.
+
+    Attributes
+    ----------
+    seg : float
+        Mean over the true cells of the IoU with the majority match, 0 where there is none.
+    det : float
+        1 − min(D, D0) / D0 with D = 5·NS + 10·FN + 1·FP and D0 = 10·(number of true cells).
+    op_csb : float
+        (SEG + DET) / 2.
+    ap : dict of float to float
+        For each of `IOU_THRESHOLDS`: TP / (TP + FP + FN), matched one-to-one.
+    f1 : float
+        2·TP / (2·TP + FP + FN) at an IoU of 0.5.
+    pq : float
+        Panoptic quality: sum of the IoU of the matches / (TP + FP/2 + FN/2) at an IoU of 0.5.
+    mma : float
+        Pixels shared by the heaviest one-to-one matching / pixels of true or predicted foreground.
+    counts : Counts
+        What the scores were made from.
+    """
+
+    seg: float
+    det: float
+    op_csb: float
+    ap: dict[float, float]
+    f1: float
+    pq: float
+    mma: float
+    counts: Counts
+
+    @classmethod
+    def from_counts(cls, counts: Counts) -> "Scores":
+        """Turn counts into scores."""
+        cells = counts.true_cells + counts.predicted_cells
+        seg, det = _ratio(counts.jaccard_sum, counts.true_cells), _detection(counts)
+        return cls(
+            seg=seg,
+            det=det,
+            op_csb=_defined((seg + det) / 2),
+            ap={
+                threshold: _ratio(positives, cells - positives)
+                for threshold, positives in zip(IOU_THRESHOLDS, counts.true_positives, strict=True)
+            },
+            f1=_ratio(
+                2 * counts.true_positives[0], cells
+            ),  # TP + FN are the true, TP + FP the predicted cells
+            pq=_ratio(2 * counts.iou_sum, cells),
+            mma=_ratio(counts.overlap_pixels, counts.union_pixels),
+            counts=counts,
+        )
+
+    def by_name(self) -> dict[str, float]:
+        """Every score under its own name: seg, det, op_csb, ap50 … ap95, f1, pq, mma."""
+        ap = {f"ap{round(100 * threshold)}": value for threshold, value in self.ap.items()}
+        ctc = {"seg": self.seg, "det": self.det, "op_csb": self.op_csb}
+        return {**ctc, **ap, "f1": self.f1, "pq": self.pq, "mma": self.mma}
+
+
+@dataclass(frozen=True)
+class ImageMean:
+    """The mean of a score over images.
+
+    Attributes
+    ----------
+    mean : float
+        Over the images where the score is defined; NaN without any.
+    images : int
+        How many those are.
+    undefined : int
+        How many images were left out.
+    """
+
+    mean: float
+    images: int
+    undefined: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A bootstrap confidence interval of a pooled score, and how it was made.
+
+    Attributes
+    ----------
+    name : str
+        The score, as in `Scores.by_name`.
+    low, high : float
+        Its bounds; NaN with fewer than two images or where the score is undefined.
+    level : float
+        The confidence, such as 0.95.
+    images, resamples, seed : int
+        The number of images, how often they were drawn anew, and from which seed.
+    """
+
+    name: str
+    low: float
+    high: float
+    level: float
+    images: int
+    resamples: int
+    seed: int
+
+
+def evaluate(true: NDArray[Any], predicted: NDArray[Any]) -> Scores:
+    """Score predicted cells against true ones.
+
+    Parameters
+    ----------
+    true : integer or boolean array, shape (Y, X)
+        0 is background. Where it is −1, pixels count for nothing, and so do predicted cells that have more
+        than half of their area there.
+    predicted : integer or boolean array, shape (Y, X)
+        0 is background. Ids need not be consecutive in either.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    InputError
+        If either is not a label image, the shapes differ, or `predicted` holds −1.
+
+    References
+    ----------
+    SEG, DET, OP_CSB: Cell Tracking Challenge, https://celltrackingchallenge.net/evaluation-methodology;
+    Matula et al., PLoS ONE 10(12), 2015. PQ: Kirillov et al., "Panoptic segmentation", CVPR 2019.
+
+    Examples
+    --------
+    >>> scores = evaluate(np.array([[1, 1, 1, 1, 0, 2]]), np.array([[0, 5, 5, 5, 0, 0]]))
+    >>> scores.seg, scores.det, scores.ap[0.5]
+    (0.375, 0.5, 0.5)
+    """
+    return Scores.from_counts(_count(true, predicted))
+
+
+def pool(scores: Iterable[Scores]) -> Scores:
+    """Score all cells of several images together: the headline of a set.
+
+    Predictions on images without a true cell count as spurious here like any other.
+
+    Parameters
+    ----------
+    scores : iterable of Scores
+        One an image.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    counts = [each.counts for each in scores]
+    if not counts:
+        raise InputError("scores is empty, expected the scores of at least one image")
+    return Scores.from_counts(reduce(add, counts))
+
+
+def mean_over_images(scores: Iterable[Scores]) -> dict[str, ImageMean]:
+    """Average each score over images, whatever their number of cells.
+
+    Parameters
+    ----------
+    scores : iterable of Scores
+        One an image.
+
+    Returns
+    -------
+    dict of str to ImageMean
+        By the names of `Scores.by_name`. Images where a score is undefined are left out of it and counted.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    rows = [each.by_name() for each in scores]
+    if not rows:
+        raise InputError("scores is empty, expected the scores of at least one image")
+    return {name: _mean([row[name] for row in rows]) for name in rows[0]}
+
+
+def bootstrap_interval(
+    scores: Sequence[Scores], name: str, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """Confidence interval of a pooled score, by drawing whole images with replacement.
+
+    Images are drawn, not cells, because cells of one image resemble each other. The bounds are percentiles.
+
+    Parameters
+    ----------
+    scores : sequence of Scores
+        One an image.
+    name : str
+        Which score, as in `Scores.by_name`: 'seg', 'ap50', …
+    level : float
+        The confidence, in (0, 1).
+    resamples : int
+        How often to draw as many images as there are.
+    seed : int
+        Same seed, same interval.
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    InputError
+        If there is no image, no such score, the level is not in (0, 1) or there is no resample.
+
+    References
+    ----------
+    Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
+    """
+    _validate_bootstrap(scores, name, level, resamples)
+    images = len(scores)
+    rows = np.array([_flat(each.counts) for each in scores])
+    draws = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
+    values = np.array([Scores.from_counts(_unflat(row)).by_name()[name] for row in draws @ rows])
+    values = values[~np.isnan(values)]
+    low, high = math.nan, math.nan
+    if images > 1 and values.size:
+        low, high = map(float, np.quantile(values, [(1 - level) / 2, (1 + level) / 2]))
+    return Interval(name, low, high, level, images, resamples, seed)
+
+
+def _count(true: NDArray[Any], predicted: NDArray[Any]) -> Counts:
+    overlaps = count_overlaps(true, predicted)
+    majority = match_majority(overlaps)
+    one_to_one = [match_iou(overlaps, threshold) for threshold in IOU_THRESHOLDS]
+    per_prediction = majority.matches_per_prediction
+    true_cells = overlaps.true_ids.size
+    return Counts(
+        true_positives=tuple(matching.chosen.size for matching in one_to_one),
+        images=1,
+        images_without_cells=int(true_cells == 0),
+        true_cells=true_cells,
+        predicted_cells=overlaps.predicted_ids.size,
+        splits=int(np.maximum(per_prediction - 1, 0).sum()),
+        missed=true_cells - majority.chosen.size,
+        spurious=int((per_prediction == 0).sum()),
+        overlap_pixels=int(match_overlap(overlaps).pixels.sum()),
+        union_pixels=overlaps.union_pixels,
+        jaccard_sum=math.fsum(majority.iou),
+        iou_sum=math.fsum(one_to_one[0].iou),
+    )
+
+
+def _detection(counts: Counts) -> float:
+    errors = SPLIT_WEIGHT * counts.splits + MISSED_WEIGHT * counts.missed + SPURIOUS_WEIGHT * counts.spurious
+    errors_of_nothing = MISSED_WEIGHT * counts.true_cells
+    return _defined(1 - _ratio(min(errors, errors_of_nothing), errors_of_nothing))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _defined(value: float) -> float:
+    """Give every NaN as `math.nan`, so that equal counts make scores that compare equal."""
+    return math.nan if math.isnan(value) else value
+
+
+def _mean(values: list[float]) -> ImageMean:
+    defined = [value for value in values if not math.isnan(value)]
+    return ImageMean(_ratio(math.fsum(defined), len(defined)), len(defined), len(values) - len(defined))
+
+
+def _flat(counts: Counts) -> list[float]:
+    true_positives, *numbers = astuple(counts)
+    return [*true_positives, *numbers]
+
+
+def _unflat(row: NDArray[np.float64]) -> Counts:
+    numbers: list[Any] = row.tolist()
+    cut = len(IOU_THRESHOLDS)
+    return Counts(tuple(numbers[:cut]), *numbers[cut:])
+
+
+def _validate_bootstrap(scores: Sequence[Scores], name: str, level: float, resamples: int) -> None:
+    if not scores:
+        raise InputError("scores is empty, expected the scores of at least one image")
+    names = scores[0].by_name()
+    if name not in names:
+        raise InputError(f"name is {name!r}, expected one of {', '.join(names)}")
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}, expected a confidence between 0 and 1, such as 0.95")
+    if resamples < 1:
+        raise InputError(f"resamples is {resamples}, expected at least 1")

@@ -1,0 +1,154 @@
+"""What a training run is: read from YAML, checked, and stored beside its results."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dinocell.augment import Augmentation
+from dinocell.errors import ConfigError, FileMissingError
+from dinocell.preprocessing import Preprocessing
+
+
+class Dataset(BaseModel):
+    """A folder of annotated images.
+
+    Attributes
+    ----------
+    path : Path
+        Holds ``NAME_img.*`` and ``NAME_masks.*``.
+    weight : float
+        Share of the samples drawn from it, relative to the other datasets.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    weight: float = Field(default=1.0, gt=0)
+
+
+class TrainConfig(BaseModel):
+    """Settings of a training run; the defaults are the method paper's.
+
+    Attributes
+    ----------
+    model : str
+        Variant to train.
+    start_from : Path, optional
+        Checkpoint folder whose weights the run goes on from; random weights otherwise.
+    train, validation : tuple of Dataset
+        Validation data is fixed and never augmented.
+    output : Path
+        Run folder: ``last/``, ``best_model/``, ``metrics.csv``, ``config.yaml``.
+    seed : int
+        The samples drawn depend on it and on nothing else.
+    epochs, steps_per_epoch : int
+        The losses are logged and checkpoints written once an epoch.
+    batch_size : int
+        Crops a step.
+    crop_size : int
+        Side of a training crop in pixels; a multiple of the model's stride.
+    learning_rate, weight_decay, betas
+        Of AdamW.
+    warmup_steps : int
+        Steps of linear warm-up; a cosine decay to zero follows.
+    clip_grad_norm : float
+        Largest norm of the gradient.
+    ema_decay : float
+        Decay of the moving average of the weights; 0 keeps the plain weights.
+    loss : {"mse", "bce"}
+        Between sigmoid output and distance map; both have the same optimum.
+    patience : int
+        Epochs without a better validation loss before the run ends.
+    freeze_backbone : bool
+        Whether only the decoder learns.
+    precision : {"float32", "bfloat16"}
+        bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or AMX only.
+    workers : int
+        Processes that prepare samples.
+    cell_diameter : float, optional
+        What the checkpoint says of the diameter, in pixels, it was trained for.
+    preprocessing : Preprocessing
+    augmentation : Augmentation
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "small"
+    start_from: Path | None = None
+    train: tuple[Dataset, ...] = Field(min_length=1)
+    validation: tuple[Dataset, ...] = Field(min_length=1)
+    output: Path = Path("checkpoints/run")
+    seed: int = Field(default=0, ge=0)
+    epochs: int = Field(default=100, ge=1)
+    steps_per_epoch: int = Field(default=250, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    crop_size: int = Field(default=256, ge=32, multiple_of=32)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup_steps: int = Field(default=250, ge=0)
+    clip_grad_norm: float = Field(default=1.0, gt=0)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    loss: Literal["mse", "bce"] = "mse"
+    patience: int = Field(default=7, ge=1)
+    freeze_backbone: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+    workers: int = Field(default=1, ge=0)
+    cell_diameter: float | None = Field(default=None, gt=0)
+    preprocessing: Preprocessing = Preprocessing()
+    augmentation: Augmentation = Augmentation()
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    @classmethod
+    def from_yaml(cls, path: Path, **overrides: Any) -> Self:
+        """Read a YAML file.
+
+        Parameters
+        ----------
+        path : Path
+        **overrides
+            Values that replace those of the file.
+
+        Raises
+        ------
+        FileMissingError
+            If there is no such file.
+        ConfigError
+            If it is not YAML, has an unknown key, or a value out of bounds.
+        """
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FileMissingError(f"cannot read {path}: {error.strerror}. Give a YAML file") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path} holds no settings: expected lines such as `model: nano`")
+        try:
+            return cls.model_validate(values | overrides)
+        except ValidationError as error:
+            raise ConfigError(f"{path}: {_explain(error, cls)}") from error
+
+    def to_yaml(self, path: Path) -> None:
+        """Write the settings so that `from_yaml` reads them back."""
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """One line for the first problem, with the nearest known key where one is unknown."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] != "extra_forbidden":
+        return f"{where}: {first['msg']}, not {first['input']!r}"
+    known = [*model.model_fields, *Augmentation.model_fields, *Dataset.model_fields]
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+    hint = f": did you mean {near[0]!r}?" if near else ""
+    return f"unknown key {where!r}{hint}"
