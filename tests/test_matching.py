@@ -233,14 +233,15 @@ def test_one_to_one_means_one_to_one(
 
 
 def test_a_large_component_of_touching_cells() -> None:
-    # 20 × 20 squares of 6 px against the same grid moved by 2 px down and 1 px right: every cell touches its
-    # neighbours and overlaps up to four predictions, so all are one component. The heaviest matching is the
-    # square's own copy, (6 − 2)·(6 − 1) = 20 px; in the last row and column nothing is cut off that was shared.
+    # 20 × 20 squares of 6 × 6 px against the same grid moved 2 px down and 1 px right: every cell touches its
+    # neighbours and overlaps up to four predictions, so all are one component. The heaviest matching is each
+    # square with its own copy, (6 − 2)·(6 − 1) = 20 px.
     grid = np.kron(np.arange(1, 401).reshape(20, 20), np.ones((6, 6), int))
     moved = np.zeros_like(grid)
     moved[2:, 1:] = grid[:-2, :-1]
     overlaps = count_overlaps(grid, moved)
     assert match_overlap(overlaps).pixels.sum() == 400 * 20
-    # IoU 20/(36 + 36 − 20) = 0.38; the predictions of the last row and column are cut: (6−2)·6 and 6·(6−1) px.
+    # IoU 20/(36 + 36 − 20) = 0.385. The image cuts copies in the last row to 4·6 px, 20/(36 + 24 − 20) = 0.5,
+    # in the last column to 6·5 px, 20/(36 + 30 − 20) = 0.43, in the corner to 4·5 px, 20/36 = 0.56.
     assert match_iou(overlaps, 0.38).chosen.size == 400
     assert match_iou(overlaps, 0.5).chosen.size == 20

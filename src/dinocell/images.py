@@ -1,10 +1,11 @@
-"""Read and write image and label files, the one place that knows file formats.
+"""Read and write image and label files: the one place that knows file formats.
 
-The format is told by a file's content, not by its name. Pixel values are never rescaled and colours are R, G, B.
+The format is told by a file's content, not by its name. Values are never rescaled; colours are R, G, B.
 """
 
 import itertools
 import logging
+import math
 import os
 import re
 import struct
@@ -27,38 +28,38 @@ IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 """Names of the files that a folder is searched for."""
 
 MAX_PIXELS = 2**31
-"""Planes of more pixels (height × width) are refused from their header, before any memory is taken."""
+"""A plane of more pixels (height × width) is refused from its header, before memory is taken."""
 
 PathLike = str | os.PathLike[str]
 Pixels = NDArray[Any]
 
 _MAGIC = {
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",
 }
-# What tifffile and imagecodecs let escape on damaged files; imagecodecs' errors are RuntimeErrors.
-_DECODE_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
+# What tifffile and imagecodecs let escape on damaged files; imagecodecs' own errors are RuntimeErrors.
+_METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
+_DECODE_ERRORS = (*_METADATA_ERRORS, AssertionError, MemoryError, OSError, RuntimeError, struct.error)
+# tifffile logs the damage that it works around as errors. These leave the pixels alone: broken OME-XML,
+# superfluous strips, private tags (32768 and up).
+_HARMLESS = re.compile(
+    r"OME series raised|incorrect Strip|TiffTag (3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[4-6]\d{4}) "
 )
-_MICROMETRES = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
-_COARSEST_UM = 10.0  # resolution tags that give larger pixels speak of paper, such as 72 or 300 dots per inch
-# tifffile logs damage that it works around as errors. These leave the pixels alone: broken OME-XML,
-# superfluous strips, and private tags (32768 and up).
-_HARMLESS = re.compile(r"OME series raised|incorrect Strip|TiffTag (?:3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[4-6]\d{4})\b")
+_OTHER_COLOURS = (5, 6, 8, 9, 10, 32845)  # TIFF's CMYK, YCbCr, Lab (three of them) and LogLuv
+_JPEG = (6, 7)  # compressions that tifffile decodes from YCbCr to RGB
+_MICROMETRES = {
+    "µm": 1.0,
+    "μm": 1.0,
+    "\\u00B5m": 1.0,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "nm": 1e-3,
+    "mm": 1e3,
+}
+_COARSEST_UM = 10.0  # resolution tags that give larger pixels speak of paper: 72 or 300 dots per inch
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +69,11 @@ class Image:
     Attributes
     ----------
     pixels : array, shape (Y, X) or (Y, X, C)
-        In the file's own dtype (boolean, integer or float), native byte order.
+        Booleans, integers or floats in the file's own dtype, native byte order.
     axes : str
         ``"YX"`` or ``"YXC"``.
     pixel_size_um : float or None
-        Edge of a square pixel in micrometres; None where the file does not say, or says it of paper.
+        Edge of the square pixels in micrometres; None where the file does not say it of the specimen.
     channel_names : tuple of str
         One a channel where the file names them, else empty.
     """
@@ -86,8 +87,8 @@ class Image:
 def read_image(path: PathLike, *, channel: int | None = None, page: int | None = None) -> Image:
     """Read one plane of a TIFF, PNG, JPEG or BMP file.
 
-    Palette PNG and BMP become RGB, a palette TIFF (a lookup table over intensities) stays as stored. Alpha is kept
-    beside R, G, B and dropped beside gray. Orientation tags are not applied, so that images and masks agree.
+    Palette PNG and BMP become RGB; a palette TIFF, where it is a lookup table, stays as stored. Alpha is kept
+    beside RGB and dropped beside gray. Orientation tags are not applied, so that images and masks agree.
 
     Parameters
     ----------
@@ -96,40 +97,42 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
     channel : int, optional
         Keep this channel only, counted from 0.
     page : int, optional
-        Which plane of a stack (all axes but Y, X and channels, the last running fastest), counted from 0.
+        Plane of a stack, counted from 0 over all axes but Y, X and channels, the last one fastest.
 
     Returns
     -------
     Image
-        Pixels of shape (Y, X), or (Y, X, C) where the file has channels or samples and none was chosen.
+        Pixels (Y, X), or (Y, X, C) where the file has several channels and none was chosen.
 
     Raises
     ------
     FileMissingError
         If there is no such file.
     FileFormatError
-        If it is a folder, empty, damaged, incomplete, of another format, or its pixels are not real numbers.
+        If it is a folder, empty, damaged, incomplete, too large, of another format, or not of real numbers.
     InputError
-        If it is a stack and `page` is not given, or if `page` or `channel` is out of range.
+        If it is a stack and `page` is not given, or `page` or `channel` is out of range.
     """
     file = Path(path)
     kind = _detect_format(file)
     try:
         if kind == "TIFF":
-            return _read_tiff(file, page, channel)
-        pixels = _DECODERS[kind](file.read_bytes(), file)
+            pixels, pixel_size_um, names = _read_tiff(file, page, channel)
+        else:
+            pixels, pixel_size_um, names = _read_flat(file, kind, page, channel), None, ()
     except DINOCellError:
         raise
     except _DECODE_ERRORS as exc:
         detail = " ".join(f"{exc}".split())[:120] or type(exc).__name__
         raise FileFormatError(
-            f"{file} is a damaged or unsupported {kind} file ({detail}): copy it again or save it as a plain TIFF"
+            f"{file} is a damaged or unsupported {kind} file ({detail}), expected one complete image: "
+            "copy it again or save it as a plain TIFF"
         ) from exc
-    _checked_index(page, 1, "page", file)
-    if channel is not None:
-        number = _checked_index(channel, 1 if pixels.ndim == 2 else pixels.shape[2], "channel", file)
-        pixels = pixels if pixels.ndim == 2 else pixels[..., number]
-    return _as_image(pixels, file)
+    if pixels.dtype.kind not in "buif":
+        raise FileFormatError(
+            f"{file} has {pixels.dtype} pixels, expected booleans, integers or floats: save their magnitude"
+        )
+    return Image(np.ascontiguousarray(pixels), "YXC"[: pixels.ndim], pixel_size_um, names)
 
 
 def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
@@ -138,9 +141,9 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     Parameters
     ----------
     path : path
-        The file; integers, booleans, or floats that are whole numbers.
+        A file of integers, booleans (one cell), or floats that are whole numbers.
     page : int, optional
-        Which plane of a stack, as in `read_image`.
+        Plane of a stack, as in `read_image`.
 
     Returns
     -------
@@ -156,19 +159,18 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
         If `page` is missing or out of range, or ids do not fit int32.
     """
     file = Path(path)
+    remedy = "expected one plane of ids: save labels as a 16-bit gray TIFF or PNG"
     if _detect_format(file) == "JPEG":
-        raise FileFormatError(f"{file} is a JPEG, whose compression changes ids: save labels as 16-bit TIFF or PNG")
+        raise FileFormatError(f"{file} is a JPEG, whose compression changes ids, {remedy}")
     pixels = read_image(file, page=page).pixels
     if pixels.ndim == 3:
-        raise FileFormatError(
-            f"{file} has {pixels.shape[2]} channels, expected one plane of ids: save labels as 16-bit gray TIFF or PNG"
-        )
+        raise FileFormatError(f"{file} has {pixels.shape[2]} channels (colours are no ids), {remedy}")
     if pixels.dtype.kind == "f":
-        if not (np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all() and np.abs(pixels).max() < 2**31):
-            raise FileFormatError(
-                f"{file} holds {pixels.dtype} values that are no ids, expected whole numbers: save labels as integers"
-            )
-        pixels = pixels.astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            ids = pixels.astype(np.int64)
+        if not np.array_equal(ids, pixels):
+            raise FileFormatError(f"{file} holds {pixels.dtype} values that are not whole, {remedy}")
+        pixels = ids
     return validate_labels(pixels, name=str(file))
 
 
@@ -180,7 +182,7 @@ def write_labels(path: PathLike, labels: NDArray[Any]) -> None:
     path : path
         Name ending in .tif or .tiff; an existing file is replaced in one step.
     labels : integer array, shape (Y, X)
-        Stored as uint16, as uint32 where an id is above 65535, as int32 where pixels are marked −1 (ignore).
+        Stored as uint16, as uint32 where an id is above 65535, as int32 where pixels are −1 (ignore).
 
     Raises
     ------
@@ -189,12 +191,12 @@ def write_labels(path: PathLike, labels: NDArray[Any]) -> None:
     OutputError
         If the file cannot be written.
     """
-    array = validate_labels(labels)
-    _check_writable(array, Path(path), (".tif", ".tiff"))
-    low, high = int(array.min()), int(array.max())
-    dtype = np.int32 if low < 0 else np.uint16 if high <= np.iinfo(np.uint16).max else np.uint32
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, array.astype(dtype), photometric="minisblack", compression="zlib", metadata=None)
+    array, file = validate_labels(labels), Path(path)
+    _check_writable(array, file, (".tif", ".tiff"))
+    dtype = np.uint16 if array.max() <= np.iinfo(np.uint16).max else np.uint32
+    stored = array.astype(np.int32 if array.min() < 0 else dtype)
+    with atomic_path(file) as temporary:
+        tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", metadata=None)
 
 
 def write_image(path: PathLike, pixels: Pixels) -> None:
@@ -205,7 +207,7 @@ def write_image(path: PathLike, pixels: Pixels) -> None:
     path : path
         Name ending in .png, .tif or .tiff; an existing file is replaced in one step.
     pixels : array, shape (Y, X) or (Y, X, C)
-        PNG: uint8 or uint16, C is 3 (RGB) or 4 (RGBA). TIFF: booleans, integers or floats, any C.
+        PNG: uint8 or uint16, C is 3 (RGB) or 4 (RGBA). TIFF: integers or floats, any C; booleans (Y, X).
 
     Raises
     ------
@@ -216,25 +218,25 @@ def write_image(path: PathLike, pixels: Pixels) -> None:
     """
     array, file = np.ascontiguousarray(pixels), Path(path)
     _check_writable(array, file, (".png", ".tif", ".tiff"))
-    colour = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype in (np.uint8, np.uint16)
-    if file.suffix.lower() != ".png":
-        with atomic_path(file) as temporary:
-            tifffile.imwrite(
-                temporary,
-                array,
-                photometric="rgb" if colour else "minisblack",
-                planarconfig="contig" if array.ndim == 3 and array.shape[2] > 1 else None,
-                compression="zlib",
-                metadata={"axes": "YXC"[: array.ndim]},
+    colour = array.shape[2:] in ((3,), (4,)) and array.dtype in (np.uint8, np.uint16)
+    if file.suffix.lower() == ".png":
+        if not colour and (array.ndim == 3 or array.dtype not in (np.uint8, np.uint16)):
+            raise InputError(
+                f"{file} cannot hold {array.dtype} of shape {array.shape}, expected uint8 or uint16, gray, "
+                "RGB or RGBA: name it .tif"
             )
+        with atomic_path(file) as temporary:
+            temporary.write_bytes(imagecodecs.png_encode(array))
         return
-    if not (colour or (array.ndim == 2 and array.dtype in (np.uint8, np.uint16))):
-        raise InputError(
-            f"{file}: a PNG cannot hold {array.dtype} of shape {array.shape}, expected uint8 or uint16 gray, RGB or "
-            "RGBA: name it .tif"
-        )
     with atomic_path(file) as temporary:
-        temporary.write_bytes(imagecodecs.png_encode(array))
+        tifffile.imwrite(
+            temporary,
+            array,
+            photometric="rgb" if colour else "minisblack",
+            planarconfig="contig" if math.prod(array.shape[2:]) > 1 else None,
+            compression="zlib",
+            metadata={"axes": "YXC"[: array.ndim]},
+        )
 
 
 @contextmanager
@@ -254,7 +256,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        For every OSError of the block or of the renaming.
+        For any OSError of the block or of the renaming.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
@@ -265,8 +267,8 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         raise
     except OSError as exc:
         raise OutputError(
-            f"{target} cannot be written ({exc.strerror or exc}): name a file in an existing, writable folder with "
-            "space left"
+            f"{target} cannot be written ({exc.strerror or exc}), expected an existing, writable folder: "
+            "choose another one or free some space"
         ) from exc
     finally:
         with suppress(OSError):
@@ -275,33 +277,34 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 
 def _check_writable(array: Pixels, file: Path, suffixes: tuple[str, ...]) -> None:
     if file.suffix.lower() not in suffixes:
-        raise InputError(f"{file} should end in {' or '.join(suffixes)}: rename it")
-    if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "buif":
+        raise InputError(f"{file} has the wrong ending, expected {' or '.join(suffixes)}: rename it")
+    shape_fits = array.size and (array.ndim == 2 or (array.ndim == 3 and array.dtype != bool))
+    if not shape_fits or array.dtype.kind not in "buif":
         raise InputError(
-            f"{file}: cannot write {array.dtype} of shape {array.shape}, expected real numbers, (Y, X) or (Y, X, C), "
-            "at least one pixel: convert or select first"
+            f"{file} cannot hold {array.dtype} of shape {array.shape}, expected at least one real number, (Y, X) "
+            "or (Y, X, C): convert it first"
         )
 
 
 def _detect_format(file: Path) -> str:
     """Tell the format from the first bytes."""
+    if file.is_dir():
+        raise FileFormatError(f"{file} is a folder, expected an image file: name one of the files in it")
     try:
-        if file.is_dir():
-            raise FileFormatError(f"{file} is a folder, expected an image file: name one of the files in it")
         with file.open("rb") as stream:
             head = stream.read(8)
-    except (FileNotFoundError, NotADirectoryError) as exc:
+    except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
         raise FileMissingError(f"{file} does not exist, expected an image file: check the path") from exc
     except OSError as exc:
-        raise FileFormatError(f"{file} cannot be opened ({exc.strerror}): check its permissions") from exc
+        raise FileFormatError(
+            f"{file} cannot be opened ({exc.strerror}), expected a readable file: check its permissions"
+        ) from exc
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
-    if not head:
-        raise FileFormatError(f"{file} is empty (0 bytes), expected an image: copy or export it again")
+    what = "is not an image that can be read" if head else "is empty (0 bytes)"
     raise FileFormatError(
-        f"{file} is not an image that can be read, expected the content of a TIFF, PNG, JPEG or BMP file: "
-        "convert it to TIFF or PNG"
+        f"{file} {what}, expected the content of a TIFF, PNG, JPEG or BMP file: export the image again"
     )
 
 
@@ -309,47 +312,51 @@ def _checked_index(index: int | None, count: int, what: str, file: Path) -> int:
     """Return a page or channel number that exists; None stands for the only one."""
     if index is None and count > 1:
         raise InputError(
-            f"{file} is a stack of {count} {what}s, expected one: choose with --{what} N ({what}=N), N from 0 to {count - 1}"
+            f"{file} is a stack of {count} {what}s, expected a single one: choose with --{what} N, "
+            f"N from 0 to {count - 1}"
         )
     if not 0 <= (index or 0) < count:
-        one = f"1 {what}, number 0" if count == 1 else f"{count} {what}s, numbers 0 to {count - 1}"
-        raise InputError(f"{file} has {one}, asked for --{what} {index}: choose one that exists")
+        raise InputError(
+            f"{file} has no {what} {index}, expected --{what} from 0 to {count - 1}: "
+            f"it holds {count} {what}{'s' if count > 1 else ''}"
+        )
     return index or 0
 
 
 def _check_size(height: int, width: int, file: Path) -> None:
-    if not height * width:
-        raise FileFormatError(f"{file} has no pixels ({height} × {width}), expected at least one: export it again")
-    if height * width > MAX_PIXELS:
+    if not 0 < height * width <= MAX_PIXELS:
         raise FileFormatError(
-            f"{file} says it has {height} × {width} pixels, expected at most {MAX_PIXELS} a plane: crop it or cut it into tiles"
+            f"{file} says it has {height} × {width} pixels, expected 1 to {MAX_PIXELS} a plane: "
+            "export it again, or cut it into tiles"
         )
 
 
-def _as_image(pixels: Pixels, file: Path, size: float | None = None, names: tuple[str, ...] = ()) -> Image:
-    if pixels.dtype.kind not in "buif":
-        raise FileFormatError(
-            f"{file} has {pixels.dtype} pixels, expected booleans, integers or floats: save a real part or magnitude"
-        )
-    return Image(np.ascontiguousarray(pixels), "YXC"[: pixels.ndim], size, names)
+def _read_flat(file: Path, kind: str, page: int | None, channel: int | None) -> Pixels:
+    """Read a format that holds one plane."""
+    _checked_index(page, 1, "page", file)
+    decode = {"PNG": _decode_png, "JPEG": _decode_jpeg, "BMP": _decode_bmp}[kind]
+    pixels = decode(file.read_bytes(), file)
+    _checked_index(channel or 0, math.prod(pixels.shape[2:]), "channel", file)
+    return pixels if channel is None or pixels.ndim == 2 else pixels[..., channel]
 
 
 def _decode_png(data: bytes, file: Path) -> Pixels:
     width, height, depth = struct.unpack(">IIB", data[16:25])
     _check_size(height, width, file)
     pixels: Pixels = imagecodecs.png_decode(data)
-    if pixels.ndim == 3 and pixels.shape[2] == 2:
+    if pixels.shape[2:] == (2,):
         pixels = pixels[..., 0]
     if pixels.ndim == 2 and depth < 8:  # the decoder spreads 1, 2 and 4 bits over 0–255
         pixels = pixels // (255 // (2**depth - 1))
-        pixels = pixels.astype(bool) if depth == 1 else pixels
-    return pixels
+    return pixels.astype(bool) if pixels.ndim == 2 and depth == 1 else pixels
 
 
 def _decode_jpeg(data: bytes, file: Path) -> Pixels:
     position, marker = 2, 0
-    while marker != 0xDA:  # start of scan; the segments before it have a length
-        marker, length = struct.unpack(">xBH", data[position : position + 4])
+    while marker != 0xDA:  # the segments before the scan have a length
+        prefix, marker, length = struct.unpack(">BBH", data[position : position + 4])
+        if prefix != 0xFF:
+            raise ValueError("segment marker expected")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width, samples = struct.unpack(">HHB", data[position + 5 : position + 10])
             _check_size(height, width, file)
@@ -369,11 +376,8 @@ def _decode_bmp(data: bytes, file: Path) -> Pixels:
     return pixels
 
 
-_DECODERS = {"PNG": _decode_png, "JPEG": _decode_jpeg, "BMP": _decode_bmp}
-
-
 class _TifffileErrors(logging.Filter):
-    """Keeps tifffile's messages of this thread off the user's screen and remembers the serious ones."""
+    """Keeps tifffile's messages from the screen; `check` raises the first that speaks of damage."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -383,109 +387,129 @@ class _TifffileErrors(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.thread != self.thread:
             return True
-        message = record.getMessage()
-        if record.levelno >= logging.ERROR and not _HARMLESS.search(message):
-            self.messages.append(message)
+        if record.levelno >= logging.ERROR and not _HARMLESS.search(record.getMessage()):
+            self.messages.append(record.getMessage())
         return False
 
+    def check(self) -> None:
+        if self.messages:
+            raise ValueError(self.messages[0])
 
-def _read_tiff(file: Path, page: int | None, channel: int | None) -> Image:
+
+def _read_tiff(
+    file: Path, page: int | None, channel: int | None
+) -> tuple[Pixels, float | None, tuple[str, ...]]:
+    """Read one plane, its pixel size in micrometres and the names of its channels."""
     errors, logger = _TifffileErrors(), logging.getLogger("tifffile")
     logger.addFilter(errors)
     try:
         with tifffile.TiffFile(file) as tif:
             stacks = [_Stack(series, file) for series in tif.series]
+            errors.check()
             number = _checked_index(page, sum(stack.n_pages for stack in stacks), "page", file)
             at = 0
             while number >= stacks[at].n_pages:
                 number, at = number - stacks[at].n_pages, at + 1
-            if channel is not None:
-                _checked_index(channel, stacks[at].n_channels, "channel", file)
-            pixels = stacks[at].read(number, channel)
+            stack = stacks[at]
+            _checked_index(channel or 0, stack.n_channels, "channel", file)
+            pixels = stack.read(number, channel)
+            errors.check()
             size, names = _describe(tif, at)
     finally:
         logger.removeFilter(errors)
-    if errors.messages:
-        raise ValueError(errors.messages[0])
-    names = names if len(names) == stacks[at].n_channels else ()
-    return _as_image(pixels, file, size, names if channel is None else names[channel : channel + 1])
+    names = names if len(names) == stack.n_channels else ()
+    return pixels, size, names if channel is None else names[channel : channel + 1]
 
 
 class _Stack:
-    """A tifffile series seen as numbered planes, with at most one channel axis.
-
-    Samples (R, G, B) are the channels where there are any; a channel axis beside them counts as pages.
-    """
+    """A tifffile series as numbered planes: samples (R, G, B), else the axis C, are a plane's channels."""
 
     def __init__(self, series: tifffile.TiffPageSeries, file: Path) -> None:
-        self.series = series
-        self.axes = series.get_axes(squeeze=True)
-        self.shape = series.get_shape(squeeze=True)
-        if not {"Y", "X"} <= set(self.axes):
-            raise FileFormatError(f"{file} has axes {self.axes}, expected Y and X among them: save it as a plain TIFF")
+        self.series, self.keyframe = series, series.keyframe
+        self.axes, self.shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
         sizes = dict(zip(self.axes, self.shape, strict=True))
+        if not {"Y", "X"} <= set(sizes):
+            raise FileFormatError(f"{file} has axes {self.axes}, expected Y and X: save it as a plain TIFF")
         _check_size(sizes["Y"], sizes["X"], file)
-        self.channel = "S" if "S" in sizes else "C"
-        self.page_dims = [dim for dim, axis in enumerate(self.axes) if axis not in {"Y", "X", self.channel}]
-        self.n_pages = math.prod(self.shape[dim] for dim in self.page_dims)
-        keyframe = series.keyframe
-        if keyframe.photometric in _OTHER_COLOURS and keyframe.compression not in _JPEG:
+        if self.keyframe.photometric in _OTHER_COLOURS and self.keyframe.compression not in _JPEG:
             raise FileFormatError(
-                f"{file} has {keyframe.photometric.name} colours, expected gray or RGB: convert it to RGB"
+                f"{file} has colours of TIFF kind {int(self.keyframe.photometric)}, expected gray or RGB: "
+                "convert it to RGB"
             )
-        gray_alpha = sizes.get("S") == 2 and set(keyframe.extrasamples) & {1, 2}
+        self.channel = "S" if "S" in sizes else "C"
+        self.page_dims = [d for d, axis in enumerate(self.axes) if axis not in {"Y", "X", self.channel}]
+        self.n_pages = math.prod(self.shape[d] for d in self.page_dims)
+        gray_alpha = sizes.get("S") == 2 and {1, 2} & set(self.keyframe.extrasamples)
         self.n_channels = 1 if gray_alpha else sizes.get(self.channel, 1)
 
     def read(self, number: int, channel: int | None) -> Pixels:
-        """Read plane `number`, all its channels or one, as (Y, X) or (Y, X, C)."""
-        index = np.unravel_index(number, [1, *(self.shape[dim] for dim in self.page_dims)])[1:]
-        chosen = {dim: int(at) for dim, at in zip(self.page_dims, index, strict=True)}
+        """Read plane `number`, one channel or all, as (Y, X) or (Y, X, C)."""
+        index = np.unravel_index(number, [1, *(self.shape[d] for d in self.page_dims)])[1:]
+        chosen = {d: int(at) for d, at in zip(self.page_dims, index, strict=True)}
         if self.channel in self.axes and (channel is not None or self.n_channels == 1):
             chosen[self.axes.index(self.channel)] = channel or 0
-        lead = len(self.shape) - self.series.keyframe.ndim
-        if self.shape[lead:] != self.series.keyframe.shape:
+        lead = len(self.shape) - self.keyframe.ndim
+        if self.shape[lead:] != self.keyframe.shape:
             raise ValueError(f"stored pages do not fit the axes {self.axes}")
-        outer = itertools.product(*([chosen[d]] if d in chosen else range(self.shape[d]) for d in range(lead)))
-        pages = [self._stored_page(int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead])))) for at in outer]
-        inner = tuple(chosen.get(dim, slice(None)) for dim in range(lead, len(self.shape)))
-        axes = "".join(axis for dim, axis in enumerate(self.axes) if dim not in chosen)
-        block = pages[0][inner] if len(pages) == 1 else np.stack([page[inner] for page in pages])
-        return block.reshape([self.shape[d] for d in range(len(self.shape)) if d not in chosen]).transpose([axes.index(axis) for axis in f"YX{self.channel}" if axis in axes])
+        outer = itertools.product(
+            *([chosen[d]] if d in chosen else range(self.shape[d]) for d in range(lead))
+        )
+        stored = [
+            self._stored_page(int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead])))) for at in outer
+        ]
+        inner = tuple(chosen.get(d, slice(None)) for d in range(lead, len(self.shape)))
+        block = stored[0][inner] if len(stored) == 1 else np.stack([array[inner] for array in stored])
+        left = [axis for d, axis in enumerate(self.axes) if d not in chosen]
+        return block.transpose([left.index(axis) for axis in ("Y", "X", self.channel) if axis in left])
 
     def _stored_page(self, number: int) -> Pixels:
-        """Read one stored page of the series, checking first that it is all there."""
-        series, keyframe = self.series, self.series.keyframe
-        if series.dataoffset is not None and not series.is_multifile:  # ImageJ describes a whole stack by one page
-            dtype = f"{keyframe.parent.byteorder}{series.dtype.char}"
+        """Read one stored page, checking first that all of it is there."""
+        series, keyframe = self.series, self.keyframe
+        if series.dataoffset is not None and not series.is_multifile:  # ImageJ describes stacks by one page
             offset = series.dataoffset + number * keyframe.nbytes
-            stored = keyframe.parent.filehandle.read_array(dtype, keyframe.size, offset)
-            return stored.reshape(keyframe.shape)
+            dtype = f"{keyframe.parent.byteorder}{series.dtype.char}"
+            data = keyframe.parent.filehandle.read_array(dtype, keyframe.size, offset)
+            return data.reshape(keyframe.shape)
         page = series[number]
         if page is None:
             raise ValueError(f"plane {number} is not in the file")
         if page.parent.filehandle.closed:  # OME planes may lie in neighbouring files
             page.parent.filehandle.open()
-        ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
         if len(ends) < math.prod(page.chunked) or max(ends) > page.parent.filehandle.size:
             raise ValueError(f"part of plane {number} is missing")
         return page.asarray()
 
 
 def _describe(tif: tifffile.TiffFile, at: int) -> tuple[float | None, tuple[str, ...]]:
-    """Pixel size in micrometres and channel names of series `at`, as far as its metadata are sound."""
-    keyframe = tif.series[at].keyframe
+    """Give pixel size and channel names of series `at`, as far as its metadata are sound."""
     try:
         if tif.ome_metadata is not None:
-            images = tifffile.xml2dict(tif.ome_metadata, sep="")["OME"]["Image"]
-            pixels = (images if isinstance(images, list) else [images])[at]["Pixels"]
-            channels = pixels.get("Channel", [])
-            channels = channels if isinstance(channels, list) else [channels]
-            names = tuple(str(channel["Name"]) for channel in channels if "Name" in channel)
-            edges = [
-                float(pixels.get(f"PhysicalSize{axis}", "nan")) * _MICROMETRES[pixels.get(f"PhysicalSize{axis}Unit", "µm")] for axis in "XY"
-            ]
-            return _square(*edges), names
-        if tif.imagej_metadata is not None:
-            ...
+            return _describe_ome(tif.ome_metadata, at)
+        keyframe, imagej = tif.series[at].keyframe, tif.imagej_metadata
+        if imagej is None:
+            unit, coarsest = {2: 25400.0, 3: 1e4}.get(keyframe.resolutionunit, math.nan), _COARSEST_UM
+        else:
+            unit, coarsest = _MICROMETRES.get(imagej.get("unit", ""), math.nan), math.inf
+        x, y = (unit / per_unit for per_unit in keyframe.resolution)
+        names = tuple((imagej or {}).get("Labels", ()))
+        return _square_edge(x, y, coarsest) if "XResolution" in keyframe.tags else None, names
     except _METADATA_ERRORS:
         return None, ()
+
+
+def _describe_ome(xml: str, at: int) -> tuple[float | None, tuple[str, ...]]:
+    images = tifffile.xml2dict(xml, sep="")["OME"]["Image"]
+    pixels = (images if isinstance(images, list) else [images])[at]["Pixels"]
+    channels = pixels.get("Channel", [])
+    channels = channels if isinstance(channels, list) else [channels]
+    x, y = (
+        float(pixels.get(f"PhysicalSize{axis}", "nan"))
+        * _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), math.nan)
+        for axis in "XY"
+    )
+    return _square_edge(x, y), tuple(str(channel["Name"]) for channel in channels if "Name" in channel)
+
+
+def _square_edge(x: float, y: float, coarsest: float = math.inf) -> float | None:
+    return x if 0 < x <= coarsest and abs(x - y) <= 0.01 * x else None

@@ -111,7 +111,7 @@ class Scores:
     @classmethod
     def from_counts(cls, counts: Counts) -> "Scores":
         """Turn counts into scores."""
-        cells = counts.true_cells + counts.predicted_cells
+        cells = counts.true_cells + counts.predicted_cells  # 2·TP + FP + FN of any one-to-one matching
         seg, det = _ratio(counts.jaccard_sum, counts.true_cells), _detection(counts)
         return cls(
             seg=seg,
@@ -121,9 +121,7 @@ class Scores:
                 threshold: _ratio(positives, cells - positives)
                 for threshold, positives in zip(IOU_THRESHOLDS, counts.true_positives, strict=True)
             },
-            f1=_ratio(
-                2 * counts.true_positives[0], cells
-            ),  # TP + FN are the true, TP + FP the predicted cells
+            f1=_ratio(2 * counts.true_positives[0], cells),
             pq=_ratio(2 * counts.iou_sum, cells),
             mma=_ratio(counts.overlap_pixels, counts.union_pixels),
             counts=counts,

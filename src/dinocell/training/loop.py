@@ -163,7 +163,7 @@ def _step(state: _State, batch: Batch, step: int, config: TrainConfig) -> float:
     nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_grad_norm)
     state.optimiser.step()
     state.average.update_parameters(state.model)
-    return float(loss)
+    return loss.item()
 
 
 def _loss(model: nn.Module, batch: Batch, config: TrainConfig, *, kind: str | None = None) -> Tensor:
@@ -186,7 +186,7 @@ def _validate(model: nn.Module, datasets: list[list[Batch]], config: TrainConfig
     """Mean over datasets of the mean loss over their crops."""
     means = []
     for batches in datasets:
-        total = sum(float(_loss(model, batch, config, kind=kind)) * len(batch[0]) for batch in batches)
+        total = sum(_loss(model, batch, config, kind=kind).item() * len(batch[0]) for batch in batches)
         means.append(total / sum(len(batch[0]) for batch in batches))
     return sum(means) / len(means)
 

@@ -1,0 +1,169 @@
+"""Cut an image into overlapping tiles and blend their predictions: plan first, then act.
+
+The plan is pure geometry. `blend` weighs every tile by a cosine window over its overlaps and divides by the
+sum of the weights, so a network that returned its input would give the image back exactly.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+
+MIN_WEIGHT = 1e-3
+"""No pixel of a tile weighs less, so no sum of weights is near 0."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A square window on the image.
+
+    Attributes
+    ----------
+    y, x : int
+        Its first row and column in the image.
+    size : int
+        Its side in pixels; it reaches beyond the image where that is smaller than a tile.
+    """
+
+    y: int
+    x: int
+    size: int
+
+
+def plan_tiles(shape: tuple[int, int], tile: int = 256, overlap: int = 32) -> tuple[Tile, ...]:
+    """Cover an image with tiles that overlap by at least `overlap` pixels.
+
+    Tiles start every ``tile − overlap`` pixels; the last of a row or column is moved back to end with the
+    image, so it overlaps its neighbour by more. An axis shorter than a tile gets one tile that starts at 0.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        The image's (Y, X), each at least 1.
+    tile : int
+        Side of a tile in pixels.
+    overlap : int
+        From 0 to half a tile.
+
+    Returns
+    -------
+    tuple of Tile
+        In row-major order.
+
+    Raises
+    ------
+    InputError
+        If a size is out of bounds.
+
+    Examples
+    --------
+    >>> [tile.x for tile in plan_tiles((100, 600), tile=256, overlap=32)]
+    [0, 224, 344]
+    """
+    if len(shape) != 2 or min(shape) < 1:
+        raise InputError(f"shape is {shape}, expected (Y, X) of at least 1 pixel each")
+    if tile < 1:
+        raise InputError(f"tile is {tile}, expected at least 1 pixel")
+    if not 0 <= overlap <= tile // 2:
+        raise InputError(f"overlap is {overlap}, expected 0 to {tile // 2}, half of the tile of {tile}")
+    return tuple(
+        Tile(y, x, tile) for y in _starts(shape[0], tile, overlap) for x in _starts(shape[1], tile, overlap)
+    )
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    if length <= tile:
+        return [0]
+    return [*range(0, length - tile, tile - overlap), length - tile]
+
+
+def cut_tile(image: NDArray[Any], tile: Tile) -> NDArray[Any]:
+    """Cut a tile out of an image, mirrored where it reaches beyond the edge.
+
+    Parameters
+    ----------
+    image : array, shape (Y, X)
+    tile : Tile
+
+    Returns
+    -------
+    array, shape (tile.size, tile.size)
+    """
+    part = image[tile.y : tile.y + tile.size, tile.x : tile.x + tile.size]
+    missing = [(0, tile.size - length) for length in part.shape]
+    return np.pad(part, missing, mode="symmetric") if part.shape != (tile.size,) * 2 else part
+
+
+def blend(
+    tiles: Sequence[Tile], predictions: Iterable[NDArray[Any]], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Join the predictions of tiles into one map.
+
+    Parameters
+    ----------
+    tiles : sequence of Tile
+        From `plan_tiles` with the same `shape`.
+    predictions : iterable of float array, shape (size, size)
+        One a tile, in the same order; may be a generator.
+    shape : (int, int)
+        The image's (Y, X).
+
+    Returns
+    -------
+    float32 array, shape (Y, X)
+
+    Raises
+    ------
+    InputError
+        If there are fewer or more predictions than tiles, or one has another shape.
+    """
+    total = np.zeros(shape, np.float32)
+    weights = np.zeros(shape, np.float32)
+    rows = _windows({(t.y, t.size) for t in tiles}, shape[0])
+    columns = _windows({(t.x, t.size) for t in tiles}, shape[1])
+    count = 0
+    for count, prediction in enumerate(predictions, start=1):
+        if count > len(tiles):
+            break
+        tile = tiles[count - 1]
+        if prediction.shape != (tile.size, tile.size):
+            raise InputError(
+                f"prediction {count} has shape {prediction.shape}, expected {(tile.size, tile.size)}"
+            )
+        weight = np.maximum(np.outer(rows[tile.y], columns[tile.x]), np.float32(MIN_WEIGHT))
+        inside = np.s_[tile.y : tile.y + tile.size, tile.x : tile.x + tile.size]
+        part = total[inside]
+        part += weight * prediction[: part.shape[0], : part.shape[1]]
+        weights[inside] += weight
+    if count != len(tiles):
+        raise InputError(f"there are {count} predictions for {len(tiles)} tiles, expected one each")
+    return total / weights
+
+
+def _windows(spans: set[tuple[int, int]], length: int) -> dict[int, NDArray[np.float32]]:
+    """Cosine window along one axis for every tile start: it rises only where a neighbour overlaps.
+
+    Two neighbours' ramps over their common pixels are mirror images, ``sin²`` and ``cos²``, which sum to 1.
+    """
+    ordered = sorted(spans)
+    windows = {}
+    for i, (start, size) in enumerate(ordered):
+        stop = min(start + size, length)
+        window = np.ones(stop - start, np.float32)
+        if i > 0:
+            ramp = _ramp(sum(ordered[i - 1]) - start)
+            window[: ramp.size] *= ramp
+        if i + 1 < len(ordered):
+            ramp = _ramp(start + size - ordered[i + 1][0])
+            window[window.size - ramp.size :] *= ramp[::-1]
+        windows[start] = window
+    return windows
+
+
+def _ramp(overlap: int) -> NDArray[np.float32]:
+    steps = (np.arange(overlap) + 0.5) / max(overlap, 1)
+    return (np.sin(steps * np.pi / 2) ** 2).astype(np.float32)

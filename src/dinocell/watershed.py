@@ -1,0 +1,182 @@
+"""Distance map to labels: a marker-controlled watershed, with split cells joined again."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from skimage.segmentation import watershed
+
+from dinocell.errors import InputError
+from dinocell.labels import Labels, cell_areas, relabel
+
+Floats = NDArray[np.floating[Any]]
+
+_NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
+"""Half of the 8 neighbours (row, column): the other half are the same pairs seen from the other side."""
+
+
+def distance_to_labels(
+    distance: Floats,
+    *,
+    cells_max_threshold: float = 0.47,
+    cell_fill_threshold: float = 0.09,
+    merge: float = 0.5,
+    regrow: bool = False,
+    min_size: int = 0,
+    fill_holes: bool = False,
+) -> Labels:
+    """Turn a distance map into cells.
+
+    Pixels above `cells_max_threshold` form markers (8-connected); the map is flooded from them downhill over
+    the pixels above `cell_fill_threshold` (8-connected; equal heights in the order in which the flood
+    reaches them, markers first in row-major order). Regions without a marker are dropped.
+
+    Parameters
+    ----------
+    distance : float array, shape (Y, X)
+        Values in [0, 1].
+    cells_max_threshold, cell_fill_threshold : float
+        Exclusive thresholds of marker and mask.
+    merge : float
+        Split ↔ merge: two basins are one cell when the saddle between them is at least this share of the
+        lower of their peaks. 1 joins nothing, 0 joins all that touch.
+    regrow : bool
+        Grow every cell back by the rim that `cell_fill_threshold` cut: the threshold is a share of the
+        cell's inner radius, so that rim is wider on larger cells.
+    min_size : int
+        Cells of fewer pixels are removed.
+    fill_holes : bool
+        Whether background enclosed by one cell becomes part of it.
+
+    Returns
+    -------
+    int32 array, shape (Y, X)
+        0 is background, cells are 1…N in row-major order of their first marker pixel.
+
+    Raises
+    ------
+    InputError
+        If `distance` is not a finite two-dimensional map, or a setting is out of bounds.
+    """
+    _validate(distance, cells_max_threshold, cell_fill_threshold, merge, min_size)
+    markers, count = ndimage.label(distance > cells_max_threshold, np.ones((3, 3)))
+    if not count:
+        return np.zeros(distance.shape, np.int32)
+    mask = distance > cell_fill_threshold
+    labels = watershed(-distance, markers, mask=mask, connectivity=2).astype(np.int32)
+    labels = _join_split_cells(labels, distance, merge)
+    if regrow:
+        labels = _regrow_rim(labels, cell_fill_threshold)
+    if fill_holes:
+        labels = _fill_holes(labels)
+    if min_size > 1:
+        areas = cell_areas(labels)
+        labels = np.where(areas[labels] < min_size, 0, labels)
+    return relabel(labels)
+
+
+def _validate(
+    distance: Floats, cells_max: float, cell_fill: float, merge: float, min_size: int
+) -> None:
+    if distance.ndim != 2 or distance.dtype.kind != "f":
+        raise InputError(
+            f"distance is {distance.dtype} of shape {distance.shape}, expected a float map (Y, X)"
+        )
+    if not np.isfinite(distance).all():
+        raise InputError("distance holds NaN or infinite values, expected values in [0, 1]")
+    for name, value in (
+        ("cells_max_threshold", cells_max),
+        ("cell_fill_threshold", cell_fill),
+        ("merge", merge),
+    ):
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} is {value}, expected a number from 0 to 1")
+    if min_size < 0:
+        raise InputError(f"min_size is {min_size}, expected 0 or more pixels")
+
+
+def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
+    """Give basins one id when the saddle between them is high relative to their peaks."""
+    first, second, saddles = _saddles(labels, distance)
+    count = int(labels.max()) + 1
+    peaks = np.zeros(count, distance.dtype)
+    np.maximum.at(peaks, labels.ravel(), distance.ravel())
+    joined = saddles >= merge * np.minimum(peaks[first], peaks[second])
+    graph = coo_array(
+        (np.ones(int(joined.sum()), bool), (first[joined], second[joined])), shape=(count, count)
+    )
+    _, group = connected_components(graph, directed=False)
+    # A group is named by its lowest id, which keeps background 0 and the row-major order.
+    lowest = np.full(count, count)
+    np.minimum.at(lowest, group, np.arange(count))
+    return lowest[group].astype(np.int32)[labels]
+
+
+def _saddles(
+    labels: Labels, distance: Floats
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Height of the pass between every two basins that touch.
+
+    Returns
+    -------
+    first, second : int64 arrays, shape (P,)
+        Ids of the two basins, ``first < second``.
+    heights : float array, shape (P,)
+        The highest of ``min(distance[p], distance[q])`` over the neighbouring pixels p, q of the two.
+    """
+    firsts, seconds, heights = [], [], []
+    rows, columns = labels.shape
+    for down, right in _NEIGHBOURS:
+        here = np.s_[: rows - down, max(0, -right) : columns - max(0, right)]
+        there = np.s_[down:, max(0, right) : columns + min(0, right)]
+        a, b = labels[here], labels[there]
+        touching = (a != b) & (a > 0) & (b > 0)
+        a, b = a[touching], b[touching]
+        firsts.append(np.minimum(a, b))
+        seconds.append(np.maximum(a, b))
+        heights.append(np.minimum(distance[here][touching], distance[there][touching]))
+    pairs = np.stack([np.concatenate(firsts), np.concatenate(seconds)]).astype(np.int64)
+    height = np.concatenate(heights)
+    unique, inverse = np.unique(pairs, axis=1, return_inverse=True)
+    highest = np.zeros(unique.shape[1], height.dtype)
+    np.maximum.at(highest, inverse.ravel(), height)
+    return unique[0], unique[1], highest
+
+
+def _regrow_rim(labels: Labels, cell_fill_threshold: float) -> Labels:
+    """Add to every cell the pixels whose map value the threshold cut.
+
+    A cell of inner radius R lost the pixels at distance 1…⌊tR⌋ from its outside; what is left has inner
+    radius R − ⌊tR⌋, from which R follows.
+    """
+    inner = distance_in_pixels(labels)
+    radii = np.zeros(int(labels.max()) + 1, np.float32)
+    np.maximum.at(radii, labels.ravel(), inner.ravel())
+    rims = np.floor(cell_fill_threshold * radii / (1 - cell_fill_threshold) + 1e-4)
+    if cell_fill_threshold >= 1 or not rims.any():
+        return labels
+    away, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    candidates = labels[tuple(nearest)]
+    return np.where(away <= rims[candidates], candidates, labels)
+
+
+def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
+    """Distance of every cell pixel to the nearest pixel outside its cell; float32 ``(Y, X)``, in pixels."""
+    import edt
+
+    distance: NDArray[np.float32] = edt.edt(np.ascontiguousarray(labels), black_border=False)
+    limit = math.hypot(*labels.shape)  # a cell that fills the image has no outside
+    return np.where(labels > 0, np.minimum(distance, limit), 0).astype(np.float32)
+
+
+def _fill_holes(labels: Labels) -> Labels:
+    filled = labels.copy()
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is not None:
+            whole = ndimage.binary_fill_holes(labels[box] == number)
+            filled[box][whole & (labels[box] == 0)] = number
+    return filled
