@@ -76,9 +76,7 @@ def _elongated() -> Labels:
 
 def _border() -> Labels:
     shape = (50, 50)
-    return _draw(
-        shape, disk(shape, (0, 25), 12), disk(shape, (49, 0), 14), disk(shape, (25, 49), 8)
-    )
+    return _draw(shape, disk(shape, (0, 25), 12), disk(shape, (49, 0), 14), disk(shape, (25, 49), 8))
 
 
 def _specks() -> Labels:

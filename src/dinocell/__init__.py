@@ -1,1 +1,60 @@
+"""DINOCell: cell instance segmentation with a DINOv3 backbone, a distance map and a watershed.
 
+Names are loaded when first used, so that importing the package loads no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from dinocell.distance import labels_to_distance
+    from dinocell.errors import DINOCellError
+    from dinocell.metrics import Scores, evaluate
+    from dinocell.model import DINOCell, Thresholds, list_models
+    from dinocell.pipeline import DINOCellPipeline, Segmentation, segment
+    from dinocell.training import TrainConfig, train
+    from dinocell.watershed import distance_to_labels
+
+__all__ = [
+    "DINOCell",
+    "DINOCellError",
+    "DINOCellPipeline",
+    "Scores",
+    "Segmentation",
+    "Thresholds",
+    "TrainConfig",
+    "distance_to_labels",
+    "evaluate",
+    "labels_to_distance",
+    "list_models",
+    "segment",
+    "train",
+]
+
+_HOME = {
+    "DINOCell": "model",
+    "DINOCellError": "errors",
+    "DINOCellPipeline": "pipeline",
+    "Scores": "metrics",
+    "Segmentation": "pipeline",
+    "Thresholds": "model",
+    "TrainConfig": "training",
+    "distance_to_labels": "watershed",
+    "evaluate": "metrics",
+    "labels_to_distance": "distance",
+    "list_models": "model",
+    "segment": "pipeline",
+    "train": "training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'dinocell' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"dinocell.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

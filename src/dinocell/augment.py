@@ -2,17 +2,24 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dinocell.distance import labels_to_distance
 from dinocell.labels import IGNORE
 
-Range = tuple[float, float]
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < bounds[0] <= bounds[1] < math.inf:
+        raise ValueError("expected two positive numbers, the lower one first")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
 class Augmentation(BaseModel):
@@ -52,9 +59,7 @@ class Augmentation(BaseModel):
     invert: float = Field(default=0.5, ge=0, le=1)
 
 
-NO_AUGMENTATION = Augmentation(
-    flip=0, rotate=0, scale=(1, 1), brightness=(1, 1), invert=0
-)
+NO_AUGMENTATION = Augmentation(flip=0, rotate=0, scale=(1, 1), brightness=(1, 1), invert=0)
 
 
 @dataclass(frozen=True)
@@ -145,15 +150,15 @@ def _random_transform(
     linear = _rotation(angle) @ _rotation(-tilt)
     linear = linear @ np.diag([zoom * stretch, zoom / stretch]) @ _rotation(tilt)
     linear = linear @ np.diag([mirror, 1.0])
-    centre = [_random_centre(length, size / zoom, rng) for length in (shape[1], shape[0])]
-    offset = (size - 1) / 2 - linear @ np.asarray(centre)
+    centre = np.asarray([_random_centre(length, size / zoom, rng) for length in (shape[1], shape[0])])
+    middle = (size - 1) / 2
+    # On the pixel grid: without rotation or zoom a crop copies pixels and interpolates none.
+    offset = middle - linear @ (np.rint(centre - middle) + middle)
     return np.column_stack([linear, offset])
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:
-    return np.array(
-        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-    )
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
 def _random_centre(length: int, window: float, rng: np.random.Generator) -> float:
@@ -184,7 +189,9 @@ def _distance_of_whole_cells(
 ) -> NDArray[np.float32]:
     """Distance map of a crop, measured on the uncropped cells that show in it.
 
-    The crop's window is widened until every cell that it cuts lies inside whole, with a pixel to spare.
+    The crop's window is widened until every cell that it cuts lies inside whole, with a pixel to spare, and
+    by the thickest cell where the crop shows mirrored ones, which the window may cut. Only pixels of the
+    image itself set the maximum of a cell.
     """
     size = cropped.shape[0]
     ids = np.unique(cropped)
@@ -192,18 +199,39 @@ def _distance_of_whole_cells(
     if not ids.size:
         return np.zeros(cropped.shape, np.float32)
     top, left, bottom, right = boxes[ids].T
-    corners = np.stack(
-        [np.concatenate([left, left, right, right]), np.concatenate([top, bottom, top, bottom])]
+    moved = _move(
+        matrix, np.concatenate([left, left, right, right]), np.tile(np.concatenate([top, bottom]), 2)
     )
-    moved = matrix[:, :2] @ corners + matrix[:, 2:]
-    low = np.minimum(np.floor(moved.min(axis=1)) - 2, 0).astype(int)
-    high = np.maximum(np.ceil(moved.max(axis=1)) + 3, size).astype(int)
+    margin = 0.0
+    if _shows_mirrored(matrix, size, labels.shape):
+        thickness = np.minimum(bottom - top, right - left).max() + 1
+        margin = thickness * float(np.linalg.norm(matrix[:, :2], 2))
+    low = np.floor(np.minimum(moved.min(axis=1) - 2, -margin)).astype(int)
+    high = np.ceil(np.maximum(moved.max(axis=1) + 3, size + margin)).astype(int)
     wide = matrix.copy()
     wide[:, 2] -= low
-    whole = _warp(labels, wide, (high[1] - low[1], high[0] - low[0]), cv2.INTER_NEAREST)
+    window = (int(high[1] - low[1]), int(high[0] - low[0]))
+    whole = _warp(labels, wide, window, cv2.INTER_NEAREST)
     whole[~np.isin(whole, ids)] = 0
+    distance = labels_to_distance(whole)
+    real = cv2.warpAffine(np.ones(labels.shape, np.uint8), wide, window[::-1], flags=cv2.INTER_NEAREST) > 0
+    peaks = np.zeros(len(boxes), np.float32)
+    np.maximum.at(peaks, whole[real], distance[real])
+    peaks[peaks == 0] = 1
     x, y = -low
-    return labels_to_distance(whole)[y : y + size, x : x + size]
+    inside = np.s_[y : y + size, x : x + size]
+    return np.asarray(np.minimum(distance[inside] / peaks[whole[inside]], 1), np.float32)
+
+
+def _move(matrix: NDArray[np.float64], x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(matrix[:, :2] @ np.stack([x, y]) + matrix[:, 2:])
+
+
+def _shows_mirrored(matrix: NDArray[np.float64], size: int, shape: tuple[int, ...]) -> bool:
+    """Whether a corner of the crop lies beyond the image."""
+    x, y = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]) * (size - 1)
+    x, y = _move(np.asarray(cv2.invertAffineTransform(matrix), np.float64), x, y)
+    return bool(min(x.min(), y.min()) < -0.5 or x.max() > shape[1] - 0.5 or y.max() > shape[0] - 0.5)
 
 
 def _change_intensity(
@@ -218,7 +246,7 @@ def _change_intensity(
     values = (values - mean) * rng.uniform(*settings.contrast) + mean
     values *= rng.uniform(*settings.brightness)
     if settings.blur > 0 and rng.random() < 0.5:
-        values = cv2.GaussianBlur(values, (0, 0), rng.uniform(0.1, settings.blur))
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), rng.uniform(0.1, settings.blur)))
     if settings.noise > 0 and rng.random() < 0.5:
         sigma = rng.uniform(0, settings.noise) / 255
         values += sigma * rng.standard_normal(values.shape, np.float32)

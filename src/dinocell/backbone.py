@@ -4,8 +4,7 @@ Every backbone is an `nn.Module` with `out_channels`, `strides` and `stride`, an
 ``(B, 3, H, W)`` and returns four maps ``(B, C_i, H / s_i, W / s_i)``. That is all the decoder knows of it.
 """
 
-from typing import Annotated, Literal, Protocol
-
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -64,9 +63,7 @@ class ResidualConfig(_Config):
     depths: Four
 
 
-BackboneConfig = Annotated[
-    ViTConfig | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")
-]
+BackboneConfig = Annotated[ViTConfig | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")]
 
 
 class Backbone(Protocol):
@@ -88,7 +85,9 @@ class Backbone(Protocol):
         """Map ``(B, 3, H, W)`` to four feature maps."""
 
 
-def build_backbone(config: ViTConfig | ConvNeXtConfig | ResidualConfig) -> "ViTBackbone | ConvNeXtBackbone | ResidualBackbone":
+def build_backbone(
+    config: ViTConfig | ConvNeXtConfig | ResidualConfig,
+) -> "ViTBackbone | ConvNeXtBackbone | ResidualBackbone":
     """Build a backbone with random weights."""
     if isinstance(config, ViTConfig):
         return ViTBackbone(config)
@@ -108,18 +107,17 @@ class ViTBackbone(nn.Module):
         from transformers import DINOv3ViTBackbone, DINOv3ViTConfig  # seconds to import: only when used
 
         self.out_channels: Four = (config.hidden_size,) * 4
-        self.vit = DINOv3ViTBackbone(
-            DINOv3ViTConfig(
-                hidden_size=config.hidden_size,
-                num_hidden_layers=config.depth,
-                num_attention_heads=config.heads,
-                intermediate_size=config.intermediate_size,
-                num_register_tokens=config.register_tokens,
-                pos_embed_rescale=None,  # its default jitters positions in train mode
-                apply_layernorm=True,
-                out_indices=[block + 1 for block in config.taps],  # index 0 is the stem
-            )
-        )
+        settings: dict[str, Any] = {
+            "hidden_size": config.hidden_size,
+            "num_hidden_layers": config.depth,
+            "num_attention_heads": config.heads,
+            "intermediate_size": config.intermediate_size,
+            "num_register_tokens": config.register_tokens,
+            "pos_embed_rescale": None,  # its default jitters positions in train mode
+            "apply_layernorm": True,
+            "out_indices": [block + 1 for block in config.taps],  # index 0 is the stem
+        }
+        self.vit = DINOv3ViTBackbone(DINOv3ViTConfig(**settings))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ``(B, 3, H, W)`` to four maps ``(B, hidden, H/16, W/16)``."""
@@ -138,13 +136,12 @@ class ConvNeXtBackbone(nn.Module):
         from transformers import DINOv3ConvNextBackbone, DINOv3ConvNextConfig
 
         self.out_channels = config.widths
-        self.convnext = DINOv3ConvNextBackbone(
-            DINOv3ConvNextConfig(
-                hidden_sizes=list(config.widths),
-                depths=list(config.depths),
-                out_indices=[1, 2, 3, 4],
-            )
-        )
+        settings: dict[str, Any] = {
+            "hidden_sizes": list(config.widths),
+            "depths": list(config.depths),
+            "out_indices": [1, 2, 3, 4],  # index 0 is the stem
+        }
+        self.convnext = DINOv3ConvNextBackbone(DINOv3ConvNextConfig(**settings))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ``(B, 3, H, W)`` to four maps at strides 4, 8, 16, 32."""

@@ -41,9 +41,7 @@ class UNetDecoder(nn.Module):
         self.image_half = ConvBlock(full, half, stride=2)
         self.necks = nn.ModuleList(
             _neck(channels, width, stride, level)
-            for channels, width, stride, level in zip(
-                in_channels, coarse, strides, LEVELS[2:], strict=True
-            )
+            for channels, width, stride, level in zip(in_channels, coarse, strides, LEVELS[2:], strict=True)
         )
         widths = config.widths
         self.up = nn.ModuleList(_Up(widths[i + 1], widths[i], full=i == 0) for i in range(4, -1, -1))

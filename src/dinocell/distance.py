@@ -6,7 +6,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.labels import validate_labels
+from dinocell.labels import relabel, validate_labels
 
 
 def labels_to_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
@@ -39,6 +39,8 @@ def labels_to_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
     cells = np.maximum(validate_labels(labels), 0)
     if not cells.any():
         return np.zeros(cells.shape, np.float32)
+    if int(cells.max()) > cells.size:
+        cells = relabel(cells)  # the table of peaks has a row an id
     # One pass over all labels: `edt` measures to the nearest pixel of *another* label.
     distance: NDArray[np.float32] = edt.edt(np.ascontiguousarray(cells), black_border=False)
     distance[cells == 0] = 0

@@ -10,12 +10,14 @@ import os
 import re
 import struct
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import imagecodecs
 import numpy as np
 import tifffile
@@ -39,23 +41,17 @@ _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",
 }
-# What tifffile and imagecodecs let escape on damaged files; imagecodecs' own errors are RuntimeErrors.
-_METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
-_DECODE_ERRORS = (*_METADATA_ERRORS, AssertionError, MemoryError, OSError, RuntimeError, struct.error)
+# What the libraries were seen to raise on damaged files: imagecodecs' own errors are RuntimeErrors, those of
+# an XML parser SyntaxErrors.
+_DATA_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError)
+_DECODE_ERRORS = (*_DATA_ERRORS, AssertionError, MemoryError, OSError, RuntimeError, cv2.error, struct.error)
+_METADATA_ERRORS = (*_DATA_ERRORS, AttributeError, SyntaxError)
 # tifffile logs the damage that it works around as errors. These leave the pixels alone: broken OME-XML,
-# superfluous strips, private tags (32768 and up).
-_HARMLESS = re.compile(
-    r"OME series raised|incorrect Strip|TiffTag (3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[4-6]\d{4}) "
-)
+# superfluous strips, private tags.
+_HARMLESS = re.compile(r"OME series raised|incorrect Strip|TiffTag \d{5} ")
 _OTHER_COLOURS = (5, 6, 8, 9, 10, 32845)  # TIFF's CMYK, YCbCr, Lab (three of them) and LogLuv
 _JPEG = (6, 7)  # compressions that tifffile decodes from YCbCr to RGB
-_MICROMETRES = {
-    "µm": 1.0,
-    "μm": 1.0,
-    "\\u00B5m": 1.0,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
+_MICROMETRES = dict.fromkeys(("µm", "μm", "\\u00B5m", "um", "micron", "microns"), 1.0) | {
     "nm": 1e-3,
     "mm": 1e3,
 }
@@ -136,7 +132,7 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
 
 
 def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
-    """Read a label image from a TIFF, PNG or BMP file, every id as stored.
+    """Read a label image from a TIFF or PNG file, every id as stored.
 
     Parameters
     ----------
@@ -154,14 +150,15 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     FileMissingError
         If there is no such file.
     FileFormatError
-        If it cannot be read, is a JPEG, or holds colours or fractions instead of ids.
+        If it cannot be read, is a JPEG or BMP, or holds colours or fractions instead of ids.
     InputError
         If `page` is missing or out of range, or ids do not fit int32.
     """
     file = Path(path)
     remedy = "expected one plane of ids: save labels as a 16-bit gray TIFF or PNG"
-    if _detect_format(file) == "JPEG":
-        raise FileFormatError(f"{file} is a JPEG, whose compression changes ids, {remedy}")
+    kind = _detect_format(file)
+    if kind not in ("TIFF", "PNG"):
+        raise FileFormatError(f"{file} is a {kind} file, which does not keep ids as they are, {remedy}")
     pixels = read_image(file, page=page).pixels
     if pixels.ndim == 3:
         raise FileFormatError(f"{file} has {pixels.shape[2]} channels (colours are no ids), {remedy}")
@@ -278,11 +275,12 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 def _check_writable(array: Pixels, file: Path, suffixes: tuple[str, ...]) -> None:
     if file.suffix.lower() not in suffixes:
         raise InputError(f"{file} has the wrong ending, expected {' or '.join(suffixes)}: rename it")
+    # tifffile packs several boolean samples wrongly
     shape_fits = array.size and (array.ndim == 2 or (array.ndim == 3 and array.dtype != bool))
     if not shape_fits or array.dtype.kind not in "buif":
         raise InputError(
-            f"{file} cannot hold {array.dtype} of shape {array.shape}, expected at least one real number, (Y, X) "
-            "or (Y, X, C): convert it first"
+            f"{file} cannot hold {array.dtype} of shape {array.shape}, expected real numbers as (Y, X) "
+            "or (Y, X, C), not empty: convert them first"
         )
 
 
@@ -343,12 +341,22 @@ def _read_flat(file: Path, kind: str, page: int | None, channel: int | None) -> 
 def _decode_png(data: bytes, file: Path) -> Pixels:
     width, height, depth = struct.unpack(">IIB", data[16:25])
     _check_size(height, width, file)
-    pixels: Pixels = imagecodecs.png_decode(data)
+    position, name, kept = 8, b"", [data[:8]]
+    while name != b"IEND":  # libpng lets some damage pass, and prints about chunks that pixels do not need
+        length, name = struct.unpack(">I4s", data[position : position + 8])
+        end = position + 8 + length
+        if struct.unpack(">I", data[end : end + 4]) != (zlib.crc32(data[position + 4 : end]),):
+            raise ValueError("a checksum is wrong")
+        if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            kept.append(data[position : end + 4])
+        position = end + 4
+    pixels: Pixels = imagecodecs.png_decode(b"".join(kept))
     if pixels.shape[2:] == (2,):
         pixels = pixels[..., 0]
     if pixels.ndim == 2 and depth < 8:  # the decoder spreads 1, 2 and 4 bits over 0–255
         pixels = pixels // (255 // (2**depth - 1))
-    return pixels.astype(bool) if pixels.ndim == 2 and depth == 1 else pixels
+        return pixels.astype(bool) if depth == 1 else pixels
+    return pixels
 
 
 def _decode_jpeg(data: bytes, file: Path) -> Pixels:
@@ -370,10 +378,17 @@ def _decode_jpeg(data: bytes, file: Path) -> Pixels:
 
 
 def _decode_bmp(data: bytes, file: Path) -> Pixels:
-    width, height = struct.unpack("<ii", data[18:26])
+    start, header, width, height, bits, compression = struct.unpack("<IIii2xHI", data[10:34])
+    if not 40 <= header <= 124:
+        raise ValueError("unknown header")
     _check_size(abs(height), abs(width), file)
-    pixels: Pixels = imagecodecs.bmp_decode(data)
-    return pixels
+    if compression == 0 and start + (width * bits + 31) // 32 * 4 * abs(height) > len(data):
+        raise ValueError("the end of the image is missing")
+    # imagecodecs crashes on damaged BMP files
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("OpenCV cannot decode it")
+    return pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
 
 
 class _TifffileErrors(logging.Filter):
@@ -406,6 +421,8 @@ def _read_tiff(
         with tifffile.TiffFile(file) as tif:
             stacks = [_Stack(series, file) for series in tif.series]
             errors.check()
+            if not stacks:
+                raise ValueError("no page in it")
             number = _checked_index(page, sum(stack.n_pages for stack in stacks), "page", file)
             at = 0
             while number >= stacks[at].n_pages:

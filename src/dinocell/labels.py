@@ -33,7 +33,7 @@ def validate_labels(labels: NDArray[Any], *, name: str = "labels") -> Labels:
     Raises
     ------
     InputError
-        If the array is not two-dimensional, not of integers, has values under −1 or ids that int32 cannot hold.
+        If the array is not two-dimensional, not of integers, or has values under −1 or beyond int32.
     """
     array = np.asarray(labels)
     if array.ndim != 2:
@@ -44,17 +44,19 @@ def validate_labels(labels: NDArray[Any], *, name: str = "labels") -> Labels:
         return array.astype(np.int32)
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"{name} has dtype {array.dtype}, expected integers with 0 as background: convert with .astype(int)"
+            f"{name} has dtype {array.dtype}, expected integers with 0 as background: "
+            "convert with .astype(int)"
         )
     if array.size and (int(array.min()) < IGNORE or int(array.max()) > np.iinfo(np.int32).max):
         raise InputError(
-            f"{name} holds values from {array.min()} to {array.max()}, expected −1 (ignore), 0 and ids up to 2³¹−1"
+            f"{name} holds values from {array.min()} to {array.max()}, "
+            "expected −1 (ignore), 0 and ids up to 2³¹−1"
         )
     return array.astype(np.int32, copy=False)
 
 
 def relabel(labels: NDArray[Any]) -> Labels:
-    """Number the cells 1…N without gaps, in the order of their ids.
+    """Renumber the cells 1…N without gaps, in the order of their ids.
 
     Parameters
     ----------

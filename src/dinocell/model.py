@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from dinocell.backbone import BackboneConfig, build_backbone
 from dinocell.decoder import DecoderConfig, UNetDecoder
 from dinocell.errors import CheckpointError, InputError, UnknownModelError, UntrainedModelError
 from dinocell.preprocessing import Preprocessing
-from dinocell.weights import CONFIG_FILE, SHIPPED, VARIANTS, WEIGHTS_FILE, replaced_folder
+from dinocell.weights import CONFIG_FILE, SHIPPED, VARIANTS, WEIGHTS_FILE, Variant, replaced_folder
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -32,13 +33,16 @@ class Thresholds(BaseModel):
         Pixels above it belong to cells.
     merge : float
         Two basins whose saddle reaches this share of the lower peak are one cell; 1 merges none.
+    regrow : bool
+        Whether cells grow back by the rim that `cell_fill_threshold` cut.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cells_max_threshold: float = Field(default=0.47, ge=0, le=1)
     cell_fill_threshold: float = Field(default=0.09, ge=0, le=1)
-    merge: float = Field(default=1.0, ge=0, le=1)
+    merge: float = Field(default=0.5, ge=0, le=1)
+    regrow: bool = False
 
 
 class ModelConfig(BaseModel):
@@ -99,9 +103,7 @@ class DINOCell(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = build_backbone(config.backbone)
-        self.decoder = UNetDecoder(
-            config.decoder, self.backbone.out_channels, self.backbone.strides
-        )
+        self.decoder = UNetDecoder(config.decoder, self.backbone.out_channels, self.backbone.strides)
 
     @property
     def stride(self) -> int:
@@ -134,7 +136,8 @@ class DINOCell(nn.Module):
             raise InputError(f"model input has shape {tuple(x.shape)}, expected (B, 3, H, W)")
         if x.shape[2] % self.stride or x.shape[3] % self.stride or 0 in x.shape:
             raise InputError(
-                f"model input is {x.shape[2]}×{x.shape[3]} px, expected multiples of {self.stride}: pad or tile the image"
+                f"model input is {x.shape[2]}×{x.shape[3]} px, expected multiples of {self.stride}: "
+                "pad or tile the image"
             )
         logits: Tensor = self.decoder(x, self.backbone(x))
         return logits
@@ -157,9 +160,7 @@ class DINOCell(nn.Module):
                 f"no variant is called {name!r}. Known: {', '.join(VARIANTS)} (see `dinocell models`)"
             )
         variant = VARIANTS[name]
-        return cls(
-            ModelConfig(variant=name, backbone=variant.backbone, decoder=variant.decoder)
-        )
+        return cls(ModelConfig(variant=name, backbone=variant.backbone, decoder=variant.decoder))
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> Self:
@@ -190,9 +191,7 @@ class DINOCell(nn.Module):
         model.load_state_dict(_read_weights(folder, model), strict=True)
         return model.eval()
 
-    def save_pretrained(
-        self, folder: str | Path, *, dtype: torch.dtype = torch.float32
-    ) -> Path:
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
         """Write ``config.json`` and ``model.safetensors``, all or nothing.
 
         Parameters
@@ -220,8 +219,7 @@ class DINOCell(nn.Module):
     def write_checkpoint(self, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write the two files of a checkpoint into an existing folder."""
         weights = {
-            key: value.detach().to("cpu", dtype).contiguous()
-            for key, value in self.state_dict().items()
+            key: value.detach().to("cpu", dtype).contiguous() for key, value in self.state_dict().items()
         }
         save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
         text = json.dumps(self.config.model_dump(mode="json"), indent=2, ensure_ascii=False)
@@ -290,9 +288,7 @@ def read_config(folder: Path) -> ModelConfig:
 def _read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        raise CheckpointError(
-            f"{folder} is no checkpoint: {WEIGHTS_FILE} is missing. Copy the whole folder"
-        )
+        raise CheckpointError(f"{folder} is no checkpoint: {WEIGHTS_FILE} is missing. Copy the whole folder")
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -319,3 +315,57 @@ def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterat
             names = sorted(keys)
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             yield f"{len(names)} {what} ({', '.join(names[:3])}{more})"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What `list_models` says of a variant.
+
+    Attributes
+    ----------
+    name, title : str
+        What users type, and the backbone in words.
+    backbone_parameters, decoder_parameters : int
+        Counted.
+    stride : int
+        Input sizes are multiples of it, in pixels.
+    trained : bool
+        Whether trained weights of backbone and decoder ship with the package.
+    licence, source : str
+        Of the backbone's pretrained weights.
+    """
+
+    name: str
+    title: str
+    backbone_parameters: int
+    decoder_parameters: int
+    stride: int
+    trained: bool
+    licence: str
+    source: str
+
+
+def list_models() -> list[ModelInfo]:
+    """List every variant, with its parameters counted on a model without memory."""
+    return [_describe(variant) for variant in VARIANTS.values()]
+
+
+def _describe(variant: Variant) -> ModelInfo:
+    with torch.device("meta"):
+        model = DINOCell.from_variant(variant.name)
+    return ModelInfo(
+        name=variant.name,
+        title=variant.title,
+        backbone_parameters=sum(p.numel() for p in model.backbone.parameters()),
+        decoder_parameters=sum(p.numel() for p in model.decoder.parameters()),
+        stride=model.stride,
+        trained=is_trained(variant.name),
+        licence=variant.licence,
+        source=variant.source,
+    )
+
+
+def is_trained(name: str) -> bool:
+    """Whether trained weights of a variant ship with the package."""
+    folder = SHIPPED / name
+    return (folder / CONFIG_FILE).is_file() and read_config(folder).trained

@@ -67,9 +67,7 @@ def preprocess(
         If the image is empty, of another shape or dtype, or mostly not finite.
     """
     settings = settings or Preprocessing()
-    gray = scale_to_uint8(
-        to_grayscale(image), low=settings.low_percentile, high=settings.high_percentile
-    )
+    gray = scale_to_uint8(to_grayscale(image), low=settings.low_percentile, high=settings.high_percentile)
     gray = resize(gray, scaled_shape((gray.shape[0], gray.shape[1]), scale))
     if settings.clahe and gray.any():
         gray = equalise(gray, clip_limit=settings.clahe_clip_limit, window=settings.clahe_window)
@@ -108,17 +106,17 @@ def to_grayscale(image: NDArray[Any]) -> NDArray[Any]:
         return pixels
     if pixels.shape[2] > 4:
         raise InputError(
-            f"image has {pixels.shape[2]} channels, expected 1 (gray), 3 (RGB) or 4 (RGBA): choose one with channel"
+            f"image has {pixels.shape[2]} channels, expected 1 (gray), 3 (RGB) or 4 (RGBA): "
+            "choose one with channel"
         )
     if pixels.shape[2] <= 2:
         return pixels[:, :, 0]
     dtype = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
-    return pixels[:, :, :3].astype(dtype) @ np.asarray(LUMINANCE, dtype)
+    with np.errstate(invalid="ignore"):  # inf − inf is NaN, which is what such a pixel is
+        return np.asarray(pixels[:, :, :3].astype(dtype) @ np.asarray(LUMINANCE, dtype))
 
 
-def scale_to_uint8(
-    gray: NDArray[Any], *, low: float = 0.1, high: float = 99.9
-) -> NDArray[np.uint8]:
+def scale_to_uint8(gray: NDArray[Any], *, low: float = 0.1, high: float = 99.9) -> NDArray[np.uint8]:
     """Map the percentiles `low` and `high` of the finite pixels to 0 and 255, and clip.
 
     Parameters
@@ -142,17 +140,19 @@ def scale_to_uint8(
     share = 1.0 - float(finite.mean())
     if share > MAX_NONFINITE_SHARE:
         raise InputError(
-            f"{share:.0%} of the pixels are NaN or infinite, expected at most half: replace them before segmenting"
+            f"{share:.0%} of the pixels are NaN or infinite, expected at most half: "
+            "replace them before segmenting"
         )
     known = values[finite]
     bottom, top = np.percentile(known, [low, high])
     if bottom == top:  # fewer than one pixel in a thousand differs: keep those visible
         bottom, top = known.min(), known.max()
-    if bottom == top:
+    # Clipped and halved first, so that extreme floats do not overflow.
+    half_range = top / 2 - bottom / 2
+    if half_range == 0:
         return np.zeros(gray.shape, np.uint8)
-    # Halved first, so that the range of extreme floats does not overflow.
-    unit = (np.where(finite, values, known.min()) / 2 - bottom / 2) / (top / 2 - bottom / 2)
-    return np.asarray(np.rint(np.clip(unit, 0, 1) * 255), np.uint8)
+    clipped = np.clip(np.where(finite, values, known.min()), bottom, top)
+    return np.asarray(np.rint((clipped / 2 - bottom / 2) / half_range * 255), np.uint8)
 
 
 def count_nonfinite(image: NDArray[Any]) -> int:
@@ -186,12 +186,11 @@ def resize(plane: NDArray[PixelT], shape: tuple[int, int]) -> NDArray[PixelT]:
         return plane
     shrinks = shape[0] * shape[1] < plane.shape[0] * plane.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(plane, (shape[1], shape[0]), interpolation=method), plane.dtype)
+    resized = cv2.resize(plane, (shape[1], shape[0]), interpolation=method)  # type: ignore[arg-type]
+    return np.asarray(resized, plane.dtype)
 
 
-def equalise(
-    gray: NDArray[np.uint8], *, clip_limit: float = 3.0, window: int = 64
-) -> NDArray[np.uint8]:
+def equalise(gray: NDArray[np.uint8], *, clip_limit: float = 3.0, window: int = 64) -> NDArray[np.uint8]:
     """CLAHE with windows of a fixed size in pixels.
 
     OpenCV divides an image into a fixed number of windows; the image is mirrored at the lower and right edge

@@ -32,8 +32,10 @@ def distance_to_labels(
     """Turn a distance map into cells.
 
     Pixels above `cells_max_threshold` form markers (8-connected); the map is flooded from them downhill over
-    the pixels above `cell_fill_threshold` (8-connected; equal heights in the order in which the flood
-    reaches them, markers first in row-major order). Regions without a marker are dropped.
+    the pixels above `cell_fill_threshold` (8-connected). Of pixels of equal height, markers go in row-major
+    order, the rest in the order in which the flood reaches them: first up, left, right, down of the pixel it
+    comes from, then the diagonals in row-major order. A pixel that rises above the flood counts as level
+    with it. Regions without a marker are dropped.
 
     Parameters
     ----------
@@ -67,9 +69,9 @@ def distance_to_labels(
     if not count:
         return np.zeros(distance.shape, np.int32)
     mask = distance > cell_fill_threshold
-    labels = watershed(-distance, markers, mask=mask, connectivity=2).astype(np.int32)
+    labels = watershed(_depths(distance, markers), markers, mask=mask, connectivity=2).astype(np.int32)
     labels = _join_split_cells(labels, distance, merge)
-    if regrow:
+    if regrow and cell_fill_threshold < 1:
         labels = _regrow_rim(labels, cell_fill_threshold)
     if fill_holes:
         labels = _fill_holes(labels)
@@ -79,9 +81,7 @@ def distance_to_labels(
     return relabel(labels)
 
 
-def _validate(
-    distance: Floats, cells_max: float, cell_fill: float, merge: float, min_size: int
-) -> None:
+def _validate(distance: Floats, cells_max: float, cell_fill: float, merge: float, min_size: int) -> None:
     if distance.ndim != 2 or distance.dtype.kind != "f":
         raise InputError(
             f"distance is {distance.dtype} of shape {distance.shape}, expected a float map (Y, X)"
@@ -97,6 +97,20 @@ def _validate(
             raise InputError(f"{name} is {value}, expected a number from 0 to 1")
     if min_size < 0:
         raise InputError(f"min_size is {min_size}, expected 0 or more pixels")
+
+
+def _depths(distance: Floats, markers: NDArray[Any]) -> NDArray[np.float64]:
+    """Turn the map upside down; marker pixels, the deepest, are ranked so that no two are equal.
+
+    scikit-image takes equal markers in no particular order; ranks put them in row-major order.
+    """
+    depths = -distance.astype(np.float64)
+    inside = markers > 0
+    order = np.argsort(depths[inside], kind="stable")
+    ranks = np.empty(order.size)
+    ranks[order] = np.arange(order.size)
+    depths[inside] = depths[~inside].min(initial=0) - order.size + ranks
+    return depths
 
 
 def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
@@ -116,9 +130,7 @@ def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
     return lowest[group].astype(np.int32)[labels]
 
 
-def _saddles(
-    labels: Labels, distance: Floats
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+def _saddles(labels: Labels, distance: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Height of the pass between every two basins that touch.
 
     Returns
@@ -157,7 +169,7 @@ def _regrow_rim(labels: Labels, cell_fill_threshold: float) -> Labels:
     radii = np.zeros(int(labels.max()) + 1, np.float32)
     np.maximum.at(radii, labels.ravel(), inner.ravel())
     rims = np.floor(cell_fill_threshold * radii / (1 - cell_fill_threshold) + 1e-4)
-    if cell_fill_threshold >= 1 or not rims.any():
+    if not rims.any():
         return labels
     away, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     candidates = labels[tuple(nearest)]

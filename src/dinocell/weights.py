@@ -1,7 +1,6 @@
 """The variants by name, where their weights come from, and checkpoint folders on disk."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,7 +122,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
-        os.replace(temporary, path)
+        temporary.rename(path)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise OutputError(

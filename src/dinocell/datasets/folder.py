@@ -73,7 +73,8 @@ def find_pairs(folder: Path) -> list[Pair]:
     missing = [name for name in names if f"{name}_masks" not in files]
     if missing:
         raise FileMissingError(
-            f"{folder}: {len(missing)} images have no masks, first {missing[0]}_img: add {missing[0]}_masks.png"
+            f"{folder}: {len(missing)} images have no masks, first {missing[0]}_img: "
+            f"add {missing[0]}_masks.png"
         )
     if not names:
         raise FileMissingError(

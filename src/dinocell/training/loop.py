@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,11 @@ class _State:
     bad_epochs: int = 0
     seconds: float = 0.0
 
+    @property
+    def averaged_model(self) -> DINOCell:
+        """The model with averaged weights, in eval mode: what is validated and saved."""
+        return cast(DINOCell, self.average.module).eval()
+
 
 def train(config: TrainConfig, *, resume: bool = False) -> Iterator[Progress | EpochRecord]:
     """Train a model; results are in the run folder when the generator ends.
@@ -114,9 +119,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> Iterator[Progress | E
         yield _finish_epoch(state, sum(losses) / len(losses), validation, config)
 
 
-def _new_state(
-    config: TrainConfig, training: list[list[Annotated]], device: torch.device
-) -> _State:
+def _new_state(config: TrainConfig, training: list[list[Annotated]], device: torch.device) -> _State:
     model = (
         DINOCell.from_pretrained(config.start_from)
         if config.start_from
@@ -159,7 +162,7 @@ def _step(state: _State, batch: Batch, step: int, config: TrainConfig) -> float:
         group["lr"] = learning_rate_at(step, config)
     loss = _loss(state.model, batch, config)
     state.optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_grad_norm)
     state.optimiser.step()
     state.average.update_parameters(state.model)
@@ -195,8 +198,7 @@ def _finish_epoch(
     state: _State, train_loss: float, validation: list[list[Batch]], config: TrainConfig
 ) -> EpochRecord:
     """Validate the averaged weights, write the row and the checkpoints."""
-    average: DINOCell = state.average.module
-    average.eval()
+    average = state.averaged_model
     step = state.epoch * config.steps_per_epoch
     mse = _validate(average, validation, config, "mse")
     loss = mse if config.loss == "mse" else _validate(average, validation, config, config.loss)
@@ -234,7 +236,7 @@ def _record(config: TrainConfig, state: _State) -> dict[str, Any]:
 
 def _save(state: _State, folder: Path) -> None:
     with replaced_folder(folder) as temporary:
-        state.average.module.write_checkpoint(temporary)
+        state.averaged_model.write_checkpoint(temporary)
         torch.save(
             {
                 "model": state.model.state_dict(),

@@ -90,9 +90,7 @@ class TrainingSamples(TorchDataset[Batch]):
         yield from loader
 
 
-def validation_batches(
-    items: list[Annotated], crop_size: int, batch_size: int
-) -> list[Batch]:
+def validation_batches(items: list[Annotated], crop_size: int, batch_size: int) -> list[Batch]:
     """Cut the fixed, unaugmented crops of a validation dataset.
 
     Returns
@@ -104,9 +102,7 @@ def validation_batches(
     for number, item in enumerate(items):
         rng = np.random.default_rng(number)
         for _ in range(VALIDATION_CROPS):
-            crops.append(
-                random_crop(item.image, item.labels, item.boxes, crop_size, NO_AUGMENTATION, rng)
-            )
+            crops.append(random_crop(item.image, item.labels, item.boxes, crop_size, NO_AUGMENTATION, rng))
     return [
         (
             torch.from_numpy(np.stack([crop.image for crop in crops[i : i + batch_size]])),

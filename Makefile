@@ -1,0 +1,35 @@
+# Works on a machine that has only Python (3.11 to 3.13) and make: every target installs what it needs, once.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-all check bench clean
+
+demo: $(READY)  ## Segment the sample images and say where the pictures are.
+	$(BIN)/dinocell segment samples -o demo_output --overwrite
+	@echo "Look at demo_output/*_overlay.png"
+
+test: $(READY)  ## The quick tests.
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)  ## Every test.
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## Style, types, layers.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## Measurements; see benchmarks/.
+	$(BIN)/python benchmarks/ceiling.py
+	$(BIN)/python benchmarks/diameter.py
+
+clean:
+	rm -rf .venv demo_output
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "DINOCell needs Python 3.11 to 3.13; choose one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(READY)

@@ -1,0 +1,61 @@
+"""The command line: one file a command. Each parses, calls one function below, writes, and reports."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dinocell import __version__
+from dinocell.cli import evaluate, models, segment, train
+from dinocell.errors import DINOCellError
+
+app = typer.Typer(
+    help="Segment cells in microscopy images; train and evaluate the models that do it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("segment")(segment.command)
+app.command("evaluate")(evaluate.command)
+app.command("train")(train.command)
+app.command("models")(models.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dinocell {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _configure(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
+    log_file: Annotated[Path | None, typer.Option(help="Write the log to this file.")] = None,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    logger = logging.getLogger("dinocell")
+    logger.setLevel(logging.INFO if verbose or log_file else logging.WARNING)
+    handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
+    if log_file is not None:
+        try:
+            handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+        except OSError as error:
+            typer.echo(f"error: cannot write log file {log_file}: {error.strerror}", err=True)
+            raise typer.Exit(1) from error
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+        logger.addHandler(handler)
+
+
+def main() -> None:
+    """Run the command line; what DINOCell refuses becomes one line and exit code 1."""
+    try:
+        app()
+    except DINOCellError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,241 @@
+"""`dinocell segment`: images in; label images, overlays and tables out."""
+
+import csv
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from dinocell.cli.inputs import find_inputs, output_names
+from dinocell.errors import DINOCellError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dinocell.model import Thresholds
+    from dinocell.pipeline import DINOCellPipeline, Segmentation
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The files written for one input; the label image comes last, so its presence means "done"."""
+
+    overlay: Path
+    table: Path
+    distance_map: Path | None
+    labels: Path
+
+    @classmethod
+    def of(cls, folder: Path, name: str, *, with_map: bool) -> "_Outputs":
+        return cls(
+            overlay=folder / f"{name}_overlay.png",
+            table=folder / f"{name}_cells.csv",
+            distance_map=folder / f"{name}_distance.tif" if with_map else None,
+            labels=folder / f"{name}_labels.tif",
+        )
+
+    def exist(self) -> bool:
+        files = (self.overlay, self.table, self.distance_map, self.labels)
+        return all(file.exists() for file in files if file is not None)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How every image of the call is read and segmented."""
+
+    channel: int | None
+    page: int | None
+    diameter: float | Literal["auto"] | None
+    thresholds: "Thresholds"
+    min_size: int
+
+
+def command(
+    inputs: Annotated[list[str], typer.Argument(help="Image files, folders, or quoted globs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
+    model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    cells_max: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Map value above which pixels are markers.")
+    ] = None,
+    cell_fill: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Map value above which pixels belong to cells.")
+    ] = None,
+    merge: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Lower joins more split cells; 1 joins none.")
+    ] = None,
+    diameter: Annotated[
+        str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto' to measure it.")
+    ] = None,
+    min_size: Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")] = 0,
+    channel: Annotated[int | None, typer.Option(min=0, help="Use this channel, counted from 0.")] = None,
+    page: Annotated[int | None, typer.Option(min=0, help="Use this page of a stack, counted from 0.")] = None,
+    tile_size: Annotated[int | None, typer.Option(help="Side of a tile in pixels.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Overlap of tiles in pixels.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Tiles a forward pass.")] = 8,
+    no_clahe: Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")] = False,
+    save_distance_map: Annotated[
+        bool, typer.Option("--save-distance-map", help="Also write STEM_distance.tif.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")] = False,
+) -> None:
+    """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
+    parsed_diameter = parse_diameter(diameter)
+    images, failures = find_inputs(inputs)
+    total = len(images) + len(failures)
+    for message in failures:
+        _report_failure(message)
+    todo = _not_done(images, output, with_map=save_distance_map, overwrite=overwrite)
+    if todo:
+        from dinocell.pipeline import DINOCellPipeline
+
+        pipeline = DINOCellPipeline(
+            model,
+            device=device,
+            batch_size=batch_size,
+            tile_size=tile_size,
+            overlap=overlap,
+            clahe=False if no_clahe else None,
+        )
+        thresholds = pipeline.thresholds(cells_max, cell_fill, merge)
+        _check_folder(output)
+        failures += _segment_all(
+            pipeline, todo, _Settings(channel, page, parsed_diameter, thresholds, min_size)
+        )
+    if failures:
+        errors.print(f"{len(failures)} of {total} inputs failed")
+        raise typer.Exit(1)
+
+
+def parse_diameter(text: str | None) -> float | Literal["auto"] | None:
+    """Read ``--diameter``: a number of pixels or 'auto'.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if text is None or text == "auto":
+        return None if text is None else "auto"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"--diameter is {text!r}, expected pixels above 0 or 'auto'") from error
+
+
+def _not_done(images: list[Path], folder: Path, *, with_map: bool, overwrite: bool) -> dict[Path, _Outputs]:
+    """Pair every image with its outputs; those that exist are skipped, and that is said."""
+    todo = {}
+    for path, name in output_names(images).items():
+        outputs = _Outputs.of(folder, name, with_map=with_map)
+        if outputs.exist() and not overwrite:
+            console.print(
+                f"{escape(str(path))}: skipped, {escape(str(outputs.labels))} exists (--overwrite replaces it)"
+            )
+        else:
+            todo[path] = outputs
+    return todo
+
+
+def _check_folder(folder: Path) -> None:
+    """Create the output folder and try to write into it, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to output folder {folder}: {error.strerror}. Choose another with -o"
+        ) from error
+
+
+def _segment_all(pipeline: "DINOCellPipeline", todo: dict[Path, _Outputs], settings: _Settings) -> list[str]:
+    """Segment every image; return a line for each that failed."""
+    failures = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        files = bar.add_task("images", total=len(todo))
+        tiles = bar.add_task("tiles")
+        for path, outputs in todo.items():
+            try:
+                line = _segment_one(pipeline, path, outputs, settings, bar, tiles)
+                console.print(f"{escape(str(path))}: {escape(line)}")
+            except DINOCellError as error:
+                message = str(error) if str(path) in str(error) else f"{path}: {error}"
+                _report_failure(message)
+                failures.append(message)
+            bar.advance(files)
+    return failures
+
+
+def _segment_one(
+    pipeline: "DINOCellPipeline",
+    path: Path,
+    outputs: _Outputs,
+    settings: _Settings,
+    bar: Progress,
+    tiles: TaskID,
+) -> str:
+    """Read, segment and write one image; return its summary."""
+    from dinocell.images import read_image
+
+    start = time.monotonic()
+    pixels = read_image(path, channel=settings.channel, page=settings.page).pixels
+    result = pipeline.run(
+        pixels,
+        diameter=settings.diameter,
+        thresholds=settings.thresholds,
+        min_size=settings.min_size,
+        progress=lambda step: bar.update(tiles, completed=step.done, total=step.total),
+    )
+    _write(pixels, result, outputs)
+    return _summary(result, settings, time.monotonic() - start, outputs.labels)
+
+
+def _summary(result: "Segmentation", settings: _Settings, seconds: float, labels: Path) -> str:
+    made = result.parameters
+    parts = [f"{result.count} cells"]
+    if settings.diameter == "auto":
+        found = "no cells to measure" if made.diameter is None else f"diameter {made.diameter:g} px found"
+        parts.append(f"{found}, scale {made.scale:.2f}")
+    if made.nonfinite_pixels:
+        parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")
+    return f"{', '.join(parts)}, {seconds:.1f} s → {labels}"
+
+
+def _write(pixels: "NDArray[Any]", result: "Segmentation", outputs: _Outputs) -> None:
+    from dinocell.images import write_image, write_labels
+    from dinocell.measure import measure_cells
+    from dinocell.outlines import draw_outlines
+    from dinocell.preprocessing import scale_to_uint8, to_grayscale
+
+    gray = to_grayscale(pixels)
+    if outputs.distance_map is not None:
+        write_image(outputs.distance_map, result.distance_map)
+    write_image(outputs.overlay, draw_outlines(scale_to_uint8(gray), result.labels))
+    _write_table(outputs.table, measure_cells(result.labels, gray))
+    write_labels(outputs.labels, result.labels)
+
+
+def _write_table(path: Path, table: "dict[str, NDArray[Any]]") -> None:
+    from dinocell.images import atomic_path
+
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(table)
+        for row in zip(*table.values(), strict=True):
+            writer.writerow(value if isinstance(value, np.integer) else f"{value:.6g}" for value in row)
+
+
+def _report_failure(message: str) -> None:
+    errors.print(f"error: {escape(message)}")

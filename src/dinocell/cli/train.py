@@ -1,0 +1,35 @@
+"""`dinocell train`: from annotated folders to a checkpoint."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def command(
+    config: Annotated[Path, typer.Option(help="YAML file with the settings of the run.")],
+    output: Annotated[Path | None, typer.Option(help="Run folder; replaces the file's.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")
+    ] = False,
+) -> None:
+    """Train a model; `last/`, `best_model/` and `metrics.csv` are written to the run folder every epoch."""
+    from dinocell.training import EpochRecord, TrainConfig, train
+
+    overrides = {} if output is None else {"output": output}
+    settings = TrainConfig.from_yaml(config, **overrides)
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=settings.total_steps)
+        for event in train(settings, resume=resume):
+            if isinstance(event, EpochRecord):
+                console.print(
+                    f"epoch {event.epoch}: train {event.train_loss:.4f}, validation {event.validation_loss:.4f}, "
+                    f"validation MSE {event.validation_mse:.5f}, {event.seconds:.0f} s"
+                )
+            else:
+                bar.update(task, completed=event.step, description=f"loss {event.train_loss:.4f}")
+    console.print(f"best model: {settings.output / 'best_model'}")

@@ -1,0 +1,434 @@
+"""Image to labels: preprocess once, predict tile by tile, blend, watershed."""
+
+import functools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError, UntrainedModelError
+from dinocell.labels import Labels, median_diameter
+from dinocell.model import DINOCell, Thresholds, normalise
+from dinocell.preprocessing import Preprocessing, count_nonfinite, preprocess, resize
+from dinocell.tiling import blend, cut_tile, plan_tiles
+from dinocell.watershed import distance_to_labels
+
+Diameter = float | Literal["auto"] | None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How a segmentation was made.
+
+    Attributes
+    ----------
+    model : str
+        The model's variant.
+    device : str
+    thresholds : Thresholds
+        What the watershed used.
+    preprocessing : Preprocessing
+    tile_size, overlap : int
+        In pixels of the rescaled image.
+    diameter : float or None
+        The cell diameter in pixels that was given or found; None if images are taken as they are.
+    scale : float
+        The factor on both sides of the image before the network saw it.
+    min_size : int
+    fill_holes : bool
+    nonfinite_pixels : int
+        NaN or infinite pixels that were treated as the lowest finite value.
+    """
+
+    model: str
+    device: str
+    thresholds: Thresholds
+    preprocessing: Preprocessing
+    tile_size: int
+    overlap: int
+    diameter: float | None = None
+    scale: float = 1.0
+    min_size: int = 0
+    fill_holes: bool = False
+    nonfinite_pixels: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The result for one image.
+
+    Attributes
+    ----------
+    labels : int32 array, shape (Y, X)
+        0 is background, cells are 1…N.
+    distance_map : float32 array, shape (Y, X)
+        What the labels were made from, in [0, 1].
+    parameters : Parameters
+    """
+
+    labels: Labels
+    distance_map: NDArray[np.float32]
+    parameters: Parameters
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        return int(self.labels.max(initial=0))
+
+
+@dataclass(frozen=True)
+class TilesDone:
+    """Progress within an image: how many of its tiles the network has seen."""
+
+    done: int
+    total: int
+
+
+class DINOCellPipeline:
+    """A model with the settings to run it.
+
+    Parameters
+    ----------
+    model : DINOCell, str or Path
+        A model, the name of a trained one, or a checkpoint folder.
+    device : str
+        ``auto`` (CUDA, else MPS, else CPU) or a torch device such as ``cuda:1``.
+    batch_size : int
+        Tiles a forward pass.
+    tile_size, overlap : int, optional
+        In pixels; the checkpoint's otherwise.
+    clahe : bool, optional
+        Whether to equalise the contrast; the checkpoint's otherwise.
+    allow_untrained : bool
+        Run a model whose decoder was never trained; its result means nothing.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of bounds or the device is not there.
+    UntrainedModelError
+        If the model was never trained.
+
+    Examples
+    --------
+    >>> pipeline = DINOCellPipeline("nano", device="cpu")
+    >>> pipeline.run(np.zeros((60, 80))).labels.shape
+    (60, 80)
+    """
+
+    def __init__(
+        self,
+        model: DINOCell | str | Path = "nano",
+        *,
+        device: str = "auto",
+        batch_size: int = 8,
+        tile_size: int | None = None,
+        overlap: int | None = None,
+        clahe: bool | None = None,
+        allow_untrained: bool = False,
+    ) -> None:
+        self.device = choose_device(device)
+        self.model = model if isinstance(model, DINOCell) else DINOCell.from_pretrained(model)
+        config = self.model.config
+        if not (config.trained or allow_untrained):
+            raise UntrainedModelError(
+                f"model {config.variant!r} has an untrained decoder, so its result means nothing: "
+                "train it first, or choose one that `dinocell models` lists as trained"
+            )
+        self.tile_size = config.tile_size if tile_size is None else tile_size
+        self.overlap = min(config.overlap, self.tile_size // 2) if overlap is None else overlap
+        self.batch_size = batch_size
+        self.preprocessing = _with_clahe(config.preprocessing, clahe)
+        self._validate()
+        self.model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _validate(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size is {self.batch_size}, expected at least 1")
+        stride = self.model.stride
+        if self.tile_size < stride or self.tile_size % stride:
+            raise InputError(
+                f"tile_size is {self.tile_size}, expected a multiple of {stride}, the model's stride"
+            )
+        plan_tiles((1, 1), self.tile_size, self.overlap)  # refuses an illegal overlap
+
+    def run(
+        self,
+        image: NDArray[Any],
+        *,
+        diameter: Diameter = None,
+        thresholds: Thresholds | None = None,
+        min_size: int = 0,
+        fill_holes: bool = False,
+        progress: Callable[[TilesDone], None] | None = None,
+    ) -> Segmentation:
+        """Segment an image.
+
+        Parameters
+        ----------
+        image : array, shape (Y, X) or (Y, X, C)
+            Gray, RGB or RGBA of any integer or float dtype; never changed.
+        diameter : float, "auto" or None
+            Typical cell diameter in pixels: the image is rescaled to what the model was trained for.
+            ``auto`` finds it from a first pass; None takes the image as it is.
+        thresholds : Thresholds, optional
+            For this call only; the checkpoint's otherwise. `DINOCellPipeline.thresholds` changes some of them.
+        min_size : int
+            Cells of fewer pixels are removed.
+        fill_holes : bool
+        progress : callable, optional
+            Called after every batch of tiles.
+
+        Returns
+        -------
+        Segmentation
+
+        Raises
+        ------
+        InputError
+            If the image or a setting cannot be used.
+        """
+        steps = self.steps(
+            image,
+            diameter=diameter,
+            thresholds=thresholds,
+            min_size=min_size,
+            fill_holes=fill_holes,
+        )
+        for step in steps:
+            if isinstance(step, Segmentation):
+                return step
+            if progress is not None:
+                progress(step)
+        raise AssertionError("steps ends with a Segmentation")
+
+    def steps(
+        self,
+        image: NDArray[Any],
+        *,
+        diameter: Diameter = None,
+        thresholds: Thresholds | None = None,
+        min_size: int = 0,
+        fill_holes: bool = False,
+    ) -> Iterator[TilesDone | Segmentation]:
+        """Segment an image step by step, so that a caller can show progress and stop.
+
+        Yields
+        ------
+        TilesDone
+            After every batch.
+        Segmentation
+            Last.
+        """
+        thresholds = thresholds or self.model.config.thresholds
+        found = self._resolve_diameter(image, diameter, thresholds)
+        scale = self._scale(found)
+        distance = yield from self._predict(image, scale)
+        labels = self.cells_from_dist_map(
+            distance, thresholds=thresholds, min_size=min_size, fill_holes=fill_holes
+        )
+        yield Segmentation(
+            labels,
+            distance,
+            Parameters(
+                model=self.model.config.variant,
+                device=str(self.device),
+                thresholds=thresholds,
+                preprocessing=self.preprocessing,
+                tile_size=self.tile_size,
+                overlap=self.overlap,
+                diameter=found,
+                scale=scale,
+                min_size=min_size,
+                fill_holes=fill_holes,
+                nonfinite_pixels=count_nonfinite(image),
+            ),
+        )
+
+    def predict_on_full_img(self, image: NDArray[Any], *, scale: float = 1.0) -> NDArray[np.float32]:
+        """Predict the distance map of an image of any size.
+
+        Parameters
+        ----------
+        image : array, shape (Y, X) or (Y, X, C)
+        scale : float
+            Factor on both sides before the network sees the image.
+
+        Returns
+        -------
+        float32 array, shape (Y, X)
+            In [0, 1], at the image's own size.
+        """
+        steps = self._predict(image, scale)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as finished:
+                distance: NDArray[np.float32] = finished.value
+                return distance
+
+    def cells_from_dist_map(
+        self,
+        dist_map: NDArray[np.floating[Any]],
+        *,
+        thresholds: Thresholds | None = None,
+        min_size: int = 0,
+        fill_holes: bool = False,
+    ) -> Labels:
+        """Turn a distance map into labels with the checkpoint's thresholds, or with others for this call."""
+        chosen = thresholds or self.model.config.thresholds
+        return distance_to_labels(dist_map, **chosen.model_dump(), min_size=min_size, fill_holes=fill_holes)
+
+    def run_batch_thresholds(
+        self,
+        image: NDArray[Any],
+        cells_max_values: Sequence[float],
+        cell_fill_values: Sequence[float],
+    ) -> dict[tuple[float, float], Labels]:
+        """Segment with every pair of thresholds after one forward pass.
+
+        Parameters
+        ----------
+        image : array, shape (Y, X) or (Y, X, C)
+        cells_max_values, cell_fill_values : sequence of float
+
+        Returns
+        -------
+        dict
+            Labels int32 ``(Y, X)`` by ``(cells_max, cell_fill)``.
+        """
+        distance = self.predict_on_full_img(image)
+        return {
+            (cells_max, cell_fill): self.cells_from_dist_map(
+                distance, thresholds=self.thresholds(cells_max, cell_fill)
+            )
+            for cells_max in cells_max_values
+            for cell_fill in cell_fill_values
+        }
+
+    def thresholds(
+        self,
+        cells_max_threshold: float | None = None,
+        cell_fill_threshold: float | None = None,
+        merge: float | None = None,
+    ) -> Thresholds:
+        """Copy the checkpoint's thresholds with some replaced.
+
+        Raises
+        ------
+        InputError
+            If one is not in [0, 1].
+        """
+        given = {
+            "cells_max_threshold": cells_max_threshold,
+            "cell_fill_threshold": cell_fill_threshold,
+            "merge": merge,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        for name, value in changes.items():
+            if not 0 <= value <= 1:
+                raise InputError(f"{name} is {value}, expected a number from 0 to 1")
+        return self.model.config.thresholds.model_copy(update=changes)
+
+    def _resolve_diameter(
+        self, image: NDArray[Any], diameter: Diameter, thresholds: Thresholds
+    ) -> float | None:
+        """Check a given diameter, or measure it on a first pass; None where there is nothing to measure."""
+        if diameter is None:
+            return None
+        if self.model.config.cell_diameter is None:
+            raise InputError(
+                f"model {self.model.config.variant!r} was trained for no particular cell diameter: "
+                "leave diameter out"
+            )
+        if diameter == "auto":
+            labels = self.cells_from_dist_map(self.predict_on_full_img(image), thresholds=thresholds)
+            found = median_diameter(labels)
+            return round(found, 1) if np.isfinite(found) else None
+        if not (isinstance(diameter, int | float) and np.isfinite(diameter) and diameter > 0):
+            raise InputError(f"diameter is {diameter!r}, expected pixels above 0 or 'auto'")
+        return float(diameter)
+
+    def _scale(self, diameter: float | None) -> float:
+        trained_for = self.model.config.cell_diameter
+        return trained_for / diameter if diameter and trained_for else 1.0
+
+    def _predict(self, image: NDArray[Any], scale: float) -> Generator[TilesDone, None, NDArray[np.float32]]:
+        """Predict tile by tile; a generator that returns the distance map at the image's own size."""
+        gray = preprocess(image, self.preprocessing, scale=scale)
+        shape = (gray.shape[0], gray.shape[1])
+        tiles = plan_tiles(shape, self.tile_size, self.overlap)
+        predictions: list[NDArray[np.float32]] = []
+        for first in range(0, len(tiles), self.batch_size):
+            batch = np.stack([cut_tile(gray, tile) for tile in tiles[first : first + self.batch_size]])
+            predictions.extend(self._forward(batch))
+            yield TilesDone(len(predictions), len(tiles))
+        distance = blend(tiles, predictions, shape)
+        return resize(distance, (image.shape[0], image.shape[1]))
+
+    @torch.inference_mode()
+    def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Distance maps float32 ``(B, Y, X)`` of 8-bit tiles ``(B, Y, X)``."""
+        x = normalise(torch.from_numpy(batch).to(self.device))
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.model(x)
+        return np.asarray(torch.sigmoid(logits.float())[:, 0].cpu().numpy())
+
+
+def segment(image: NDArray[Any], model: str | Path = "nano", **options: Any) -> Segmentation:
+    """Segment one image.
+
+    Parameters
+    ----------
+    image : array, shape (Y, X) or (Y, X, C)
+        Gray, RGB or RGBA of any integer or float dtype; never changed.
+    model : str or Path
+        Name of a trained model, or a checkpoint folder.
+    **options
+        As `DINOCellPipeline.run` takes them, for example ``diameter=40``.
+
+    Returns
+    -------
+    Segmentation
+        ``labels``, ``distance_map`` and the ``parameters`` they were made with.
+
+    Raises
+    ------
+    DINOCellError
+        If the image, the model or an option cannot be used.
+    """
+    return _cached_pipeline(str(model)).run(image, **options)
+
+
+@functools.lru_cache(maxsize=1)
+def _cached_pipeline(model: str) -> DINOCellPipeline:
+    return DINOCellPipeline(model)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Find a device: CUDA, else MPS, else CPU for ``auto``.
+
+    Raises
+    ------
+    InputError
+        If the named device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {name!r} cannot be used here: choose auto, cpu, cuda or mps") from error
+    return device
+
+
+def _with_clahe(settings: Preprocessing, clahe: bool | None) -> Preprocessing:
+    return settings if clahe is None else replace(settings, clahe=clahe)

@@ -1,0 +1,202 @@
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from dinocell import __version__
+from dinocell.cli import app
+from dinocell.cli.inputs import find_inputs, output_names
+from dinocell.images import read_image, read_labels, write_image
+from tests.cases import disk
+
+runner = CliRunner()
+
+
+def run(*arguments):
+    """Run the command line in this process, with what `main` does to errors."""
+    result = runner.invoke(app, [str(argument) for argument in arguments])
+    return result
+
+
+def disks(side=128, radius=12):
+    labels = np.zeros((side, side), np.int32)
+    for number, centre in enumerate([(30, 30), (40, 95), (95, 50)], start=1):
+        labels[disk(labels.shape, centre, radius)] = number
+    return (40 + 120 * (labels > 0)).astype(np.uint8)
+
+
+@pytest.fixture
+def image_file(tmp_path):
+    path = tmp_path / "in" / "cells.png"
+    path.parent.mkdir()
+    write_image(path, disks())
+    return path
+
+
+def test_segment_writes_labels_overlay_and_table(image_file, tmp_path):
+    out = tmp_path / "out"
+    result = run("segment", image_file, "-o", out, "--save-distance-map")
+    assert result.exit_code == 0, result.output
+    assert "cells.png: 3 cells" in result.output
+    labels = read_labels(out / "cells_labels.tif")
+    assert tifffile.imread(out / "cells_labels.tif").dtype == np.uint16
+    assert labels.max() == 3
+    overlay = read_image(out / "cells_overlay.png").pixels
+    assert overlay.shape == (128, 128, 3)
+    assert (overlay[labels == 0] == overlay[labels == 0][:, :1]).all()  # the ground stays gray
+    distance = read_image(out / "cells_distance.tif").pixels
+    assert distance.dtype == np.float32
+    with (out / "cells_cells.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["label"]) for row in rows] == [1, 2, 3]
+    assert int(rows[0]["area"]) == (labels == 1).sum()
+    assert float(rows[0]["mean_intensity"]) == pytest.approx(disks()[labels == 1].mean(), rel=1e-4)
+    assert sorted(p.name for p in out.iterdir()) == [
+        "cells_cells.csv", "cells_distance.tif", "cells_labels.tif", "cells_overlay.png",
+    ]  # fmt: skip
+
+
+def test_existing_results_are_skipped_unless_overwritten(image_file, tmp_path):
+    run("segment", image_file, "-o", tmp_path)
+    (tmp_path / "cells_labels.tif").write_bytes(b"mine")
+    result = run("segment", image_file, "-o", tmp_path)
+    assert result.exit_code == 0
+    assert "skipped" in result.output
+    assert (tmp_path / "cells_labels.tif").read_bytes() == b"mine"
+    run("segment", image_file, "-o", tmp_path, "--overwrite")
+    assert read_labels(tmp_path / "cells_labels.tif").max() == 3
+    (tmp_path / "cells_cells.csv").unlink()  # an incomplete set is made again
+    assert "3 cells" in run("segment", image_file, "-o", tmp_path).output
+    assert (tmp_path / "cells_cells.csv").exists()
+
+
+def test_the_rest_of_a_batch_is_done_when_some_files_are_bad(image_file, tmp_path):
+    folder = image_file.parent
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    (folder / "empty.tif").write_bytes(b"")
+    write_image(folder / "one.png", np.array([[5]], np.uint8))
+    tifffile.imwrite(folder / "stack.tif", np.zeros((4, 16, 16), np.uint8))
+    result = run("segment", folder, tmp_path / "nothing.png", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "4 of 6 inputs failed" in result.output
+    for name in ("broken.png", "empty.tif", "stack.tif", "nothing.png"):
+        lines = [line for line in result.output.splitlines() if line.startswith("error:") and name in line]
+        assert len(lines) == 1, result.output
+    assert "--page" in result.output
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        f"{stem}_{what}" for stem in ("cells", "one") for what in ("labels.tif", "overlay.png", "cells.csv")
+    }
+
+
+def test_options_reach_the_result(image_file, tmp_path):
+    result = run("segment", image_file, "-o", tmp_path, "--cells-max", "1", "--overwrite")
+    assert "0 cells" in result.output
+    assert result.exit_code == 0
+    assert "0 cells" in run("segment", image_file, "-o", tmp_path, "--min-size", "9999", "--overwrite").output
+    found = run("segment", image_file, "-o", tmp_path, "--diameter", "auto", "--overwrite").output
+    assert "diameter 2" in found
+    assert "px found" in found
+    stack = image_file.parent / "stack.tif"
+    tifffile.imwrite(stack, np.stack([np.zeros_like(disks()), disks()]), photometric="minisblack")
+    assert "0 cells" in run("segment", stack, "-o", tmp_path, "--page", "0").output
+    assert "3 cells" in run("segment", stack, "-o", tmp_path, "--page", "1", "--overwrite").output
+    rgb = image_file.parent / "rgb.png"
+    write_image(rgb, np.dstack([np.zeros_like(disks()), disks(), np.zeros_like(disks())]))
+    assert "0 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "0").output
+    assert "3 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "1", "--overwrite").output
+
+
+def _main(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "dinocell", *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "nanoo"], "no model and no folder is called 'nanoo'"),
+        (["--model", "small"], "no trained weights"),
+        (["--device", "tpu9"], "device 'tpu9' cannot be used"),
+        (["--tile-size", "100"], "multiple of 32"),
+        (["--overlap", "300"], "overlap is 300"),
+        (["--diameter", "big"], "--diameter is 'big'"),
+    ],
+)
+def test_a_refusal_is_one_line_and_a_failure(image_file, tmp_path, arguments, message):
+    result = _main("segment", image_file, "-o", tmp_path / "out", *arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused(image_file, tmp_path):
+    (tmp_path / "file").write_text("x")
+    result = _main("segment", image_file, "-o", tmp_path / "file" / "out", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "cannot write to output folder" in result.stderr
+
+
+def test_version_and_import_load_no_torch(tmp_path):
+    result = _main("--version", cwd=tmp_path)
+    assert result.stdout.strip() == f"dinocell {__version__}"
+    code = "import sys, dinocell, dinocell.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_public_name_can_be_reached():
+    import dinocell
+
+    assert all(getattr(dinocell, name) is not None for name in dinocell.__all__)
+    assert set(dir(dinocell)) == set(dinocell.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'segmnt'"):
+        _ = dinocell.segmnt
+
+
+def test_models_lists_nano_as_trained():
+    rows = [line for line in run("models").output.splitlines() if " nano " in line]
+    assert len(rows) == 1
+    assert " yes " in rows[0]
+    assert "5.6 M" in rows[0]
+
+
+def test_evaluate_prints_a_row_a_folder():
+    samples = Path(__file__).parents[1] / "samples"
+    output = run("evaluate", "--data", samples).output
+    row = next(line for line in output.splitlines() if "samples" in line)
+    assert len([cell for cell in row.split("│") if "(" in cell]) == 5
+
+
+def test_folders_globs_and_files_name_each_image_once(tmp_path):
+    for name in ("a.png", "b.TIF", "a_masks.png", "a_labels.tif", "b_overlay.png", ".hidden.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    found, failures = find_inputs([str(tmp_path), str(tmp_path / "*.png"), str(tmp_path / "a.png")])
+    assert [p.name for p in found] == ["a.png", "b.TIF", "a_masks.png", "b_overlay.png"]
+    assert not failures  # a glob is taken at its word, a folder leaves annotations out
+    _, failures = find_inputs([str(tmp_path / "none.png"), str(tmp_path / "*.nd2")])
+    assert ["does not exist" in failures[0], "matches no file" in failures[1]] == [True, True]
+
+
+def test_inputs_of_the_same_stem_get_names_of_their_own():
+    paths = [Path(p) for p in ("/x/a/cell.png", "/x/b/cell.png", "/x/b/cell.tif", "/y/b/cell.tif", "/x/c/b_cell.png", "/x/CELL2.png", "/y/cell2.png")]  # fmt: skip # noqa: E501
+    names = output_names(paths)
+    assert len({name.casefold() for name in names.values()}) == len(paths)
+    assert names[paths[0]] == "a_cell"
+    assert names[paths[4]] == "b_cell"
+    assert output_names([Path("/x/a.png")]) == {Path("/x/a.png"): "a"}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_output_folder_is_refused(image_file, tmp_path):
+    tmp_path.chmod(0o500)
+    result = _main("segment", image_file, "-o", tmp_path / "out", cwd="/")
+    assert "cannot write to output folder" in result.stderr

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from dinocell.evaluation import evaluate_folder, search_thresholds
+from dinocell.images import write_image, write_labels
+from dinocell.metrics import evaluate, pool
+from dinocell.pipeline import DINOCellPipeline
+from tests.cases import CASES, disk
+
+
+@pytest.fixture
+def folder(tmp_path):
+    labels = np.zeros((128, 160), np.int32)
+    for number, centre in enumerate([(30, 30), (40, 100), (90, 60), (95, 130)], start=1):
+        labels[disk(labels.shape, centre, 13)] = number
+    image = (50 + 130 * (labels > 0)).astype(np.uint8)
+    for name in ("a", "b"):
+        write_image(tmp_path / f"{name}_img.png", image)
+        write_labels(tmp_path / f"{name}_masks.tif", labels)
+    return tmp_path
+
+
+def test_scores_are_those_of_the_pipeline_and_the_ceiling_is_above(folder):
+    pipeline = DINOCellPipeline("nano", device="cpu")
+    results = list(evaluate_folder(pipeline, folder))
+    assert [result.name for result in results] == ["a", "b"]
+    scores, ceiling = pool(r.scores for r in results), pool(r.ceiling for r in results)
+    assert scores.counts.true_cells == 8
+    assert ceiling.ap[0.5] == 1.0
+    assert scores.seg <= ceiling.seg
+    strict = pipeline.thresholds(cells_max_threshold=1.0)
+    nothing = pool(r.scores for r in evaluate_folder(pipeline, folder, thresholds=strict))
+    assert (nothing.seg, nothing.counts.predicted_cells) == (0.0, 0)
+
+
+def test_the_search_finds_the_thresholds_that_score_best():
+    from dinocell.distance import labels_to_distance
+
+    perfect = [(CASES[name], labels_to_distance(CASES[name])) for name in ("elongated", "split", "many")]
+    grid = {"cells_max": (0.47,), "cell_fill": (0.02, 0.3), "merge": (0.5, 1.0), "regrow": (False,)}
+    points = list(search_thresholds([perfect[:2], perfect[2:]], **grid))
+    assert len(points) == 4
+    best = max(points, key=lambda point: point.objective)
+    # On perfect maps a low mask threshold keeps the rim.
+    assert best.thresholds.cell_fill_threshold == 0.02
+    assert best.objective == pytest.approx(np.mean([best.ap50, best.ap75]))
+    labels, distance = perfect[2]
+    from dinocell.watershed import distance_to_labels
+
+    direct = evaluate(labels, distance_to_labels(distance, **best.thresholds.model_dump()))
+    assert best.ap75[1] == pytest.approx(direct.ap[0.75])

@@ -1,0 +1,28 @@
+"""The shipped model held to floors on the sample images, which lie in the repository."""
+
+from pathlib import Path
+
+import pytest
+
+from dinocell.evaluation import evaluate_folder
+from dinocell.metrics import pool
+from dinocell.pipeline import DINOCellPipeline
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "val"
+
+
+@pytest.fixture(scope="module")
+def results():
+    return {r.name: r.scores for r in evaluate_folder(DINOCellPipeline("nano", device="cpu"), SAMPLES)}
+
+
+def test_every_sample_has_true_labels(results):
+    assert len(results) == 5
+    assert all(scores.counts.true_cells >= 5 for scores in results.values())
+
+
+@pytest.mark.parametrize(("name", "floor"), [("phase", 0.40), ("fluorescence", 0.70), ("histology", 0.30)])
+def test_nano_reaches_its_floor_on_each_kind(results, name, floor):
+    scores = pool(scores for key, scores in results.items() if key.startswith(name))
+    assert scores.ap[0.5] >= floor

@@ -1,0 +1,164 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dinocell.datasets.folder import find_pairs
+from dinocell.distance import labels_to_distance
+from dinocell.errors import CheckpointError, ConfigError, FileMissingError
+from dinocell.images import write_image, write_labels
+from dinocell.model import DINOCell
+from dinocell.training import EpochRecord, TrainConfig, train
+from dinocell.training.loop import learning_rate_at
+from dinocell.training.samples import TrainingSamples, load
+from tests.cases import disk
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two noisy images of bright disks with their labels."""
+    path = tmp_path_factory.mktemp("disks")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        labels = np.zeros((96, 96), np.int32)
+        for number in range(1, 7):
+            labels[disk(labels.shape, rng.uniform(8, 88, 2), rng.uniform(6, 11))] = number
+        image = 60 + 120 * (labels > 0) + rng.normal(0, 8, labels.shape)
+        write_image(path / f"{name}_img.png", image.clip(0, 255).astype(np.uint8))
+        write_labels(path / f"{name}_masks.tif", labels)
+    return path
+
+
+def make_config(folder, output, **changes):
+    settings = {
+        "model": "nano",
+        "train": [{"path": folder}],
+        "validation": [{"path": folder}],
+        "output": output,
+        "epochs": 2,
+        "steps_per_epoch": 3,
+        "batch_size": 2,
+        "crop_size": 64,
+        "warmup_steps": 2,
+        "learning_rate": 1e-3,
+        "workers": 0,
+        "ema_decay": 0.5,
+    }
+    return TrainConfig.model_validate(settings | changes)
+
+
+def rows_of(output):
+    with (output / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+def test_training_learns_disks(folder, tmp_path):
+    config = make_config(folder, tmp_path / "run", epochs=4, steps_per_epoch=15, learning_rate=3e-3, loss="bce")
+    records = [event for event in train(config) if isinstance(event, EpochRecord)]
+    # Predicting 0 everywhere costs the mean square of the map; a trained model must do far better.
+    labels = [pair.read()[1] for pair in find_pairs(folder)]
+    nothing = np.mean([np.square(labels_to_distance(x)).mean() for x in labels])
+    assert records[-1].validation_mse < 0.5 * nothing
+    assert records[-1].validation_mse < records[0].validation_mse
+    best = DINOCell.from_pretrained(tmp_path / "run" / "best_model")
+    assert best.config.trained
+    assert best.config.training["seed"] == 0
+    low, high = best.config.diameter_range
+    assert low < 17 < high
+
+
+@pytest.mark.slow
+def test_a_resumed_run_equals_an_uninterrupted_one(folder, tmp_path):
+    torch.set_num_threads(1)
+    for _ in train(make_config(folder, tmp_path / "whole")):
+        pass
+    config = make_config(folder, tmp_path / "broken")
+    for event in train(config):
+        if isinstance(event, EpochRecord):
+            break  # as a kill would, right after the first checkpoint
+    for _ in train(config, resume=True):
+        pass
+    assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
+    one, other = (
+        DINOCell.from_pretrained(tmp_path / name / "last").state_dict() for name in ("whole", "broken")
+    )
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_changed_model_is_not_resumed(folder, tmp_path):
+    config = make_config(folder, tmp_path / "run", epochs=1, steps_per_epoch=1)
+    for _ in train(config):
+        pass
+    torch.save({"model": {}}, tmp_path / "run" / "last" / "state.pt")
+    with pytest.raises(CheckpointError, match="cannot be resumed"):
+        next(train(config, resume=True))
+
+
+def test_learning_rate_by_hand(folder, tmp_path):
+    config = make_config(folder, tmp_path, epochs=1, steps_per_epoch=110, warmup_steps=10, learning_rate=1.0)
+    assert learning_rate_at(0, config) == pytest.approx(0.1)
+    assert learning_rate_at(9, config) == pytest.approx(1.0)
+    assert learning_rate_at(10, config) == pytest.approx(1.0)
+    assert learning_rate_at(60, config) == pytest.approx(0.5)  # half of the cosine
+    assert learning_rate_at(110, config) == pytest.approx(0.0)
+    # A warm-up longer than the training would never reach the rate: it takes half of the run at most.
+    short = make_config(folder, tmp_path, epochs=1, steps_per_epoch=20, warmup_steps=250, learning_rate=1.0)
+    assert max(learning_rate_at(step, short) for step in range(20)) == pytest.approx(1.0)
+
+
+def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
+    config = make_config(folder, tmp_path)
+    items = [load(config.train[0], config.preprocessing)]
+    samples = TrainingSamples(items, config)
+    again = TrainingSamples(items, config)
+    image, distance, valid = samples[5]
+    torch.testing.assert_close(again[5], (image, distance, valid))
+    assert not torch.equal(image, samples[6][0])
+    other = TrainingSamples(items, config.model_copy(update={"seed": 1}))
+    assert not torch.equal(image, other[5][0])
+    first = next(iter(samples.batches(2, 3)))  # step 2 of batches of 2 holds samples 4 and 5
+    assert torch.equal(first[0][1], image)
+    assert valid.all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rat: 1", "did you mean 'learning_rate'"),
+        ("augmentation: {scal: [1, 2]}", "did you mean 'scale'"),
+        ("epochs: 0", "epochs: .* not 0"),
+        ("crop_size: 100", "multiple of 32"),
+        ("[1, 2]", "holds no settings"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_one_line(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"train: [{{path: x}}]\nvalidation: [{{path: x}}]\n{text}" if ":" in text[:14] else text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        TrainConfig.from_yaml(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_survives_a_round_trip(folder, tmp_path):
+    config = make_config(folder, tmp_path, augmentation={"scale": (0.5, 2.0)}, cell_diameter=30)
+    config.to_yaml(tmp_path / "c.yaml")
+    assert TrainConfig.from_yaml(tmp_path / "c.yaml") == config
+    assert TrainConfig.from_yaml(tmp_path / "c.yaml", seed=9).seed == 9
+    with pytest.raises(FileMissingError, match="cannot read"):
+        TrainConfig.from_yaml(tmp_path / "none.yaml")
+
+
+def test_the_bce_minimum_is_the_map_itself():
+    # d/dz BCE(sigmoid(z), d) = sigmoid(z) − d, so both losses end at sigmoid(z) = d.
+    target = torch.tensor([0.1, 0.5, 0.9])
+    z = torch.logit(target).requires_grad_()
+    torch.nn.functional.binary_cross_entropy_with_logits(z, target).backward()
+    assert z.grad is not None
+    torch.testing.assert_close(z.grad, torch.zeros(3), atol=1e-7, rtol=0)
+    assert math.isclose(float(torch.sigmoid(z[2])), 0.9, rel_tol=1e-6)
