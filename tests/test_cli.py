@@ -19,9 +19,8 @@ runner = CliRunner()
 
 
 def run(*arguments):
-    """Run the command line in this process, with what `main` does to errors."""
-    result = runner.invoke(app, [str(argument) for argument in arguments])
-    return result
+    """Run the command line in this process."""
+    return runner.invoke(app, [str(argument) for argument in arguments])
 
 
 def disks(side=128, radius=12):
@@ -81,7 +80,7 @@ def test_the_rest_of_a_batch_is_done_when_some_files_are_bad(image_file, tmp_pat
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     (folder / "empty.tif").write_bytes(b"")
     write_image(folder / "one.png", np.array([[5]], np.uint8))
-    tifffile.imwrite(folder / "stack.tif", np.zeros((4, 16, 16), np.uint8))
+    tifffile.imwrite(folder / "stack.tif", np.zeros((4, 16, 16), np.uint8), photometric="minisblack")
     result = run("segment", folder, tmp_path / "nothing.png", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "4 of 6 inputs failed" in result.output
@@ -177,7 +176,7 @@ def test_evaluate_prints_a_row_a_folder():
 
 
 def test_folders_globs_and_files_name_each_image_once(tmp_path):
-    for name in ("a.png", "b.TIF", "a_masks.png", "a_labels.tif", "b_overlay.png", ".hidden.png", "notes.txt"):
+    for name in ("a.png", "b.TIF", "a_masks.png", "a_labels.tif", "b_overlay.png", ".h.png", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     found, failures = find_inputs([str(tmp_path), str(tmp_path / "*.png"), str(tmp_path / "a.png")])
     assert [p.name for p in found] == ["a.png", "b.TIF", "a_masks.png", "b_overlay.png"]

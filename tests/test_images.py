@@ -26,13 +26,13 @@ from dinocell.errors import (
 )
 from dinocell.images import (
     IMAGE_SUFFIXES,
-    MAX_PIXELS,
     atomic_path,
     read_image,
     read_labels,
     write_image,
     write_labels,
 )
+from dinocell.planes import MAX_PIXELS
 
 Array = NDArray[Any]
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"

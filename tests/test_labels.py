@@ -46,7 +46,7 @@ def test_what_is_no_label_image_is_refused(labels: NDArray[np.generic], message:
 
 
 def test_errors_name_the_argument_and_are_both_ours_and_builtin() -> None:
-    with pytest.raises(ValueError, match="^mask has dtype float64") as caught:
+    with pytest.raises(ValueError, match=r"^mask has dtype float64") as caught:
         validate_labels(np.zeros((2, 2)), name="mask")
     assert isinstance(caught.value, DINOCellError)
 
@@ -88,15 +88,15 @@ def test_areas_agree_with_a_count_of_each_id(name: str) -> None:
 
 
 def test_median_diameter_by_hand() -> None:
-    # Areas 1, 4 and 9 px: the median cell has 4 px, and a circle of 4 px has diameter 2·√(4/π) = 2.2568.
+    # Areas 1, 4 and 25 px: the median cell has 4 px, and a circle of 4 px has diameter 2·√(4/π) = 2.2568.
     labels = np.zeros((8, 8), np.int32)
     labels[0, 0] = 3
     labels[2:4, 0:2] = 9
-    labels[5:8, 5:8] = 20
+    labels[3:8, 3:8] = 20
     labels[0, 3:8] = IGNORE
     assert median_diameter(labels) == pytest.approx(2.256758)
-    labels[0, 0] = 0  # 4 and 9 px: halfway between 2.2568 and 3.3851
-    assert median_diameter(labels) == pytest.approx((2.256758 + 3.385138) / 2)
+    labels[0, 0] = 0  # 4 and 25 px: halfway between 2.2568 and 5.6419
+    assert median_diameter(labels) == pytest.approx((2.256758 + 5.641896) / 2)
 
 
 def test_median_diameter_without_cells_is_nan() -> None:

@@ -4,12 +4,15 @@ import torch
 from torch import nn
 
 from dinocell.backbone import ResidualConfig
+from dinocell.checkpoint import ModelConfig, Thresholds
 from dinocell.decoder import DecoderConfig
+from dinocell.devices import choose_device
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.labels import median_diameter
 from dinocell.matching import count_overlaps, match_iou
-from dinocell.model import DINOCell, ModelConfig, Thresholds
-from dinocell.pipeline import DINOCellPipeline, TilesDone, choose_device, segment
+from dinocell.model import DINOCell
+from dinocell.pipeline import DINOCellPipeline, segment
+from dinocell.segmentation import TilesDone
 from tests.cases import CASES, disk
 
 

@@ -58,7 +58,9 @@ def rows_of(output):
 
 @pytest.mark.slow
 def test_training_learns_disks(folder, tmp_path):
-    config = make_config(folder, tmp_path / "run", epochs=4, steps_per_epoch=15, learning_rate=3e-3, loss="bce")
+    config = make_config(
+        folder, tmp_path / "run", epochs=4, steps_per_epoch=15, learning_rate=3e-3, loss="bce"
+    )
     records = [event for event in train(config) if isinstance(event, EpochRecord)]
     # Predicting 0 everywhere costs the mean square of the map; a trained model must do far better.
     labels = [pair.read()[1] for pair in find_pairs(folder)]

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from dinocell.checkpoint import Thresholds
     from dinocell.distance import labels_to_distance
     from dinocell.errors import DINOCellError
     from dinocell.metrics import Scores, evaluate
-    from dinocell.model import DINOCell, Thresholds, list_models
-    from dinocell.pipeline import DINOCellPipeline, Segmentation, segment
+    from dinocell.model import DINOCell, list_models
+    from dinocell.pipeline import DINOCellPipeline, segment
+    from dinocell.segmentation import Segmentation
     from dinocell.training import TrainConfig, train
     from dinocell.watershed import distance_to_labels
 
@@ -38,8 +40,8 @@ _HOME = {
     "DINOCellError": "errors",
     "DINOCellPipeline": "pipeline",
     "Scores": "metrics",
-    "Segmentation": "pipeline",
-    "Thresholds": "model",
+    "Segmentation": "segmentation",
+    "Thresholds": "checkpoint",
     "TrainConfig": "training",
     "distance_to_labels": "watershed",
     "evaluate": "metrics",

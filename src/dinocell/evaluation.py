@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.checkpoint import Thresholds
 from dinocell.datasets.folder import find_pairs
 from dinocell.distance import labels_to_distance
 from dinocell.labels import Labels
 from dinocell.metrics import Scores, evaluate, pool
-from dinocell.model import Thresholds
-from dinocell.pipeline import Diameter, DINOCellPipeline
+from dinocell.pipeline import DINOCellPipeline
+from dinocell.segmentation import Diameter
 from dinocell.watershed import distance_to_labels
 
 

@@ -26,7 +26,8 @@ COLUMNS = {
 """scikit-image's names and ours, in the order of the table."""
 
 _PROPERTIES = (
-    "label", "area", "centroid", "bbox", "equivalent_diameter_area", "eccentricity", "solidity", "intensity_mean",
+    "label", "area", "centroid", "bbox", "equivalent_diameter_area", "eccentricity", "solidity",
+    "intensity_mean",
 )  # fmt: skip
 
 

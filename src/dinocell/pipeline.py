@@ -2,90 +2,23 @@
 
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dinocell.checkpoint import Thresholds
+from dinocell.devices import choose_device
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.labels import Labels, median_diameter
-from dinocell.model import DINOCell, Thresholds, normalise
+from dinocell.model import DINOCell, normalise
 from dinocell.preprocessing import Preprocessing, count_nonfinite, preprocess, resize
+from dinocell.segmentation import Diameter, Parameters, Segmentation, TilesDone
 from dinocell.tiling import blend, cut_tile, plan_tiles
 from dinocell.watershed import distance_to_labels
-
-Diameter = float | Literal["auto"] | None
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """How a segmentation was made.
-
-    Attributes
-    ----------
-    model : str
-        The model's variant.
-    device : str
-    thresholds : Thresholds
-        What the watershed used.
-    preprocessing : Preprocessing
-    tile_size, overlap : int
-        In pixels of the rescaled image.
-    diameter : float or None
-        The cell diameter in pixels that was given or found; None if images are taken as they are.
-    scale : float
-        The factor on both sides of the image before the network saw it.
-    min_size : int
-    fill_holes : bool
-    nonfinite_pixels : int
-        NaN or infinite pixels that were treated as the lowest finite value.
-    """
-
-    model: str
-    device: str
-    thresholds: Thresholds
-    preprocessing: Preprocessing
-    tile_size: int
-    overlap: int
-    diameter: float | None = None
-    scale: float = 1.0
-    min_size: int = 0
-    fill_holes: bool = False
-    nonfinite_pixels: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """The result for one image.
-
-    Attributes
-    ----------
-    labels : int32 array, shape (Y, X)
-        0 is background, cells are 1…N.
-    distance_map : float32 array, shape (Y, X)
-        What the labels were made from, in [0, 1].
-    parameters : Parameters
-    """
-
-    labels: Labels
-    distance_map: NDArray[np.float32]
-    parameters: Parameters
-
-    @property
-    def count(self) -> int:
-        """Number of cells."""
-        return int(self.labels.max(initial=0))
-
-
-@dataclass(frozen=True)
-class TilesDone:
-    """Progress within an image: how many of its tiles the network has seen."""
-
-    done: int
-    total: int
 
 
 class DINOCellPipeline:
@@ -176,7 +109,7 @@ class DINOCellPipeline:
             Typical cell diameter in pixels: the image is rescaled to what the model was trained for.
             ``auto`` finds it from a first pass; None takes the image as it is.
         thresholds : Thresholds, optional
-            For this call only; the checkpoint's otherwise. `DINOCellPipeline.thresholds` changes some of them.
+            For this call only; the checkpoint's otherwise. `thresholds` makes a copy with some changed.
         min_size : int
             Cells of fewer pixels are removed.
         fill_holes : bool
@@ -408,26 +341,6 @@ def segment(image: NDArray[Any], model: str | Path = "nano", **options: Any) -> 
 @functools.lru_cache(maxsize=1)
 def _cached_pipeline(model: str) -> DINOCellPipeline:
     return DINOCellPipeline(model)
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Find a device: CUDA, else MPS, else CPU for ``auto``.
-
-    Raises
-    ------
-    InputError
-        If the named device is not there.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {name!r} cannot be used here: choose auto, cpu, cuda or mps") from error
-    return device
 
 
 def _with_clahe(settings: Preprocessing, clahe: bool | None) -> Preprocessing:

@@ -112,8 +112,10 @@ def to_grayscale(image: NDArray[Any]) -> NDArray[Any]:
     if pixels.shape[2] <= 2:
         return pixels[:, :, 0]
     dtype = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
+    # Summed pixel by pixel: a matrix product rounds by position, and makes a constant image uneven.
+    parts = pixels[:, :, :3].astype(dtype) * np.asarray(LUMINANCE, dtype)
     with np.errstate(invalid="ignore"):  # inf − inf is NaN, which is what such a pixel is
-        return np.asarray(pixels[:, :, :3].astype(dtype) @ np.asarray(LUMINANCE, dtype))
+        return np.asarray(parts[:, :, 0] + parts[:, :, 1] + parts[:, :, 2])
 
 
 def scale_to_uint8(gray: NDArray[Any], *, low: float = 0.1, high: float = 99.9) -> NDArray[np.uint8]:

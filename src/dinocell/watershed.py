@@ -65,12 +65,14 @@ def distance_to_labels(
         If `distance` is not a finite two-dimensional map, or a setting is out of bounds.
     """
     _validate(distance, cells_max_threshold, cell_fill_threshold, merge, min_size)
+    # Plain floats are compared in the map's own precision, NumPy's float64 would not be.
+    cells_max_threshold, cell_fill_threshold = float(cells_max_threshold), float(cell_fill_threshold)
     markers, count = ndimage.label(distance > cells_max_threshold, np.ones((3, 3)))
     if not count:
         return np.zeros(distance.shape, np.int32)
     mask = distance > cell_fill_threshold
     labels = watershed(_depths(distance, markers), markers, mask=mask, connectivity=2).astype(np.int32)
-    labels = _join_split_cells(labels, distance, merge)
+    labels = _join_split_cells(labels, distance, float(merge))
     if regrow and cell_fill_threshold < 1:
         labels = _regrow_rim(labels, cell_fill_threshold)
     if fill_holes:

@@ -1,20 +1,9 @@
-"""The variants by name, where their weights come from, and checkpoint folders on disk."""
+"""The variants by name, and where their weights come from."""
 
-import contextlib
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from dinocell.backbone import ConvNeXtConfig, Four, ResidualConfig, ViTConfig
 from dinocell.decoder import DecoderConfig
-from dinocell.errors import OutputError
-
-SHIPPED = Path(__file__).parent / "models"
-"""Folder of the trained models that are part of the package."""
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -89,49 +78,3 @@ VARIANTS: dict[str, Variant] = {
         _convnext("large", (192, 384, 768, 1536), (3, 3, 27, 3)),
     )
 }
-
-
-@contextlib.contextmanager
-def replaced_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder under a temporary name and put it in place when it is complete.
-
-    A reader finds the old folder, the new one, or (for the moment between two renames, or after a kill there)
-    the old one under ``.NAME.old``; never a half-written one.
-
-    Parameters
-    ----------
-    path : Path
-        The final folder; an existing one is replaced.
-
-    Yields
-    ------
-    Path
-        An empty folder beside it.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
-    temporary, old = path.with_name(f".{path.name}.tmp"), previous_folder(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        yield temporary
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write folder {path}: {error.strerror or error}. Choose a folder you may write to"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def previous_folder(path: Path) -> Path:
-    """Where `replaced_folder` keeps the old folder while it puts the new one in place."""
-    return path.with_name(f".{path.name}.old")

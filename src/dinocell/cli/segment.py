@@ -19,8 +19,9 @@ from dinocell.errors import DINOCellError, InputError, OutputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dinocell.model import Thresholds
-    from dinocell.pipeline import DINOCellPipeline, Segmentation
+    from dinocell.checkpoint import Thresholds
+    from dinocell.pipeline import DINOCellPipeline
+    from dinocell.segmentation import Segmentation
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -140,7 +141,7 @@ def _not_done(images: list[Path], folder: Path, *, with_map: bool, overwrite: bo
         outputs = _Outputs.of(folder, name, with_map=with_map)
         if outputs.exist() and not overwrite:
             console.print(
-                f"{escape(str(path))}: skipped, {escape(str(outputs.labels))} exists (--overwrite replaces it)"
+                f"{escape(str(path))}: skipped, {escape(str(outputs.labels))} exists (see --overwrite)"
             )
         else:
             todo[path] = outputs

@@ -27,7 +27,8 @@ def command(
         for event in train(settings, resume=resume):
             if isinstance(event, EpochRecord):
                 console.print(
-                    f"epoch {event.epoch}: train {event.train_loss:.4f}, validation {event.validation_loss:.4f}, "
+                    f"epoch {event.epoch}: "
+                    f"train {event.train_loss:.4f}, validation {event.validation_loss:.4f}, "
                     f"validation MSE {event.validation_mse:.5f}, {event.seconds:.0f} s"
                 )
             else:

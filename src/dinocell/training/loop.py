@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from dinocell.checkpoint import previous_folder, replaced_folder, write_checkpoint
 from dinocell.errors import CheckpointError
 from dinocell.model import DINOCell, normalise
 from dinocell.training.config import TrainConfig
@@ -24,7 +25,6 @@ from dinocell.training.samples import (
     load,
     validation_batches,
 )
-from dinocell.weights import previous_folder, replaced_folder
 
 logger = logging.getLogger(__name__)
 
@@ -236,7 +236,8 @@ def _record(config: TrainConfig, state: _State) -> dict[str, Any]:
 
 def _save(state: _State, folder: Path) -> None:
     with replaced_folder(folder) as temporary:
-        state.averaged_model.write_checkpoint(temporary)
+        model = state.averaged_model
+        write_checkpoint(temporary, model.config, model.state_dict())
         torch.save(
             {
                 "model": state.model.state_dict(),

@@ -1,0 +1,230 @@
+"""Checkpoint folders: ``config.json`` and ``model.safetensors``, written whole or not at all."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dinocell.backbone import BackboneConfig
+from dinocell.decoder import DecoderConfig
+from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError
+from dinocell.preprocessing import Preprocessing
+from dinocell.weights import VARIANTS
+
+SHIPPED = Path(__file__).parent / "models"
+"""Folder of the trained models that are part of the package."""
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class Thresholds(BaseModel):
+    """How a distance map becomes labels; chosen on validation data.
+
+    Attributes
+    ----------
+    cells_max_threshold : float
+        Pixels above it are markers.
+    cell_fill_threshold : float
+        Pixels above it belong to cells.
+    merge : float
+        Two basins whose saddle reaches this share of the lower peak are one cell; 1 merges none.
+    regrow : bool
+        Whether cells grow back by the rim that `cell_fill_threshold` cut.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cells_max_threshold: float = Field(default=0.47, ge=0, le=1)
+    cell_fill_threshold: float = Field(default=0.09, ge=0, le=1)
+    merge: float = Field(default=0.5, ge=0, le=1)
+    regrow: bool = False
+
+
+class ModelConfig(BaseModel):
+    """Everything a checkpoint says of itself; stored as ``config.json`` beside the weights.
+
+    Attributes
+    ----------
+    variant : str
+        Name of the design.
+    backbone, decoder
+        The architecture.
+    trained : bool
+        Whether the decoder was trained; an untrained model is refused by `DINOCellPipeline`.
+    tile_size, overlap : int
+        Tiling in pixels.
+    preprocessing : Preprocessing
+        How images become network input.
+    cell_diameter : float, optional
+        The diameter in pixels that images are brought to when a diameter is given.
+    diameter_range : (float, float), optional
+        Cell diameters in pixels that the model saw in training.
+    thresholds : Thresholds
+    training : dict
+        The training record: data, recipe, seed, budget.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str
+    backbone: BackboneConfig
+    decoder: DecoderConfig
+    trained: bool = False
+    tile_size: int = Field(default=256, gt=0)
+    overlap: int = Field(default=32, ge=0)
+    preprocessing: Preprocessing = Preprocessing()
+    cell_diameter: float | None = Field(default=None, gt=0)
+    diameter_range: tuple[float, float] | None = None
+    thresholds: Thresholds = Thresholds()
+    training: dict[str, Any] = {}
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """Find the folder of a model by name or path; errors as `DINOCell.from_pretrained`."""
+    name, folder = str(name_or_path), Path(name_or_path)
+    if name in VARIANTS:
+        if (SHIPPED / name / CONFIG_FILE).is_file():
+            return SHIPPED / name
+        raise UntrainedModelError(
+            f"model {name!r} has no trained weights here: train it with `dinocell train`, "
+            "or choose one that `dinocell models` lists as trained"
+        )
+    if folder.is_dir():
+        return folder
+    raise UnknownModelError(
+        f"no model and no folder is called {name!r}. "
+        f"Known models: {', '.join(VARIANTS)} (see `dinocell models`); or give a checkpoint folder"
+    )
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read the ``config.json`` of a checkpoint folder.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, not JSON, or has keys or values that do not belong.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        return ModelConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} is no checkpoint: {CONFIG_FILE} cannot be read ({error.strerror}). "
+            f"Expected a folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CheckpointError(
+            f"{path} is not a DINOCell configuration: {where}: {first['msg']}. Save the model again"
+        ) from error
+
+
+def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint folder, refusing what is missing, damaged or does not fit."""
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is no checkpoint: {WEIGHTS_FILE} is missing. Copy the whole folder")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or not safetensors ({error}). Copy or save the model again"
+        ) from error
+    problems = list(_mismatches(weights, model.state_dict()))
+    if problems:
+        raise CheckpointError(
+            f"{path} does not fit its {CONFIG_FILE}: {'; '.join(problems)}. Both must come from one save"
+        )
+    return {key: value.float() for key, value in weights.items()}
+
+
+def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterator[str]:
+    """Say in words which keys are missing, unexpected, or of another shape."""
+    wrong = [k for k in expected.keys() & found.keys() if found[k].shape != expected[k].shape]
+    for what, keys in (
+        ("missing", expected.keys() - found.keys()),
+        ("unexpected", found.keys() - expected.keys()),
+        ("of another shape", wrong),
+    ):
+        if keys:
+            names = sorted(keys)
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            yield f"{len(names)} {what} ({', '.join(names[:3])}{more})"
+
+
+def is_trained(name: str) -> bool:
+    """Whether trained weights of a variant ship with the package."""
+    folder = SHIPPED / name
+    return (folder / CONFIG_FILE).is_file() and read_config(folder).trained
+
+
+def write_checkpoint(
+    folder: Path,
+    config: ModelConfig,
+    weights: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write the two files of a checkpoint into an existing folder; the weights are stored as `dtype`."""
+    stored = {key: value.detach().to("cpu", dtype).contiguous() for key, value in weights.items()}
+    save_file(stored, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors keeps its files to their owner
+    text = json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder under a temporary name and put it in place when it is complete.
+
+    A reader finds the old folder, the new one, or (for the moment between two renames, or after a kill there)
+    the old one under ``.NAME.old``; never a half-written one.
+
+    Parameters
+    ----------
+    path : Path
+        The final folder; an existing one is replaced.
+
+    Yields
+    ------
+    Path
+        An empty folder beside it.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    temporary, old = path.with_name(f".{path.name}.tmp"), previous_folder(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+        temporary.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write folder {path}: {error.strerror or error}. Choose a folder you may write to"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def previous_folder(path: Path) -> Path:
+    """Where `replaced_folder` keeps the old folder while it puts the new one in place."""
+    return path.with_name(f".{path.name}.old")

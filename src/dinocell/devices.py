@@ -1,0 +1,25 @@
+"""Where the network runs."""
+
+import torch
+
+from dinocell.errors import InputError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Find a device: CUDA, else MPS, else CPU for ``auto``.
+
+    Raises
+    ------
+    InputError
+        If the named device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {name!r} cannot be used here: choose auto, cpu, cuda or mps") from error
+    return device

@@ -1,0 +1,331 @@
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from dinocell.errors import InputError
+from dinocell.preprocessing import (
+    Preprocessing,
+    count_nonfinite,
+    equalise,
+    preprocess,
+    resize,
+    scale_to_uint8,
+    scaled_shape,
+    to_grayscale,
+)
+
+PLAIN = Preprocessing(clahe=False)
+FULL_RANGE = Preprocessing(low_percentile=0, high_percentile=100, clahe=False)
+
+
+def texture(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.uint8]:
+    """Uneven grays: smooth light, fine grain."""
+    rng = np.random.default_rng(seed)
+    light = gaussian_filter(rng.random(shape), 20)
+    light = (light - light.min()) / np.ptp(light)
+    return (light * 180 + rng.integers(0, 60, shape)).astype(np.uint8)
+
+
+# ---------------------------------------------------------------- grayscale
+
+
+def test_luminance_by_hand() -> None:
+    colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30], [255, 255, 255], [0, 0, 0]]
+    # 0.299·255, 0.587·255, 0.114·255 and 2.99 + 11.74 + 3.42
+    expected = [76.245, 149.685, 29.07, 18.15, 255, 0]
+    for dtype in (np.uint8, np.uint16, np.int32, np.float32, np.float64):
+        gray = to_grayscale(np.array([colours], dtype))
+        np.testing.assert_allclose(gray, [expected], rtol=1e-6)
+
+
+def test_luminance_agrees_with_opencv() -> None:
+    colour = np.random.default_rng(0).integers(0, 256, (40, 30, 3)).astype(np.float32)
+    np.testing.assert_allclose(to_grayscale(colour), cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), atol=1e-3)
+
+
+def test_alpha_is_dropped() -> None:
+    rng = np.random.default_rng(0)
+    colour, alpha = texture((20, 30, 3)), rng.integers(0, 256, (20, 30, 1), np.uint8)
+    assert np.array_equal(to_grayscale(np.concatenate([colour, alpha], axis=2)), to_grayscale(colour))
+    gray = colour[:, :, :1]
+    assert np.array_equal(to_grayscale(np.concatenate([gray, alpha], axis=2)), gray[:, :, 0])
+    assert np.array_equal(to_grayscale(gray), gray[:, :, 0])
+
+
+def test_gray_keeps_its_dtype_and_a_mask_becomes_numbers() -> None:
+    assert to_grayscale(np.zeros((2, 2), np.int16)).dtype == np.int16
+    assert to_grayscale(np.array([[True, False]])).tolist() == [[1, 0]]
+    assert preprocess(np.array([[True, False]]), FULL_RANGE).tolist() == [[255, 0]]
+
+
+def test_gray_in_three_equal_channels_is_the_same_image() -> None:
+    gray = texture((70, 90))
+    colour = np.repeat(gray[:, :, None], 3, axis=2)
+    difference = preprocess(colour, PLAIN).astype(int) - preprocess(gray, PLAIN)
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4, 5)), "5 channels"),
+        (np.zeros((2, 4, 4, 3)), r"shape \(2, 4, 4, 3\)"),
+        (np.zeros(4), r"shape \(4,\)"),
+        (np.zeros((0, 4)), "holds no pixels"),
+        (np.zeros((4, 4, 0)), "holds no pixels"),
+        (np.zeros((4, 4), complex), "dtype complex128"),
+        (np.array([["a"]]), "dtype <U1"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: NDArray[Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        preprocess(image)
+
+
+# ---------------------------------------------------------------- scaling to 8 bits
+
+
+def test_percentiles_by_hand() -> None:
+    # Of 0…1000 the 0.1 and 99.9 percentiles are 1 and 999.
+    ramp = np.arange(1001).reshape(7, 143)
+    expected = np.clip((ramp - 1) / 998, 0, 1) * 255
+    assert np.abs(scale_to_uint8(ramp) - expected).max() <= 0.5 + 1e-9
+    assert scale_to_uint8(ramp).dtype == np.uint8
+    # The quartiles are 250 and 750.
+    expected = np.clip((ramp - 250) / 500, 0, 1) * 255
+    for quartiles in (
+        scale_to_uint8(ramp, low=25, high=75),
+        preprocess(ramp, Preprocessing(25, 75, clahe=False)),
+    ):
+        assert np.abs(quartiles - expected).max() <= 0.5 + 1e-9
+
+
+def test_hot_and_dead_pixels_do_not_dim_the_rest() -> None:
+    image = texture((100, 100)).astype(np.uint16)
+    hot = image.copy()
+    hot[3, 4:9], hot[50, 60] = 65535, 0
+    difference = scale_to_uint8(hot).astype(int) - scale_to_uint8(image)
+    assert np.abs(np.delete(difference, [3, 50], axis=0)).max() <= 6
+
+
+def test_what_hardly_differs_stays_visible() -> None:
+    image = np.zeros((100, 100))
+    image[5, 5] = 7  # under the 99.9 percentile everything is 0
+    assert np.argwhere(scale_to_uint8(image)).tolist() == [[5, 5]]
+    assert scale_to_uint8(image)[5, 5] == 255
+
+
+@pytest.mark.parametrize("value", [0, 1, 255, 65535, -3, 0.1, 1e30, np.float32(1 / 3)])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 53), (37, 53, 3), (64, 64, 4)])
+def test_a_constant_image_is_zero(value: float, shape: tuple[int, ...]) -> None:
+    assert not preprocess(np.full(shape, value)).any()
+
+
+@given(st.tuples(*[st.floats(0, 1e6, width=32)] * 3), st.integers(1, 40), st.integers(1, 40))
+@settings(deadline=None, max_examples=50)
+def test_a_constant_colour_is_zero(colour: tuple[float, float, float], rows: int, columns: int) -> None:
+    assert not preprocess(np.broadcast_to(np.float32(colour), (rows, columns, 3))).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_nan_and_infinity_are_the_lowest_pixel_and_sway_no_percentile(dtype: type) -> None:
+    ramp = np.arange(1001, dtype=dtype).reshape(7, 143)
+    holes = np.concatenate([ramp, np.full((4, 143), np.nan)]).astype(dtype)
+    holes[9], holes[10] = np.inf, -np.inf
+    assert count_nonfinite(holes) == 4 * 143
+    result = scale_to_uint8(holes)
+    assert np.array_equal(result[:7], scale_to_uint8(ramp))
+    assert not result[7:].any()
+
+
+def test_colours_of_opposite_infinities_are_holes() -> None:
+    image = np.random.default_rng(0).random((5, 6, 3))
+    image[2, 3] = np.inf, -np.inf, 0
+    image[0, 0] = np.inf
+    assert preprocess(image, FULL_RANGE)[2, 3] == preprocess(image, FULL_RANGE)[0, 0] == 0
+
+
+def test_mostly_nan_is_refused_and_half_is_not() -> None:
+    image = np.arange(10.0).reshape(2, 5)
+    image[0] = np.nan
+    assert preprocess(image, FULL_RANGE).tolist() == [[0] * 5, [0, 64, 128, 191, 255]]
+    image[1, 0] = np.inf
+    with pytest.raises(InputError, match="60% of the pixels are NaN or infinite"):
+        preprocess(image)
+    with pytest.raises(InputError, match="100%"):
+        preprocess(np.full((3, 3), np.nan))
+
+
+def test_integers_have_no_holes() -> None:
+    assert count_nonfinite(np.array([[1, 2]])) == 0
+    assert count_nonfinite(np.array([[1, np.nan], [np.inf, -np.inf]])) == 3
+
+
+@given(
+    arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.integers(0, 4095)),
+    st.integers(1, 15),
+    st.integers(0, 4000),
+    st.floats(1e-3, 1e3),
+    st.floats(-1e3, 1e3),
+)
+@settings(deadline=None, max_examples=150)
+def test_gain_and_offset_change_nothing(
+    image: NDArray[np.uint16], gain: int, offset: int, factor: float, shift: float
+) -> None:
+    expected = scale_to_uint8(image).astype(int)
+    brighter = (image * np.uint16(gain) + np.uint16(offset)).astype(np.uint16)
+    for other in (brighter, image.astype(np.float32), image.astype(np.float64) * factor + shift):
+        assert np.abs(scale_to_uint8(other) - expected).max() <= 1
+
+
+@given(
+    arrays(
+        np.float64,
+        array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.floats(allow_nan=False, allow_infinity=False),
+    )
+)
+@example(np.array([[0, 5e-324, 0]]))
+@example(np.array([[-1.7e308, 1.7e308, 0, 1e-300]]))
+@example(np.array([[*np.linspace(0, 1e-200, 2000), 1e200]]))
+@settings(deadline=None, max_examples=200)
+def test_brighter_stays_brighter(image: NDArray[np.float64]) -> None:
+    """Whatever the floats: the smallest denormals and the largest number beside its negative."""
+    before = image.copy()
+    result = scale_to_uint8(image)
+    order = np.argsort(image, axis=None)
+    assert (np.diff(result.ravel()[order].astype(int)) >= 0).all()
+    if np.ptp(image / 4) > 1e-300:
+        assert result.min() == 0
+        assert result.max() == 255
+    assert np.array_equal(image, before)
+
+
+# ---------------------------------------------------------------- resizing
+
+
+def test_scaled_shapes_by_hand() -> None:
+    assert scaled_shape((101, 53), 0.75) == (76, 40)  # 75.75 and 39.75
+    assert scaled_shape((3, 200), 0.1) == (1, 20)
+    assert scaled_shape((1, 1), 1e-9) == (1, 1)
+    assert scaled_shape((7, 9), 3) == (21, 27)
+
+
+@pytest.mark.parametrize("scale", [0, -1, np.nan, np.inf])
+def test_impossible_scales_are_refused(scale: float) -> None:
+    with pytest.raises(InputError, match="scale is"):
+        preprocess(np.zeros((4, 4)), scale=scale)
+
+
+def test_shrinking_averages_and_growing_interpolates() -> None:
+    image = texture((40, 60))
+    means = image.reshape(20, 2, 30, 2).mean(axis=(1, 3))
+    assert np.abs(resize(image, (20, 30)) - means).max() <= 0.5
+    # Pixel centres: 0.25 and 0.75 of the way between neighbours, the ends repeated.
+    assert resize(np.array([[0.0, 8.0]], np.float32), (1, 4)).tolist() == [[0, 2, 6, 8]]
+    assert resize(image, (40, 60)) is image
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.5, 1, 1.7, 2])
+def test_preprocess_scales_the_picture(scale: float) -> None:
+    image = texture((50, 83))
+    result = preprocess(image, PLAIN, scale=scale)
+    assert result.shape == scaled_shape((50, 83), scale)
+    back = cv2.resize(gaussian_filter(result, 1), (83, 50)).astype(float)
+    assert np.corrcoef(gaussian_filter(preprocess(image, PLAIN), 3).ravel(), back.ravel())[0, 1] > 0.8
+
+
+def test_contrast_is_equalised_after_resizing() -> None:
+    image = texture((96, 160))
+    doubled = resize(preprocess(image, PLAIN), (192, 320))
+    assert np.array_equal(preprocess(image, scale=2), equalise(doubled))
+
+
+# ---------------------------------------------------------------- CLAHE
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (4, 1)])
+def test_clahe_agrees_with_opencv_on_whole_windows(rows: int, columns: int) -> None:
+    image = texture((64 * rows, 64 * columns))
+    expected = cv2.createCLAHE(3.0, (columns, rows)).apply(image)
+    assert np.array_equal(equalise(image), expected)
+    assert np.array_equal(preprocess(image), equalise(scale_to_uint8(image)))
+    stronger = cv2.createCLAHE(8.0, (2 * columns, 2 * rows)).apply(image)
+    assert np.array_equal(equalise(image, clip_limit=8, window=32), stronger)
+    assert not np.array_equal(stronger, expected)
+
+
+def known(start: int, stop: int, length: int) -> slice:
+    """Where a crop along one axis equals the whole image, in the crop's pixels.
+
+    A pixel blends the four windows whose centres surround it: it needs the crop to hold all four in full.
+    """
+    first = 0 if start == 0 else 32
+    last = stop - start if stop == length and length % 64 == 0 else (stop - start) // 64 * 64 - 32
+    return slice(first, last)
+
+
+@pytest.mark.parametrize(
+    ("top", "bottom", "left", "right"),
+    [(64, 320, 128, 384), (0, 256, 0, 192), (64, 301, 0, 411), (192, 384, 256, 448), (128, 256, 64, 192)],
+)
+def test_clahe_of_an_aligned_crop_is_the_crop_of_the_whole(
+    top: int, bottom: int, left: int, right: int
+) -> None:
+    whole = texture((384, 448))
+    of_whole, of_crop = equalise(whole)[top:bottom, left:right], equalise(whole[top:bottom, left:right])
+    same = known(top, bottom, 384), known(left, right, 448)
+    assert of_crop[same].size >= 64 * 64
+    assert np.array_equal(of_crop[same], of_whole[same])
+
+
+def test_clahe_outside_of_the_known_part_may_differ() -> None:
+    whole = texture((384, 448))
+    of_whole, of_crop = equalise(whole)[64:320, 128:384], equalise(whole[64:320, 128:384])
+    for border in (np.s_[:31], np.s_[225:], np.s_[:, :31], np.s_[:, 225:]):
+        assert not np.array_equal(of_crop[border], of_whole[border])
+
+
+def test_clahe_is_once_and_local() -> None:
+    image = texture((200, 150))
+    once = preprocess(image)
+    assert once.shape == image.shape
+    assert not np.array_equal(once, equalise(once))
+    changed = image.copy()
+    changed[:40, :40] = 255 - changed[:40, :40]
+    # One window is touched, and its neighbours' blending reaches 32 px further.
+    assert np.array_equal(equalise(changed)[96:, :], equalise(image)[96:, :])
+    assert np.array_equal(equalise(changed)[:, 96:], equalise(image)[:, 96:])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (65, 2), (63, 129)])
+def test_any_size_has_contrast(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 50, shape)
+    result = preprocess(image)
+    assert result.shape == shape
+    assert result.dtype == np.uint8
+    assert (np.ptp(result) > 100) == (image.size > 1)
+
+
+# ---------------------------------------------------------------- as a whole
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(70, 90), (70, 90, 1), (70, 90, 3), (70, 90, 4)])
+def test_input_is_never_changed_and_output_repeats(shape: tuple[int, ...], dtype: type) -> None:
+    image = texture(shape).astype(dtype)
+    if dtype is np.float64:
+        image[3, 3] = np.nan
+    before = image.copy()
+    image.setflags(write=False)
+    results = [preprocess(image), preprocess(image, scale=0.5), preprocess(np.asfortranarray(image))]
+    assert np.array_equal(image, before, equal_nan=dtype is np.float64)
+    assert np.array_equal(results[0], results[2])
+    assert not any(np.shares_memory(result, image) for result in results)
