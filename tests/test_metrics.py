@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.matching import count_overlaps, match_iou
-from dinocell.metrics import IOU_THRESHOLDS, Scores, evaluate, pool
-from dinocell.pooling import bootstrap_interval, mean_over_images
+from dinocell.metrics import IOU_THRESHOLDS, Scores, evaluate
+from dinocell.pooling import bootstrap_interval, mean_over_images, pool
 from tests.cases import CASES
 from tests.test_matching import label_pairs, row
 

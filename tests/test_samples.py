@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dinocell.evaluation import evaluate_folder
-from dinocell.metrics import pool
 from dinocell.pipeline import DINOCellPipeline
+from dinocell.pooling import pool
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "val"

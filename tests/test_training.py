@@ -11,7 +11,7 @@ from dinocell.errors import CheckpointError, ConfigError, FileMissingError
 from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
 from dinocell.training import EpochRecord, TrainConfig, train
-from dinocell.training.loop import learning_rate_at
+from dinocell.training.loop import _loss, learning_rate_at
 from dinocell.training.samples import TrainingSamples, load
 from tests.cases import disk
 
@@ -156,11 +156,34 @@ def test_a_configuration_survives_a_round_trip(folder, tmp_path):
         TrainConfig.from_yaml(tmp_path / "none.yaml")
 
 
-def test_the_bce_minimum_is_the_map_itself():
-    # d/dz BCE(sigmoid(z), d) = sigmoid(z) − d, so both losses end at sigmoid(z) = d.
-    target = torch.tensor([0.1, 0.5, 0.9])
-    z = torch.logit(target).requires_grad_()
-    torch.nn.functional.binary_cross_entropy_with_logits(z, target).backward()
-    assert z.grad is not None
-    torch.testing.assert_close(z.grad, torch.zeros(3), atol=1e-7, rtol=0)
-    assert math.isclose(float(torch.sigmoid(z[2])), 0.9, rel_tol=1e-6)
+class _Fixed(torch.nn.Module):
+    """Answers every image with the same logits ``(1, 1, 1, 3)``."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.tensor(logits).view(1, 1, 1, 3))
+
+    def forward(self, x):
+        return self.logits.expand(len(x), 1, 1, 3)
+
+
+def test_losses_by_hand_and_ignored_pixels_count_for_nothing(folder, tmp_path):
+    model = _Fixed([0.0, math.log(3), 50.0])  # sigmoid: 0.5, 0.75, 1
+    batch = (
+        torch.zeros(1, 1, 3, dtype=torch.uint8),
+        torch.tensor([[[0.25, 0.75, 0.0]]]),
+        torch.tensor([[[True, True, False]]]),
+    )
+    config = make_config(folder, tmp_path)
+    # MSE: ((0.5 − 0.25)² + 0) / 2 = 0.03125
+    assert _loss(model, batch, config, kind="mse").item() == pytest.approx(0.03125, abs=1e-6)
+    # BCE: −[0.25 ln 0.5 + 0.75 ln 0.5] = 0.6931 and −[0.75 ln 0.75 + 0.25 ln 0.25] = 0.5623
+    assert _loss(model, batch, config, kind="bce").item() == pytest.approx((0.6931 + 0.5623) / 2, abs=1e-4)
+    # Both have their minimum at sigmoid(logit) = map: the second pixel, where they agree, has no gradient.
+    for kind in ("mse", "bce"):
+        model.zero_grad()
+        _loss(model, batch, config, kind=kind).backward()
+        gradient = model.logits.grad.view(-1)
+        assert gradient[0] > 0.01
+        assert gradient[1].abs() < 1e-6
+        assert gradient[2] == 0

@@ -16,7 +16,8 @@ from skimage.segmentation import watershed
 from dinocell.distance import labels_to_distance
 from dinocell.errors import InputError
 from dinocell.labels import relabel
-from dinocell.metrics import evaluate, pool
+from dinocell.metrics import evaluate
+from dinocell.pooling import pool
 from dinocell.watershed import distance_in_pixels, distance_to_labels
 from tests.cases import CASES, CONVEX, disk
 

@@ -12,8 +12,9 @@ from dinocell.checkpoint import Thresholds
 from dinocell.datasets.folder import find_pairs
 from dinocell.distance import labels_to_distance
 from dinocell.labels import Labels
-from dinocell.metrics import Scores, evaluate, pool
+from dinocell.metrics import Scores, evaluate
 from dinocell.pipeline import DINOCellPipeline
+from dinocell.pooling import pool
 from dinocell.segmentation import Diameter
 from dinocell.watershed import distance_to_labels
 
@@ -28,7 +29,7 @@ class ImageResult:
     scores : Scores
         Of the predicted labels.
     ceiling : Scores
-        Of labels made from the perfect distance map with the same thresholds: what no network can exceed.
+        Of labels made from the perfect distance map with the same thresholds: what the representation allows.
     """
 
     name: str

@@ -5,16 +5,13 @@ counts: each cell weighs the same, whichever image it is in.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass
-from functools import reduce
 from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.errors import InputError
 from dinocell.matching import count_overlaps, match_iou, match_majority, match_overlap
 
 IOU_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -166,31 +163,6 @@ def evaluate(true: NDArray[Any], predicted: NDArray[Any]) -> Scores:
     (0.375, 0.5, 0.5)
     """
     return Scores.from_counts(_count(true, predicted))
-
-
-def pool(scores: Iterable[Scores]) -> Scores:
-    """Score all cells of several images together: the headline of a set.
-
-    Predictions on images without a true cell count as spurious here like any other.
-
-    Parameters
-    ----------
-    scores : iterable of Scores
-        One an image.
-
-    Returns
-    -------
-    Scores
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    counts = [each.counts for each in scores]
-    if not counts:
-        raise InputError("scores is empty, expected the scores of at least one image")
-    return Scores.from_counts(reduce(add, counts))
 
 
 def _count(true: NDArray[Any], predicted: NDArray[Any]) -> Counts:

@@ -1,8 +1,10 @@
-"""Scores over a set of images: the mean over images, and how far a pooled score can be trusted."""
+"""Scores over a set of images: pooled over cells, their mean over images, and their bootstrap interval."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,31 @@ class Interval:
     images: int
     resamples: int
     seed: int
+
+
+def pool(scores: Iterable[Scores]) -> Scores:
+    """Score all cells of several images together: the headline of a set.
+
+    Predictions on images without a true cell count as spurious here like any other.
+
+    Parameters
+    ----------
+    scores : iterable of Scores
+        One an image.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    counts = [each.counts for each in scores]
+    if not counts:
+        raise InputError("scores is empty, expected the scores of at least one image")
+    return Scores.from_counts(reduce(add, counts))
 
 
 def mean_over_images(scores: Iterable[Scores]) -> dict[str, ImageMean]:

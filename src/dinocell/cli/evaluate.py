@@ -69,7 +69,7 @@ def _score(pipeline: "DINOCellPipeline", data: list[Path], diameter: float | str
 
 
 def _row(results: "list[ImageResult]") -> list[str]:
-    from dinocell.metrics import pool
+    from dinocell.pooling import pool
 
     scores, ceiling = pool(r.scores for r in results), pool(r.ceiling for r in results)
     cells = [f"{of:.3f} ({best:.3f})" for of, best in zip(_shown(scores), _shown(ceiling), strict=True)]
