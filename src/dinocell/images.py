@@ -103,6 +103,8 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
         raise
     except _DECODE_ERRORS as exc:
         detail = " ".join(f"{exc}".split())[:120] or type(exc).__name__
+        if isinstance(exc, struct.error):
+            detail = "it ends too early"
         raise FileFormatError(
             f"{file} is a damaged or unsupported {kind} file ({detail}), expected one complete image: "
             "copy it again or save it as a plain TIFF"

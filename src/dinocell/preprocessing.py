@@ -50,7 +50,7 @@ def preprocess(
     Parameters
     ----------
     image : array, shape (Y, X) or (Y, X, C)
-        Any integer or float dtype. C is 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA).
+        Any integer or float dtype. C is 1 (gray), 3 (RGB) or 4 (RGBA).
         NaN and infinite pixels are treated as the lowest finite value.
     settings : Preprocessing, optional
     scale : float
@@ -79,7 +79,7 @@ def to_grayscale(image: NDArray[Any]) -> NDArray[Any]:
 
     Parameters
     ----------
-    image : array, shape (Y, X) or (Y, X, C) with C from 1 to 4
+    image : array, shape (Y, X) or (Y, X, C) with C of 1, 3 or 4
 
     Returns
     -------
@@ -104,12 +104,12 @@ def to_grayscale(image: NDArray[Any]) -> NDArray[Any]:
         raise InputError(f"image has shape {pixels.shape}: it holds no pixels")
     if pixels.ndim == 2:
         return pixels
-    if pixels.shape[2] > 4:
+    if pixels.shape[2] not in (1, 3, 4):
         raise InputError(
             f"image has {pixels.shape[2]} channels, expected 1 (gray), 3 (RGB) or 4 (RGBA): "
-            "choose one with channel"
+            "choose one with channel (--channel N)"
         )
-    if pixels.shape[2] <= 2:
+    if pixels.shape[2] == 1:
         return pixels[:, :, 0]
     dtype = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
     # Summed pixel by pixel: a matrix product rounds by position, and makes a constant image uneven.
