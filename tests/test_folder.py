@@ -39,6 +39,16 @@ def test_what_is_missing_is_named(tmp_path):
         find_pairs(tmp_path)
 
 
+def test_what_is_ambiguous_is_refused(tmp_path):
+    _pair(tmp_path, "a")
+    write_image(tmp_path / "a_ignore.png", np.zeros((2, 1), np.uint8))
+    with pytest.raises(FileFormatError, match="same size"):
+        find_pairs(tmp_path)[0].read()
+    write_image(tmp_path / "a_img.tif", np.zeros((2, 3), np.uint8))
+    with pytest.raises(FileFormatError, match="remove or rename one"):
+        find_pairs(tmp_path)
+
+
 def test_image_and_masks_of_different_size_are_refused(tmp_path):
     _pair(tmp_path, "a", labels=np.zeros((5, 3), np.int32))
     with pytest.raises(FileFormatError, match="same size"):

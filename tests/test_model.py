@@ -6,7 +6,7 @@ import torch
 from dinocell.backbone import ConvNeXtConfig, ResidualConfig, ViTConfig
 from dinocell.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, Thresholds, replaced_folder
 from dinocell.decoder import DecoderConfig
-from dinocell.errors import CheckpointError, InputError, UnknownModelError, UntrainedModelError
+from dinocell.errors import CheckpointError, InputError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.model import DINOCell, list_models, normalise
 from dinocell.weights import VARIANTS
 
@@ -134,9 +134,18 @@ def test_saving_replaces_a_checkpoint_whole_or_not_at_all(tmp_path):
         fail_halfway()
     assert (folder / CONFIG_FILE).read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["ck"]
+    (folder / "README.md").write_text("my notes")
     tiny(trained=True).save_pretrained(folder)
     assert DINOCell.from_pretrained(folder).config.trained
+    assert (folder / "README.md").read_text() == "my notes"
     assert [p.name for p in tmp_path.iterdir()] == ["ck"]
+
+
+def test_a_folder_of_other_things_is_never_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("three years")
+    with pytest.raises(OutputError, match="holds other files"):
+        tiny().save_pretrained(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "three years"
 
 
 def test_list_models_counts_parameters_without_memory():

@@ -168,10 +168,12 @@ def test_a_perfect_map_becomes_the_true_cells(nano):
 
 def test_a_diameter_rescales_the_image_and_auto_finds_it(nano):
     image, labels = bright_disks(radius=14)
-    found = nano.run(image, diameter=60)
-    trained_for = nano.model.config.cell_diameter
-    assert found.parameters.scale == pytest.approx(trained_for / 60)
+    low, high = nano.model.config.diameter_range
+    for given, brought_to in ((low / 2, low), (high * 1.5, high), (low, low), (high - 1, high - 1)):
+        assert nano._scale_for(given) == pytest.approx(brought_to / given)
+    found = nano.run(image, diameter=high * 1.5)
     assert found.labels.shape == image.shape
+    assert found.parameters.diameter == high * 1.5
     automatic = nano.run(image, diameter="auto")
     assert automatic.parameters.diameter == pytest.approx(median_diameter(labels), rel=0.25)
     assert automatic.count == 9
@@ -196,7 +198,7 @@ def test_wrong_settings_are_refused():
         choose_device("cuda:77")
     with pytest.raises(InputError, match="merge is 2"):
         DINOCellPipeline(tiny(), device="cpu").thresholds(merge=2)
-    with pytest.raises(InputError, match="no particular cell diameter"):
+    with pytest.raises(InputError, match="does not say which cell diameters"):
         DINOCellPipeline(tiny(), device="cpu").run(np.zeros((9, 9)), diameter=30)
 
 

@@ -7,11 +7,11 @@ import torch
 
 from dinocell.datasets.folder import find_pairs
 from dinocell.distance import labels_to_distance
-from dinocell.errors import CheckpointError, ConfigError, FileMissingError
+from dinocell.errors import CheckpointError, ConfigError, FileMissingError, OutputError, TrainingError
 from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
-from dinocell.training import EpochRecord, TrainConfig, train
-from dinocell.training.loop import _loss, learning_rate_at
+from dinocell.training import EpochRecord, TrainConfig, train, training_steps
+from dinocell.training.loop import batch_loss, learning_rate_at
 from dinocell.training.samples import TrainingSamples, load
 from tests.cases import disk
 
@@ -59,9 +59,10 @@ def rows_of(output):
 @pytest.mark.slow
 def test_training_learns_disks(folder, tmp_path):
     config = make_config(
-        folder, tmp_path / "run", epochs=4, steps_per_epoch=15, learning_rate=3e-3, loss="bce"
+        folder, tmp_path / "run", epochs=4, steps_per_epoch=15, learning_rate=3e-3, diameter_range=(10, 40)
     )
-    records = [event for event in train(config) if isinstance(event, EpochRecord)]
+    records = []
+    train(config, progress=lambda event: records.append(event) if isinstance(event, EpochRecord) else None)
     # Predicting 0 everywhere costs the mean square of the map; a trained model must do far better.
     labels = [pair.read()[1] for pair in find_pairs(folder)]
     nothing = np.mean([np.square(labels_to_distance(x)).mean() for x in labels])
@@ -70,21 +71,18 @@ def test_training_learns_disks(folder, tmp_path):
     best = DINOCell.from_pretrained(tmp_path / "run" / "best_model")
     assert best.config.trained
     assert best.config.training["seed"] == 0
-    low, high = best.config.diameter_range
-    assert low < 17 < high
+    assert best.config.diameter_range == (10, 40)
 
 
 @pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(folder, tmp_path):
     torch.set_num_threads(1)
-    for _ in train(make_config(folder, tmp_path / "whole")):
-        pass
+    train(make_config(folder, tmp_path / "whole"))
     config = make_config(folder, tmp_path / "broken")
-    for event in train(config):
+    for event in training_steps(config):
         if isinstance(event, EpochRecord):
             break  # as a kill would, right after the first checkpoint
-    for _ in train(config, resume=True):
-        pass
+    train(config, resume=True)
     assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
     one, other = (
         DINOCell.from_pretrained(tmp_path / name / "last").state_dict() for name in ("whole", "broken")
@@ -92,13 +90,46 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folder, tmp_path):
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_a_changed_model_is_not_resumed(folder, tmp_path):
+def test_a_run_is_never_overwritten_and_resumed_only_as_it_was(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", epochs=1, steps_per_epoch=1)
-    for _ in train(config):
-        pass
-    torch.save({"model": {}}, tmp_path / "run" / "last" / "state.pt")
-    with pytest.raises(CheckpointError, match="cannot be resumed"):
-        next(train(config, resume=True))
+    train(config)
+    with pytest.raises(OutputError, match="go on with --resume"):
+        train(config)
+    with pytest.raises(CheckpointError, match="another seed, batch_size"):
+        train(config.model_copy(update={"seed": 5, "batch_size": 1}), resume=True)
+    state = tmp_path / "run" / "last" / "state.pt"
+    for damage in (b"", b"garbage", state.read_bytes()[:-500]):
+        state.write_bytes(damage)
+        with pytest.raises(CheckpointError, match="cannot be resumed"):
+            train(config, resume=True)
+
+
+def test_a_kill_between_two_renames_loses_nothing(folder, tmp_path):
+    config = make_config(folder, tmp_path / "run", epochs=1, steps_per_epoch=1)
+    train(config)
+    for name in ("last", "best_model"):  # what such a kill leaves behind
+        (config.output / name).rename(config.output / f".{name}.old")
+    train(config.model_copy(update={"epochs": 2}), resume=True)
+    assert [row["epoch"] for row in rows_of(config.output)] == ["1", "2"]
+    assert (config.output / "best_model" / "config.json").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(folder, tmp_path):
+    config = make_config(folder, tmp_path / "run", learning_rate=1e30, clip_grad_norm=1e30, epochs=5)
+    with pytest.raises(TrainingError, match="lower learning_rate"):
+        train(config)
+
+
+def test_start_from_goes_on_from_those_weights(folder, tmp_path):
+    train(make_config(folder, tmp_path / "a", epochs=1, steps_per_epoch=1))
+    start = tmp_path / "a" / "best_model"
+    config = make_config(folder, tmp_path / "b", start_from=start, epochs=1, steps_per_epoch=1)
+    with pytest.raises(ConfigError, match="make them the same"):
+        train(config.model_copy(update={"model": "small"}))
+    train(config.model_copy(update={"learning_rate": 1e-12, "ema_decay": 0.0}))
+    before, after = (DINOCell.from_pretrained(path).state_dict() for path in (start, tmp_path / "b" / "last"))
+    for key, value in before.items():
+        torch.testing.assert_close(value, after[key], atol=1e-6, rtol=1e-6)
 
 
 def test_learning_rate_by_hand(folder, tmp_path):
@@ -134,7 +165,7 @@ def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
         ("learning_rat: 1", "did you mean 'learning_rate'"),
         ("augmentation: {scal: [1, 2]}", "did you mean 'scale'"),
         ("epochs: 0", "epochs: .* not 0"),
-        ("crop_size: 100", "multiple of 32"),
+        ("crop_size: 100", "multiple of 16"),
         ("[1, 2]", "holds no settings"),
         ("a: [", "is not YAML"),
     ],
@@ -148,7 +179,7 @@ def test_a_wrong_configuration_is_refused_in_one_line(tmp_path, text, message):
 
 
 def test_a_configuration_survives_a_round_trip(folder, tmp_path):
-    config = make_config(folder, tmp_path, augmentation={"scale": (0.5, 2.0)}, cell_diameter=30)
+    config = make_config(folder, tmp_path, augmentation={"scale": (0.5, 2.0)}, diameter_range=(20, 60))
     config.to_yaml(tmp_path / "c.yaml")
     assert TrainConfig.from_yaml(tmp_path / "c.yaml") == config
     assert TrainConfig.from_yaml(tmp_path / "c.yaml", seed=9).seed == 9
@@ -176,13 +207,15 @@ def test_losses_by_hand_and_ignored_pixels_count_for_nothing(folder, tmp_path):
     )
     config = make_config(folder, tmp_path)
     # MSE: ((0.5 − 0.25)² + 0) / 2 = 0.03125
-    assert _loss(model, batch, config, kind="mse").item() == pytest.approx(0.03125, abs=1e-6)
+    assert batch_loss(model, batch, config, kind="mse").item() == pytest.approx(0.03125, abs=1e-6)
     # BCE: −[0.25 ln 0.5 + 0.75 ln 0.5] = 0.6931 and −[0.75 ln 0.75 + 0.25 ln 0.25] = 0.5623
-    assert _loss(model, batch, config, kind="bce").item() == pytest.approx((0.6931 + 0.5623) / 2, abs=1e-4)
+    assert batch_loss(model, batch, config, kind="bce").item() == pytest.approx(
+        (0.6931 + 0.5623) / 2, abs=1e-4
+    )
     # Both have their minimum at sigmoid(logit) = map: the second pixel, where they agree, has no gradient.
     for kind in ("mse", "bce"):
         model.zero_grad()
-        _loss(model, batch, config, kind=kind).backward()
+        batch_loss(model, batch, config, kind=kind).backward()
         gradient = model.logits.grad.view(-1)
         assert gradient[0] > 0.01
         assert gradient[1].abs() < 1e-6

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 Four = tuple[int, int, int, int]
+Positive = Annotated[int, Field(gt=0)]
+Widths = tuple[Positive, Positive, Positive, Positive]
 
 
 class _Config(BaseModel):
@@ -42,8 +44,8 @@ class ConvNeXtConfig(_Config):
     """A DINOv3 ConvNeXt of any width and depth; its four stages are the feature maps."""
 
     kind: Literal["convnext"] = "convnext"
-    widths: Four
-    depths: Four
+    widths: Widths
+    depths: Widths
 
 
 class ResidualConfig(_Config):
@@ -59,8 +61,8 @@ class ResidualConfig(_Config):
 
     kind: Literal["residual"] = "residual"
     stem_width: int = Field(default=32, gt=0)
-    widths: Four
-    depths: Four
+    widths: Widths
+    depths: Widths
 
 
 BackboneConfig = Annotated[ViTConfig | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")]

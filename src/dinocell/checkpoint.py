@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from dinocell.backbone import BackboneConfig
@@ -64,10 +64,9 @@ class ModelConfig(BaseModel):
         Tiling in pixels.
     preprocessing : Preprocessing
         How images become network input.
-    cell_diameter : float, optional
-        The diameter in pixels that images are brought to when a diameter is given.
     diameter_range : (float, float), optional
-        Cell diameters in pixels that the model saw in training.
+        Typical cell diameters in pixels that the model is best at; where a diameter is given, images are
+        brought to the nearest of them.
     thresholds : Thresholds
     training : dict
         The training record: data, recipe, seed, budget.
@@ -82,7 +81,6 @@ class ModelConfig(BaseModel):
     tile_size: int = Field(default=256, gt=0)
     overlap: int = Field(default=32, ge=0)
     preprocessing: Preprocessing = Preprocessing()
-    cell_diameter: float | None = Field(default=None, gt=0)
     diameter_range: tuple[float, float] | None = None
     thresholds: Thresholds = Thresholds()
     training: dict[str, Any] = {}
@@ -178,10 +176,15 @@ def write_checkpoint(
 ) -> None:
     """Write the two files of a checkpoint into an existing folder; the weights are stored as `dtype`."""
     stored = {key: value.detach().to("cpu", dtype).contiguous() for key, value in weights.items()}
-    save_file(stored, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors keeps its files to their owner
+    # Through memory: a full disk is then an OSError, and the file gets the usual permissions.
+    (folder / WEIGHTS_FILE).write_bytes(save(stored, metadata={"format": "pt"}))
+    write_config(folder / CONFIG_FILE, config)
+
+
+def write_config(path: Path, config: ModelConfig) -> None:
+    """Write a configuration as JSON."""
     text = json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -194,7 +197,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        The final folder; an existing one is replaced.
+        The final folder; an existing checkpoint is replaced, any other folder with files in it is refused.
 
     Yields
     ------
@@ -206,6 +209,8 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     OutputError
         If the folder cannot be written.
     """
+    if path.exists() and not (path / CONFIG_FILE).is_file() and any(path.iterdir()):
+        raise OutputError(f"{path} holds other files: choose a new or empty folder for the checkpoint")
     temporary, old = path.with_name(f".{path.name}.tmp"), previous_folder(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from dinocell.backbone import ConvBlock, Four, ResidualBlock
+from dinocell.backbone import ConvBlock, Four, Positive, ResidualBlock
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 """Strides of the pyramid; the first two come from the image, the rest from the backbone."""
@@ -20,7 +20,7 @@ class DecoderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    widths: tuple[int, int, int, int, int, int] = (16, 32, 64, 128, 192, 256)
+    widths: tuple[Positive, Positive, Positive, Positive, Positive, Positive] = (16, 32, 64, 128, 192, 256)
 
 
 class UNetDecoder(nn.Module):

@@ -37,5 +37,9 @@ class UntrainedModelError(DINOCellError, RuntimeError):
     """The model's decoder was never trained, so its output means nothing."""
 
 
+class TrainingError(DINOCellError, ArithmeticError):
+    """A training run went astray: its loss is no longer finite."""
+
+
 class ConfigError(DINOCellError, ValueError):
     """A configuration has an unknown key or a value out of bounds."""

@@ -39,7 +39,14 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class GridPoint:
-    """A triple of thresholds and what it scores: AP@0.5 pooled over cells, one a dataset, and their mean."""
+    """Thresholds and what they score.
+
+    Attributes
+    ----------
+    thresholds : Thresholds
+    ap50, ap75 : tuple of float
+        AP at an IoU of 0.5 and 0.75 pooled over the cells of each dataset.
+    """
 
     thresholds: Thresholds
     ap50: tuple[float, ...]
@@ -78,7 +85,7 @@ def evaluate_folder(
     chosen = thresholds or pipeline.model.config.thresholds
     for pair in find_pairs(folder):
         image, true = pair.read()
-        found = pipeline.run(image, diameter=diameter, thresholds=chosen)
+        found = pipeline.run(image, diameter=diameter, **chosen.model_dump())
         perfect = pipeline.cells_from_dist_map(labels_to_distance(true), thresholds=chosen)
         yield ImageResult(pair.name, evaluate(true, found.labels), evaluate(true, perfect))
 
@@ -96,7 +103,7 @@ def search_thresholds(
     cells_max: Sequence[float],
     cell_fill: Sequence[float],
     merge: Sequence[float],
-    regrow: Sequence[float],
+    regrow: Sequence[bool],
 ) -> Iterator[GridPoint]:
     """Score every combination of thresholds on maps that were predicted once.
 

@@ -1,5 +1,6 @@
 """DINOCell: backbone, decoder and head as one module that saves and loads itself."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from dinocell.backbone import build_backbone
 from dinocell.checkpoint import (
+    CONFIG_FILE,
     ModelConfig,
     find_checkpoint,
     is_trained,
@@ -18,7 +20,7 @@ from dinocell.checkpoint import (
     write_checkpoint,
 )
 from dinocell.decoder import UNetDecoder
-from dinocell.errors import InputError, UnknownModelError
+from dinocell.errors import CheckpointError, InputError, UnknownModelError
 from dinocell.weights import VARIANTS, Variant
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -128,7 +130,12 @@ class DINOCell(nn.Module):
         """
         folder = find_checkpoint(name_or_path)
         config = read_config(folder)
-        model = cls(config)
+        try:
+            model = cls(config)
+        except (ValueError, RuntimeError, ZeroDivisionError) as error:
+            raise CheckpointError(
+                f"{folder / CONFIG_FILE} describes no network that can be built ({error}): save the model again"
+            ) from error
         model.load_state_dict(read_weights(folder, model), strict=True)
         return model.eval()
 
@@ -152,8 +159,11 @@ class DINOCell(nn.Module):
         OutputError
             If the folder cannot be written.
         """
-        folder = Path(folder)
+        folder = Path(folder).resolve()
         with replaced_folder(folder) as temporary:
+            for file in folder.glob("*"):  # a model card, say, stays
+                if file.is_file():
+                    shutil.copy2(file, temporary)
             write_checkpoint(temporary, self.config, self.state_dict(), dtype=dtype)
         return folder
 

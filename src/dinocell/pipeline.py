@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dinocell.autoscale import ZOOMS, busiest_window, choose_zoom, clarity
 from dinocell.checkpoint import Thresholds
 from dinocell.devices import choose_device
 from dinocell.errors import InputError, UntrainedModelError
@@ -106,8 +107,8 @@ class DINOCellPipeline:
         image : array, shape (Y, X) or (Y, X, C)
             Gray, RGB or RGBA of any integer or float dtype; never changed.
         diameter : float, "auto" or None
-            Typical cell diameter in pixels: the image is rescaled to what the model was trained for.
-            ``auto`` finds it from a first pass; None takes the image as it is.
+            Typical cell diameter in pixels: the image is rescaled to what the model is best at. ``auto``
+            tries several scales and takes the one with the clearest map; None takes the image as it is.
         thresholds : Thresholds, optional
             For this call only; the checkpoint's otherwise. `thresholds` makes a copy with some changed.
         min_size : int
@@ -158,12 +159,15 @@ class DINOCellPipeline:
             Last.
         """
         thresholds = thresholds or self.model.config.thresholds
-        found = self._resolve_diameter(image, diameter, thresholds)
-        scale = self._scale(found)
-        distance = yield from self._predict(image, scale)
+        if diameter == "auto":
+            scale, distance = yield from self._predict_at_best_scale(image, thresholds)
+        else:
+            scale = self._scale_for(diameter)
+            distance = yield from self._predict(image, scale)
         labels = self.cells_from_dist_map(
             distance, thresholds=thresholds, min_size=min_size, fill_holes=fill_holes
         )
+        found = median_diameter(labels) if diameter == "auto" else diameter
         yield Segmentation(
             labels,
             distance,
@@ -174,7 +178,7 @@ class DINOCellPipeline:
                 preprocessing=self.preprocessing,
                 tile_size=self.tile_size,
                 overlap=self.overlap,
-                diameter=found,
+                diameter=None if found is None or np.isnan(found) else float(found),
                 scale=scale,
                 min_size=min_size,
                 fill_holes=fill_holes,
@@ -267,32 +271,46 @@ class DINOCellPipeline:
                 raise InputError(f"{name} is {value}, expected a number from 0 to 1")
         return self.model.config.thresholds.model_copy(update=changes)
 
-    def _resolve_diameter(
-        self, image: NDArray[Any], diameter: Diameter, thresholds: Thresholds
-    ) -> float | None:
-        """Check a given diameter, or measure it on a first pass; None where there is nothing to measure."""
+    def _scale_for(self, diameter: float | str | None) -> float:
+        """Find the factor that brings cells of a given diameter to the nearest one the model is best at."""
         if diameter is None:
-            return None
-        if self.model.config.cell_diameter is None:
+            return 1.0
+        best = self.model.config.diameter_range
+        if best is None:
             raise InputError(
-                f"model {self.model.config.variant!r} was trained for no particular cell diameter: "
-                "leave diameter out"
+                f"model {self.model.config.variant!r} does not say which cell diameters it is best at: "
+                "leave diameter out, or use 'auto'"
             )
-        if diameter == "auto":
-            labels = self.cells_from_dist_map(self.predict_on_full_img(image), thresholds=thresholds)
-            found = median_diameter(labels)
-            return round(found, 1) if np.isfinite(found) else None
         if not (isinstance(diameter, int | float) and np.isfinite(diameter) and diameter > 0):
             raise InputError(f"diameter is {diameter!r}, expected pixels above 0 or 'auto'")
-        return float(diameter)
+        return float(np.clip(diameter, *best)) / diameter
 
-    def _scale(self, diameter: float | None) -> float:
-        trained_for = self.model.config.cell_diameter
-        return trained_for / diameter if diameter and trained_for else 1.0
+    def _predict_at_best_scale(
+        self, image: NDArray[Any], thresholds: Thresholds
+    ) -> Generator[TilesDone, None, tuple[float, NDArray[np.float32]]]:
+        """Try several scales on the part with most cells; return the clearest and the map at it."""
+        distance = yield from self._predict(image, 1.0)
+        window = busiest_window(distance)
+        marker = thresholds.cells_max_threshold
+        clarities = {1.0: clarity(distance[window], marker)}
+        for zoom in ZOOMS:
+            if zoom != 1.0:
+                part = yield from self._predict(image, zoom, window)
+                clarities[zoom] = clarity(part, marker)
+        scale = choose_zoom(clarities)
+        if scale != 1.0:
+            distance = yield from self._predict(image, scale)
+        return scale, distance
 
-    def _predict(self, image: NDArray[Any], scale: float) -> Generator[TilesDone, None, NDArray[np.float32]]:
-        """Predict tile by tile; a generator that returns the distance map at the image's own size."""
+    def _predict(
+        self, image: NDArray[Any], scale: float, window: tuple[slice, slice] | None = None
+    ) -> Generator[TilesDone, None, NDArray[np.float32]]:
+        """Predict tile by tile; a generator that returns the map at the image's own size, or of a window."""
         gray = preprocess(image, self.preprocessing, scale=scale)
+        size = (image.shape[0], image.shape[1])
+        if window is not None:
+            gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]
+            size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
         shape = (gray.shape[0], gray.shape[1])
         tiles = plan_tiles(shape, self.tile_size, self.overlap)
         predictions: list[NDArray[np.float32]] = []
@@ -300,8 +318,7 @@ class DINOCellPipeline:
             batch = np.stack([cut_tile(gray, tile) for tile in tiles[first : first + self.batch_size]])
             predictions.extend(self._forward(batch))
             yield TilesDone(len(predictions), len(tiles))
-        distance = blend(tiles, predictions, shape)
-        return resize(distance, (image.shape[0], image.shape[1]))
+        return resize(blend(tiles, predictions, shape), size)
 
     @torch.inference_mode()
     def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -41,6 +41,17 @@ class Preprocessing:
     clahe_clip_limit: float = 3.0
     clahe_window: int = 64
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.low_percentile < self.high_percentile <= 100:
+            raise InputError(
+                f"percentiles are {self.low_percentile} and {self.high_percentile}, expected 0 ≤ low < high ≤ 100"
+            )
+        if self.clahe_clip_limit <= 0 or self.clahe_window < 2:
+            raise InputError(
+                f"CLAHE has clip limit {self.clahe_clip_limit} and windows of {self.clahe_window} px, "
+                "expected a limit above 0 and at least 2 px"
+            )
+
 
 def preprocess(
     image: NDArray[Any], settings: Preprocessing | None = None, *, scale: float = 1.0

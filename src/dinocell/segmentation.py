@@ -28,7 +28,7 @@ class Parameters:
     tile_size, overlap : int
         In pixels of the rescaled image.
     diameter : float or None
-        The cell diameter in pixels that was given or found; None if images are taken as they are.
+        The cell diameter in pixels that was given, or with ``auto`` the median of the cells found; else None.
     scale : float
         The factor on both sides of the image before the network saw it.
     min_size : int

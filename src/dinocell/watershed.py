@@ -165,7 +165,7 @@ def _regrow_rim(labels: Labels, cell_fill_threshold: float) -> Labels:
     """Add to every cell the pixels whose map value the threshold cut.
 
     A cell of inner radius R lost the pixels at distance 1…⌊tR⌋ from its outside; what is left has inner
-    radius R − ⌊tR⌋, from which R follows.
+    radius R − ⌊tR⌋. Where two R fit, the larger is taken: such a cell may grow by a pixel that it never lost.
     """
     inner = distance_in_pixels(labels)
     radii = np.zeros(int(labels.max()) + 1, np.float32)

@@ -2,10 +2,11 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from dinocell.metrics import Scores
     from dinocell.pipeline import DINOCellPipeline
 
-GRID: dict[str, tuple[float, ...]] = {
+GRID: dict[str, Any] = {
     "cells_max": (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.47),
     "cell_fill": (0.02, 0.05, 0.07, 0.09, 0.12, 0.15),
     "merge": (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
@@ -46,6 +47,8 @@ def command(
     if save and not (search and Path(model).is_dir()):
         raise InputError("--save-thresholds needs --search-thresholds and a checkpoint folder as --model")
     pipeline = DINOCellPipeline(model, device=device)
+    if search and diameter is not None:
+        raise InputError("--diameter does not go with --search-thresholds: leave one out")
     if search:
         _search(pipeline, data, Path(model) if save else None)
     else:
@@ -60,11 +63,11 @@ def _score(pipeline: "DINOCellPipeline", data: list[Path], diameter: float | str
     with Progress(transient=True) as bar:
         for folder in data:
             results: list[ImageResult] = []
-            task = bar.add_task(folder.name, total=None)
+            task = bar.add_task(escape(folder.name), total=None)
             for result in evaluate_folder(pipeline, folder, diameter=diameter):  # type: ignore[arg-type]
                 results.append(result)
                 bar.update(task, completed=len(results))
-            table.add_row(folder.name, *_row(results))
+            table.add_row(escape(folder.name), *_row(results))
     Console(width=None if Console().is_terminal else 120).print(table)
 
 
@@ -81,7 +84,9 @@ def _shown(scores: "Scores") -> tuple[float, ...]:
 
 
 def _search(pipeline: "DINOCellPipeline", data: list[Path], checkpoint: Path | None) -> None:
+    from dinocell.checkpoint import CONFIG_FILE, read_config, write_config
     from dinocell.evaluation import predict_folder, search_thresholds
+    from dinocell.images import atomic_path
 
     console = Console()
     maps = [list(predict_folder(pipeline, folder)) for folder in data]
@@ -92,12 +97,14 @@ def _search(pipeline: "DINOCellPipeline", data: list[Path], checkpoint: Path | N
             points.append(point)
     points.sort(key=lambda point: point.objective, reverse=True)
     names = ", ".join(folder.name for folder in data)
-    console.print(f"Best thresholds on {names}, by the mean of AP@0.5 and AP@0.75 over datasets:")
+    console.print(f"Best thresholds on {escape(names)}, by the mean of AP@0.5 and AP@0.75 over datasets:")
     for point in points[:10]:
         scores = " / ".join(f"{a:.3f} {b:.3f}" for a, b in zip(point.ap50, point.ap75, strict=True))
         console.print(f"{point.objective:.4f}  {point.thresholds}  AP@0.5 AP@0.75: {scores}")
     if checkpoint is not None:
-        model = pipeline.model.cpu()
-        model.config = model.config.model_copy(update={"thresholds": points[0].thresholds})
-        model.save_pretrained(checkpoint)
-        console.print(f"saved in {checkpoint}")
+        config = read_config(checkpoint)
+        record = config.training | {"thresholds_chosen_on": [folder.name for folder in data]}
+        changed = config.model_copy(update={"thresholds": points[0].thresholds, "training": record})
+        with atomic_path(checkpoint / CONFIG_FILE) as temporary:
+            write_config(temporary, changed)
+        console.print(f"saved in {escape(str(checkpoint))}")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
@@ -16,7 +17,7 @@ def command(
     ] = False,
 ) -> None:
     """Train a model; `last/`, `best_model/` and `metrics.csv` are written to the run folder every epoch."""
-    from dinocell.training import EpochRecord, TrainConfig, train
+    from dinocell.training import EpochRecord, TrainConfig, training_steps
 
     overrides = {} if output is None else {"output": output}
     settings = TrainConfig.from_yaml(config, **overrides)
@@ -24,7 +25,7 @@ def command(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=settings.total_steps)
-        for event in train(settings, resume=resume):
+        for event in training_steps(settings, resume=resume):
             if isinstance(event, EpochRecord):
                 console.print(
                     f"epoch {event.epoch}: "
@@ -33,4 +34,4 @@ def command(
                 )
             else:
                 bar.update(task, completed=event.step, description=f"loss {event.train_loss:.4f}")
-    console.print(f"best model: {settings.output / 'best_model'}")
+    console.print(f"best model: {escape(str(settings.output / 'best_model'))}")

@@ -45,7 +45,13 @@ class Pair:
                 "image and masks must have the same size"
             )
         if self.ignore is not None:
-            labels = np.where(read_labels(self.ignore) != 0, np.int32(IGNORE), labels)
+            ignored = read_labels(self.ignore)
+            if ignored.shape != labels.shape:
+                raise FileFormatError(
+                    f"{self.ignore} is {ignored.shape} px but {self.masks.name} is {labels.shape}: "
+                    "both must have the same size"
+                )
+            labels = np.where(ignored != 0, np.int32(IGNORE), labels)
         return pixels, labels
 
 
@@ -68,7 +74,14 @@ def find_pairs(folder: Path) -> list[Pair]:
     """
     if not folder.is_dir():
         raise FileMissingError(f"no folder {folder}: expected NAME_img.png and NAME_masks.png files in it")
-    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES}
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            if path.stem in files:
+                raise FileFormatError(
+                    f"{folder} holds {files[path.stem].name} and {path.name}: remove or rename one"
+                )
+            files[path.stem] = path
     names = [stem.removesuffix("_img") for stem in files if stem.endswith("_img")]
     missing = [name for name in names if f"{name}_masks" not in files]
     if missing:

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dinocell.augment import Augmentation
 from dinocell.errors import ConfigError, FileMissingError
 from dinocell.preprocessing import Preprocessing
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Dataset(BaseModel):
@@ -68,8 +70,8 @@ class TrainConfig(BaseModel):
         bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or AMX only.
     workers : int
         Processes that prepare samples.
-    cell_diameter : float, optional
-        What the checkpoint says of the diameter, in pixels, it was trained for.
+    diameter_range : (float, float), optional
+        What the checkpoint says of the typical cell diameters, in pixels, that it is best at.
     preprocessing : Preprocessing
     augmentation : Augmentation
     """
@@ -85,10 +87,10 @@ class TrainConfig(BaseModel):
     epochs: int = Field(default=100, ge=1)
     steps_per_epoch: int = Field(default=250, ge=1)
     batch_size: int = Field(default=8, ge=1)
-    crop_size: int = Field(default=256, ge=32, multiple_of=32)
+    crop_size: int = Field(default=256, ge=32, multiple_of=16)
     learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     warmup_steps: int = Field(default=250, ge=0)
     clip_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
@@ -97,7 +99,7 @@ class TrainConfig(BaseModel):
     freeze_backbone: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(default=1, ge=0)
-    cell_diameter: float | None = Field(default=None, gt=0)
+    diameter_range: tuple[float, float] | None = None
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
 

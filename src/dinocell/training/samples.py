@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from dinocell.augment import NO_AUGMENTATION, Augmentation, bounding_boxes, random_crop
+from dinocell.augment import NO_AUGMENTATION, bounding_boxes, random_crop
 from dinocell.datasets.folder import find_pairs
-from dinocell.labels import median_diameter
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.training.config import Dataset, TrainConfig
 
@@ -40,13 +39,6 @@ def load(dataset: Dataset, preprocessing: Preprocessing) -> list[Annotated]:
         pixels, labels = pair.read()
         loaded.append(Annotated(preprocess(pixels, preprocessing), labels, bounding_boxes(labels)))
     return loaded
-
-
-def diameter_range(datasets: list[list[Annotated]], settings: Augmentation) -> tuple[float, float]:
-    """Cell diameters in pixels that training shows: 5th to 95th percentile over images, times the zoom."""
-    diameters = [median_diameter(item.labels) for items in datasets for item in items]
-    low, high = np.nanpercentile(diameters, [5, 95])
-    return round(float(low) * settings.scale[0], 1), round(float(high) * settings.scale[1], 1)
 
 
 class TrainingSamples(TorchDataset[Batch]):
