@@ -61,18 +61,29 @@ def test_segment_writes_labels_overlay_and_table(image_file, tmp_path):
     ]  # fmt: skip
 
 
-def test_existing_results_are_skipped_unless_overwritten(image_file, tmp_path):
+def test_existing_labels_are_never_replaced_unasked(image_file, tmp_path):
     run("segment", image_file, "-o", tmp_path)
     (tmp_path / "cells_labels.tif").write_bytes(b"mine")
+    (tmp_path / "cells_cells.csv").unlink()
     result = run("segment", image_file, "-o", tmp_path)
     assert result.exit_code == 0
     assert "skipped" in result.output
+    assert "exists without cells_cells.csv" in result.output
     assert (tmp_path / "cells_labels.tif").read_bytes() == b"mine"
     run("segment", image_file, "-o", tmp_path, "--overwrite")
     assert read_labels(tmp_path / "cells_labels.tif").max() == 3
-    (tmp_path / "cells_cells.csv").unlink()  # an incomplete set is made again
-    assert "3 cells" in run("segment", image_file, "-o", tmp_path).output
     assert (tmp_path / "cells_cells.csv").exists()
+
+
+def test_stains_are_not_mistaken_for_a_colour(image_file, tmp_path):
+    stains = image_file.parent / "stains.tif"
+    pixels = np.stack([np.zeros_like(disks()), np.zeros_like(disks()), disks()])
+    tifffile.imwrite(stains, pixels, imagej=True, metadata={"axes": "CYX", "Labels": ["GFP", "RFP", "DAPI"]})
+    result = run("segment", stains, "-o", tmp_path)
+    assert result.exit_code == 1
+    assert "3 channels (GFP, RFP, DAPI)" in result.output
+    assert "--channel" in result.output
+    assert "3 cells" in run("segment", stains, "-o", tmp_path, "--channel", "2").output
 
 
 def test_the_rest_of_a_batch_is_done_when_some_files_are_bad(image_file, tmp_path):
@@ -110,10 +121,10 @@ def test_options_reach_the_result(image_file, tmp_path):
     assert "3 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "1", "--overwrite").output
 
 
-def _main(*arguments, cwd):
+def _main(*arguments, cwd, **environment):
     return subprocess.run(
         [sys.executable, "-m", "dinocell", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, check=False,
+        cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | environment,
     )  # fmt: skip
 
 
@@ -126,6 +137,7 @@ def _main(*arguments, cwd):
         (["--tile-size", "100"], "multiple of 32"),
         (["--overlap", "300"], "overlap is 300"),
         (["--diameter", "big"], "--diameter is 'big'"),
+        (["--diameter", "-5"], "--diameter is '-5'"),
     ],
 )
 def test_a_refusal_is_one_line_and_a_failure(image_file, tmp_path, arguments, message):
@@ -142,6 +154,12 @@ def test_an_output_folder_that_cannot_be_made_is_refused(image_file, tmp_path):
     result = _main("segment", image_file, "-o", tmp_path / "file" / "out", cwd=tmp_path)
     assert result.returncode == 1
     assert "cannot write to output folder" in result.stderr
+
+
+def test_a_terminal_without_the_characters_does_not_stop_a_batch(image_file, tmp_path):
+    result = _main("segment", image_file, "-o", tmp_path, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert result.returncode == 0, result.stderr
+    assert "3 cells" in result.stdout
 
 
 def test_version_and_import_load_no_torch(tmp_path):
@@ -180,6 +198,8 @@ def test_folders_globs_and_files_name_each_image_once(tmp_path):
     found, failures = find_inputs([str(tmp_path), str(tmp_path / "*.png"), str(tmp_path / "a.png")])
     assert [p.name for p in found] == ["a.png", "b.TIF", "a_masks.png", "b_overlay.png"]
     assert not failures  # a glob is taken at its word, a folder leaves annotations out
+    _, failures = find_inputs(["x" * 5000])
+    assert "cannot be opened" in failures[0] or "does not exist" in failures[0]
     _, failures = find_inputs([str(tmp_path / "none.png"), str(tmp_path / "*.nd2")])
     assert ["does not exist" in failures[0], "matches no file" in failures[1]] == [True, True]
 

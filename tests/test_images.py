@@ -93,7 +93,7 @@ def test_tiff_rgb_is_channels_last(tmp_path: Path, planarconfig: str, compressio
         tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planarconfig, compression=compression
     )
     image = read_image(tmp_path / "a.tif")
-    assert image.axes == "YXC"
+    assert image.axes == "YXS"
     assert_exact(image.pixels, pixels)
     assert_exact(read_image(tmp_path / "a.tif", channel=2).pixels, pixels[..., 2])
 
@@ -280,7 +280,7 @@ def test_png_round_trip(tmp_path: Path, dtype: str, samples: tuple[int, ...]) ->
 def test_files_of_another_writer(tmp_path: Path, kind: str, samples: tuple[int, ...]) -> None:
     pixels = noise(9, 14, *samples)
     image = read_image(save(tmp_path / "a.bin", pillow(pixels, kind)))
-    assert image.axes == "YXC"[: pixels.ndim]
+    assert image.axes == "YXS"[: pixels.ndim]
     assert_exact(image.pixels, pixels)
 
 

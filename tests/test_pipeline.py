@@ -142,7 +142,7 @@ def test_nonfinite_pixels_are_counted_and_taken_as_the_lowest(nano):
 def test_overrides_hold_for_one_call_only(nano):
     image, _ = bright_disks()
     usual = nano.run(image)
-    strict = nano.run(image, thresholds=nano.thresholds(cells_max_threshold=1.0))
+    strict = nano.run(image, cells_max_threshold=1.0)
     assert strict.count == 0
     assert strict.parameters.thresholds.cells_max_threshold == 1.0
     assert np.array_equal(nano.run(image).labels, usual.labels)
@@ -153,7 +153,7 @@ def test_one_forward_pass_serves_many_thresholds(nano):
     image, _ = bright_disks()
     found = nano.run_batch_thresholds(image, [0.3, 0.5], [0.1, 0.2, 0.3])
     assert set(found) == {(a, b) for a in (0.3, 0.5) for b in (0.1, 0.2, 0.3)}
-    direct = nano.run(image, thresholds=nano.thresholds(0.5, 0.2)).labels
+    direct = nano.run(image, cells_max_threshold=0.5, cell_fill_threshold=0.2).labels
     assert np.array_equal(found[0.5, 0.2], direct)
     assert (found[0.5, 0.1] > 0).sum() > (found[0.5, 0.3] > 0).sum()
 
@@ -174,6 +174,7 @@ def test_a_diameter_rescales_the_image_and_auto_finds_it(nano):
     found = nano.run(image, diameter=high * 1.5)
     assert found.labels.shape == image.shape
     assert found.parameters.diameter == high * 1.5
+    assert nano.run(image, diameter=np.float32(40)).count == nano.run(image.tolist(), diameter=40).count
     automatic = nano.run(image, diameter="auto")
     assert automatic.parameters.diameter == pytest.approx(median_diameter(labels), rel=0.25)
     assert automatic.count == 9
@@ -181,7 +182,7 @@ def test_a_diameter_rescales_the_image_and_auto_finds_it(nano):
     assert (empty.parameters.diameter, empty.parameters.scale) == (None, 1.0)
 
 
-@pytest.mark.parametrize("diameter", [0, -3, float("nan"), "big", float("inf")])
+@pytest.mark.parametrize("diameter", [0, -3, float("nan"), "big", float("inf"), 0.01])
 def test_a_wrong_diameter_is_refused(nano, diameter):
     with pytest.raises(InputError, match="diameter is"):
         nano.run(np.zeros((9, 9)), diameter=diameter)

@@ -50,7 +50,7 @@ class Image:
     pixels : array, shape (Y, X) or (Y, X, C)
         Booleans, integers or floats in the file's own dtype, native byte order.
     axes : str
-        ``"YX"`` or ``"YXC"``.
+        ``"YX"``; ``"YXS"`` with the samples S of a colour, RGB or RGBA; ``"YXC"`` with stains C.
     pixel_size_um : float or None
         Edge of the square pixels in micrometres; None where the file does not say it of the specimen.
     channel_names : tuple of str
@@ -81,7 +81,7 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
     Returns
     -------
     Image
-        Pixels (Y, X), or (Y, X, C) where the file has several channels and none was chosen.
+        Pixels (Y, X), or (Y, X, C) where the file has colours or several channels and none was chosen.
 
     Raises
     ------
@@ -96,9 +96,9 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
     kind = _detect_format(file)
     try:
         if kind == "TIFF":
-            pixels, pixel_size_um, names = read_tiff(file, page, channel)
+            pixels, colour, pixel_size_um, names = read_tiff(file, page, channel)
         else:
-            pixels, pixel_size_um, names = read_raster(file, kind, page, channel), None, ()
+            pixels, colour, pixel_size_um, names = read_raster(file, kind, page, channel), True, None, ()
     except DINOCellError:
         raise
     except _DECODE_ERRORS as exc:
@@ -113,7 +113,8 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
         raise FileFormatError(
             f"{file} has {pixels.dtype} pixels, expected booleans, integers or floats: save their magnitude"
         )
-    return Image(np.ascontiguousarray(pixels), "YXC"[: pixels.ndim], pixel_size_um, names)
+    axes = ("YXS" if colour else "YXC")[: pixels.ndim]
+    return Image(np.ascontiguousarray(pixels), axes, pixel_size_um, names)
 
 
 def read_labels(path: PathLike, *, page: int | None = None) -> Labels:

@@ -134,7 +134,8 @@ class DINOCell(nn.Module):
             model = cls(config)
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
             raise CheckpointError(
-                f"{folder / CONFIG_FILE} describes no network that can be built ({error}): save the model again"
+                f"{folder / CONFIG_FILE} describes no network that can be built ({error}): "
+                "save the model again"
             ) from error
         model.load_state_dict(read_weights(folder, model), strict=True)
         return model.eval()

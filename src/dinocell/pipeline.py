@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dinocell.autoscale import ZOOMS, busiest_window, choose_zoom, clarity
-from dinocell.checkpoint import Thresholds
+from dinocell.checkpoint import Thresholds, find_checkpoint
 from dinocell.devices import choose_device
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.labels import Labels, median_diameter
@@ -20,6 +20,9 @@ from dinocell.preprocessing import Preprocessing, count_nonfinite, preprocess, r
 from dinocell.segmentation import Diameter, Parameters, Segmentation, TilesDone
 from dinocell.tiling import blend, cut_tile, plan_tiles
 from dinocell.watershed import distance_to_labels
+
+MAX_SCALE = 16
+"""An image is enlarged at most this many times, so that a mistyped diameter does not fill the memory."""
 
 
 class DINOCellPipeline:
@@ -95,7 +98,10 @@ class DINOCellPipeline:
         image: NDArray[Any],
         *,
         diameter: Diameter = None,
-        thresholds: Thresholds | None = None,
+        cells_max_threshold: float | None = None,
+        cell_fill_threshold: float | None = None,
+        merge: float | None = None,
+        regrow: bool | None = None,
         min_size: int = 0,
         fill_holes: bool = False,
         progress: Callable[[TilesDone], None] | None = None,
@@ -109,8 +115,8 @@ class DINOCellPipeline:
         diameter : float, "auto" or None
             Typical cell diameter in pixels: the image is rescaled to what the model is best at. ``auto``
             tries several scales and takes the one with the clearest map; None takes the image as it is.
-        thresholds : Thresholds, optional
-            For this call only; the checkpoint's otherwise. `thresholds` makes a copy with some changed.
+        cells_max_threshold, cell_fill_threshold, merge, regrow : optional
+            For this call only; the checkpoint's otherwise. See `dinocell.distance_to_labels`.
         min_size : int
             Cells of fewer pixels are removed.
         fill_holes : bool
@@ -129,16 +135,14 @@ class DINOCellPipeline:
         steps = self.steps(
             image,
             diameter=diameter,
-            thresholds=thresholds,
+            thresholds=self.thresholds(cells_max_threshold, cell_fill_threshold, merge, regrow),
             min_size=min_size,
             fill_holes=fill_holes,
         )
-        for step in steps:
-            if isinstance(step, Segmentation):
-                return step
+        while isinstance(step := next(steps), TilesDone):
             if progress is not None:
                 progress(step)
-        raise AssertionError("steps ends with a Segmentation")
+        return step
 
     def steps(
         self,
@@ -158,6 +162,7 @@ class DINOCellPipeline:
         Segmentation
             Last.
         """
+        image = np.asarray(image)
         thresholds = thresholds or self.model.config.thresholds
         if diameter == "auto":
             scale, distance = yield from self._predict_at_best_scale(image, thresholds)
@@ -252,6 +257,7 @@ class DINOCellPipeline:
         cells_max_threshold: float | None = None,
         cell_fill_threshold: float | None = None,
         merge: float | None = None,
+        regrow: bool | None = None,
     ) -> Thresholds:
         """Copy the checkpoint's thresholds with some replaced.
 
@@ -269,6 +275,8 @@ class DINOCellPipeline:
         for name, value in changes.items():
             if not 0 <= value <= 1:
                 raise InputError(f"{name} is {value}, expected a number from 0 to 1")
+        if regrow is not None:
+            changes["regrow"] = regrow
         return self.model.config.thresholds.model_copy(update=changes)
 
     def _scale_for(self, diameter: float | str | None) -> float:
@@ -281,9 +289,19 @@ class DINOCellPipeline:
                 f"model {self.model.config.variant!r} does not say which cell diameters it is best at: "
                 "leave diameter out, or use 'auto'"
             )
-        if not (isinstance(diameter, int | float) and np.isfinite(diameter) and diameter > 0):
+        try:
+            pixels = float(diameter)
+        except (TypeError, ValueError):
+            pixels = np.nan
+        if not (np.isfinite(pixels) and pixels > 0):
             raise InputError(f"diameter is {diameter!r}, expected pixels above 0 or 'auto'")
-        return float(np.clip(diameter, *best)) / diameter
+        scale = float(np.clip(pixels, *best)) / pixels
+        if scale > MAX_SCALE:
+            raise InputError(
+                f"diameter is {diameter} px: the image would be enlarged {scale:.0f} times, "
+                f"expected at most {MAX_SCALE}"
+            )
+        return scale
 
     def _predict_at_best_scale(
         self, image: NDArray[Any], thresholds: Thresholds
@@ -352,12 +370,15 @@ def segment(image: NDArray[Any], model: str | Path = "nano", **options: Any) -> 
     DINOCellError
         If the image, the model or an option cannot be used.
     """
-    return _cached_pipeline(str(model)).run(image, **options)
+    folder = find_checkpoint(model).resolve()
+    written = max((file.stat().st_mtime_ns for file in folder.iterdir()), default=0)
+    return _cached_pipeline(folder, written).run(image, **options)
 
 
 @functools.lru_cache(maxsize=1)
-def _cached_pipeline(model: str) -> DINOCellPipeline:
-    return DINOCellPipeline(model)
+def _cached_pipeline(folder: Path, _written: int) -> DINOCellPipeline:
+    """Keep the model of the last call, until its folder is written anew."""
+    return DINOCellPipeline(folder)
 
 
 def _with_clahe(settings: Preprocessing, clahe: bool | None) -> Preprocessing:

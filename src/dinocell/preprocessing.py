@@ -44,7 +44,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not 0 <= self.low_percentile < self.high_percentile <= 100:
             raise InputError(
-                f"percentiles are {self.low_percentile} and {self.high_percentile}, expected 0 ≤ low < high ≤ 100"
+                f"percentiles are {self.low_percentile} and {self.high_percentile}, "
+                "expected 0 ≤ low < high ≤ 100"
             )
         if self.clahe_clip_limit <= 0 or self.clahe_window < 2:
             raise InputError(

@@ -20,6 +20,7 @@ METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, Ty
 # superfluous strips, private tags.
 _HARMLESS = re.compile(r"OME series raised|incorrect Strip|TiffTag \d{5} ")
 _OTHER_COLOURS = (5, 6, 8, 9, 10, 32845)  # TIFF's CMYK, YCbCr, Lab (three of them) and LogLuv
+_COLOUR = (2, 6)  # photometric interpretations RGB and YCbCr
 _JPEG = (6, 7)  # compressions that tifffile decodes from YCbCr to RGB
 _MICROMETRES = dict.fromkeys(("µm", "μm", "\\u00B5m", "um", "micron", "microns"), 1.0) | {
     "nm": 1e-3,
@@ -50,8 +51,8 @@ class _TifffileErrors(logging.Filter):
 
 def read_tiff(
     file: Path, page: int | None, channel: int | None
-) -> tuple[Pixels, float | None, tuple[str, ...]]:
-    """Read one plane, its pixel size in micrometres and the names of its channels."""
+) -> tuple[Pixels, bool, float | None, tuple[str, ...]]:
+    """Read one plane: is it a colour image, its pixel size in micrometres, the names of its channels."""
     errors, logger = _TifffileErrors(), logging.getLogger("tifffile")
     logger.addFilter(errors)
     try:
@@ -72,7 +73,7 @@ def read_tiff(
     finally:
         logger.removeFilter(errors)
     names = names if len(names) == stack.n_channels else ()
-    return pixels, size, names if channel is None else names[channel : channel + 1]
+    return pixels, stack.is_colour, size, names if channel is None else names[channel : channel + 1]
 
 
 class _Stack:
@@ -91,6 +92,7 @@ class _Stack:
                 "convert it to RGB"
             )
         self.channel = "S" if "S" in sizes else "C"
+        self.is_colour = self.channel == "S" and self.keyframe.photometric in _COLOUR
         self.page_dims = [d for d, axis in enumerate(self.axes) if axis not in {"Y", "X", self.channel}]
         self.n_pages = math.prod(self.shape[d] for d in self.page_dims)
         gray_alpha = sizes.get("S") == 2 and {1, 2} & set(self.keyframe.extrasamples)

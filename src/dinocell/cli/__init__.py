@@ -1,5 +1,6 @@
 """The command line: one file a command. Each parses, calls one function below, writes, and reports."""
 
+import io
 import logging
 import sys
 from pathlib import Path
@@ -54,6 +55,9 @@ def _configure(
 
 def main() -> None:
     """Run the command line; what DINOCell refuses becomes one line and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that a terminal lacks stops nothing
+            stream.reconfigure(errors="replace")
     try:
         app()
     except DINOCellError as error:

@@ -29,9 +29,13 @@ def find_inputs(arguments: list[str]) -> tuple[list[Path], list[str]]:
     images: dict[Path, Path] = {}
     failures = []
     for argument in arguments:
-        found = _expand(argument)
-        if not found:
-            failures.append(_explain_nothing(argument))
+        try:
+            found = _expand(argument)
+            if not found:
+                failures.append(_explain_nothing(argument))
+        except OSError as error:  # a folder that may not be listed, a name that is too long
+            found = []
+            failures.append(f"{argument} cannot be opened: {error.strerror}")
         for path in found:
             images.setdefault(path.resolve(), path)
     return list(images.values()), failures

@@ -1,13 +1,13 @@
 """`dinocell segment`: images in; label images, overlays and tables out."""
 
 import csv
+import math
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dinocell.checkpoint import Thresholds
+    from dinocell.images import Image
     from dinocell.pipeline import DINOCellPipeline
     from dinocell.segmentation import Segmentation
 
@@ -45,9 +46,9 @@ class _Outputs:
             labels=folder / f"{name}_labels.tif",
         )
 
-    def exist(self) -> bool:
-        files = (self.overlay, self.table, self.distance_map, self.labels)
-        return all(file.exists() for file in files if file is not None)
+    def missing(self) -> list[str]:
+        files = (self.overlay, self.table, self.distance_map)
+        return [file.name for file in files if file is not None and not file.exists()]
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,12 @@ def parse_diameter(text: str | None) -> float | Literal["auto"] | None:
     if text is None or text == "auto":
         return None if text is None else "auto"
     try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"--diameter is {text!r}, expected pixels above 0 or 'auto'") from error
+        diameter = float(text)
+    except ValueError:
+        diameter = math.nan
+    if not (math.isfinite(diameter) and diameter > 0):
+        raise InputError(f"--diameter is {text!r}, expected pixels above 0 or 'auto'")
+    return diameter
 
 
 def _not_done(images: list[Path], folder: Path, *, with_map: bool, overwrite: bool) -> dict[Path, _Outputs]:
@@ -139,10 +143,11 @@ def _not_done(images: list[Path], folder: Path, *, with_map: bool, overwrite: bo
     todo = {}
     for path, name in output_names(images).items():
         outputs = _Outputs.of(folder, name, with_map=with_map)
-        if outputs.exist() and not overwrite:
-            console.print(
-                f"{escape(str(path))}: skipped, {escape(str(outputs.labels))} exists (see --overwrite)"
-            )
+        if outputs.labels.exists() and not overwrite:
+            missing = outputs.missing()
+            without = f" without {', '.join(missing)}" if missing else ""
+            line = f"{path}: skipped, {outputs.labels} exists{without} (see --overwrite)"
+            console.print(escape(line))
         else:
             todo[path] = outputs
     return todo
@@ -171,8 +176,9 @@ def _segment_all(pipeline: "DINOCellPipeline", todo: dict[Path, _Outputs], setti
             try:
                 line = _segment_one(pipeline, path, outputs, settings, bar, tiles)
                 console.print(f"{escape(str(path))}: {escape(line)}")
-            except DINOCellError as error:
-                message = str(error) if str(path) in str(error) else f"{path}: {error}"
+            except (DINOCellError, MemoryError) as error:
+                reason = str(error) if isinstance(error, DINOCellError) else "the memory is not enough for it"
+                message = reason if str(path) in reason else f"{path}: {reason}"
                 _report_failure(message)
                 failures.append(message)
             bar.advance(files)
@@ -191,16 +197,28 @@ def _segment_one(
     from dinocell.images import read_image
 
     start = time.monotonic()
-    pixels = read_image(path, channel=settings.channel, page=settings.page).pixels
+    image = read_image(path, channel=settings.channel, page=settings.page)
+    if image.axes == "YXC":
+        raise InputError(_explain_channels(path, image))
+    pixels = image.pixels
     result = pipeline.run(
         pixels,
         diameter=settings.diameter,
-        thresholds=settings.thresholds,
+        **settings.thresholds.model_dump(),
         min_size=settings.min_size,
         progress=lambda step: bar.update(tiles, completed=step.done, total=step.total),
     )
     _write(pixels, result, outputs)
     return _summary(result, settings, time.monotonic() - start, outputs.labels)
+
+
+def _explain_channels(path: Path, image: "Image") -> str:
+    count = image.pixels.shape[2]
+    names = f" ({', '.join(image.channel_names)})" if image.channel_names else ""
+    return (
+        f"{path} has {count} channels{names}, expected one or RGB: "
+        f"choose with --channel N, N from 0 to {count - 1}"
+    )
 
 
 def _summary(result: "Segmentation", settings: _Settings, seconds: float, labels: Path) -> str:
@@ -235,7 +253,8 @@ def _write_table(path: Path, table: "dict[str, NDArray[Any]]") -> None:
         writer = csv.writer(file)
         writer.writerow(table)
         for row in zip(*table.values(), strict=True):
-            writer.writerow(value if isinstance(value, np.integer) else f"{value:.6g}" for value in row)
+            # Whole numbers, such as areas, in full.
+            writer.writerow(int(value) if float(value).is_integer() else f"{value:.6g}" for value in row)
 
 
 def _report_failure(message: str) -> None:
