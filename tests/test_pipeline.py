@@ -170,7 +170,7 @@ def test_a_diameter_rescales_the_image_and_auto_finds_it(nano):
     image, labels = bright_disks(radius=14)
     low, high = nano.model.config.diameter_range
     for given, brought_to in ((low / 2, low), (high * 1.5, high), (low, low), (high - 1, high - 1)):
-        assert nano._scale_for(given) == pytest.approx(brought_to / given)
+        assert nano.predictor.scale_for(given) == pytest.approx(brought_to / given)
     found = nano.run(image, diameter=high * 1.5)
     assert found.labels.shape == image.shape
     assert found.parameters.diameter == high * 1.5

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from scipy.ndimage import find_objects
 
 from dinocell.distance import labels_to_distance
 from dinocell.labels import IGNORE
@@ -127,8 +128,6 @@ def bounding_boxes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
     int64 array, shape (max id + 1, 4)
         Row ``i``: first row, first column, last row, last column of id ``i``; zeros where the id is absent.
     """
-    from scipy.ndimage import find_objects
-
     found = find_objects(np.maximum(labels, 0))
     boxes = np.zeros((len(found) + 1, 4), np.int64)
     for number, box in enumerate(found, start=1):

@@ -1,28 +1,21 @@
-"""Image to labels: preprocess once, predict tile by tile, blend, watershed."""
+"""Image to labels: predict the distance map, then watershed."""
 
 import functools
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from dinocell.autoscale import ZOOMS, busiest_window, choose_zoom, clarity
 from dinocell.checkpoint import Thresholds, find_checkpoint
-from dinocell.devices import choose_device
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.labels import Labels, median_diameter
-from dinocell.model import DINOCell, normalise
-from dinocell.preprocessing import Preprocessing, count_nonfinite, preprocess, resize
+from dinocell.model import DINOCell
+from dinocell.prediction import Predictor
+from dinocell.preprocessing import count_nonfinite
 from dinocell.segmentation import Diameter, Parameters, Segmentation, TilesDone
-from dinocell.tiling import blend, cut_tile, plan_tiles
 from dinocell.watershed import distance_to_labels
-
-MAX_SCALE = 16
-"""An image is enlarged at most this many times, so that a mistyped diameter does not fill the memory."""
 
 
 class DINOCellPipeline:
@@ -68,30 +61,20 @@ class DINOCellPipeline:
         clahe: bool | None = None,
         allow_untrained: bool = False,
     ) -> None:
-        self.device = choose_device(device)
         self.model = model if isinstance(model, DINOCell) else DINOCell.from_pretrained(model)
-        config = self.model.config
-        if not (config.trained or allow_untrained):
+        if not (self.model.config.trained or allow_untrained):
             raise UntrainedModelError(
-                f"model {config.variant!r} has an untrained decoder, so its result means nothing: "
+                f"model {self.model.config.variant!r} has an untrained decoder, so its result means nothing: "
                 "train it first, or choose one that `dinocell models` lists as trained"
             )
-        self.tile_size = config.tile_size if tile_size is None else tile_size
-        self.overlap = min(config.overlap, self.tile_size // 2) if overlap is None else overlap
-        self.batch_size = batch_size
-        self.preprocessing = _with_clahe(config.preprocessing, clahe)
-        self._validate()
-        self.model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _validate(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size}, expected at least 1")
-        stride = self.model.stride
-        if self.tile_size < stride or self.tile_size % stride:
-            raise InputError(
-                f"tile_size is {self.tile_size}, expected a multiple of {stride}, the model's stride"
-            )
-        plan_tiles((1, 1), self.tile_size, self.overlap)  # refuses an illegal overlap
+        self.predictor = Predictor(
+            self.model,
+            device=device,
+            batch_size=batch_size,
+            tile_size=tile_size,
+            overlap=overlap,
+            clahe=clahe,
+        )
 
     def run(
         self,
@@ -165,10 +148,12 @@ class DINOCellPipeline:
         image = np.asarray(image)
         thresholds = thresholds or self.model.config.thresholds
         if diameter == "auto":
-            scale, distance = yield from self._predict_at_best_scale(image, thresholds)
+            scale, distance = yield from self.predictor.predict_at_best_scale(
+                image, thresholds.cells_max_threshold
+            )
         else:
-            scale = self._scale_for(diameter)
-            distance = yield from self._predict(image, scale)
+            scale = self.predictor.scale_for(diameter)
+            distance = yield from self.predictor.predict(image, scale)
         labels = self.cells_from_dist_map(
             distance, thresholds=thresholds, min_size=min_size, fill_holes=fill_holes
         )
@@ -178,11 +163,11 @@ class DINOCellPipeline:
             distance,
             Parameters(
                 model=self.model.config.variant,
-                device=str(self.device),
+                device=str(self.predictor.device),
                 thresholds=thresholds,
-                preprocessing=self.preprocessing,
-                tile_size=self.tile_size,
-                overlap=self.overlap,
+                preprocessing=self.predictor.preprocessing,
+                tile_size=self.predictor.tile_size,
+                overlap=self.predictor.overlap,
                 diameter=None if found is None or np.isnan(found) else float(found),
                 scale=scale,
                 min_size=min_size,
@@ -205,7 +190,7 @@ class DINOCellPipeline:
         float32 array, shape (Y, X)
             In [0, 1], at the image's own size.
         """
-        steps = self._predict(image, scale)
+        steps = self.predictor.predict(image, scale)
         while True:
             try:
                 next(steps)
@@ -279,74 +264,6 @@ class DINOCellPipeline:
             changes["regrow"] = regrow
         return self.model.config.thresholds.model_copy(update=changes)
 
-    def _scale_for(self, diameter: float | str | None) -> float:
-        """Find the factor that brings cells of a given diameter to the nearest one the model is best at."""
-        if diameter is None:
-            return 1.0
-        best = self.model.config.diameter_range
-        if best is None:
-            raise InputError(
-                f"model {self.model.config.variant!r} does not say which cell diameters it is best at: "
-                "leave diameter out, or use 'auto'"
-            )
-        try:
-            pixels = float(diameter)
-        except (TypeError, ValueError):
-            pixels = np.nan
-        if not (np.isfinite(pixels) and pixels > 0):
-            raise InputError(f"diameter is {diameter!r}, expected pixels above 0 or 'auto'")
-        scale = float(np.clip(pixels, *best)) / pixels
-        if scale > MAX_SCALE:
-            raise InputError(
-                f"diameter is {diameter} px: the image would be enlarged {scale:.0f} times, "
-                f"expected at most {MAX_SCALE}"
-            )
-        return scale
-
-    def _predict_at_best_scale(
-        self, image: NDArray[Any], thresholds: Thresholds
-    ) -> Generator[TilesDone, None, tuple[float, NDArray[np.float32]]]:
-        """Try several scales on the part with most cells; return the clearest and the map at it."""
-        distance = yield from self._predict(image, 1.0)
-        window = busiest_window(distance)
-        marker = thresholds.cells_max_threshold
-        clarities = {1.0: clarity(distance[window], marker)}
-        for zoom in ZOOMS:
-            if zoom != 1.0:
-                part = yield from self._predict(image, zoom, window)
-                clarities[zoom] = clarity(part, marker)
-        scale = choose_zoom(clarities)
-        if scale != 1.0:
-            distance = yield from self._predict(image, scale)
-        return scale, distance
-
-    def _predict(
-        self, image: NDArray[Any], scale: float, window: tuple[slice, slice] | None = None
-    ) -> Generator[TilesDone, None, NDArray[np.float32]]:
-        """Predict tile by tile; a generator that returns the map at the image's own size, or of a window."""
-        gray = preprocess(image, self.preprocessing, scale=scale)
-        size = (image.shape[0], image.shape[1])
-        if window is not None:
-            gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]
-            size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
-        shape = (gray.shape[0], gray.shape[1])
-        tiles = plan_tiles(shape, self.tile_size, self.overlap)
-        predictions: list[NDArray[np.float32]] = []
-        for first in range(0, len(tiles), self.batch_size):
-            batch = np.stack([cut_tile(gray, tile) for tile in tiles[first : first + self.batch_size]])
-            predictions.extend(self._forward(batch))
-            yield TilesDone(len(predictions), len(tiles))
-        return resize(blend(tiles, predictions, shape), size)
-
-    @torch.inference_mode()
-    def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Distance maps float32 ``(B, Y, X)`` of 8-bit tiles ``(B, Y, X)``."""
-        x = normalise(torch.from_numpy(batch).to(self.device))
-        x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.model(x)
-        return np.asarray(torch.sigmoid(logits.float())[:, 0].cpu().numpy())
-
 
 def segment(image: NDArray[Any], model: str | Path = "nano", **options: Any) -> Segmentation:
     """Segment one image.
@@ -379,7 +296,3 @@ def segment(image: NDArray[Any], model: str | Path = "nano", **options: Any) -> 
 def _cached_pipeline(folder: Path, _written: int) -> DINOCellPipeline:
     """Keep the model of the last call, until its folder is written anew."""
     return DINOCellPipeline(folder)
-
-
-def _with_clahe(settings: Preprocessing, clahe: bool | None) -> Preprocessing:
-    return settings if clahe is None else replace(settings, clahe=clahe)

@@ -47,6 +47,9 @@ def _decode_jpeg(data: bytes, file: Path) -> Pixels:
     position, marker = 2, 0
     while marker != 0xDA:  # the segments before the scan have a length
         prefix, marker, length = struct.unpack(">BBH", data[position : position + 4])
+        if prefix == marker == 0xFF:  # a fill byte
+            position += 1
+            continue
         if prefix != 0xFF:
             raise ValueError("segment marker expected")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -180,8 +181,6 @@ def _regrow_rim(labels: Labels, cell_fill_threshold: float) -> Labels:
 
 def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
     """Distance of every cell pixel to the nearest pixel outside its cell; float32 ``(Y, X)``, in pixels."""
-    import edt
-
     distance: NDArray[np.float32] = edt.edt(np.ascontiguousarray(labels), black_border=False)
     limit = math.hypot(*labels.shape)  # a cell that fills the image has no outside
     return np.where(labels > 0, np.minimum(distance, limit), 0).astype(np.float32)

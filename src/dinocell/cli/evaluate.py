@@ -76,7 +76,9 @@ def _row(results: "list[ImageResult]") -> list[str]:
 
     scores, ceiling = pool(r.scores for r in results), pool(r.ceiling for r in results)
     cells = [f"{of:.3f} ({best:.3f})" for of, best in zip(_shown(scores), _shown(ceiling), strict=True)]
-    return [str(len(results)), str(scores.counts.true_cells), str(scores.counts.predicted_cells), *cells]
+    empty = scores.counts.images_without_cells
+    images = f"{len(results)} ({empty} without cells)" if empty else str(len(results))
+    return [images, str(scores.counts.true_cells), str(scores.counts.predicted_cells), *cells]
 
 
 def _shown(scores: "Scores") -> tuple[float, ...]:

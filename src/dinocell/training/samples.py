@@ -13,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from dinocell.augment import NO_AUGMENTATION, bounding_boxes, random_crop
 from dinocell.datasets.folder import find_pairs
+from dinocell.errors import FileFormatError, InputError
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.training.config import Dataset, TrainConfig
 
@@ -33,11 +34,15 @@ class Annotated:
 
 
 def load(dataset: Dataset, preprocessing: Preprocessing) -> list[Annotated]:
-    """Read and preprocess every image of a dataset."""
+    """Read and preprocess every image of a dataset; all of them stay in memory as 8-bit images and labels."""
     loaded = []
     for pair in find_pairs(dataset.path):
         pixels, labels = pair.read()
-        loaded.append(Annotated(preprocess(pixels, preprocessing), labels, bounding_boxes(labels)))
+        try:
+            image = preprocess(pixels, preprocessing)
+        except InputError as error:
+            raise FileFormatError(f"{pair.image}: {error}") from error
+        loaded.append(Annotated(image, labels, bounding_boxes(labels)))
     return loaded
 
 
