@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 
+from dinocell.checkpoint import Thresholds
+from dinocell.distance import labels_to_distance
 from dinocell.evaluation import evaluate_folder, search_thresholds
 from dinocell.images import write_image, write_labels
 from dinocell.metrics import evaluate
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
+from dinocell.watershed import distance_to_labels
 from tests.cases import CASES, disk
 
 
@@ -35,18 +38,21 @@ def test_scores_are_those_of_the_pipeline_and_the_ceiling_is_above(folder):
 
 
 def test_the_search_finds_the_thresholds_that_score_best():
-    from dinocell.distance import labels_to_distance
-
     perfect = [(CASES[name], labels_to_distance(CASES[name])) for name in ("elongated", "split", "many")]
-    grid = {"cells_max": (0.47,), "cell_fill": (0.02, 0.3), "merge": (0.5, 1.0), "regrow": (False,)}
-    points = list(search_thresholds([perfect[:2], perfect[2:]], **grid))
-    assert len(points) == 4
+    grid = {
+        "cells_max_threshold": (0.47,),
+        "merge": (0.5, 1.0),
+        "cell_fill_threshold": (0.02, 0.3),
+        "regrow": (False,),
+    }
+    start = Thresholds(cell_fill_threshold=0.3, merge=1.0)
+    points = list(search_thresholds([perfect[:2], perfect[2:]], grid, start))
     best = max(points, key=lambda point: point.objective)
     # On perfect maps a low mask threshold keeps the rim.
     assert best.thresholds.cell_fill_threshold == 0.02
     assert best.objective == pytest.approx(np.mean([best.ap50, best.ap75]))
+    assert points[0].thresholds == start
+    assert len({point.thresholds for point in points}) == len(points)  # nothing is scored twice
     labels, distance = perfect[2]
-    from dinocell.watershed import distance_to_labels
-
     direct = evaluate(labels, distance_to_labels(distance, **best.thresholds.model_dump()))
     assert best.ap75[1] == pytest.approx(direct.ap[0.75])

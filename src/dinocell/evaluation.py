@@ -1,7 +1,7 @@
 """Annotated folders × thresholds → scores."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,16 @@ from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
 from dinocell.segmentation import Diameter
 from dinocell.watershed import distance_to_labels
+
+GRID: dict[str, tuple[float, ...]] = {
+    "cells_max_threshold": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55),
+    "merge": (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9),
+    "cell_fill_threshold": (0.03, 0.05, 0.07, 0.09, 0.11, 0.13),
+    "regrow": (False, True),
+}
+"""Values that `search_thresholds` tries."""
+
+_TURNS = (("cells_max_threshold", "merge"), ("cell_fill_threshold", "regrow"))
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class GridPoint:
     @property
     def objective(self) -> float:
         """Mean over datasets of the mean of AP@0.5 and AP@0.75."""
-        return float(np.mean([self.ap50, self.ap75]))
+        return float(np.nanmean([self.ap50, self.ap75]))
 
 
 def evaluate_folder(
@@ -99,34 +109,52 @@ def predict_folder(pipeline: DINOCellPipeline, folder: Path) -> Iterator[tuple[L
 
 def search_thresholds(
     maps: Sequence[Sequence[tuple[Labels, NDArray[np.float32]]]],
-    *,
-    cells_max: Sequence[float],
-    cell_fill: Sequence[float],
-    merge: Sequence[float],
-    regrow: Sequence[bool],
+    grid: Mapping[str, Sequence[float]] = GRID,
+    start: Thresholds | None = None,
 ) -> Iterator[GridPoint]:
-    """Score every combination of thresholds on maps that were predicted once.
+    """Look for the thresholds that score best, on maps that were predicted once.
+
+    The two settings that place markers and the two that place rims are searched in turn, each pair on its
+    whole grid with the other pair at the best found so far, until a turn finds nothing better.
 
     Parameters
     ----------
     maps : sequence of sequence of (labels, distance map)
         One sequence a dataset, from `predict_folder`. Use validation data, never a test set.
-    cells_max, cell_fill, merge, regrow : sequence
-        The values to combine.
+    grid : mapping
+        Values to try, by the names of `Thresholds`.
+    start : Thresholds, optional
 
     Yields
     ------
     GridPoint
+        Every combination tried; the best is the one with the highest ``objective``.
     """
-    for values in itertools.product(cells_max, cell_fill, merge, regrow):
-        names = ("cells_max_threshold", "cell_fill_threshold", "merge", "regrow")
-        thresholds = Thresholds.model_validate(dict(zip(names, values, strict=True)))
-        pooled = [_score_maps(dataset, thresholds) for dataset in maps]
-        yield GridPoint(
-            thresholds,
-            tuple(scores.ap[0.5] for scores in pooled),
-            tuple(scores.ap[0.75] for scores in pooled),
-        )
+    best = _score_thresholds(maps, start or Thresholds())
+    yield best
+    scored = {best.thresholds: best}
+    improved = True
+    while improved:
+        improved = False
+        for names in _TURNS:
+            for values in itertools.product(*(grid[name] for name in names)):
+                changes = dict(zip(names, values, strict=True))
+                candidate = Thresholds.model_validate(best.thresholds.model_dump() | changes)
+                if candidate not in scored:
+                    scored[candidate] = _score_thresholds(maps, candidate)
+                    yield scored[candidate]
+            winner = max(scored.values(), key=lambda point: point.objective)
+            improved = improved or winner.objective > best.objective
+            best = winner
+
+
+def _score_thresholds(
+    maps: Sequence[Sequence[tuple[Labels, NDArray[np.float32]]]], thresholds: Thresholds
+) -> GridPoint:
+    pooled = [_score_maps(dataset, thresholds) for dataset in maps]
+    return GridPoint(
+        thresholds, tuple(scores.ap[0.5] for scores in pooled), tuple(scores.ap[0.75] for scores in pooled)
+    )
 
 
 def _score_maps(maps: Sequence[tuple[Labels, NDArray[np.float32]]], thresholds: Thresholds) -> Scores:

@@ -1,8 +1,7 @@
 """`dinocell evaluate`: score a model on annotated folders."""
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,16 +12,9 @@ from rich.table import Table
 from dinocell.cli.segment import parse_diameter
 
 if TYPE_CHECKING:
-    from dinocell.evaluation import ImageResult
+    from dinocell.evaluation import GridPoint, ImageResult
     from dinocell.metrics import Scores
     from dinocell.pipeline import DINOCellPipeline
-
-GRID: dict[str, Any] = {
-    "cells_max": (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.47),
-    "cell_fill": (0.02, 0.05, 0.07, 0.09, 0.12, 0.15),
-    "merge": (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9),
-    "regrow": (False, True),
-}
 
 
 def command(
@@ -92,11 +84,12 @@ def _search(pipeline: "DINOCellPipeline", data: list[Path], checkpoint: Path | N
 
     console = Console()
     maps = [list(predict_folder(pipeline, folder)) for folder in data]
-    points = []
+    points: list[GridPoint] = []
     with Progress(console=console, transient=True) as bar:
-        total = math.prod(map(len, GRID.values()))
-        for point in bar.track(search_thresholds(maps, **GRID), total=total, description="searching"):
+        task = bar.add_task("searching", total=None)
+        for point in search_thresholds(maps, start=pipeline.model.config.thresholds):
             points.append(point)
+            bar.update(task, completed=len(points), description=f"{len(points)} combinations tried")
     points.sort(key=lambda point: point.objective, reverse=True)
     names = ", ".join(folder.name for folder in data)
     console.print(f"Best thresholds on {escape(names)}, by the mean of AP@0.5 and AP@0.75 over datasets:")
