@@ -43,6 +43,7 @@ def test_segment_writes_labels_overlay_and_table(image_file, tmp_path):
     result = run("segment", image_file, "-o", out, "--save-distance-map")
     assert result.exit_code == 0, result.output
     assert "cells.png: 3 cells" in result.output
+    assert "try --diameter" not in result.output
     labels = read_labels(out / "cells_labels.tif")
     assert tifffile.imread(out / "cells_labels.tif").dtype == np.uint16
     assert labels.max() == 3
@@ -119,6 +120,19 @@ def test_options_reach_the_result(image_file, tmp_path):
     write_image(rgb, np.dstack([np.zeros_like(disks()), disks(), np.zeros_like(disks())]))
     assert "0 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "0").output
     assert "3 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "1", "--overwrite").output
+
+
+def test_cells_of_an_unusual_size_bring_a_hint(tmp_path):
+    small = tmp_path / "small.png"
+    labels = np.zeros((96, 96), np.int32)
+    for row in range(12, 96, 24):
+        for column in range(12, 96, 24):
+            labels[disk(labels.shape, (row, column), 3.5)] = 1
+    write_image(small, (40 + 150 * (labels > 0)).astype(np.uint8))
+    assert "try --diameter auto" in run("segment", small, "-o", tmp_path).output
+    assert (
+        "try --diameter" not in run("segment", small, "-o", tmp_path, "--diameter", "8", "--overwrite").output
+    )
 
 
 def _main(*arguments, cwd, **environment):

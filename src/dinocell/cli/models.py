@@ -23,4 +23,4 @@ def command() -> None:
             info.licence,
             info.source,
         )
-    Console(width=None if Console().is_terminal else 160).print(table)
+    Console(width=None if Console().is_terminal else 180).print(table)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from dinocell.cli.inputs import find_inputs, output_names
 from dinocell.errors import DINOCellError, InputError, OutputError
+from dinocell.labels import median_diameter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -209,7 +210,8 @@ def _segment_one(
         progress=lambda step: bar.update(tiles, completed=step.done, total=step.total),
     )
     _write(pixels, result, outputs)
-    return _summary(result, settings, time.monotonic() - start, outputs.labels)
+    best = pipeline.model.config.diameter_range if settings.diameter is None else None
+    return _summary(result, settings, time.monotonic() - start, outputs.labels) + _hint(result, best)
 
 
 def _explain_channels(path: Path, image: "Image") -> str:
@@ -230,6 +232,16 @@ def _summary(result: "Segmentation", settings: _Settings, seconds: float, labels
     if made.nonfinite_pixels:
         parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")
     return f"{', '.join(parts)}, {seconds:.1f} s → {labels}"
+
+
+def _hint(result: "Segmentation", best: tuple[float, float] | None) -> str:
+    """Say when the cells found are far from the sizes that the model is best at."""
+    if best is None or not result.count:
+        return ""
+    found = median_diameter(result.labels)
+    if best[0] / 2 <= found <= best[1] * 1.5:
+        return ""
+    return f" (cells of {found:.0f} px; the model is best at {best[0]:g} to {best[1]:g}: try --diameter auto)"
 
 
 def _write(pixels: "NDArray[Any]", result: "Segmentation", outputs: _Outputs) -> None:
