@@ -21,7 +21,7 @@ from dinocell.watershed import distance_to_labels
 GRID: dict[str, tuple[float, ...]] = {
     "cells_max_threshold": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55),
     "merge": (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9),
-    "cell_fill_threshold": (0.03, 0.05, 0.07, 0.09, 0.11, 0.13),
+    "cell_fill_threshold": (0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15, 0.18),
     "regrow": (False, True),
 }
 """Values that `search_thresholds` tries."""

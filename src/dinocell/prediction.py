@@ -105,6 +105,7 @@ class Predictor:
         self, image: NDArray[Any], scale: float, window: tuple[slice, slice] | None = None
     ) -> Generator[TilesDone, None, NDArray[np.float32]]:
         """Predict tile by tile; a generator that returns the map at the image's own size, or of a window."""
+        image = np.asarray(image)
         gray = preprocess(image, self.preprocessing, scale=scale)
         size = (image.shape[0], image.shape[1])
         if window is not None:
