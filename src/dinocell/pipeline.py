@@ -1,13 +1,14 @@
 """Image to labels: predict the distance map, then watershed."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.autoscale import ZOOMS, Trial, busiest_window, choose_scale, clarity
 from dinocell.checkpoint import Thresholds, find_checkpoint
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.labels import Labels, median_diameter
@@ -97,7 +98,7 @@ class DINOCellPipeline:
             Gray, RGB or RGBA of any integer or float dtype; never changed.
         diameter : float, "auto" or None
             Typical cell diameter in pixels: the image is rescaled to what the model is best at. ``auto``
-            tries several scales and takes the one with the clearest map; None takes the image as it is.
+            tries several scales (see `dinocell.autoscale`); None takes the image as it is.
         cells_max_threshold, cell_fill_threshold, merge, regrow : optional
             For this call only; the checkpoint's otherwise. See `dinocell.distance_to_labels`.
         min_size : int
@@ -148,9 +149,7 @@ class DINOCellPipeline:
         image = np.asarray(image)
         thresholds = thresholds or self.model.config.thresholds
         if diameter == "auto":
-            scale, distance = yield from self.predictor.predict_at_best_scale(
-                image, thresholds.cells_max_threshold
-            )
+            scale, distance = yield from self._predict_at_best_scale(image, thresholds)
         else:
             scale = self.predictor.scale_for(diameter)
             distance = yield from self.predictor.predict(image, scale)
@@ -175,6 +174,25 @@ class DINOCellPipeline:
                 nonfinite_pixels=count_nonfinite(image),
             ),
         )
+
+    def _predict_at_best_scale(
+        self, image: NDArray[Any], thresholds: Thresholds
+    ) -> Generator[TilesDone, None, tuple[float, NDArray[np.float32]]]:
+        """Try several zooms on the part with most cells; return the best scale and the map at it."""
+        distance = yield from self.predictor.predict(image, 1.0)
+        window = busiest_window(distance)
+        trials = []
+        for zoom in ZOOMS:
+            if zoom == 1.0:
+                part = distance[window]
+            else:
+                part = yield from self.predictor.predict(image, zoom, window)
+            labels = self.cells_from_dist_map(part, thresholds=thresholds)
+            trials.append(Trial(zoom, clarity(part), median_diameter(labels)))
+        scale = choose_scale(trials, self.model.config.diameter_range)
+        if scale != 1.0:
+            distance = yield from self.predictor.predict(image, scale)
+        return scale, distance
 
     def predict_on_full_img(self, image: NDArray[Any], *, scale: float = 1.0) -> NDArray[np.float32]:
         """Predict the distance map of an image of any size.

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dinocell.autoscale import ZOOMS, busiest_window, choose_zoom, clarity
 from dinocell.devices import choose_device
 from dinocell.errors import InputError
 from dinocell.model import DINOCell, normalise
@@ -84,22 +83,6 @@ class Predictor:
                 f"expected at most {MAX_SCALE}"
             )
         return scale
-
-    def predict_at_best_scale(
-        self, image: NDArray[Any], marker: float
-    ) -> Generator[TilesDone, None, tuple[float, NDArray[np.float32]]]:
-        """Try several scales on the part with most cells; return the clearest and the map at it."""
-        distance = yield from self.predict(image, 1.0)
-        window = busiest_window(distance)
-        clarities = {1.0: clarity(distance[window], marker)}
-        for zoom in ZOOMS:
-            if zoom != 1.0:
-                part = yield from self.predict(image, zoom, window)
-                clarities[zoom] = clarity(part, marker)
-        scale = choose_zoom(clarities)
-        if scale != 1.0:
-            distance = yield from self.predict(image, scale)
-        return scale, distance
 
     def predict(
         self, image: NDArray[Any], scale: float, window: tuple[slice, slice] | None = None
