@@ -60,7 +60,7 @@ def _score(pipeline: "DINOCellPipeline", data: list[Path], diameter: float | str
                 results.append(result)
                 bar.update(task, completed=len(results))
             table.add_row(escape(folder.name), *_row(results))
-    Console(width=None if Console().is_terminal else 120).print(table)
+    Console(width=None if Console().is_terminal else 160).print(table)
 
 
 def _row(results: "list[ImageResult]") -> list[str]:
