@@ -1,9 +1,10 @@
 """Does `diameter="auto"` help? AP@0.5 on images scaled 0.5×, 1× and 2×, with and without it, side by side.
 
-python benchmarks/diameter.py [--every N] [--model M]    (data: ../shared/data/val/*, else samples)
+python benchmarks/diameter.py [FOLDER …] [--every N] [--model M]    (default: ../shared/data/val/*)
 """
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -35,12 +36,13 @@ def rescale(
 def main() -> None:
     """Print a line a folder and scale."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--every", type=int, default=4)
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--every", type=int, default=6)
     parser.add_argument("--model", default="nano")
     arguments = parser.parse_args()
     pipeline = DINOCellPipeline(arguments.model)
     print("AP@0.5, pooled over cells    folder, images, scale: as they are | diameter=auto")
-    for folder in default_folders():
+    for folder in arguments.folders or default_folders():
         pairs = find_pairs(folder)[:: arguments.every]
         for scale in SCALES:
             plain, automatic = [], []
