@@ -51,7 +51,7 @@ def _score(pipeline: "DINOCellPipeline", data: list[Path], diameter: float | str
     from dinocell.evaluation import evaluate_folder
 
     columns = ("SEG", "DET", "OP_CSB", "AP@0.5", "AP@0.75")
-    table = Table("dataset", "images", "cells", "found", *columns, title="pooled over cells (ceiling)")
+    table = Table("dataset", "images", "cells", "predicted", *columns, title="pooled over cells (ceiling)")
     with Progress(transient=True) as bar:
         for folder in data:
             results: list[ImageResult] = []

@@ -69,22 +69,27 @@ def command(
     model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     cells_max: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Map value above which pixels are markers.")
+        float | None, typer.Option(min=0, max=1, help="Lower finds fainter cells. Default: the model's.")
     ] = None,
     cell_fill: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Map value above which pixels belong to cells.")
+        float | None, typer.Option(min=0, max=1, help="Lower makes cells wider. Default: the model's.")
     ] = None,
     merge: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Lower joins more split cells; 1 joins none.")
+        float | None,
+        typer.Option(min=0, max=1, help="Lower joins more pieces; 1 joins none. Default: the model's."),
     ] = None,
     diameter: Annotated[
-        str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto' to measure it.")
+        str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto' to try several scales.")
     ] = None,
     min_size: Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")] = 0,
     channel: Annotated[int | None, typer.Option(min=0, help="Use this channel, counted from 0.")] = None,
     page: Annotated[int | None, typer.Option(min=0, help="Use this page of a stack, counted from 0.")] = None,
-    tile_size: Annotated[int | None, typer.Option(help="Side of a tile in pixels.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Overlap of tiles in pixels.")] = None,
+    tile_size: Annotated[
+        int | None, typer.Option(help="Side of a tile in pixels. Default: the model's.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Overlap of tiles in pixels. Default: the model's.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Tiles a forward pass.")] = 8,
     no_clahe: Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")] = False,
     save_distance_map: Annotated[
@@ -227,8 +232,10 @@ def _summary(result: "Segmentation", settings: _Settings, seconds: float, labels
     made = result.parameters
     parts = [f"{result.count} cells"]
     if settings.diameter == "auto":
-        found = "no cells to measure" if made.diameter is None else f"diameter {made.diameter:g} px found"
-        parts.append(f"{found}, scale {made.scale:.2f}")
+        found = "no cells to measure" if made.diameter is None else f"diameter {made.diameter:.1f} px found"
+        parts.append(found)
+    if settings.diameter is not None:
+        parts.append(f"scale {made.scale:.2f}")
     if made.nonfinite_pixels:
         parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")
     return f"{', '.join(parts)}, {seconds:.1f} s → {labels}"
