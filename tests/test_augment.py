@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -231,6 +231,7 @@ def test_the_same_seed_gives_the_same_crop_and_another_another(chosen: Augmentat
 
 
 @given(st.integers(0, 10**6), st.integers(1, 80), st.integers(1, 80), st.integers(1, 70))
+@example(333, 5, 3, 17)  # the two warps round an ignored pixel differently
 @settings(deadline=None, max_examples=60)
 def test_any_image_gives_a_crop_of_the_wanted_size(seed: int, rows: int, columns: int, size: int) -> None:
     labels = random_cells((rows, columns), seed)

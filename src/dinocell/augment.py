@@ -219,7 +219,9 @@ def _distance_of_whole_cells(
     peaks[peaks == 0] = 1
     x, y = -low
     inside = np.s_[y : y + size, x : x + size]
-    return np.asarray(np.minimum(distance[inside] / peaks[whole[inside]], 1), np.float32)
+    shares = np.minimum(distance[inside] / peaks[whole[inside]], 1)
+    # The two warps may round a pixel at a label's edge differently; the crop's own labels decide.
+    return np.where(cropped > 0, shares, 0).astype(np.float32)
 
 
 def _move(matrix: NDArray[np.float64], x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:

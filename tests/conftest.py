@@ -1,0 +1,12 @@
+"""Hypothesis draws the same examples every time, so that what passes here passes elsewhere.
+
+``HYPOTHESIS_PROFILE=search`` looks for new ones.
+"""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
