@@ -12,8 +12,8 @@ demo: $(READY)  ## Segment the sample images and say where the pictures are.
 test: $(READY)  ## The quick tests.
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(READY)  ## Every test.
-	$(BIN)/python -m pytest
+test-all: $(READY)  ## Every test, and hypothesis looks for new examples.
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest
 
 check: $(READY)  ## Style, types, layers.
 	$(BIN)/ruff check .

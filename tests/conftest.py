@@ -1,6 +1,6 @@
 """Hypothesis draws the same examples every time, so that what passes here passes elsewhere.
 
-``HYPOTHESIS_PROFILE=search`` looks for new ones.
+``HYPOTHESIS_PROFILE=search``, as in ``make test-all``, looks for new ones.
 """
 
 import os

@@ -12,6 +12,7 @@ from dinocell.labels import median_diameter
 from dinocell.matching import count_overlaps, match_iou
 from dinocell.model import DINOCell
 from dinocell.pipeline import DINOCellPipeline, segment
+from dinocell.preprocessing import resize, scale_to_uint8
 from dinocell.segmentation import TilesDone
 from tests.cases import CASES, disk
 
@@ -62,12 +63,24 @@ def test_the_map_of_an_identity_model_is_the_preprocessed_image(shape):
     if image.size > 1:
         image.flat[:2] = 0, 255
     distance = pipeline.predict_on_full_img(image)
-    expected = np.zeros(shape) if image.size == 1 else None
-    from dinocell.preprocessing import scale_to_uint8
-
     expected = scale_to_uint8(image) / 255
     np.testing.assert_allclose(distance, expected, atol=2e-6)
     assert distance.dtype == np.float32
+
+
+def test_the_network_sees_the_rescaled_image():
+    model = Identity(tiny(diameter_range=(20, 40)).config)
+    pipeline = DINOCellPipeline(model, device="cpu", clahe=False)
+    image = np.random.default_rng(0).integers(0, 256, (96, 300)).astype(np.uint8)
+    small = resize(scale_to_uint8(image), (48, 150))
+    expected = resize(small.astype(np.float32) / 255, (96, 300))
+    np.testing.assert_allclose(pipeline.predict_on_full_img(image, scale=0.5), expected, atol=2e-6)
+    seen = []
+    found = pipeline.run(image, diameter=80, progress=seen.append)  # 80 px are brought to 40
+    assert (found.parameters.scale, seen[-1]) == (0.5, TilesDone(1, 1))
+    np.testing.assert_allclose(found.distance_map, expected, atol=2e-6)
+    pipeline.run(image, diameter=10, progress=seen.append)  # 10 px to 20: 192 × 600 px, three tiles
+    assert seen[-1] == TilesDone(3, 3)
 
 
 def test_progress_counts_every_tile_and_can_be_stopped():

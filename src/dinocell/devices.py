@@ -22,6 +22,6 @@ def choose_device(name: str = "auto") -> torch.device:
             raise RuntimeError(name)  # noqa: TRY301 (torch raises the same for names it does not know)
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: built without CUDA
         raise InputError(f"device {name!r} cannot be used here: choose auto, cpu, cuda or mps") from error
     return device
