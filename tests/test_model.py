@@ -8,7 +8,7 @@ from dinocell.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, Threshol
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, InputError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.model import DINOCell, list_models, normalise
-from dinocell.weights import VARIANTS
+from dinocell.variants import VARIANTS
 
 BACKBONES = {
     "vit": ViTConfig(hidden_size=48, depth=4, heads=2, intermediate_size=96, taps=(0, 1, 2, 3)),

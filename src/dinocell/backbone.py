@@ -4,6 +4,8 @@ Every backbone is an `nn.Module` with `out_channels`, `strides` and `stride`, an
 ``(B, 3, H, W)`` and returns four maps ``(B, C_i, H / s_i, W / s_i)``. That is all the decoder knows of it.
 """
 
+import functools
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +31,10 @@ class ViTConfig(_Config):
         The blocks, counted from 0, whose outputs are the feature maps.
     register_tokens : int
         DINOv3 was trained with 4.
+    gated_mlp : bool
+        Whether the MLP is a SwiGLU, as in the "plus" sizes and 7B.
+    attention_bias : bool
+        Whether queries and values have a bias; keys never have one.
     """
 
     kind: Literal["vit"] = "vit"
@@ -38,6 +44,8 @@ class ViTConfig(_Config):
     intermediate_size: int = Field(gt=0)
     taps: Four
     register_tokens: int = Field(default=4, ge=0)
+    gated_mlp: bool = False
+    attention_bias: bool = True
 
 
 class ConvNeXtConfig(_Config):
@@ -77,11 +85,18 @@ class Backbone(Protocol):
         Channels and stride of each map, from the finest to the coarsest.
     stride : int
         Height and width of the input must be multiples of it.
+    blocks : sequence of nn.Module
+        The parts that can be unfrozen one after another, from first to last: the blocks of a ViT, the four
+        stages of a convolutional network.
     """
 
     out_channels: Four
     strides: Four
     stride: int
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """From first to last."""
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ``(B, 3, H, W)`` to four feature maps."""
@@ -115,11 +130,21 @@ class ViTBackbone(nn.Module):
             "num_attention_heads": config.heads,
             "intermediate_size": config.intermediate_size,
             "num_register_tokens": config.register_tokens,
+            "use_gated_mlp": config.gated_mlp,
+            "hidden_act": "silu" if config.gated_mlp else "gelu",
+            "query_bias": config.attention_bias,
+            "value_bias": config.attention_bias,
             "pos_embed_rescale": None,  # its default jitters positions in train mode
             "apply_layernorm": True,
             "out_indices": [block + 1 for block in config.taps],  # index 0 is the stem
         }
         self.vit = DINOv3ViTBackbone(DINOv3ViTConfig(**settings))
+        _keep_published_names(self, "vit")
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The transformer blocks; the final LayerNorm, which every tap passes through, is none of them."""
+        return list(self.vit.model.layer)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ``(B, 3, H, W)`` to four maps ``(B, hidden, H/16, W/16)``."""
@@ -144,11 +169,45 @@ class ConvNeXtBackbone(nn.Module):
             "out_indices": [1, 2, 3, 4],  # index 0 is the stem
         }
         self.convnext = DINOv3ConvNextBackbone(DINOv3ConvNextConfig(**settings))
+        _keep_published_names(self, "convnext")
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The four stages."""
+        return list(self.convnext.model.stages)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ``(B, 3, H, W)`` to four maps at strides 4, 8, 16, 32."""
         maps: tuple[Tensor, ...] = self.convnext(x).feature_maps
         return maps
+
+
+def _keep_published_names(backbone: nn.Module, name: str) -> None:
+    """Name weights in state dicts as the published files do.
+
+    `transformers` has moved ``layer`` and ``stages`` below ``model``; without this, checkpoints would depend
+    on its version.
+    """
+    backbone.register_state_dict_post_hook(functools.partial(_publish_names, name))
+    backbone.register_load_state_dict_pre_hook(functools.partial(_restore_names, name))
+
+
+def _publish_names(
+    name: str, _module: nn.Module, weights: dict[str, Tensor], prefix: str, _metadata: object
+) -> None:
+    _rename_prefix(weights, f"{prefix}{name}.model.", f"{prefix}{name}.")
+
+
+def _restore_names(
+    name: str, _module: nn.Module, weights: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    for part in ("layer.", "stages."):
+        _rename_prefix(weights, f"{prefix}{name}.{part}", f"{prefix}{name}.model.{part}")
+
+
+def _rename_prefix(weights: dict[str, Tensor], old: str, new: str) -> None:
+    for key in [key for key in weights if key.startswith(old)]:
+        weights[new + key.removeprefix(old)] = weights.pop(key)
 
 
 class ResidualBackbone(nn.Module):
@@ -167,6 +226,11 @@ class ResidualBackbone(nn.Module):
             stages.append(nn.Sequential(ConvBlock(width, out, stride=2), *blocks))
             width = out
         self.stages = nn.ModuleList(stages)
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The four stages."""
+        return list(self.stages)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ``(B, 3, H, W)`` to four maps at strides 4, 8, 16, 32."""

@@ -17,7 +17,8 @@ from dinocell.backbone import BackboneConfig
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.preprocessing import Preprocessing
-from dinocell.weights import VARIANTS
+from dinocell.variants import VARIANTS
+from dinocell.weights import WeightsRecord
 
 SHIPPED = Path(__file__).parent / "models"
 """Folder of the trained models that are part of the package."""
@@ -58,6 +59,8 @@ class ModelConfig(BaseModel):
         Name of the design.
     backbone, decoder
         The architecture.
+    backbone_weights : WeightsRecord, optional
+        The published weights that the backbone began with; None if it began with random ones.
     trained : bool
         Whether the decoder was trained; an untrained model is refused by `DINOCellPipeline`.
     tile_size, overlap : int
@@ -77,6 +80,7 @@ class ModelConfig(BaseModel):
     variant: str
     backbone: BackboneConfig
     decoder: DecoderConfig
+    backbone_weights: WeightsRecord | None = None
     trained: bool = False
     tile_size: int = Field(default=256, gt=0)
     overlap: int = Field(default=32, ge=0)
@@ -94,7 +98,8 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             return SHIPPED / name
         raise UntrainedModelError(
             f"model {name!r} has no trained weights here: train it with `dinocell train`, "
-            "or choose one that `dinocell models` lists as trained"
+            "or choose one that `dinocell models` lists as trained "
+            "(allow_untrained runs it with random weights, as a rehearsal)"
         )
     if folder.is_dir():
         return folder

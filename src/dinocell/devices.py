@@ -1,8 +1,11 @@
 """Where the network runs."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
-from dinocell.errors import InputError
+from dinocell.errors import DeviceMemoryError, InputError
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -25,3 +28,28 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: built without CUDA
         raise InputError(f"device {name!r} cannot be used here: choose auto, cpu, cuda or mps") from error
     return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is not enough; CPU and MPS have no class of their own for it."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(message: str) -> Iterator[None]:
+    """Turn an out-of-memory error into one that says what to do.
+
+    Raises
+    ------
+    DeviceMemoryError
+        With the message.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceMemoryError(message) from error

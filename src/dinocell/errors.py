@@ -43,3 +43,11 @@ class TrainingError(DINOCellError, ArithmeticError):
 
 class ConfigError(DINOCellError, ValueError):
     """A configuration has an unknown key or a value out of bounds."""
+
+
+class DownloadError(DINOCellError, OSError):
+    """Weights cannot be fetched: gated, unknown, offline or interrupted."""
+
+
+class DeviceMemoryError(DINOCellError, MemoryError):
+    """The device's memory is not enough, even for the least that can be tried."""

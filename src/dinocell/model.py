@@ -21,7 +21,8 @@ from dinocell.checkpoint import (
 )
 from dinocell.decoder import UNetDecoder
 from dinocell.errors import CheckpointError, InputError, UnknownModelError
-from dinocell.weights import VARIANTS, Variant
+from dinocell.variants import VARIANTS, Variant
+from dinocell.weights import load_backbone_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -82,28 +83,79 @@ class DINOCell(nn.Module):
                 f"model input is {x.shape[2]}×{x.shape[3]} px, expected multiples of {self.stride}: "
                 "pad or tile the image"
             )
-        logits: Tensor = self.decoder(x, self.backbone(x))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and _learns(self.backbone)):
+            maps = self.backbone(x)
+        logits: Tensor = self.decoder(x, maps)
         return logits
 
-    def freeze_backbone(self) -> None:
-        """Keep the backbone's weights as they are from now on."""
+    def train(self, mode: bool = True) -> Self:
+        """Set train or eval mode; what is frozen stays in eval mode."""
+        super().train(mode)
+        for part in (self.backbone, *self.backbone.blocks):
+            if not _learns(part):
+                part.eval()
+        return self
+
+    def freeze_backbone(self, *, except_last: int = 0) -> None:
+        """Keep the backbone's weights as they are from now on.
+
+        A frozen backbone runs without gradients and in eval mode; give an optimiser only the parameters that
+        require gradients.
+
+        Parameters
+        ----------
+        except_last : int
+            The last blocks of a ViT, or stages of a convolutional backbone, that learn all the same.
+
+        Raises
+        ------
+        InputError
+            If there are not so many.
+        """
+        blocks = self.backbone.blocks
+        if not 0 <= except_last <= len(blocks):
+            raise InputError(
+                f"except_last is {except_last}, expected 0 to {len(blocks)}, the backbone's blocks"
+            )
         self.backbone.requires_grad_(False)
+        for block in blocks[len(blocks) - except_last :]:
+            block.requires_grad_(True)
+        self.train(self.training)
 
     @classmethod
-    def from_variant(cls, name: str) -> Self:
-        """Build a variant with random weights.
+    def from_variant(cls, name: str, *, backbone_weights: str | Path | None = None) -> Self:
+        """Build a variant with an untrained decoder.
+
+        Parameters
+        ----------
+        name : str
+            See `dinocell.list_models`.
+        backbone_weights : str or Path, optional
+            ``pretrained``, a Hugging Face id, a folder or a file (see
+            `dinocell.weights.load_backbone_weights`); random weights otherwise.
+
+        Returns
+        -------
+        DINOCell
+            In train mode.
 
         Raises
         ------
         UnknownModelError
             If there is no such variant.
+        DINOCellError
+            If the weights cannot be found, read or used.
         """
         if name not in VARIANTS:
             raise UnknownModelError(
                 f"no variant is called {name!r}. Known: {', '.join(VARIANTS)} (see `dinocell models`)"
             )
         variant = VARIANTS[name]
-        return cls(ModelConfig(variant=name, backbone=variant.backbone, decoder=variant.decoder))
+        model = cls(ModelConfig(variant=name, backbone=variant.backbone, decoder=variant.decoder))
+        if backbone_weights is not None:
+            record = load_backbone_weights(model.backbone, variant, backbone_weights)
+            model.config = model.config.model_copy(update={"backbone_weights": record})
+        return model
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> Self:
@@ -169,6 +221,11 @@ class DINOCell(nn.Module):
         return folder
 
 
+def _learns(part: nn.Module) -> bool:
+    """Whether any weight of a module is to be trained."""
+    return any(parameter.requires_grad for parameter in part.parameters())
+
+
 def normalise(gray: Tensor) -> Tensor:
     """Turn 8-bit grayscale tiles into network input.
 
@@ -198,10 +255,14 @@ class ModelInfo:
         Counted.
     stride : int
         Input sizes are multiples of it, in pixels.
+    taps : tuple of int
+        Blocks, or stages, whose outputs the decoder reads; counted from 0.
     trained : bool
         Whether trained weights of backbone and decoder ship with the package.
-    licence, source : str
+    licence : str
         Of the backbone's pretrained weights.
+    sources : tuple of str
+        Hugging Face ids of those weights, the ungated copy first.
     """
 
     name: str
@@ -209,9 +270,10 @@ class ModelInfo:
     backbone_parameters: int
     decoder_parameters: int
     stride: int
+    taps: tuple[int, ...]
     trained: bool
     licence: str
-    source: str
+    sources: tuple[str, ...]
 
 
 def list_models() -> list[ModelInfo]:
@@ -228,7 +290,8 @@ def _describe(variant: Variant) -> ModelInfo:
         backbone_parameters=sum(p.numel() for p in model.backbone.parameters()),
         decoder_parameters=sum(p.numel() for p in model.decoder.parameters()),
         stride=model.stride,
+        taps=variant.backbone.taps if variant.backbone.kind == "vit" else (0, 1, 2, 3),
         trained=is_trained(variant.name),
         licence=variant.licence,
-        source=variant.source,
+        sources=variant.sources,
     )

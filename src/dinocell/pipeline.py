@@ -1,6 +1,7 @@
 """Image to labels: predict the distance map, then watershed."""
 
 import functools
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.autoscale import ZOOMS, Trial, busiest_window, choose_scale, clarity
-from dinocell.checkpoint import Thresholds, find_checkpoint
+from dinocell.checkpoint import Thresholds, find_checkpoint, is_trained
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.labels import Labels, median_diameter
 from dinocell.model import DINOCell
 from dinocell.prediction import Predictor
 from dinocell.preprocessing import count_nonfinite
 from dinocell.segmentation import Diameter, Parameters, Segmentation, TilesDone
+from dinocell.variants import VARIANTS
 from dinocell.watershed import distance_to_labels
+
+logger = logging.getLogger(__name__)
 
 
 class DINOCellPipeline:
@@ -62,12 +66,15 @@ class DINOCellPipeline:
         clahe: bool | None = None,
         allow_untrained: bool = False,
     ) -> None:
-        self.model = model if isinstance(model, DINOCell) else DINOCell.from_pretrained(model)
-        if not (self.model.config.trained or allow_untrained):
-            raise UntrainedModelError(
-                f"model {self.model.config.variant!r} has an untrained decoder, so its result means nothing: "
-                "train it first, or choose one that `dinocell models` lists as trained"
-            )
+        self.model = _load(model, allow_untrained=allow_untrained)
+        if not self.model.config.trained:
+            if not allow_untrained:
+                raise UntrainedModelError(
+                    f"model {self.model.config.variant!r} has an untrained decoder, so its result would mean "
+                    "nothing: train it first, or choose one that `dinocell models` lists as trained "
+                    "(allow_untrained runs it all the same, as a rehearsal)"
+                )
+            logger.warning("model %r is untrained: its result means nothing", self.model.config.variant)
         self.predictor = Predictor(
             self.model,
             device=device,
@@ -281,6 +288,15 @@ class DINOCellPipeline:
         if regrow is not None:
             changes["regrow"] = regrow
         return self.model.config.thresholds.model_copy(update=changes)
+
+
+def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:
+    if isinstance(model, DINOCell):
+        return model
+    name = str(model)
+    if allow_untrained and name in VARIANTS and not is_trained(name):
+        return DINOCell.from_variant(name)
+    return DINOCell.from_pretrained(model)
 
 
 def segment(image: NDArray[Any], model: str | Path = "nano", **options: Any) -> Segmentation:

@@ -1,5 +1,6 @@
 """Image to distance map: preprocess once, predict tile by tile, blend."""
 
+import logging
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
@@ -8,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dinocell.devices import choose_device
-from dinocell.errors import InputError
+from dinocell.devices import choose_device, explain_out_of_memory, is_out_of_memory
+from dinocell.errors import DeviceMemoryError, InputError
 from dinocell.model import DINOCell, normalise
 from dinocell.preprocessing import Preprocessing, preprocess, resize
 from dinocell.segmentation import TilesDone
 from dinocell.tiling import blend, cut_tile, plan_tiles
+
+logger = logging.getLogger(__name__)
 
 MAX_SCALE = 16
 """An image is enlarged at most this many times, so that a mistyped diameter does not fill the memory."""
@@ -27,7 +30,7 @@ class Predictor:
     model : DINOCell
         Moved to the device and set to eval mode.
     device, batch_size, tile_size, overlap, clahe
-        See `DINOCellPipeline`.
+        See `DINOCellPipeline`. The attribute `batch_size` shrinks when the device's memory is not enough.
     """
 
     def __init__(
@@ -48,7 +51,11 @@ class Predictor:
         self.preprocessing = _with_clahe(config.preprocessing, clahe)
         self.model = model
         self._validate()
-        self.model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with explain_out_of_memory(
+            f"the memory of {self.device} is not enough for model {config.variant!r}: "
+            "choose a smaller model, or device cpu"
+        ):
+            self.model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _validate(self) -> None:
         if self.batch_size < 1:
@@ -97,11 +104,37 @@ class Predictor:
         shape = (gray.shape[0], gray.shape[1])
         tiles = plan_tiles(shape, self.tile_size, self.overlap)
         predictions: list[NDArray[np.float32]] = []
-        for first in range(0, len(tiles), self.batch_size):
-            batch = np.stack([cut_tile(gray, tile) for tile in tiles[first : first + self.batch_size]])
-            predictions.extend(self._forward(batch))
+        while len(predictions) < len(tiles):
+            next_tiles = tiles[len(predictions) : len(predictions) + self.batch_size]
+            batch = np.stack([cut_tile(gray, tile) for tile in next_tiles])
+            predictions.extend(self._forward_what_fits(batch))
             yield TilesDone(len(predictions), len(tiles))
         return resize(blend(tiles, predictions, shape), size)
+
+    def _forward_what_fits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Predict the first tiles of a batch, fewer from now on when the memory is not enough for all.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If not even one tile fits.
+        """
+        while True:
+            try:
+                return self._forward(batch[: self.batch_size])
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(batch) == 1 or self.batch_size == 1:
+                    raise DeviceMemoryError(
+                        f"the memory of {self.device} is not enough for one tile of {self.tile_size} px: "
+                        "choose a smaller tile_size, a smaller model, or device cpu"
+                    ) from error
+                self.batch_size = min(self.batch_size, len(batch)) // 2
+            # Out of the handler, so that the traceback no longer holds the tensors of the failed pass.
+            logger.warning("not enough memory on %s: batches of %d from now on", self.device, self.batch_size)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:

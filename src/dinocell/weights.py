@@ -1,80 +1,192 @@
-"""The variants by name, and where their weights come from."""
+"""Weights of a backbone, from wherever people have them: Hugging Face, a folder, or a file."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+import logging
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
 
-from dinocell.backbone import ConvNeXtConfig, Four, ResidualConfig, ViTConfig
-from dinocell.decoder import DecoderConfig
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dinocell.errors import CheckpointError, FileMissingError, InputError
+from dinocell.hub import fetch_folder, is_hub_id
+from dinocell.layouts import OPTIONAL, convert
+from dinocell.variants import Variant
+
+logger = logging.getLogger(__name__)
+
+PRETRAINED = "pretrained"
+"""Stands for the variant's own published weights."""
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+
+_INDEX_FILE = "model.safetensors.index.json"
+_NESTED = ("teacher", "model", "state_dict")
+"""Where training codes put the weights in their files."""
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A design that has a name.
+class WeightsRecord(BaseModel):
+    """Where the weights of a backbone came from; stored in the checkpoint.
 
     Attributes
     ----------
-    name : str
-        What users type.
-    title : str
-        The backbone in words.
-    backbone, decoder
-        The architecture.
-    licence : str
-        Licence of the backbone's pretrained weights.
     source : str
-        Where those weights come from.
+        Hugging Face id, or name of the file or folder.
+    publisher : str
+        Whose layout the file has.
+    sha256 : dict
+        Hash of every file by its name.
+    licence : str
     """
 
-    name: str
-    title: str
-    backbone: ViTConfig | ConvNeXtConfig | ResidualConfig
-    decoder: DecoderConfig
-    licence: str
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     source: str
+    publisher: str
+    sha256: dict[str, str]
+    licence: str
 
 
-def _vit(name: str, letter: str, hidden: int, depth: int, heads: int, taps: Four) -> Variant:
-    return Variant(
-        name=name,
-        title=f"DINOv3 ViT-{letter.upper()}/16",
-        backbone=ViTConfig(
-            hidden_size=hidden, depth=depth, heads=heads, intermediate_size=4 * hidden, taps=taps
-        ),
-        decoder=DecoderConfig(),
-        licence="DINOv3 License",
-        source=f"facebook/dinov3-vit{letter}16-pretrain-lvd1689m",
+def load_backbone_weights(backbone: nn.Module, variant: Variant, source: str | Path) -> WeightsRecord:
+    """Fill a backbone with published weights.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Built from the variant; changed in place, whole or not at all.
+    variant : Variant
+    source : str or Path
+        ``pretrained`` (the variant's own), a Hugging Face id, a folder with ``.safetensors``, or a
+        ``.safetensors``, ``.pth`` or ``.pt`` file; in the layout of Meta, timm or Hugging Face.
+
+    Returns
+    -------
+    WeightsRecord
+
+    Raises
+    ------
+    FileMissingError
+        If there is nothing of that name.
+    DownloadError
+        If a Hugging Face id cannot be fetched.
+    CheckpointError
+        If the files are damaged or do not fit the variant.
+    InputError
+        If the variant has no published weights.
+    """
+    kind = variant.backbone.kind
+    if kind == "residual":
+        raise InputError(f"the backbone of {variant.name!r} has no published weights: leave the weights out")
+    name = variant.sources[0] if source == PRETRAINED else str(source)
+    files = _find_files(name, variant)
+    hashes = {file.name: _check_hash(file) for file in files}
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        tensors |= _read_tensors(file)
+    inner = {"vit": "vit.", "convnext": "convnext."}[kind]
+    expected = {key.removeprefix(inner): value for key, value in backbone.state_dict().items()}
+    try:
+        publisher, weights = convert(tensors, expected, kind)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name} does not fit {variant.name!r} ({variant.title}): {error}") from error
+    missing = {key: expected[key] for key in OPTIONAL if key in expected and key not in weights}
+    backbone.load_state_dict({inner + key: value for key, value in (weights | missing).items()}, strict=True)
+    logger.info("backbone weights: %s, %s's layout", name, publisher)
+    local = Path(name).expanduser()
+    return WeightsRecord(
+        source=local.name if local.exists() else name,
+        publisher=publisher,
+        sha256=hashes,
+        licence=variant.licence,
     )
 
 
-def _convnext(size: str, widths: Four, depths: Four) -> Variant:
-    return Variant(
-        name=f"convnext-{size}",
-        title=f"DINOv3 ConvNeXt-{size}",
-        backbone=ConvNeXtConfig(widths=widths, depths=depths),
-        decoder=DecoderConfig(),
-        licence="DINOv3 License",
-        source=f"facebook/dinov3-convnext-{size}-pretrain-lvd1689m",
+def _find_files(name: str, variant: Variant) -> list[Path]:
+    """Find the weight files that a file, a folder or a Hugging Face id stands for."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return _files_of(path)
+    if is_hub_id(name) and path.suffix not in SUFFIXES:
+        return _files_of(fetch_folder(name, licence=variant.licence))
+    raise FileMissingError(
+        f"weights {name!r} are neither a file nor a folder nor a Hugging Face id such as "
+        f"{variant.sources[0]}: check the path"
     )
 
 
-_NANO = Variant(
-    name="nano",
-    title="residual network with GroupNorm",
-    backbone=ResidualConfig(stem_width=32, widths=(64, 96, 160, 256), depths=(2, 2, 2, 2)),
-    decoder=DecoderConfig(widths=(16, 32, 64, 96, 160, 256)),
-    licence="MIT",
-    source="ships with the package",
-)
+def _files_of(folder: Path) -> list[Path]:
+    """Find the shards that an index lists, or the only weight file."""
+    index = folder / _INDEX_FILE
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{index} is damaged: download the folder again") from error
+        return [folder / Path(name).name for name in names]
+    for pattern in ("model.safetensors", *(f"*{suffix}" for suffix in SUFFIXES)):
+        files = sorted(folder.glob(pattern))
+        if len(files) == 1:
+            return files
+        if files:
+            listed = ", ".join(file.name for file in files)
+            raise CheckpointError(f"{folder} holds several weight files ({listed}): give one of them")
+    raise CheckpointError(f"{folder} holds no weights: expected a file ending in {', '.join(SUFFIXES)}")
 
-VARIANTS: dict[str, Variant] = {
-    variant.name: variant
-    for variant in (
-        _NANO,
-        _vit("small", "s", 384, 12, 6, (2, 5, 8, 11)),
-        _vit("base", "b", 768, 12, 12, (2, 5, 8, 11)),
-        _vit("large", "l", 1024, 24, 16, (4, 11, 17, 23)),
-        _convnext("tiny", (96, 192, 384, 768), (3, 3, 9, 3)),
-        _convnext("small", (96, 192, 384, 768), (3, 3, 27, 3)),
-        _convnext("base", (128, 256, 512, 1024), (3, 3, 27, 3)),
-        _convnext("large", (192, 384, 768, 1536), (3, 3, 27, 3)),
-    )
-}
+
+def _check_hash(path: Path) -> str:
+    """Hash a file, and compare with the hash that its name states.
+
+    The Hugging Face cache names files by their SHA-256; Meta's file names end with its first eight digits.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}. Download it again") from error
+    blob = path.resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name) and blob.name != digest:
+        raise CheckpointError(f"{path} is damaged, its SHA-256 is {digest}: delete {blob} and load it again")
+    stated = re.fullmatch(r".*-([0-9a-f]{8})\.pth", path.name)
+    if stated and not digest.startswith(stated[1]):
+        logger.warning(
+            "the SHA-256 of %s begins with %s, but its name says %s: it may be damaged",
+            path,
+            digest[:8],
+            stated[1],
+        )
+    return digest
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file; nothing is unpickled but tensors."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors, or is no PyTorch file; it was not opened, because such files "
+            "can run any program. Expected weights alone, best as .safetensors"
+        ) from error
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged or holds no weights: download it again") from error
+    return _tensors_in(content)
+
+
+def _tensors_in(content: Any) -> dict[str, Tensor]:
+    """Take the tensors out of what a file holds, also where it keeps them below another name."""
+    for name in _NESTED:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict):
+        return {}
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}

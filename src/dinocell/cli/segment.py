@@ -96,6 +96,13 @@ def command(
         bool, typer.Option("--save-distance-map", help="Also write STEM_distance.tif.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")] = False,
+    allow_untrained: Annotated[
+        bool,
+        typer.Option(
+            "--allow-untrained",
+            help="Run a model that was never trained: a rehearsal, the result means nothing.",
+        ),
+    ] = False,
 ) -> None:
     """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
     parsed_diameter = parse_diameter(diameter)
@@ -114,6 +121,7 @@ def command(
             tile_size=tile_size,
             overlap=overlap,
             clahe=False if no_clahe else None,
+            allow_untrained=allow_untrained,
         )
         thresholds = pipeline.thresholds(cells_max, cell_fill, merge)
         _check_folder(output)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dinocell.augment import Augmentation
 from dinocell.errors import ConfigError, FileMissingError
@@ -38,8 +38,11 @@ class TrainConfig(BaseModel):
     ----------
     model : str
         Variant to train.
+    backbone_weights : str, optional
+        Published weights that the backbone begins with: ``pretrained``, a Hugging Face id, a folder or a
+        file; random weights otherwise.
     start_from : Path, optional
-        Checkpoint folder whose weights the run goes on from; random weights otherwise.
+        Checkpoint folder whose weights the whole model begins with.
     train, validation : tuple of Dataset
         Validation data is fixed and never augmented.
     output : Path
@@ -64,8 +67,10 @@ class TrainConfig(BaseModel):
         Between sigmoid output and distance map; both have the same optimum.
     patience : int
         Epochs without a better validation loss before the run ends.
-    freeze_backbone : bool
-        Whether only the decoder learns.
+    freeze_backbone : bool, optional
+        Whether only the decoder learns; unless given, it does where `backbone_weights` are.
+    unfreeze_last : int
+        Blocks of a frozen ViT, or stages of another frozen backbone, that learn all the same: the last ones.
     precision : {"float32", "bfloat16"}
         bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or AMX only.
     workers : int
@@ -79,6 +84,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = "small"
+    backbone_weights: str | None = None
     start_from: Path | None = None
     train: tuple[Dataset, ...] = Field(min_length=1)
     validation: tuple[Dataset, ...] = Field(min_length=1)
@@ -96,12 +102,26 @@ class TrainConfig(BaseModel):
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     loss: Literal["mse", "bce"] = "mse"
     patience: int = Field(default=7, ge=1)
-    freeze_backbone: bool = False
+    freeze_backbone: bool | None = None
+    unfreeze_last: int = Field(default=0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(default=1, ge=0)
     diameter_range: tuple[float, float] | None = None
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _settings_fit_each_other(self) -> Self:
+        if self.start_from is not None and self.backbone_weights is not None:
+            raise ValueError("start_from brings a backbone along: leave backbone_weights out, or start_from")
+        if self.unfreeze_last and not self.backbone_is_frozen:
+            raise ValueError("unfreeze_last is for a frozen backbone: set freeze_backbone to true")
+        return self
+
+    @property
+    def backbone_is_frozen(self) -> bool:
+        """Whether the backbone keeps its weights, but for `unfreeze_last` blocks."""
+        return self.backbone_weights is not None if self.freeze_backbone is None else self.freeze_backbone
 
     @property
     def total_steps(self) -> int:
@@ -148,6 +168,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     """One line for the first problem, with the nearest known key where one is unknown."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
+    if not where:  # settings that do not fit each other
+        return first["msg"].removeprefix("Value error, ")
     if first["type"] != "extra_forbidden":
         return f"{where}: {first['msg']}, not {first['input']!r}"
     known = [*model.model_fields, *Augmentation.model_fields, *Dataset.model_fields]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from dinocell.checkpoint import CONFIG_FILE, read_config
+from dinocell.devices import explain_out_of_memory
 from dinocell.errors import ConfigError, TrainingError
 from dinocell.model import DINOCell, normalise
 from dinocell.training.config import TrainConfig
@@ -71,7 +73,7 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
         After every epoch, when its checkpoint has been written.
     """
     torch.manual_seed(config.seed)
-    state = _new_state(config, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    state = _new_state(config, torch.device("cuda" if torch.cuda.is_available() else "cpu"), resume=resume)
     open_run(state, config, resume=resume)
     samples = TrainingSamples([load(dataset, config.preprocessing) for dataset in config.train], config)
     validation = [
@@ -83,15 +85,19 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
         losses: list[float] = []
         first = state.epoch * config.steps_per_epoch
         for step, batch in enumerate(samples.batches(first, first + config.steps_per_epoch), first):
-            losses.append(_step(state, batch, step, config))
+            with explain_out_of_memory(
+                f"the memory is not enough for a step of {config.batch_size} crops of {config.crop_size} px: "
+                "lower batch_size or crop_size, freeze the backbone, or choose a smaller model"
+            ):
+                losses.append(_step(state, batch, step, config))
             yield StepDone(step + 1, config.total_steps, state.epoch + 1, losses[-1])
         state.epoch += 1
         state.seconds = time.monotonic() - start
         yield _finish_epoch(state, sum(losses) / len(losses), validation, config)
 
 
-def _new_state(config: TrainConfig, device: torch.device) -> RunState:
-    model = _initial_model(config)
+def _new_state(config: TrainConfig, device: torch.device, *, resume: bool) -> RunState:
+    model = _initial_model(config, resume=resume)
     if config.crop_size % model.stride:
         raise ConfigError(f"crop_size is {config.crop_size}, expected a multiple of {model.stride}")
     model.config = model.config.model_copy(
@@ -101,10 +107,12 @@ def _new_state(config: TrainConfig, device: torch.device) -> RunState:
             "diameter_range": config.diameter_range,
         }
     )
-    if config.freeze_backbone:
-        model.freeze_backbone()
+    if config.backbone_is_frozen:
+        model.freeze_backbone(except_last=config.unfreeze_last)
     model = model.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    if config.backbone_is_frozen and not config.unfreeze_last:
+        average.module.backbone = model.backbone  # one copy in memory and in the checkpoint
     optimiser = torch.optim.AdamW(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=config.learning_rate,
@@ -114,9 +122,12 @@ def _new_state(config: TrainConfig, device: torch.device) -> RunState:
     return RunState(model, average, optimiser)
 
 
-def _initial_model(config: TrainConfig) -> DINOCell:
+def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
+    last = config.output / "last"
+    if resume and (last / CONFIG_FILE).is_file():  # its weights follow; what it began with need not be there
+        return DINOCell(read_config(last))
     if config.start_from is None:
-        return DINOCell.from_variant(config.model)
+        return DINOCell.from_variant(config.model, backbone_weights=config.backbone_weights)
     model = DINOCell.from_pretrained(config.start_from)
     if model.config.variant != config.model:
         raise ConfigError(

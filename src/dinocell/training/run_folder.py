@@ -119,8 +119,11 @@ def _contents(state: RunState, config: TrainConfig) -> dict[str, Any]:
 
 def _decisive(config: TrainConfig) -> dict[str, Any]:
     """Select the settings that a resumed run must share; paths, length and patience may change."""
-    free = {"train", "validation", "output", "start_from", "epochs", "patience", "workers", "precision"}
-    return config.model_dump(mode="json", exclude=free)
+    data = {"train", "validation", "output"}
+    begin = {"start_from", "backbone_weights"}
+    length = {"epochs", "patience", "workers", "precision"}
+    settings = config.model_dump(mode="json", exclude=data | begin | length)
+    return settings | {"freeze_backbone": config.backbone_is_frozen}
 
 
 def _restore(state: RunState, path: Path, config: TrainConfig) -> None:
@@ -135,15 +138,7 @@ def _restore(state: RunState, path: Path, config: TrainConfig) -> None:
         state.optimiser.load_state_dict(saved["optimiser"])
         state.epoch, state.best_loss = saved["epoch"], saved["best_loss"]
         state.bad_epochs, state.seconds = saved["bad_epochs"], saved["seconds"]
-    except (
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        EOFError,
-        OSError,
-        pickle.UnpicklingError,
-    ) as error:
+    except _UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{path} cannot be resumed ({reason}): resume with the settings the run was started with, "
@@ -181,7 +176,9 @@ def _write_metrics(path: Path, rows: list[dict[str, str]]) -> None:
 
 def _describe(config: TrainConfig, state: RunState) -> dict[str, Any]:
     """Record of the training for the checkpoint: settings without this machine's paths, and the outcome."""
-    settings = config.model_dump(mode="json", exclude={"train", "validation", "output", "start_from"})
+    # The weights that the backbone began with are recorded by the checkpoint itself.
+    paths = {"train", "validation", "output", "start_from", "backbone_weights"}
+    settings = config.model_dump(mode="json", exclude=paths)
     return {
         "train": {dataset.path.name: dataset.weight for dataset in config.train},
         "validation": [dataset.path.name for dataset in config.validation],
