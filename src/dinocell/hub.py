@@ -51,31 +51,25 @@ def fetch_folder(hub_id: str, *, licence: str) -> Path:
 
 
 def _download(hub_id: str, licence: str) -> Path:
-    from huggingface_hub import constants, snapshot_download
-
-    # The base of what the HTTP library below it raises; which library that is depends on its version.
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HTTPError,  # type: ignore[attr-defined]
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub import constants, errors, snapshot_download
 
     page = f"{constants.ENDPOINT}/{hub_id}"
     if not constants.HF_HUB_OFFLINE:
         logger.warning("downloading weights of %s; they are under the %s, see %s", hub_id, licence, page)
     try:
         return Path(snapshot_download(hub_id, allow_patterns=_FILES))
-    except GatedRepoError as error:
+    except errors.GatedRepoError as error:
         raise DownloadError(
             f"{hub_id} is gated: sign in at {page}, accept the licence there, then run `hf auth login` or "
             "set HF_TOKEN to a token of yours. `dinocell models` lists open copies of the same weights"
         ) from error
-    except RepositoryNotFoundError as error:
+    except errors.RepositoryNotFoundError as error:
         raise DownloadError(
             f"{hub_id} is no file or folder here, and not on {constants.ENDPOINT} (or private there): "
             "check the name, or set HF_TOKEN"
         ) from error
-    except (OSError, HTTPError) as error:
+    # HTTPError is of the library below, and which one that is depends on the version.
+    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]
         raise DownloadError(_explain(hub_id, error)) from error
 
 

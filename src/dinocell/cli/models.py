@@ -35,6 +35,6 @@ def command() -> None:
     console = Console(width=None if Console().is_terminal else 200)
     console.print(table)
     console.print(
-        "Weights are Hugging Face ids of the backbone alone: timm's copy is open, Meta's asks you to sign in. "
-        "The decoder must be trained before a model can segment (dinocell train)."
+        "Weights are Hugging Face ids of the backbone alone: timm's copy is open, Meta's asks you to sign "
+        "in. The decoder must be trained before a model can segment (dinocell train)."
     )
