@@ -1,4 +1,4 @@
-"""DINOv3 written anew in plain torch, on state dicts in Meta's layout: what our loading is compared with.
+"""DINOv3 written anew in plain torch, on state dicts in Meta's layout: what loading is compared with.
 
 Random state dicts of any size, and the same weights in timm's layout. Everything is as small as tests want it.
 """
@@ -7,7 +7,7 @@ import math
 import re
 
 import torch
-from torch.nn import functional as F
+from torch import nn
 
 PATCH = 16
 
@@ -71,7 +71,9 @@ def meta_vit(config, *, seed=0):
 def vit_layers(weights, heads, image):
     """Normalised patch features ``(B, C, H/16, W/16)`` after every block."""
     rows, columns = image.shape[2] // PATCH, image.shape[3] // PATCH
-    patches = F.conv2d(image, weights["patch_embed.proj.weight"], weights["patch_embed.proj.bias"], PATCH)
+    patches = nn.functional.conv2d(
+        image, weights["patch_embed.proj.weight"], weights["patch_embed.proj.bias"], PATCH
+    )
     tokens = [weights["cls_token"], weights["storage_tokens"]]
     x = torch.cat([t.expand(len(image), -1, -1) for t in tokens] + [patches.flatten(2).mT], dim=1)
     prefix = x.shape[1] - rows * columns
@@ -80,11 +82,11 @@ def vit_layers(weights, heads, image):
     depth = 1 + max(int(key.split(".")[1]) for key in weights if key.startswith("blocks."))
     for number in range(depth):
         w = _below(weights, f"blocks.{number}.")
-        y = F.layer_norm(x, (width,), w["norm1.weight"], w["norm1.bias"], 1e-5)
+        y = nn.functional.layer_norm(x, (width,), w["norm1.weight"], w["norm1.bias"], 1e-5)
         x = x + w["ls1.gamma"] * _attention(y, w, heads, angles, prefix)
-        y = F.layer_norm(x, (width,), w["norm2.weight"], w["norm2.bias"], 1e-5)
+        y = nn.functional.layer_norm(x, (width,), w["norm2.weight"], w["norm2.bias"], 1e-5)
         x = x + w["ls2.gamma"] * _mlp(y, w)
-        y = F.layer_norm(x, (width,), weights["norm.weight"], weights["norm.bias"], 1e-5)
+        y = nn.functional.layer_norm(x, (width,), weights["norm.weight"], weights["norm.bias"], 1e-5)
         layers.append(y[:, prefix:].mT.unflatten(2, (rows, columns)))
     return layers
 
@@ -106,20 +108,22 @@ def _rotate(x, angles, prefix):
 
 def _attention(x, w, heads, angles, prefix):
     bias = w["attn.qkv.bias"] * w["attn.qkv.bias_mask"] if "attn.qkv.bias" in w else None
-    joint = F.linear(x, w["attn.qkv.weight"], bias)
+    joint = nn.functional.linear(x, w["attn.qkv.weight"], bias)
     q, k, v = joint.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
     q, k = _rotate(q, angles, prefix), _rotate(k, angles, prefix)
     share = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=-1)
-    return F.linear((share @ v).transpose(1, 2).flatten(2), w["attn.proj.weight"], w["attn.proj.bias"])
+    return nn.functional.linear(
+        (share @ v).transpose(1, 2).flatten(2), w["attn.proj.weight"], w["attn.proj.bias"]
+    )
 
 
 def _mlp(x, w):
     def apply(name, values):
-        return F.linear(values, w[f"mlp.{name}.weight"], w[f"mlp.{name}.bias"])
+        return nn.functional.linear(values, w[f"mlp.{name}.weight"], w[f"mlp.{name}.bias"])
 
     if "mlp.w1.weight" in w:
-        return apply("w3", F.silu(apply("w1", x)) * apply("w2", x))
-    return apply("fc2", F.gelu(apply("fc1", x)))
+        return apply("w3", nn.functional.silu(apply("w1", x)) * apply("w2", x))
+    return apply("fc2", nn.functional.gelu(apply("fc1", x)))
 
 
 def timm_vit(meta):
@@ -172,22 +176,26 @@ def convnext_stages(weights, depths, image):
     for stage, depth in enumerate(depths):
         w = _below(weights, f"downsample_layers.{stage}.")
         if stage == 0:
-            x = _norm_channels(F.conv2d(x, w["0.weight"], w["0.bias"], 4), w["1.weight"], w["1.bias"])
+            x = _norm_channels(
+                nn.functional.conv2d(x, w["0.weight"], w["0.bias"], 4), w["1.weight"], w["1.bias"]
+            )
         else:
-            x = F.conv2d(_norm_channels(x, w["0.weight"], w["0.bias"]), w["1.weight"], w["1.bias"], 2)
+            x = nn.functional.conv2d(
+                _norm_channels(x, w["0.weight"], w["0.bias"]), w["1.weight"], w["1.bias"], 2
+            )
         for number in range(depth):
             w = _below(weights, f"stages.{stage}.{number}.")
-            y = F.conv2d(x, w["dwconv.weight"], w["dwconv.bias"], padding=3, groups=x.shape[1])
+            y = nn.functional.conv2d(x, w["dwconv.weight"], w["dwconv.bias"], padding=3, groups=x.shape[1])
             y = _norm_channels(y, w["norm.weight"], w["norm.bias"]).movedim(1, -1)
-            y = F.gelu(F.linear(y, w["pwconv1.weight"], w["pwconv1.bias"]))
-            y = F.linear(y, w["pwconv2.weight"], w["pwconv2.bias"]) * w["gamma"]
+            y = nn.functional.gelu(nn.functional.linear(y, w["pwconv1.weight"], w["pwconv1.bias"]))
+            y = nn.functional.linear(y, w["pwconv2.weight"], w["pwconv2.bias"]) * w["gamma"]
             x = x + y.movedim(-1, 1)
         stages.append(x)
     return stages
 
 
 def _norm_channels(x, weight, bias):
-    return F.layer_norm(x.movedim(1, -1), (x.shape[1],), weight, bias, 1e-6).movedim(-1, 1)
+    return nn.functional.layer_norm(x.movedim(1, -1), (x.shape[1],), weight, bias, 1e-6).movedim(-1, 1)
 
 
 def timm_convnext(meta):

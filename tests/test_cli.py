@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from dinocell import __version__
 from dinocell.cli import app
 from dinocell.cli.inputs import find_inputs, output_names
+from dinocell.errors import UntrainedModelError
 from dinocell.images import read_image, read_labels, write_image
+from dinocell.model import DINOCell
 from tests.cases import disk
 
 runner = CliRunner()
@@ -190,6 +192,17 @@ def test_every_public_name_can_be_reached():
     assert set(dir(dinocell)) == set(dinocell.__all__)
     with pytest.raises(AttributeError, match="no attribute 'segmnt'"):
         _ = dinocell.segmnt
+
+
+def test_an_untrained_model_is_refused_and_then_allowed(image_file, tmp_path, caplog):
+    folder = DINOCell.from_variant("nano").save_pretrained(tmp_path / "rehearsal")
+    refused = run("segment", image_file, "-o", tmp_path / "out", "--model", folder)
+    assert isinstance(refused.exception, UntrainedModelError)
+    assert not (tmp_path / "out").exists()
+    allowed = run("segment", image_file, "-o", tmp_path / "out", "--model", folder, "--allow-untrained")
+    assert allowed.exit_code == 0, allowed.output
+    assert "is untrained: its result means nothing" in caplog.text
+    assert (tmp_path / "out" / "cells_labels.tif").exists()
 
 
 def test_models_lists_nano_as_trained():

@@ -7,13 +7,14 @@ from dinocell.backbone import ResidualConfig
 from dinocell.checkpoint import ModelConfig, Thresholds
 from dinocell.decoder import DecoderConfig
 from dinocell.devices import choose_device
-from dinocell.errors import InputError, UntrainedModelError
+from dinocell.errors import DeviceMemoryError, InputError, UntrainedModelError
 from dinocell.labels import median_diameter
 from dinocell.matching import count_overlaps, match_iou
 from dinocell.model import DINOCell
 from dinocell.pipeline import DINOCellPipeline, segment
 from dinocell.preprocessing import resize, scale_to_uint8
 from dinocell.segmentation import TilesDone
+from dinocell.tiling import plan_tiles
 from tests.cases import CASES, disk
 
 
@@ -222,6 +223,74 @@ def test_an_untrained_model_is_refused_unless_allowed():
         DINOCellPipeline(model)
     pipeline = DINOCellPipeline(model, device="cpu", allow_untrained=True)
     assert pipeline.run(np.zeros((40, 40))).labels.shape == (40, 40)
+
+
+def test_a_variant_without_trained_weights_is_refused_unless_allowed():
+    with pytest.raises(UntrainedModelError, match="no trained weights here"):
+        DINOCellPipeline("small")
+    pipeline = DINOCellPipeline("convnext-tiny", device="cpu", allow_untrained=True)
+    assert pipeline.run(np.zeros((40, 40))).labels.shape == (40, 40)
+
+
+class Crowded(Identity):
+    """Runs out of memory when given more tiles than fit; keeps the number of tiles of every attempt."""
+
+    fits = 4
+    message = "CUDA out of memory. Tried to allocate 2.00 GiB"
+    error = torch.OutOfMemoryError
+
+    def forward(self, x):
+        self.attempts = [*getattr(self, "attempts", []), len(x)]
+        if len(x) > self.fits:
+            raise self.error(self.message)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 2.00 GiB"),
+        (RuntimeError, "MPS backend out of memory (MPS allocated: 9.06 GB)"),
+        (RuntimeError, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_and_that_is_remembered(error, message):
+    image = np.random.default_rng(0).integers(0, 255, (150, 200), dtype=np.uint8)
+    plain = Identity(tiny().config)
+    expected = DINOCellPipeline(plain, device="cpu", tile_size=64).predict_on_full_img(image)
+    model = Crowded(tiny().config)
+    model.error, model.message = error, message
+    pipeline = DINOCellPipeline(model, device="cpu", tile_size=64, overlap=32, batch_size=16)
+    assert np.array_equal(pipeline.predict_on_full_img(image), expected)
+    assert model.attempts[:3] == [16, 8, 4]
+    assert max(model.attempts[2:]) == 4
+    assert sum(model.attempts[2:]) == len(plan_tiles(image.shape, 64, 32))  # every tile once
+    model.attempts = []
+    pipeline.predict_on_full_img(image)
+    assert max(model.attempts) == 4
+
+
+def test_a_last_batch_that_does_not_fit_is_halved_too():
+    model = Crowded(tiny().config)
+    model.fits = 1
+    pipeline = DINOCellPipeline(model, device="cpu", tile_size=64, overlap=0, batch_size=8)
+    pipeline.predict_on_full_img(np.zeros((64, 192), np.uint8))
+    assert model.attempts == [3, 1, 1, 1]
+
+
+def test_a_tile_that_does_not_fit_says_what_to_do():
+    model = Crowded(tiny().config)
+    model.fits = 0
+    with pytest.raises(DeviceMemoryError, match="one tile of 64 px: choose a smaller tile_size"):
+        DINOCellPipeline(model, device="cpu", tile_size=64).run(np.zeros((100, 100), np.uint8))
+
+
+def test_other_errors_of_the_network_are_not_taken_for_a_lack_of_memory():
+    model = Crowded(tiny().config)
+    model.error, model.message, model.fits = RuntimeError, "expected scalar type Half but found Float", 0
+    with pytest.raises(RuntimeError, match="scalar type"):
+        DINOCellPipeline(model, device="cpu").run(np.zeros((100, 100), np.uint8))
+    assert model.attempts == [1]
 
 
 def test_segment_is_the_pipeline_in_one_call(nano):

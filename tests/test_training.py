@@ -5,14 +5,27 @@ import numpy as np
 import pytest
 import torch
 
+from dinocell.backbone import ViTConfig
+from dinocell.checkpoint import CONFIG_FILE
 from dinocell.datasets.folder import find_pairs
+from dinocell.decoder import DecoderConfig
 from dinocell.distance import labels_to_distance
-from dinocell.errors import CheckpointError, ConfigError, FileMissingError, OutputError, TrainingError
+from dinocell.errors import (
+    CheckpointError,
+    ConfigError,
+    DeviceMemoryError,
+    FileMissingError,
+    OutputError,
+    TrainingError,
+)
 from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
 from dinocell.training import EpochRecord, TrainConfig, train, training_steps
 from dinocell.training.loop import batch_loss, learning_rate_at
+from dinocell.training.run_folder import STATE_FILE
 from dinocell.training.samples import TrainingSamples, load
+from dinocell.variants import VARIANTS, Variant
+from tests import dinov3_reference
 from tests.cases import disk
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -132,6 +145,76 @@ def test_start_from_goes_on_from_those_weights(folder, tmp_path):
         torch.testing.assert_close(value, after[key], atol=1e-6, rtol=1e-6)
 
 
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A variant "tiny", and a file of weights for it in Meta's layout."""
+    backbone = ViTConfig(hidden_size=48, depth=5, heads=2, intermediate_size=96, taps=(0, 1, 2, 4))
+    decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
+    variant = Variant("tiny", "a small ViT", backbone, decoder, "a licence", ("timm/tiny",))
+    monkeypatch.setitem(VARIANTS, "tiny", variant)
+    path = tmp_path / "vit.pth"
+    torch.save(dinov3_reference.meta_vit(backbone), path)
+    return path
+
+
+def backbone_of(checkpoint):
+    return DINOCell.from_pretrained(checkpoint).backbone.state_dict()
+
+
+def make_tiny_config(folder, published, **changes):
+    one_step = {"model": "tiny", "backbone_weights": str(published), "epochs": 1, "steps_per_epoch": 1}
+    return make_config(folder, published.parent / "run", **one_step | changes)
+
+
+def test_published_weights_are_frozen_unless_told_otherwise_and_stored_once(folder, published, tmp_path):
+    config = make_tiny_config(folder, published)
+    train(config)
+    last = tmp_path / "run" / "last"
+    started = DINOCell.from_variant("tiny", backbone_weights=published)
+    trained = DINOCell.from_pretrained(last)
+    for key, value in started.backbone.state_dict().items():
+        assert torch.equal(trained.backbone.state_dict()[key], value)
+    assert not torch.equal(started.decoder.head.weight, trained.decoder.head.weight)
+    assert trained.config.backbone_weights == started.config.backbone_weights
+    assert str(tmp_path) not in (last / CONFIG_FILE).read_text()
+
+    state = torch.load(last / STATE_FILE, weights_only=True)
+    learning = sum(1 for _ in started.decoder.parameters())
+    assert len(state["optimiser"]["state"]) == learning
+    for key in state["model"]:
+        same = state["model"][key].data_ptr() == state["average"][f"module.{key}"].data_ptr()
+        assert same == key.startswith("backbone.")  # one copy of what does not learn
+
+    published.unlink()  # a run goes on without it
+    train(config.model_copy(update={"epochs": 2}), resume=True)
+    assert DINOCell.from_pretrained(last).config.backbone_weights == started.config.backbone_weights
+
+
+def test_the_last_blocks_of_a_frozen_backbone_can_learn(folder, published, tmp_path):
+    train(make_tiny_config(folder, published, unfreeze_last=2))
+    before = DINOCell.from_variant("tiny", backbone_weights=published).backbone.state_dict()
+    after = backbone_of(tmp_path / "run" / "last")
+    changed = {key.split(".")[2] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"3", "4"}
+
+
+def test_a_whole_backbone_can_be_fine_tuned(folder, published, tmp_path):
+    train(make_tiny_config(folder, published, freeze_backbone=False))
+    before = DINOCell.from_variant("tiny", backbone_weights=published).backbone.state_dict()
+    after = backbone_of(tmp_path / "run" / "last")
+    unchanged = {key for key in before if torch.equal(before[key], after[key])}
+    assert unchanged == {"vit.embeddings.mask_token"}  # which only pretraining uses
+
+
+def test_a_step_that_does_not_fit_the_memory_says_what_to_do(folder, tmp_path, monkeypatch):
+    def exhaust(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(torch.Tensor, "backward", exhaust)
+    with pytest.raises(DeviceMemoryError, match="2 crops of 64 px: lower batch_size"):
+        train(make_config(folder, tmp_path / "run"))
+
+
 def test_learning_rate_by_hand(folder, tmp_path):
     config = make_config(folder, tmp_path, epochs=1, steps_per_epoch=110, warmup_steps=10, learning_rate=1.0)
     assert learning_rate_at(0, config) == pytest.approx(0.1)
@@ -167,12 +250,14 @@ def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
         ("epochs: 0", "epochs: .* not 0"),
         ("crop_size: 100", "multiple of 16"),
         ("[1, 2]", "holds no settings"),
+        ("unfreeze_last: 2", "unfreeze_last is for a frozen backbone"),
+        ("backbone_weights: pretrained\nstart_from: x", "start_from brings a backbone along"),
         ("a: [", "is not YAML"),
     ],
 )
 def test_a_wrong_configuration_is_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "c.yaml"
-    path.write_text(f"train: [{{path: x}}]\nvalidation: [{{path: x}}]\n{text}" if ":" in text[:14] else text)
+    path.write_text(f"train: [{{path: x}}]\nvalidation: [{{path: x}}]\n{text}" if ": " in text else text)
     with pytest.raises(ConfigError, match=message) as caught:
         TrainConfig.from_yaml(path)
     assert "\n" not in str(caught.value)
