@@ -1,6 +1,6 @@
 """DINOv3 written anew in plain torch, on state dicts in Meta's layout: what loading is compared with.
 
-Random state dicts of any size, and the same weights in timm's layout. Everything is as small as tests want it.
+Random state dicts of any size, and the same weights in timm's layout, as small as tests want them.
 """
 
 import math

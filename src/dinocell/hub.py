@@ -4,21 +4,31 @@ The cache (``HF_HOME``), resuming, proxies (``HTTPS_PROXY``), tokens (``HF_TOKEN
 (``HF_HUB_OFFLINE=1``) are those of `huggingface_hub`.
 """
 
+import importlib
+import json
 import logging
-import re
 from pathlib import Path
 
-from dinocell.errors import DownloadError
+from dinocell.errors import CheckpointError, DownloadError
 
 logger = logging.getLogger(__name__)
 
-_FILES = ["*.safetensors", "*.safetensors.index.json"]
-_ID = re.compile(r"[\w.-]+/[\w.-]+")
+INDEX_FILE = "model.safetensors.index.json"
+
+_WANTED = ["*.safetensors", INDEX_FILE]
+_UNWANTED = ["*/*"]  # subfolders: exports to other formats
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text has the form ``owner/name``."""
-    return _ID.fullmatch(text) is not None
+    """Whether a text can be the name of a repository, ``owner/name``."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return text.count("/") == 1
 
 
 def fetch_folder(hub_id: str, *, licence: str) -> Path:
@@ -39,25 +49,60 @@ def fetch_folder(hub_id: str, *, licence: str) -> Path:
     Raises
     ------
     DownloadError
-        If the repository is gated, unknown or cannot be reached.
+        If the repository is gated, unknown, without ``.safetensors``, or cannot be reached.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=_FILES, local_files_only=True))
+        cached = Path(
+            snapshot_download(
+                hub_id, allow_patterns=_WANTED, ignore_patterns=_UNWANTED, local_files_only=True
+            )
+        )
+        if _is_complete(cached):  # other programs may have cached other files of it alone
+            return cached
     except LocalEntryNotFoundError:
-        return _download(hub_id, licence)
+        logger.debug("%s is not in the cache", hub_id)
+    folder = _download(hub_id, licence)
+    if not _is_complete(folder):
+        raise DownloadError(f"{hub_id} holds no .safetensors: choose an id that `dinocell models` lists")
+    return folder
+
+
+def shards(folder: Path) -> list[Path]:
+    """List the files that the index of a folder names; none without an index.
+
+    Raises
+    ------
+    CheckpointError
+        If the index is damaged.
+    """
+    index = folder / INDEX_FILE
+    if not index.is_file():
+        return []
+    try:
+        names = set(json.loads(index.read_bytes())["weight_map"].values())
+        return sorted(folder / Path(name).name for name in names)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} is damaged: download the folder again") from error
+
+
+def _is_complete(folder: Path) -> bool:
+    files = shards(folder) or list(folder.glob("*.safetensors"))
+    return bool(files) and all(file.is_file() for file in files)
 
 
 def _download(hub_id: str, licence: str) -> Path:
     from huggingface_hub import constants, errors, snapshot_download
 
+    # What the HTTP library below raises; which library that is depends on the version of huggingface_hub.
+    http = importlib.import_module(errors.HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
     page = f"{constants.ENDPOINT}/{hub_id}"
     if not constants.HF_HUB_OFFLINE:
         logger.warning("downloading weights of %s; they are under the %s, see %s", hub_id, licence, page)
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=_FILES))
+        return Path(snapshot_download(hub_id, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
     except errors.GatedRepoError as error:
         raise DownloadError(
             f"{hub_id} is gated: sign in at {page}, accept the licence there, then run `hf auth login` or "
@@ -68,8 +113,8 @@ def _download(hub_id: str, licence: str) -> Path:
             f"{hub_id} is no file or folder here, and not on {constants.ENDPOINT} (or private there): "
             "check the name, or set HF_TOKEN"
         ) from error
-    # HTTPError is of the library below, and which one that is depends on the version.
-    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]
+    # The last three are what answers of other servers, and unusable proxies and tokens, end in.
+    except (OSError, http.HTTPError, http.InvalidURL, ValueError, KeyError, ImportError) as error:
         raise DownloadError(_explain(hub_id, error)) from error
 
 
@@ -81,8 +126,15 @@ def _explain(hub_id: str, error: Exception) -> str:
             f"{hub_id} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set: unset it, or "
             "copy the cache from a machine with network"
         )
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return (
-        f"{hub_id} cannot be downloaded ({reason}): check the network and HTTPS_PROXY, then try again, it "
-        "goes on where it stopped; or download the weights elsewhere and give the file"
-    )
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+    if getattr(getattr(cause, "response", None), "status_code", None) in (401, 403):
+        advice = "set HF_TOKEN to a token that is valid and may read it"
+    elif isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+        advice = f"free the cache {constants.HF_HUB_CACHE}, or set HF_HOME to a folder you may write to"
+    else:
+        advice = (
+            "check the network and HTTPS_PROXY, then try again, what is complete is kept; or download the "
+            "weights elsewhere and give the file"
+        )
+    return f"{hub_id} cannot be downloaded ({reason}): {advice}"

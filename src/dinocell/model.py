@@ -20,8 +20,8 @@ from dinocell.checkpoint import (
     write_checkpoint,
 )
 from dinocell.decoder import UNetDecoder
-from dinocell.errors import CheckpointError, InputError, UnknownModelError
-from dinocell.variants import VARIANTS, Variant
+from dinocell.errors import CheckpointError, InputError
+from dinocell.variants import VARIANTS, Variant, find_variant
 from dinocell.weights import load_backbone_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -146,11 +146,7 @@ class DINOCell(nn.Module):
         DINOCellError
             If the weights cannot be found, read or used.
         """
-        if name not in VARIANTS:
-            raise UnknownModelError(
-                f"no variant is called {name!r}. Known: {', '.join(VARIANTS)} (see `dinocell models`)"
-            )
-        variant = VARIANTS[name]
+        variant = find_variant(name)
         model = cls(ModelConfig(variant=name, backbone=variant.backbone, decoder=variant.decoder))
         if backbone_weights is not None:
             record = load_backbone_weights(model.backbone, variant, backbone_weights)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dinocell.backbone import ConvNeXtConfig, Four, ResidualConfig, ViTConfig
 from dinocell.decoder import DecoderConfig
+from dinocell.errors import UnknownModelError
 
 DINOV3_LICENCE = "DINOv3 License"
 
@@ -106,3 +107,18 @@ VARIANTS: dict[str, Variant] = {
         _convnext("large", (192, 384, 768, 1536), (3, 3, 27, 3)),
     )
 }
+
+
+def find_variant(name: str) -> Variant:
+    """Find a variant by its name.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is none.
+    """
+    if name not in VARIANTS:
+        raise UnknownModelError(
+            f"no variant is called {name!r}. Known: {', '.join(VARIANTS)} (see `dinocell models`)"
+        )
+    return VARIANTS[name]

@@ -1,7 +1,6 @@
 """Weights of a backbone, from wherever people have them: Hugging Face, a folder, or a file."""
 
 import hashlib
-import json
 import logging
 import pickle
 import re
@@ -16,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dinocell.errors import CheckpointError, FileMissingError, InputError
-from dinocell.hub import fetch_folder, is_hub_id
+from dinocell.hub import fetch_folder, is_hub_id, shards
 from dinocell.layouts import OPTIONAL, convert
 from dinocell.variants import Variant
 
@@ -27,7 +26,6 @@ PRETRAINED = "pretrained"
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
-_INDEX_FILE = "model.safetensors.index.json"
 _NESTED = ("teacher", "model", "state_dict")
 """Where training codes put the weights in their files."""
 
@@ -81,16 +79,13 @@ def load_backbone_weights(backbone: nn.Module, variant: Variant, source: str | P
     InputError
         If the variant has no published weights.
     """
-    kind = variant.backbone.kind
-    if kind == "residual":
-        raise InputError(f"the backbone of {variant.name!r} has no published weights: leave the weights out")
+    hashes = fetch_weights(variant, source)
     name = variant.sources[0] if source == PRETRAINED else str(source)
-    files = _find_files(name, variant)
-    hashes = {file.name: _check_hash(file) for file in files}
     tensors: dict[str, Tensor] = {}
-    for file in files:
+    for file in hashes:
         tensors |= _read_tensors(file)
-    inner = {"vit": "vit.", "convnext": "convnext."}[kind]
+    kind = variant.backbone.kind
+    inner = f"{kind}."  # the attribute of the backbone that holds the network
     expected = {key.removeprefix(inner): value for key, value in backbone.state_dict().items()}
     try:
         publisher, weights = convert(tensors, expected, kind)
@@ -103,9 +98,35 @@ def load_backbone_weights(backbone: nn.Module, variant: Variant, source: str | P
     return WeightsRecord(
         source=local.name if local.exists() else name,
         publisher=publisher,
-        sha256=hashes,
+        sha256={file.name: digest for file, digest in hashes.items()},
         licence=variant.licence,
     )
+
+
+def fetch_weights(variant: Variant, source: str | Path = PRETRAINED) -> dict[Path, str]:
+    """Find the files of published weights, download them if need be, and check them.
+
+    Parameters
+    ----------
+    variant : Variant
+    source : str or Path
+        As `load_backbone_weights` takes it.
+
+    Returns
+    -------
+    dict of Path to str
+        SHA-256 by file, compared with what the name states: the Hugging Face cache names files by it,
+        Meta's names end with its first eight digits.
+
+    Raises
+    ------
+    DINOCellError
+        As `load_backbone_weights`.
+    """
+    if not variant.sources:
+        raise InputError(f"the backbone of {variant.name!r} has no published weights: leave the weights out")
+    name = variant.sources[0] if source == PRETRAINED else str(source)
+    return {file: _check_hash(file) for file in _find_files(name, variant)}
 
 
 def _find_files(name: str, variant: Variant) -> list[Path]:
@@ -115,7 +136,7 @@ def _find_files(name: str, variant: Variant) -> list[Path]:
         return [path]
     if path.is_dir():
         return _files_of(path)
-    if is_hub_id(name) and path.suffix not in SUFFIXES:
+    if path.suffix not in (*SUFFIXES, ".ckpt", ".bin") and is_hub_id(name):
         return _files_of(fetch_folder(name, licence=variant.licence))
     raise FileMissingError(
         f"weights {name!r} are neither a file nor a folder nor a Hugging Face id such as "
@@ -125,13 +146,8 @@ def _find_files(name: str, variant: Variant) -> list[Path]:
 
 def _files_of(folder: Path) -> list[Path]:
     """Find the shards that an index lists, or the only weight file."""
-    index = folder / _INDEX_FILE
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{index} is damaged: download the folder again") from error
-        return [folder / Path(name).name for name in names]
+    if files := shards(folder):
+        return files
     for pattern in ("model.safetensors", *(f"*{suffix}" for suffix in SUFFIXES)):
         files = sorted(folder.glob(pattern))
         if len(files) == 1:
@@ -143,10 +159,7 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _check_hash(path: Path) -> str:
-    """Hash a file, and compare with the hash that its name states.
-
-    The Hugging Face cache names files by their SHA-256; Meta's file names end with its first eight digits.
-    """
+    """Hash a file, and compare with the hash that its name states."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

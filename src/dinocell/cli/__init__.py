@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dinocell import __version__
-from dinocell.cli import evaluate, models, segment, train
+from dinocell.cli import download, evaluate, models, segment, train
 from dinocell.errors import DINOCellError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("segment")(segment.command)
 app.command("evaluate")(evaluate.command)
 app.command("train")(train.command)
 app.command("models")(models.command)
+app.command("download")(download.command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,19 @@
+"""`dinocell download`: backbone weights into the cache, for machines that will have no network."""
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A variant that `dinocell models` lists.")],
+    source: Annotated[
+        str | None, typer.Option(help="Hugging Face id to take instead of the variant's open copy.")
+    ] = None,
+) -> None:
+    """Download the published backbone weights of a model, or check those in the cache."""
+    from dinocell.variants import find_variant
+    from dinocell.weights import PRETRAINED, fetch_weights
+
+    for file, digest in fetch_weights(find_variant(model), source or PRETRAINED).items():
+        typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")
