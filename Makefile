@@ -24,6 +24,7 @@ check: $(READY)  ## Style, types, layers.
 bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/ceiling.py
 	$(BIN)/python benchmarks/diameter.py
+	$(BIN)/python benchmarks/memory.py
 
 clean:
 	rm -rf .venv demo_output
