@@ -24,9 +24,9 @@ def test_pairs_are_found_by_suffix_and_sorted(tmp_path):
 def test_reading_gives_image_and_labels_with_ignored_pixels(tmp_path):
     _pair(tmp_path, "a")
     write_image(tmp_path / "a_ignore.png", np.array([[255, 0, 0], [0, 0, 0]], np.uint8))
-    image, labels = find_pairs(tmp_path)[0].read()
-    assert (image == 9).all()
-    assert labels.tolist() == [[-1, 1, 1], [2, 0, 70_000]]
+    annotated = find_pairs(tmp_path)[0].read()
+    assert (annotated.pixels == 9).all()
+    assert annotated.labels.tolist() == [[-1, 1, 1], [2, 0, 70_000]]
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -77,7 +77,7 @@ def test_training_learns_disks(folder, tmp_path):
     records = []
     train(config, progress=lambda event: records.append(event) if isinstance(event, EpochRecord) else None)
     # Predicting 0 everywhere costs the mean square of the map; a trained model must do far better.
-    labels = [pair.read()[1] for pair in find_pairs(folder)]
+    labels = [pair.read().labels for pair in find_pairs(folder)]
     nothing = np.mean([np.square(labels_to_distance(x)).mean() for x in labels])
     assert records[-1].validation_mse < 0.5 * nothing
     assert records[-1].validation_mse < records[0].validation_mse

@@ -99,7 +99,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         raise UntrainedModelError(
             f"model {name!r} has no trained weights here: train it with `dinocell train`, "
             "or choose one that `dinocell models` lists as trained "
-            "(allow_untrained runs it with random weights, as a rehearsal)"
+            "(--allow-untrained, in Python allow_untrained=True, runs it with random weights as a rehearsal)"
         )
     if folder.is_dir():
         return folder

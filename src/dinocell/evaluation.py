@@ -94,7 +94,8 @@ def evaluate_folder(
     """
     chosen = thresholds or pipeline.model.config.thresholds
     for pair in find_pairs(folder):
-        image, true = pair.read()
+        annotated = pair.read()
+        image, true = annotated.pixels, annotated.labels
         found = pipeline.run(image, diameter=diameter, **chosen.model_dump())
         perfect = pipeline.cells_from_dist_map(labels_to_distance(true), thresholds=chosen)
         yield ImageResult(pair.name, evaluate(true, found.labels), evaluate(true, perfect))
@@ -103,8 +104,8 @@ def evaluate_folder(
 def predict_folder(pipeline: DINOCellPipeline, folder: Path) -> Iterator[tuple[Labels, NDArray[np.float32]]]:
     """Yield the true labels and the predicted distance map of every annotated image of a folder."""
     for pair in find_pairs(folder):
-        image, true = pair.read()
-        yield true, pipeline.predict_on_full_img(image)
+        annotated = pair.read()
+        yield annotated.labels, pipeline.predict_on_full_img(annotated.pixels)
 
 
 def search_thresholds(

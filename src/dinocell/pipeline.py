@@ -72,7 +72,7 @@ class DINOCellPipeline:
                 raise UntrainedModelError(
                     f"model {self.model.config.variant!r} has an untrained decoder, so its result would mean "
                     "nothing: train it first, or choose one that `dinocell models` lists as trained "
-                    "(allow_untrained runs it all the same, as a rehearsal)"
+                    "(--allow-untrained, in Python allow_untrained=True, runs it all the same as a rehearsal)"
                 )
             logger.warning("model %r is untrained: its result means nothing", self.model.config.variant)
         self.predictor = Predictor(

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels
-from dinocell.labels import IGNORE, Labels
 
 
 @dataclass(frozen=True)
@@ -29,30 +26,27 @@ class Pair:
     masks: Path
     ignore: Path | None = None
 
-    def read(self) -> tuple[NDArray[np.generic], Labels]:
-        """Read the image, ``(Y, X)`` or ``(Y, X, C)``, and its labels with ignored pixels as −1.
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Image, masks, and the ignored pixels where there are some."""
+        return (self.image, self.masks) if self.ignore is None else (self.image, self.masks, self.ignore)
+
+    def read(self) -> AnnotatedImage:
+        """Read the image and its labels, ignored pixels as −1.
 
         Raises
         ------
         FileFormatError
-            If the two differ in size, or a file cannot be read.
+            If the files differ in size, or one cannot be read.
         """
         pixels = read_image(self.image).pixels
         labels = read_labels(self.masks)
-        if pixels.shape[:2] != labels.shape:
-            raise FileFormatError(
-                f"{self.masks} is {labels.shape} px but {self.image.name} is {pixels.shape[:2]}: "
-                "image and masks must have the same size"
-            )
+        check_sizes(self.image, pixels, self.masks, labels)
         if self.ignore is not None:
             ignored = read_labels(self.ignore)
-            if ignored.shape != labels.shape:
-                raise FileFormatError(
-                    f"{self.ignore} is {ignored.shape} px but {self.masks.name} is {labels.shape}: "
-                    "both must have the same size"
-                )
-            labels = np.where(ignored != 0, np.int32(IGNORE), labels)
-        return pixels, labels
+            check_sizes(self.image, pixels, self.ignore, ignored)
+            labels = ignore_where(labels, ignored)
+        return AnnotatedImage(pixels, labels)
 
 
 def find_pairs(folder: Path) -> list[Pair]:

@@ -37,9 +37,10 @@ def load(dataset: Dataset, preprocessing: Preprocessing) -> list[Annotated]:
     """Read and preprocess every image of a dataset; all of them stay in memory as 8-bit images and labels."""
     loaded = []
     for pair in find_pairs(dataset.path):
-        pixels, labels = pair.read()
+        annotated = pair.read()
+        labels = annotated.labels
         try:
-            image = preprocess(pixels, preprocessing)
+            image = preprocess(annotated.pixels, preprocessing)
         except InputError as error:
             raise FileFormatError(f"{pair.image}: {error}") from error
         loaded.append(Annotated(image, labels, bounding_boxes(labels)))

@@ -1,0 +1,74 @@
+"""What every dataset format gives: a list of annotated images that are read one at a time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import FileFormatError
+from dinocell.labels import IGNORE, Labels
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """An image and its labels.
+
+    Attributes
+    ----------
+    pixels : array, shape (Y, X) or (Y, X, C)
+        As in the file.
+    labels : int32 array, shape (Y, X)
+        0 background, −1 ignored.
+    markers : int32 array, shape (Y, X), optional
+        A small mark in every cell where the labels do not cover all of them (Cell Tracking Challenge).
+    overlapped_pixels : int
+        Pixels that the annotation gives to several cells; one of them has it here.
+    """
+
+    pixels: NDArray[Any]
+    labels: Labels
+    markers: Labels | None = None
+    overlapped_pixels: int = 0
+
+
+class Item(Protocol):
+    """An annotated image that has not been read yet; small, and can be sent to another process."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its dataset."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from, the image first."""
+
+    def read(self) -> AnnotatedImage:
+        """Read it.
+
+        Raises
+        ------
+        DINOCellError
+            If a file is missing, damaged, or does not fit the others; it is named.
+        """
+
+
+def check_sizes(image: Path, pixels: NDArray[Any], other: Path, labels: NDArray[Any]) -> None:
+    """Refuse an annotation whose size is not its image's.
+
+    Raises
+    ------
+    FileFormatError
+        If they differ.
+    """
+    if pixels.shape[:2] != labels.shape:
+        raise FileFormatError(
+            f"{other} is {labels.shape} px but {image.name} is {pixels.shape[:2]}: "
+            "image and annotation must have the same size"
+        )
+
+
+def ignore_where(labels: Labels, ignored: NDArray[Any]) -> Labels:
+    """Set the non-zero pixels of `ignored` to −1 in a copy of `labels`."""
+    return np.where(ignored != 0, np.int32(IGNORE), labels)
