@@ -3,40 +3,53 @@
 Try ``torch.hub.load("PATH/TO/CHECKOUT", "dinocell_nano", source="local")``.
 """
 
-import functools
-import importlib.util
-import sys
-from pathlib import Path
+import importlib.util as _util
+import sys as _sys
+from collections.abc import Callable as _Callable
+from pathlib import Path as _Path
 
-if importlib.util.find_spec("dinocell") is None:  # not installed: the package is this checkout's
-    sys.path.insert(0, str(Path(__file__).parent / "src"))
+if _util.find_spec("dinocell") is None:  # not installed: the package is this checkout's
+    _sys.path.insert(0, str(_Path(__file__).parent / "src"))
 
-from dinocell.checkpoint import is_trained
-from dinocell.model import DINOCell
-from dinocell.variants import VARIANTS
+import dinocell as _dinocell
+from dinocell import checkpoint as _checkpoint
+from dinocell import errors as _errors
+from dinocell import variants as _variants
 
-dependencies = ["torch", "numpy", "pydantic", "safetensors", "transformers"]
+dependencies = [
+    "torch",
+    "transformers",
+    "huggingface_hub",
+    "safetensors",
+    "pydantic",
+    "numpy",
+    "scipy",
+    "cv2",
+]
 
 
-def load(name: str, *, pretrained: bool | None = None, backbone_weights: str | None = None) -> DINOCell:
-    """Load a variant.
+def _entry(name: str) -> _Callable[..., _dinocell.DINOCell]:
+    def load(*, pretrained: bool | None = None, backbone_weights: str | None = None) -> _dinocell.DINOCell:
+        if pretrained and backbone_weights is not None:
+            raise _errors.InputError("pretrained brings a backbone along: leave backbone_weights out")
+        if pretrained is None:
+            pretrained = backbone_weights is None and _checkpoint.is_trained(name)
+        if pretrained:
+            return _dinocell.DINOCell.from_pretrained(name)
+        return _dinocell.DINOCell.from_variant(name, backbone_weights=backbone_weights)
+
+    load.__doc__ = f"""Load DINOCell's variant {name!r}.
 
     Parameters
     ----------
-    name : str
-        Given by the entry point.
     pretrained : bool, optional
         Whether to load trained weights of backbone and decoder, and refuse where there are none; by default
-        they are loaded where there are.
+        they are loaded where there are. The network is then in eval mode, else in train mode.
     backbone_weights : str, optional
-        Published weights for the backbone of an untrained model, as `DINOCell.from_variant` takes them.
+        Published weights for the backbone of an untrained network, as `DINOCell.from_variant` takes them.
     """
-    if pretrained is None:
-        pretrained = backbone_weights is None and is_trained(name)
-    if pretrained:
-        return DINOCell.from_pretrained(name)
-    return DINOCell.from_variant(name, backbone_weights=backbone_weights)
+    return load
 
 
-for _name in VARIANTS:
-    globals()[f"dinocell_{_name.replace('-', '_')}"] = functools.partial(load, _name)
+for _name in _variants.VARIANTS:
+    globals()[f"dinocell_{_name.replace('-', '_')}"] = _entry(_name)

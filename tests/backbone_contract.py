@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from dinocell.backbone import build_backbone
-from dinocell.checkpoint import ModelConfig
+from dinocell.backbone import build_backbone, published_name
+from dinocell.checkpoint import WEIGHTS_FILE, ModelConfig
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import InputError
 from dinocell.model import DINOCell
@@ -89,18 +90,24 @@ class BackboneContract:
             for in_eval, in_train in zip(backbone(x), backbone.train()(x), strict=True):
                 torch.testing.assert_close(in_eval, in_train)
 
-    def test_names_of_weights_do_not_depend_on_the_version_of_transformers(self, backbone):
-        assert not [key for key in backbone.state_dict() if ".model." in key]
+    def test_names_in_files_do_not_depend_on_the_version_of_transformers(self, model, tmp_path):
+        stored = load_file(model.save_pretrained(tmp_path / "ck") / WEIGHTS_FILE)
+        assert not [key for key in stored if ".model." in key]
+        assert len(stored) == len(model.state_dict())
+        save_file({published_name(k): v for k, v in model.state_dict().items()}, tmp_path / "new")
+        assert load_file(tmp_path / "new").keys() == stored.keys()
 
     def test_a_frozen_backbone_runs_without_gradients_and_in_eval_mode(self, model):
         model.freeze_backbone()
         model.train()
         assert not any(module.training for module in model.backbone.modules())
         assert model.decoder.training
-        maps = []
+        maps, recorded = [], []
+        model.backbone.register_forward_pre_hook(lambda *_: recorded.append(torch.is_grad_enabled()))
         model.backbone.register_forward_hook(lambda _module, _inputs, output: maps.extend(output))
         model(self.image(2, 2)).sum().backward()
         assert len(maps) == 4
+        assert recorded == [False]
         assert not any(m.requires_grad for m in maps)
         assert all(p.grad is None for p in model.backbone.parameters())
         assert all(p.grad is not None for p in model.decoder.parameters())

@@ -15,6 +15,7 @@ from dinocell.cli.inputs import find_inputs, output_names
 from dinocell.errors import UntrainedModelError
 from dinocell.images import read_image, read_labels, write_image
 from dinocell.model import DINOCell
+from dinocell.variants import VARIANTS
 from tests.cases import disk
 
 runner = CliRunner()
@@ -202,14 +203,20 @@ def test_an_untrained_model_is_refused_and_then_allowed(image_file, tmp_path, ca
     allowed = run("segment", image_file, "-o", tmp_path / "out", "--model", folder, "--allow-untrained")
     assert allowed.exit_code == 0, allowed.output
     assert "is untrained: its result means nothing" in caplog.text
-    assert (tmp_path / "out" / "cells_labels.tif").exists()
+    assert "meaningless, the model is untrained" in allowed.output
+    assert (tmp_path / "out" / "cells_untrained_labels.tif").exists()
+    run("segment", image_file, "-o", tmp_path / "out")  # a rehearsal does not stand for the result
+    assert read_labels(tmp_path / "out" / "cells_labels.tif").max() == 3
 
 
 def test_models_lists_nano_as_trained():
-    rows = [line for line in run("models").output.splitlines() if " nano " in line]
-    assert len(rows) == 1
-    assert " yes " in rows[0]
-    assert "5.6 M" in rows[0]
+    output = run("models").output
+    nano, licence = (line for line in output.splitlines() if " nano " in line)
+    assert " yes " in nano
+    assert "5.6 M" in nano
+    assert "MIT" in licence
+    for variant in VARIANTS.values():  # whole, also where the terminal is narrow
+        assert all(source in output for source in (variant.name, variant.title, *variant.sources))
 
 
 def test_evaluate_prints_a_row_a_folder():

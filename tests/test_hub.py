@@ -199,7 +199,7 @@ def test_the_first_call_downloads_the_weights_and_the_second_asks_for_nothing(hu
     assert (folder / "model.safetensors").read_bytes() == CONTENT
     assert not hub.requested("pytorch_model.bin")
     (note,) = caplog.messages
-    assert f"under the DINOv3 License, see {hub.url}/{ID}" in note
+    assert f"their licence: DINOv3 License, see {hub.url}/{ID}" in note
     hub.requests.clear()
     caplog.clear()
     assert fetch() == folder
@@ -211,6 +211,14 @@ def test_a_cache_with_other_files_alone_is_completed(hub):
     hub.files = {"config.json": b"{}", "model.safetensors": CONTENT}
     hf_hub_download(ID, "config.json")  # as other programs do
     assert (fetch() / "model.safetensors").read_bytes() == CONTENT
+
+
+def test_a_part_without_its_index_is_completed(hub):
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    index = {"weight_map": {"a": names[0], "b": names[1]}}
+    hub.files = dict.fromkeys(names, CONTENT) | {"model.safetensors.index.json": json.dumps(index).encode()}
+    hf_hub_download(ID, names[0])
+    assert sorted(path.name for path in fetch().iterdir()) == [*names, "model.safetensors.index.json"]
 
 
 def test_weights_in_subfolders_are_left_where_they_are(hub):
@@ -325,7 +333,9 @@ def test_without_network_only_what_is_in_the_cache_is_found(hub):
     hub.shutdown()
     hub.server_close()
     assert fetch() == folder
-    with pytest.raises(DownloadError, match=r"facebook/tiny cannot be downloaded .* check the network"):
+    with pytest.raises(
+        DownloadError, match=r"facebook/tiny is no file .* cannot be downloaded .* check the network"
+    ):
         fetch("facebook/tiny")
 
 

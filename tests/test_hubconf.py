@@ -1,5 +1,6 @@
 """`torch.hub` finds every variant in the checkout."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dinocell.errors import UntrainedModelError
+from dinocell.errors import InputError, UntrainedModelError
 from dinocell.model import DINOCell
 from dinocell.variants import VARIANTS
 from tests import dinov3_reference
@@ -43,8 +44,21 @@ def test_published_weights_go_into_the_backbone(tmp_path):
     weights = dinov3_reference.meta_convnext(VARIANTS["convnext-tiny"].backbone)
     torch.save(weights, tmp_path / "w.pth")
     model = load("dinocell_convnext_tiny", backbone_weights=str(tmp_path / "w.pth"))
-    found = model.backbone.state_dict()["convnext.stages.3.layers.2.gamma"]
+    found = model.backbone.blocks[3].layers[2].gamma
     assert torch.equal(found, weights["stages.3.2.gamma"])
+
+
+def test_options_that_contradict_each_other_are_refused():
+    with pytest.raises(InputError, match="leave backbone_weights out"):
+        load("dinocell_nano", pretrained=True, backbone_weights="x.pth")
+
+
+def test_only_entry_points_are_public():
+    spec = importlib.util.spec_from_file_location("hubconf", ROOT / "hubconf.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    public = {name for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+    assert public == {f"dinocell_{name.replace('-', '_')}" for name in VARIANTS}
 
 
 def test_the_checkout_need_not_be_installed(tmp_path):

@@ -194,8 +194,44 @@ def test_the_last_blocks_of_a_frozen_backbone_can_learn(folder, published, tmp_p
     train(make_tiny_config(folder, published, unfreeze_last=2))
     before = DINOCell.from_variant("tiny", backbone_weights=published).backbone.state_dict()
     after = backbone_of(tmp_path / "run" / "last")
-    changed = {key.split(".")[2] for key in before if not torch.equal(before[key], after[key])}
+    changed = {key.split("layer.")[1][0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"3", "4"}
+
+
+def test_unfreeze_last_must_fit_the_backbone(folder, published):
+    with pytest.raises(ConfigError, match="unfreeze_last is 9, expected at most 5"):
+        train(make_tiny_config(folder, published, unfreeze_last=9))
+    with pytest.raises(ConfigError, match="unfreeze_last is for a frozen backbone"):
+        train(make_tiny_config(folder, published, unfreeze_last=1, freeze_backbone=False))
+
+
+def test_a_run_that_goes_on_from_a_frozen_one_stays_frozen(folder, published, tmp_path):
+    train(make_tiny_config(folder, published))
+    first = tmp_path / "run" / "best_model"
+    second = make_tiny_config(folder, published, backbone_weights=None, start_from=first)
+    train(second.model_copy(update={"output": tmp_path / "second"}))
+    before, after = backbone_of(first), backbone_of(tmp_path / "second" / "last")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert DINOCell.from_pretrained(tmp_path / "second" / "last").config.training["freeze_backbone"] is True
+
+
+def test_a_run_resumes_only_with_the_same_part_frozen_and_with_its_state(folder, published, tmp_path):
+    config = make_tiny_config(folder, published)
+    train(config)
+    published.unlink()
+    with pytest.raises(CheckpointError, match="another freeze_backbone"):
+        train(config.model_copy(update={"freeze_backbone": False}), resume=True)
+    with pytest.raises(CheckpointError, match="another unfreeze_last"):
+        train(config.model_copy(update={"unfreeze_last": 1}), resume=True)
+    last = tmp_path / "run" / "last"
+    last.rename(last.with_name(".last.old"))  # as a kill between two renames leaves it
+    train(config.model_copy(update={"epochs": 2}), resume=True)
+    rows = rows_of(tmp_path / "run")
+    (last / STATE_FILE).unlink()
+    with pytest.raises(CheckpointError, match=r"has no state\.pt and cannot be resumed"):
+        train(config.model_copy(update={"epochs": 3}), resume=True)
+    assert rows_of(tmp_path / "run") == rows
+    assert len(rows) == 2
 
 
 def test_a_whole_backbone_can_be_fine_tuned(folder, published, tmp_path):
@@ -250,7 +286,7 @@ def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
         ("epochs: 0", "epochs: .* not 0"),
         ("crop_size: 100", "multiple of 16"),
         ("[1, 2]", "holds no settings"),
-        ("unfreeze_last: 2", "unfreeze_last is for a frozen backbone"),
+        ("freeze_backbone: true", "would freeze random weights"),
         ("backbone_weights: pretrained\nstart_from: x", "start_from brings a backbone along"),
         ("a: [", "is not YAML"),
     ],

@@ -1,5 +1,6 @@
 """Published weights of every layout give the features that DINOv3 has; what does not fit is refused."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -9,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from dinocell.backbone import ConvNeXtConfig, ViTConfig, build_backbone
+from dinocell.backbone import ConvNeXtConfig, ViTConfig, build_backbone, published_name
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, FileMissingError, InputError, UnknownModelError
 from dinocell.model import DINOCell
@@ -76,7 +77,7 @@ def write_hugging_face(config, folder):
     from transformers import DINOv3ConvNextConfig, DINOv3ConvNextModel, DINOv3ViTConfig, DINOv3ViTModel
 
     backbone, _ = load(config, write_meta(config, folder))
-    ours = {key.split(".", 1)[1]: value for key, value in backbone.state_dict().items()}
+    ours = {published_name(key).split(".", 1)[1]: value for key, value in backbone.state_dict().items()}
     if config.kind == "vit":
         model = DINOv3ViTModel(DINOv3ViTConfig(**_settings(backbone.vit.config)))
         ours = {key.replace("layer.", "model.layer."): value for key, value in ours.items()}
@@ -155,7 +156,7 @@ def test_the_record_says_where_the_weights_came_from(tmp_path):
     _, record = load(VIT, path)
     assert record.source == "weights.pth"  # no folder of this machine
     assert record.sha256 == {"weights.pth": hashlib.sha256(path.read_bytes()).hexdigest()}
-    assert record.licence == "a licence"
+    assert record.licence == "that of the source"  # a file may hold anybody's weights
 
 
 def test_a_checkpoint_keeps_the_record_and_serves_as_a_source(tmp_path):
@@ -183,23 +184,34 @@ def damaged(config, folder, change):
         (lambda w: w.pop("norm.bias"), r"Meta's layout do not fit: missing norm\.bias$"),
         (
             lambda w: [w.pop(f"blocks.{n}.ls2.gamma") for n in range(4)],
-            r"missing blocks\.\*\.ls\*\.gamma \(4\)$|missing blocks\.\*\.ls2\.gamma \(4\)$",
+            r"missing blocks\.\*\.ls2\.gamma \(4\)$",
         ),
         (lambda w: w.update(head=torch.ones(2)), "unexpected head$"),
         (
             lambda w: w.update({"blocks.4.norm1.bias": torch.ones(32)}),
             r"unexpected blocks\.\*\.norm1\.bias$",
         ),
-        (lambda w: w.update({"norm.bias": torch.ones(33)}), r"norm\.bias: \(33,\), expected \(32,\)"),
+        (
+            lambda w: w.update({"norm.bias": torch.ones(33)}),
+            r"norm\.bias has shape \(33,\), expected \(32,\)",
+        ),
+        (lambda w: w.update({"norm.bias": torch.ones(32).int()}), r"norm\.bias is no plain tensor of floats"),
+        (lambda w: w.update({"norm.bias": torch.ones(32).to_sparse()}), r"norm\.bias is no plain tensor"),
+        (lambda w: w["norm.bias"].fill_(torch.nan), r"NaN or infinite numbers in norm\.bias"),
         (
             lambda w: w.update({"blocks.0.attn.qkv.weight": torch.ones(97, 32)}),
-            "97 rows, expected queries, keys and values",
+            r"qkv\.weight has shape \(97, 32\), expected \(96, 32\)",
         ),
         (
             lambda w: w.pop("blocks.0.attn.qkv.bias_mask"),
             r"blocks\.0\.attn\.qkv\.bias has a bias for keys",
         ),
         (lambda w: w["rope_embed.periods"].mul_(1.1), "rotary positions with base 100"),
+        (
+            lambda w: w.update({"rope_embed.periods": 100 ** (torch.arange(2) / 2)}),
+            "number of attention heads",
+        ),
+        (lambda w: w.update({"rope_embed.periods": torch.tensor(1.0)}), "number of attention heads"),
         (lambda w: (w.clear(), w.update(conv1=torch.ones(2))), "no DINOv3 weights .* names are conv1$"),
     ],
 )
@@ -211,6 +223,51 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(change, message,
         load_backbone_weights(backbone, variant(VIT), damaged(VIT, tmp_path, change))
     for key, value in backbone.state_dict().items():
         assert torch.equal(value, before[key])
+
+
+def prefixed(weights, prefix):
+    return {f"{prefix}{key}": value for key, value in weights.items()}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("layout", ["Meta", "timm", "Hugging Face"])
+@pytest.mark.parametrize("prefix", ["model.", "backbone.model.", "module.encoder."])
+def test_any_prefix_may_stand_before_the_names(name, layout, prefix, tmp_path):
+    config = CONFIGS[name]
+    source = WRITERS[layout](config, tmp_path)
+    file = source if source.is_file() else source / "model.safetensors"
+    tensors = torch.load(file, weights_only=True) if layout == "Meta" else load_file(file)
+    torch.save({"state_dict": prefixed(tensors, prefix)}, tmp_path / "wrapped.pth")
+    plain, _ = load(config, source)
+    wrapped, record = load(config, tmp_path / "wrapped.pth")
+    assert record.publisher == layout
+    for key, value in plain.state_dict().items():
+        if "mask_token" not in key or layout != "timm":
+            assert torch.equal(wrapped.state_dict()[key], value)
+
+
+def test_names_of_transformers_modules_are_known_too(tmp_path):
+    backbone, _ = load(VIT, write_meta(VIT, tmp_path))
+    torch.save(backbone.vit.state_dict(), tmp_path / "module.pth")  # with `model.layer`, as it names them
+    again, record = load(VIT, tmp_path / "module.pth")
+    assert record.publisher == "Hugging Face"
+    assert all(torch.equal(again.state_dict()[key], value) for key, value in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("averaged", ["teacher", "model_ema"])
+def test_of_several_backbones_the_averaged_one_is_taken(averaged, tmp_path):
+    first, second = reference.meta_vit(VIT, seed=1), reference.meta_vit(VIT, seed=2)
+    torch.save({"model": first, averaged: prefixed(second, "backbone.")}, tmp_path / "w.pth")
+    backbone, _ = load(VIT, tmp_path / "w.pth")
+    assert torch.equal(backbone.vit.norm.bias, second["norm.bias"])
+    torch.save({"a": first, "b": second}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"several backbones are in it, under 'a\.', 'b\.'"):
+        load(VIT, tmp_path / "w.pth")
+
+
+def test_what_only_pretraining_of_7b_uses_is_left_out(tmp_path):
+    extra = {"local_cls_norm.weight": torch.ones(32), "local_cls_norm.bias": torch.ones(32)}
+    load(VIT, damaged(VIT, tmp_path, lambda w: w.update(extra)))
 
 
 def test_rounded_periods_are_accepted(tmp_path):
@@ -244,6 +301,18 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
         with pytest.raises(CheckpointError, match="more than tensors"):
             load(VIT, tmp_path / name)
     assert not (tmp_path / "ran").exists()
+
+
+def test_texts_and_flipped_bytes_are_refused_too(tmp_path):
+    (tmp_path / "table.pt").write_text("a,b,c\n1,2,3")
+    with pytest.raises(CheckpointError, match="damaged"):
+        load(VIT, tmp_path / "table.pt")
+    path = write_meta(VIT, tmp_path)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    for position in rng.integers(0, 20_000, 60):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
+        with contextlib.suppress(CheckpointError):  # a changed number may well be read
+            load(VIT, path)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -287,10 +356,15 @@ def test_folders_without_one_weight_file_are_refused(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(CheckpointError, match=r"several weight files \(a\.pth, b\.pth\)"):
         load(VIT, tmp_path)
+    (tmp_path / "model-00001-of-00002.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"parts of weights without their index"):
+        load(VIT, tmp_path)
 
 
-def test_names_that_mean_nothing_are_refused(tmp_path):
-    for name in (tmp_path / "missing.pth", "missing/weights.pth", "vits16"):
+def test_names_that_mean_nothing_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    for name in (tmp_path / "missing.pth", "missing/weights.PTH", "vits16", "", "checkpoints/vits16"):
         with pytest.raises(FileMissingError, match="neither a file nor a folder"):
             load(VIT, name)
     with pytest.raises(InputError, match="no published weights"):

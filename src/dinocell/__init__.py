@@ -6,7 +6,7 @@ Names are loaded when first used, so that importing the package loads no torch.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from dinocell.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from dinocell.checkpoint import Thresholds

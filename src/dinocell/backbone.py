@@ -4,7 +4,7 @@ Every backbone is an `nn.Module` with `out_channels`, `strides` and `stride`, an
 ``(B, 3, H, W)`` and returns four maps ``(B, C_i, H / s_i, W / s_i)``. That is all the decoder knows of it.
 """
 
-import functools
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
@@ -139,7 +139,6 @@ class ViTBackbone(nn.Module):
             "out_indices": [block + 1 for block in config.taps],  # index 0 is the stem
         }
         self.vit = DINOv3ViTBackbone(DINOv3ViTConfig(**settings))
-        _keep_published_names(self, "vit")
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -169,7 +168,6 @@ class ConvNeXtBackbone(nn.Module):
             "out_indices": [1, 2, 3, 4],  # index 0 is the stem
         }
         self.convnext = DINOv3ConvNextBackbone(DINOv3ConvNextConfig(**settings))
-        _keep_published_names(self, "convnext")
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -182,32 +180,15 @@ class ConvNeXtBackbone(nn.Module):
         return maps
 
 
-def _keep_published_names(backbone: nn.Module, name: str) -> None:
-    """Name weights in state dicts as the published files do.
+def published_name(key: str) -> str:
+    """Name of a weight in files: as Hugging Face publishes it, whichever version of `transformers` runs.
 
-    `transformers` has moved ``layer`` and ``stages`` below ``model``; without this, checkpoints would depend
-    on its version.
+    Examples
+    --------
+    >>> published_name("backbone.vit.model.layer.0.norm1.bias")
+    'backbone.vit.layer.0.norm1.bias'
     """
-    backbone.register_state_dict_post_hook(functools.partial(_publish_names, name))
-    backbone.register_load_state_dict_pre_hook(functools.partial(_restore_names, name))
-
-
-def _publish_names(
-    name: str, _module: nn.Module, weights: dict[str, Tensor], prefix: str, _metadata: object
-) -> None:
-    _rename_prefix(weights, f"{prefix}{name}.model.", f"{prefix}{name}.")
-
-
-def _restore_names(
-    name: str, _module: nn.Module, weights: dict[str, Tensor], prefix: str, *_: object
-) -> None:
-    for part in ("layer.", "stages."):
-        _rename_prefix(weights, f"{prefix}{name}.{part}", f"{prefix}{name}.model.{part}")
-
-
-def _rename_prefix(weights: dict[str, Tensor], old: str, new: str) -> None:
-    for key in [key for key in weights if key.startswith(old)]:
-        weights[new + key.removeprefix(old)] = weights.pop(key)
+    return re.sub(r"\b(vit|convnext)\.model\.(layer|stages)\.", r"\1.\2.", key)
 
 
 class ResidualBackbone(nn.Module):

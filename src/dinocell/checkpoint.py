@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from dinocell.backbone import BackboneConfig
+from dinocell.backbone import BackboneConfig, published_name
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.preprocessing import Preprocessing
@@ -98,8 +98,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             return SHIPPED / name
         raise UntrainedModelError(
             f"model {name!r} has no trained weights here: train it with `dinocell train`, "
-            "or choose one that `dinocell models` lists as trained "
-            "(--allow-untrained, in Python allow_untrained=True, runs it with random weights as a rehearsal)"
+            "or choose one that `dinocell models` lists as trained"
         )
     if folder.is_dir():
         return folder
@@ -144,12 +143,16 @@ def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} is damaged or not safetensors ({error}). Copy or save the model again"
         ) from error
-    problems = list(_mismatches(weights, model.state_dict()))
+    weights = {published_name(key): value for key, value in weights.items()}
+    ours = {published_name(key): key for key in model.state_dict()}
+    problems = list(
+        _mismatches(weights, {published: model.state_dict()[key] for published, key in ours.items()})
+    )
     if problems:
         raise CheckpointError(
             f"{path} does not fit its {CONFIG_FILE}: {'; '.join(problems)}. Both must come from one save"
         )
-    return {key: value.float() for key, value in weights.items()}
+    return {ours[key]: value.float() for key, value in weights.items()}
 
 
 def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterator[str]:
@@ -180,7 +183,9 @@ def write_checkpoint(
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write the two files of a checkpoint into an existing folder; the weights are stored as `dtype`."""
-    stored = {key: value.detach().to("cpu", dtype).contiguous() for key, value in weights.items()}
+    stored = {
+        published_name(key): value.detach().to("cpu", dtype).contiguous() for key, value in weights.items()
+    }
     # Through memory: a full disk is then an OSError, and the file gets the usual permissions.
     (folder / WEIGHTS_FILE).write_bytes(save(stored, metadata={"format": "pt"}))
     write_config(folder / CONFIG_FILE, config)

@@ -34,7 +34,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is not enough; CPU and MPS have no class of their own for it."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    words = ("out of memory", "can't allocate memory")
+    words = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 

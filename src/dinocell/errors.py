@@ -51,3 +51,7 @@ class DownloadError(DINOCellError, OSError):
 
 class DeviceMemoryError(DINOCellError, MemoryError):
     """The device's memory is not enough, even for the least that can be tried."""
+
+
+class MissingExtraError(DINOCellError, ImportError):
+    """A package that only some features need is not installed; the message gives the command."""

@@ -7,6 +7,7 @@ The cache (``HF_HOME``), resuming, proxies (``HTTPS_PROXY``), tokens (``HF_TOKEN
 import importlib
 import json
 import logging
+import re
 from pathlib import Path
 
 from dinocell.errors import CheckpointError, DownloadError
@@ -84,12 +85,14 @@ def shards(folder: Path) -> list[Path]:
     try:
         names = set(json.loads(index.read_bytes())["weight_map"].values())
         return sorted(folder / Path(name).name for name in names)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{index} is damaged: download the folder again") from error
 
 
 def _is_complete(folder: Path) -> bool:
-    files = shards(folder) or list(folder.glob("*.safetensors"))
+    files = shards(folder)
+    if not files:  # parts without an index are no whole
+        files = [file for file in folder.glob("*.safetensors") if not re.search(r"-\d+-of-\d+\.", file.name)]
     return bool(files) and all(file.is_file() for file in files)
 
 
@@ -100,7 +103,7 @@ def _download(hub_id: str, licence: str) -> Path:
     http = importlib.import_module(errors.HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
     page = f"{constants.ENDPOINT}/{hub_id}"
     if not constants.HF_HUB_OFFLINE:
-        logger.warning("downloading weights of %s; they are under the %s, see %s", hub_id, licence, page)
+        logger.warning("downloading weights of %s; their licence: %s, see %s", hub_id, licence, page)
     try:
         return Path(snapshot_download(hub_id, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
     except errors.GatedRepoError as error:
@@ -123,8 +126,8 @@ def _explain(hub_id: str, error: Exception) -> str:
 
     if constants.HF_HUB_OFFLINE:
         return (
-            f"{hub_id} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set: unset it, or "
-            "copy the cache from a machine with network"
+            f"{hub_id} is no file or folder here and not in the cache {constants.HF_HUB_CACHE}, and "
+            "HF_HUB_OFFLINE is set: unset it, or copy the cache from a machine with network"
         )
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     reason = (str(cause).splitlines() or [type(cause).__name__])[0]
@@ -137,4 +140,4 @@ def _explain(hub_id: str, error: Exception) -> str:
             "check the network and HTTPS_PROXY, then try again, what is complete is kept; or download the "
             "weights elsewhere and give the file"
         )
-    return f"{hub_id} cannot be downloaded ({reason}): {advice}"
+    return f"{hub_id} is no file or folder here and cannot be downloaded ({reason}): {advice}"

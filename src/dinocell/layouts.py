@@ -97,7 +97,7 @@ LAYOUTS = (
     Layout(
         "Hugging Face",
         "vit",
-        "layer.0.layer_scale1.lambda1",
+        "embeddings.register_tokens",
         ((r"mlp\.gated_", "mlp."),),
         r"rope_embeddings\.\w+",
     ),
@@ -138,7 +138,11 @@ LAYOUTS = (
 
 
 def convert(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], kind: str
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    kind: str,
+    *,
+    rope_periods: int | None = None,
 ) -> tuple[str, dict[str, Tensor]]:
     """Rename published weights.
 
@@ -150,6 +154,8 @@ def convert(
         The weights of the backbone they must fit, under our names.
     kind : {"vit", "convnext"}
         Of that backbone.
+    rope_periods : int, optional
+        How many periods its rotary positions have: a quarter of the width of an attention head.
 
     Returns
     -------
@@ -161,23 +167,27 @@ def convert(
     Raises
     ------
     CheckpointError
-        If the layout is unknown or another kind's, or weights are missing, unexpected, of another shape, or
-        not what DINOv3 has.
+        If the layout is unknown or another kind's, there are several backbones, or weights are missing,
+        unexpected, of another shape, not finite numbers, or not what DINOv3 has.
     """
-    tensors = {re.sub(r"\bmodel\.(layer|stages)\.", r"\1.", key): value for key, value in tensors.items()}
     layout, prefix = _recognise(tensors)
     if layout.kind != kind:
         raise CheckpointError(f"these are weights of a {layout.kind} backbone, expected those of a {kind}")
-    found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    found = {
+        re.sub(r"^model\.(layer|stages)\.", r"\1.", key.removeprefix(prefix)): value
+        for key, value in tensors.items()
+        if key.startswith(prefix)
+    }
     theirs = {ours: layout.published_name(name) for ours, name in _mark_gated(expected).items()}
     _refuse_other_keys(found, theirs, layout)
-    _check_positions(found.get("rope_embed.periods"))
-    weights = {}
-    for ours, name in theirs.items():
-        if name in found:
-            weights[ours] = _take(found, name, ours)
-    _refuse_other_shapes(weights, expected, theirs)
-    return layout.publisher, {key: value.reshape(expected[key].shape) for key, value in weights.items()}
+    _check_positions(found.get("rope_embed.periods"), rope_periods)
+    names = {ours: name for ours, name in theirs.items() if name in found}
+    _refuse_other_shapes(found, expected, names)
+    weights = {ours: _take(found, name, ours).reshape(expected[ours].shape) for ours, name in names.items()}
+    broken = [names[ours] for ours, value in weights.items() if not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"NaN or infinite numbers in {summarise(broken)}")
+    return layout.publisher, weights
 
 
 def _mark_gated(keys: Iterable[str]) -> dict[str, str]:
@@ -191,12 +201,28 @@ def _mark_gated(keys: Iterable[str]) -> dict[str, str]:
 def _recognise(tensors: Mapping[str, Tensor]) -> tuple[Layout, str]:
     """Find the layout by its mark, and the prefix before it."""
     for layout in LAYOUTS:
-        for key in tensors:
-            if key == layout.mark or key.endswith(f".{layout.mark}"):
-                return layout, key.removesuffix(layout.mark)
+        prefixes = [
+            key.removesuffix(layout.mark)
+            for key in tensors
+            if key == layout.mark or key.endswith(f".{layout.mark}")
+        ]
+        if prefixes:
+            return layout, _choose(prefixes)
     raise CheckpointError(
         f"these are no DINOv3 weights of Meta, timm or Hugging Face; the names are {summarise(tensors)}"
     )
+
+
+def _choose(prefixes: list[str]) -> str:
+    """Choose among several copies of a backbone the averaged one, which is what training is for."""
+    averaged = [prefix for prefix in prefixes if re.search(r"teacher|ema", prefix)]
+    chosen = averaged if len(averaged) == 1 else prefixes
+    if len(chosen) > 1:
+        listed = ", ".join(repr(prefix) for prefix in prefixes)
+        raise CheckpointError(
+            f"several backbones are in it, under {listed}: save the one you want on its own"
+        )
+    return chosen[0]
 
 
 def _refuse_other_keys(found: Mapping[str, Tensor], theirs: Mapping[str, str], layout: Layout) -> None:
@@ -220,15 +246,34 @@ def summarise(keys: Iterable[str]) -> str:
     return ", ".join(f"{key} ({count})" if count > 1 else key for key, count in counts.items()) or "none"
 
 
-def _check_positions(periods: Tensor | None) -> None:
-    """Refuse rotary positions that are not DINOv3's."""
-    if periods is None:
+def _check_positions(periods: Tensor | None, count: int | None) -> None:
+    """Refuse rotary positions that are not DINOv3's, or another number of attention heads."""
+    if periods is None or count is None:
         return
-    exponents = torch.arange(len(periods), dtype=torch.float32) / len(periods)
+    if periods.shape != (count,):
+        raise CheckpointError(
+            f"rope_embed.periods has shape {tuple(periods.shape)}, expected ({count},): "
+            "the weights have another number of attention heads"
+        )
+    exponents = torch.arange(count, dtype=torch.float32) / count
     if not torch.allclose(periods.float(), ROPE_BASE**exponents, rtol=0.01):  # bfloat16 rounds by 0.4 %
         raise CheckpointError(
-            f"rope_embed.periods are not those of rotary positions with base {ROPE_BASE:g}, which DINOv3 has"
+            f"rope_embed.periods are not those of rotary positions with base {ROPE_BASE:g}, as DINOv3 has"
         )
+
+
+def _refuse_other_shapes(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], names: Mapping[str, str]
+) -> None:
+    for ours, name in names.items():
+        tensor, shape = found[name], expected[ours].shape
+        if ".qkv." in name:
+            shape = torch.Size((3 * shape[0], *shape[1:]))
+        if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
+            raise CheckpointError(f"{name} is no plain tensor of floats but {tensor.dtype}, {tensor.layout}")
+        # Tokens may come without one of their axes of length 1.
+        if tensor.squeeze().shape != torch.empty(shape, device="meta").squeeze().shape:
+            raise CheckpointError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}")
 
 
 def _take(found: Mapping[str, Tensor], name: str, ours: str) -> Tensor:
@@ -236,24 +281,10 @@ def _take(found: Mapping[str, Tensor], name: str, ours: str) -> Tensor:
     tensor = found[name].float()
     if ".qkv." not in name:
         return tensor
-    if (mask := found.get(f"{name}_mask")) is not None:
+    mask = found.get(f"{name}_mask")
+    if mask is not None and mask.shape == tensor.shape:
         tensor = tensor * mask  # Meta masks the bias of keys in the forward pass, not in the file
-    if len(tensor) % 3:
-        raise CheckpointError(f"{name} has {len(tensor)} rows, expected queries, keys and values of one size")
     parts = dict(zip("qkv", tensor.chunk(3), strict=True))
     if name.endswith(".bias") and parts["k"].any():
         raise CheckpointError(f"{name} has a bias for keys, which DINOv3 has not")
     return parts[ours.rsplit("_proj", 1)[0][-1]]
-
-
-def _refuse_other_shapes(
-    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], theirs: Mapping[str, str]
-) -> None:
-    # Tokens may come without one of their axes of length 1.
-    wrong = [key for key in weights if weights[key].squeeze().shape != expected[key].squeeze().shape]
-    if wrong:
-        first = wrong[0]
-        raise CheckpointError(
-            f"{len(wrong)} weights have another shape; {theirs[first]}: {tuple(weights[first].shape)}, "
-            f"expected {tuple(expected[first].shape)}"
-        )

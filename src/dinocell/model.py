@@ -20,6 +20,7 @@ from dinocell.checkpoint import (
     write_checkpoint,
 )
 from dinocell.decoder import UNetDecoder
+from dinocell.devices import is_out_of_memory
 from dinocell.errors import CheckpointError, InputError
 from dinocell.variants import VARIANTS, Variant, find_variant
 from dinocell.weights import load_backbone_weights
@@ -89,7 +90,7 @@ class DINOCell(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> Self:
-        """Set train or eval mode; what is frozen stays in eval mode."""
+        """Set train or eval mode; a frozen backbone, and the frozen blocks of another, stay in eval mode."""
         super().train(mode)
         for part in (self.backbone, *self.backbone.blocks):
             if not _learns(part):
@@ -99,8 +100,8 @@ class DINOCell(nn.Module):
     def freeze_backbone(self, *, except_last: int = 0) -> None:
         """Keep the backbone's weights as they are from now on.
 
-        A frozen backbone runs without gradients and in eval mode; give an optimiser only the parameters that
-        require gradients.
+        A frozen backbone runs without gradients (none reaches the image through it) and in eval mode; give an
+        optimiser only the parameters that require gradients.
 
         Parameters
         ----------
@@ -181,6 +182,8 @@ class DINOCell(nn.Module):
         try:
             model = cls(config)
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
+            if is_out_of_memory(error):
+                raise
             raise CheckpointError(
                 f"{folder / CONFIG_FILE} describes no network that can be built ({error}): "
                 "save the model again"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dinocell.autoscale import ZOOMS, Trial, busiest_window, choose_scale, clarity
 from dinocell.checkpoint import Thresholds, find_checkpoint, is_trained
+from dinocell.devices import explain_out_of_memory
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.labels import Labels, median_diameter
 from dinocell.model import DINOCell
@@ -66,13 +67,13 @@ class DINOCellPipeline:
         clahe: bool | None = None,
         allow_untrained: bool = False,
     ) -> None:
-        self.model = _load(model, allow_untrained=allow_untrained)
+        with explain_out_of_memory("the memory is not enough to load this model: choose a smaller one"):
+            self.model = _load(model, allow_untrained=allow_untrained)
         if not self.model.config.trained:
             if not allow_untrained:
                 raise UntrainedModelError(
                     f"model {self.model.config.variant!r} has an untrained decoder, so its result would mean "
-                    "nothing: train it first, or choose one that `dinocell models` lists as trained "
-                    "(--allow-untrained, in Python allow_untrained=True, runs it all the same as a rehearsal)"
+                    "nothing: train it first, or choose one that `dinocell models` lists as trained"
                 )
             logger.warning("model %r is untrained: its result means nothing", self.model.config.variant)
         self.predictor = Predictor(
@@ -169,6 +170,7 @@ class DINOCellPipeline:
             distance,
             Parameters(
                 model=self.model.config.variant,
+                trained=self.model.config.trained,
                 device=str(self.predictor.device),
                 thresholds=thresholds,
                 preprocessing=self.predictor.preprocessing,

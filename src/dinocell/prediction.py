@@ -53,9 +53,13 @@ class Predictor:
         self._validate()
         with explain_out_of_memory(
             f"the memory of {self.device} is not enough for model {config.variant!r}: "
-            "choose a smaller model, or device cpu"
+            f"choose a smaller model{self._or_cpu}"
         ):
             self.model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def _or_cpu(self) -> str:
+        return "" if self.device.type == "cpu" else ", or device cpu"
 
     def _validate(self) -> None:
         if self.batch_size < 1:
@@ -128,13 +132,13 @@ class Predictor:
                 if len(batch) == 1 or self.batch_size == 1:
                     raise DeviceMemoryError(
                         f"the memory of {self.device} is not enough for one tile of {self.tile_size} px: "
-                        "choose a smaller tile_size, a smaller model, or device cpu"
+                        f"choose a smaller tile_size or a smaller model{self._or_cpu}"
                     ) from error
                 self.batch_size = min(self.batch_size, len(batch)) // 2
             # Out of the handler, so that the traceback no longer holds the tensors of the failed pass.
             logger.warning("not enough memory on %s: batches of %d from now on", self.device, self.batch_size)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            if self.device.type in ("cuda", "mps"):
+                getattr(torch, self.device.type).empty_cache()
 
     @torch.inference_mode()
     def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -21,6 +21,8 @@ class Parameters:
     ----------
     model : str
         The model's variant.
+    trained : bool
+        False for a rehearsal with a model that was never trained: its labels mean nothing.
     device : str
     thresholds : Thresholds
         What the watershed used.
@@ -38,6 +40,7 @@ class Parameters:
     """
 
     model: str
+    trained: bool
     device: str
     thresholds: Thresholds
     preprocessing: Preprocessing

@@ -63,7 +63,7 @@ def _convnext(size: str, widths: Four, depths: Four) -> Variant:
 
 _NANO = Variant(
     name="nano",
-    title="residual network with GroupNorm",
+    title="residual network",
     backbone=ResidualConfig(stem_width=32, widths=(64, 96, 160, 256), depths=(2, 2, 2, 2)),
     decoder=DecoderConfig(widths=(16, 32, 64, 96, 160, 256)),
     licence="MIT",

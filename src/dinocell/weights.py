@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dinocell.backbone import ViTConfig, published_name
 from dinocell.errors import CheckpointError, FileMissingError, InputError
-from dinocell.hub import fetch_folder, is_hub_id, shards
-from dinocell.layouts import OPTIONAL, convert
+from dinocell.hub import INDEX_FILE, fetch_folder, is_hub_id, shards
+from dinocell.layouts import convert
 from dinocell.variants import Variant
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,14 @@ PRETRAINED = "pretrained"
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
-_NESTED = ("teacher", "model", "state_dict")
-"""Where training codes put the weights in their files."""
+# What damaged files end in: torch trusts what it reads.
+_UNREADABLE = (
+    RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, AssertionError,
+    TypeError,
+)  # fmt: skip
+
+_FILE_SUFFIXES = (*SUFFIXES, ".bin", ".ckpt", ".npz", ".tar", ".gz", ".zip")
+"""What ends like this is a file, not the name of a repository."""
 
 
 class WeightsRecord(BaseModel):
@@ -79,28 +86,41 @@ def load_backbone_weights(backbone: nn.Module, variant: Variant, source: str | P
     InputError
         If the variant has no published weights.
     """
+    name = _name_of(variant, source)
     hashes = fetch_weights(variant, source)
-    name = variant.sources[0] if source == PRETRAINED else str(source)
     tensors: dict[str, Tensor] = {}
     for file in hashes:
         tensors |= _read_tensors(file)
-    kind = variant.backbone.kind
-    inner = f"{kind}."  # the attribute of the backbone that holds the network
-    expected = {key.removeprefix(inner): value for key, value in backbone.state_dict().items()}
+    config = variant.backbone
+    inner = f"{config.kind}."  # the attribute of the backbone that holds the network
+    own = {published_name(key).removeprefix(inner): key for key in backbone.state_dict()}
+    expected = {ours: backbone.state_dict()[key] for ours, key in own.items()}
+    periods = config.hidden_size // config.heads // 4 if isinstance(config, ViTConfig) else None
     try:
-        publisher, weights = convert(tensors, expected, kind)
+        publisher, weights = convert(tensors, expected, config.kind, rope_periods=periods)
     except CheckpointError as error:
         raise CheckpointError(f"{name} does not fit {variant.name!r} ({variant.title}): {error}") from error
-    missing = {key: expected[key] for key in OPTIONAL if key in expected and key not in weights}
-    backbone.load_state_dict({inner + key: value for key, value in (weights | missing).items()}, strict=True)
+    backbone.load_state_dict({own[ours]: weights.get(ours, expected[ours]) for ours in own}, strict=True)
     logger.info("backbone weights: %s, %s's layout", name, publisher)
     local = Path(name).expanduser()
     return WeightsRecord(
         source=local.name if local.exists() else name,
         publisher=publisher,
         sha256={file.name: digest for file, digest in hashes.items()},
-        licence=variant.licence,
+        licence=_licence_of(variant, name),
     )
+
+
+def _name_of(variant: Variant, source: str | Path) -> str:
+    """Resolve ``pretrained``."""
+    if not variant.sources:
+        raise InputError(f"the backbone of {variant.name!r} has no published weights: leave the weights out")
+    return variant.sources[0] if str(source) == PRETRAINED else str(source)
+
+
+def _licence_of(variant: Variant, name: str) -> str:
+    """Licence of the weights where it is known: a file may hold anybody's."""
+    return variant.licence if name in variant.sources else "that of the source"
 
 
 def fetch_weights(variant: Variant, source: str | Path = PRETRAINED) -> dict[Path, str]:
@@ -123,10 +143,7 @@ def fetch_weights(variant: Variant, source: str | Path = PRETRAINED) -> dict[Pat
     DINOCellError
         As `load_backbone_weights`.
     """
-    if not variant.sources:
-        raise InputError(f"the backbone of {variant.name!r} has no published weights: leave the weights out")
-    name = variant.sources[0] if source == PRETRAINED else str(source)
-    return {file: _check_hash(file) for file in _find_files(name, variant)}
+    return {file: _check_hash(file) for file in _find_files(_name_of(variant, source), variant)}
 
 
 def _find_files(name: str, variant: Variant) -> list[Path]:
@@ -134,12 +151,13 @@ def _find_files(name: str, variant: Variant) -> list[Path]:
     path = Path(name).expanduser()
     if path.is_file():
         return [path]
-    if path.is_dir():
+    if name.strip() and path.is_dir():
         return _files_of(path)
-    if path.suffix not in (*SUFFIXES, ".ckpt", ".bin") and is_hub_id(name):
-        return _files_of(fetch_folder(name, licence=variant.licence))
+    # The first part of a mistyped path is mostly a folder that is there.
+    if is_hub_id(name) and not path.parent.is_dir() and path.suffix.lower() not in _FILE_SUFFIXES:
+        return _files_of(fetch_folder(name, licence=_licence_of(variant, name)))
     raise FileMissingError(
-        f"weights {name!r} are neither a file nor a folder nor a Hugging Face id such as "
+        f"weights {name!r} are neither a file nor a folder here, nor a Hugging Face id such as "
         f"{variant.sources[0]}: check the path"
     )
 
@@ -148,6 +166,10 @@ def _files_of(folder: Path) -> list[Path]:
     """Find the shards that an index lists, or the only weight file."""
     if files := shards(folder):
         return files
+    if any(re.search(r"-\d+-of-\d+\.", file.name) for file in folder.glob("*.safetensors")):
+        raise CheckpointError(
+            f"{folder} holds parts of weights without their index: copy {INDEX_FILE} as well"
+        )
     for pattern in ("model.safetensors", *(f"*{suffix}" for suffix in SUFFIXES)):
         files = sorted(folder.glob(pattern))
         if len(files) == 1:
@@ -190,16 +212,19 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors, or is no PyTorch file; it was not opened, because such files "
             "can run any program. Expected weights alone, best as .safetensors"
         ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except (SafetensorError, *_UNREADABLE) as error:
         raise CheckpointError(f"{path} is damaged or holds no weights: download it again") from error
     return _tensors_in(content)
 
 
-def _tensors_in(content: Any) -> dict[str, Tensor]:
-    """Take the tensors out of what a file holds, also where it keeps them below another name."""
-    for name in _NESTED:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
+def _tensors_in(content: Any, prefix: str = "") -> dict[str, Tensor]:
+    """Take the tensors out of what a file holds; training codes keep them below other names."""
     if not isinstance(content, dict):
         return {}
-    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    tensors: dict[str, Tensor] = {}
+    for key, value in content.items():
+        if isinstance(value, Tensor):
+            tensors[f"{prefix}{key}"] = value
+        else:
+            tensors |= _tensors_in(value, f"{prefix}{key}.")
+    return tensors

@@ -12,8 +12,15 @@ def command(
     ] = None,
 ) -> None:
     """Download the published backbone weights of a model, or check those in the cache."""
+    from dinocell.errors import InputError
+    from dinocell.hub import is_hub_id
     from dinocell.variants import find_variant
     from dinocell.weights import PRETRAINED, fetch_weights
 
-    for file, digest in fetch_weights(find_variant(model), source or PRETRAINED).items():
+    variant = find_variant(model)
+    if not variant.sources:
+        raise InputError(f"model {model!r} ships with the package: there is nothing to download")
+    if source is not None and not is_hub_id(source):
+        raise InputError(f"--source is {source!r}, expected a Hugging Face id such as {variant.sources[0]}")
+    for file, digest in fetch_weights(variant, source or PRETRAINED).items():
         typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")

@@ -1,40 +1,29 @@
 """`dinocell models`: what there is."""
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 
 def command() -> None:
-    """List the models: which are trained, and what their backbones are and where their weights come from."""
+    """List the models: which are trained, what their backbones are and where their weights come from."""
     from dinocell.model import list_models
 
-    table = Table(
-        "model",
-        "backbone",
-        "parameters",
-        "of them decoder",
-        "stride",
-        "taps",
-        "trained",
-        "licence",
-        "weights",
-    )
+    models = Table("model", "backbone", "parameters", "decoder", "stride", "taps", "trained", box=box.SIMPLE)
+    weights = Table("model", "licence", "backbone weights on Hugging Face", box=box.SIMPLE)
     for info in list_models():
         total = info.backbone_parameters + info.decoder_parameters
-        table.add_row(
+        models.add_row(
             info.name,
             info.title,
             f"{total / 1e6:.1f} M",
             f"{info.decoder_parameters / 1e6:.1f} M",
             str(info.stride),
-            ", ".join(map(str, info.taps)),
+            ",".join(map(str, info.taps)),
             "yes" if info.trained else "no",
-            info.licence,
-            "\n".join(info.sources) or "ships with the package",
         )
-    console = Console(width=None if Console().is_terminal else 200)
-    console.print(table)
-    console.print(
-        "Weights are Hugging Face ids of the backbone alone: timm's copy is open, Meta's asks you to sign "
-        "in. The decoder must be trained before a model can segment (dinocell train)."
-    )
+        weights.add_row(info.name, info.licence, "\n".join(info.sources) or "none: it ships with the package")
+    for column in (*models.columns, *weights.columns):
+        column.no_wrap, column.overflow = True, "fold"
+    console = Console(width=max(Console().width, 100), highlight=False)
+    console.print(models, weights, "timm's copies are open, Meta's ask you to sign in. See docs/models.md.")

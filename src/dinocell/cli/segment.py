@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from dinocell.cli.inputs import find_inputs, output_names
-from dinocell.errors import DINOCellError, InputError, OutputError
+from dinocell.errors import DINOCellError, InputError, OutputError, UntrainedModelError
 from dinocell.labels import median_diameter
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def command(
         bool,
         typer.Option(
             "--allow-untrained",
-            help="Run a model that was never trained: a rehearsal, the result means nothing.",
+            help="Rehearse with a model that was never trained: writes STEM_untrained_*, which mean nothing.",
         ),
     ] = False,
 ) -> None:
@@ -110,19 +110,23 @@ def command(
     total = len(images) + len(failures)
     for message in failures:
         _report_failure(message)
-    todo = _not_done(images, output, with_map=save_distance_map, overwrite=overwrite)
+    suffix = "_untrained" if allow_untrained and not _is_trained(model) else ""
+    todo = _not_done(images, output, suffix, with_map=save_distance_map, overwrite=overwrite)
     if todo:
         from dinocell.pipeline import DINOCellPipeline
 
-        pipeline = DINOCellPipeline(
-            model,
-            device=device,
-            batch_size=batch_size,
-            tile_size=tile_size,
-            overlap=overlap,
-            clahe=False if no_clahe else None,
-            allow_untrained=allow_untrained,
-        )
+        try:
+            pipeline = DINOCellPipeline(
+                model,
+                device=device,
+                batch_size=batch_size,
+                tile_size=tile_size,
+                overlap=overlap,
+                clahe=False if no_clahe else None,
+                allow_untrained=allow_untrained,
+            )
+        except UntrainedModelError as error:
+            raise UntrainedModelError(f"{error} (--allow-untrained rehearses with it)") from error
         thresholds = pipeline.thresholds(cells_max, cell_fill, merge)
         _check_folder(output)
         failures += _segment_all(
@@ -152,11 +156,23 @@ def parse_diameter(text: str | None) -> float | Literal["auto"] | None:
     return diameter
 
 
-def _not_done(images: list[Path], folder: Path, *, with_map: bool, overwrite: bool) -> dict[Path, _Outputs]:
+def _is_trained(model: str) -> bool:
+    """Whether results of a model may look like results; a rehearsal's get names of their own."""
+    from dinocell.checkpoint import find_checkpoint, read_config
+
+    try:
+        return read_config(find_checkpoint(model)).trained
+    except UntrainedModelError:
+        return False
+
+
+def _not_done(
+    images: list[Path], folder: Path, suffix: str, *, with_map: bool, overwrite: bool
+) -> dict[Path, _Outputs]:
     """Pair every image with its outputs; those that exist are skipped, and that is said."""
     todo = {}
     for path, name in output_names(images).items():
-        outputs = _Outputs.of(folder, name, with_map=with_map)
+        outputs = _Outputs.of(folder, f"{name}{suffix}", with_map=with_map)
         if outputs.labels.exists() and not overwrite:
             missing = outputs.missing()
             without = f" without {', '.join(missing)}" if missing else ""
@@ -239,6 +255,8 @@ def _explain_channels(path: Path, image: "Image") -> str:
 def _summary(result: "Segmentation", settings: _Settings, seconds: float, labels: Path) -> str:
     made = result.parameters
     parts = [f"{result.count} cells"]
+    if not made.trained:
+        parts.append("meaningless, the model is untrained")
     if settings.diameter == "auto":
         found = "no cells to measure" if made.diameter is None else f"diameter {made.diameter:.1f} px found"
         parts.append(found)

@@ -68,7 +68,7 @@ class TrainConfig(BaseModel):
     patience : int
         Epochs without a better validation loss before the run ends.
     freeze_backbone : bool, optional
-        Whether only the decoder learns; unless given, it does where `backbone_weights` are.
+        Whether only the decoder learns; by default, where the backbone began with published weights.
     unfreeze_last : int
         Blocks of a frozen ViT, or stages of another frozen backbone, that learn all the same: the last ones.
     precision : {"float32", "bfloat16"}
@@ -114,14 +114,11 @@ class TrainConfig(BaseModel):
     def _settings_fit_each_other(self) -> Self:
         if self.start_from is not None and self.backbone_weights is not None:
             raise ValueError("start_from brings a backbone along: leave backbone_weights out, or start_from")
-        if self.unfreeze_last and not self.backbone_is_frozen:
-            raise ValueError("unfreeze_last is for a frozen backbone: set freeze_backbone to true")
+        if self.freeze_backbone and self.start_from is None and self.backbone_weights is None:
+            raise ValueError(
+                "freeze_backbone would freeze random weights: give backbone_weights or start_from"
+            )
         return self
-
-    @property
-    def backbone_is_frozen(self) -> bool:
-        """Whether the backbone keeps its weights, but for `unfreeze_last` blocks."""
-        return self.backbone_weights is not None if self.freeze_backbone is None else self.freeze_backbone
 
     @property
     def total_steps(self) -> int:

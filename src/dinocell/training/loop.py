@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dinocell.checkpoint import CONFIG_FILE, read_config
+from dinocell.checkpoint import read_config
 from dinocell.devices import explain_out_of_memory
 from dinocell.errors import ConfigError, TrainingError
 from dinocell.model import DINOCell, normalise
 from dinocell.training.config import TrainConfig
-from dinocell.training.run_folder import EpochRecord, RunState, open_run, save_epoch
+from dinocell.training.run_folder import EpochRecord, RunState, open_run, prepare_folder, save_epoch
 from dinocell.training.samples import Batch, TrainingSamples, load, validation_batches
 
 
@@ -73,7 +73,11 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
         After every epoch, when its checkpoint has been written.
     """
     torch.manual_seed(config.seed)
-    state = _new_state(config, torch.device("cuda" if torch.cuda.is_available() else "cpu"), resume=resume)
+    resume = prepare_folder(config, resume=resume)
+    with explain_out_of_memory(f"the memory is not enough to train {config.model!r}: choose a smaller model"):
+        state = _new_state(
+            config, torch.device("cuda" if torch.cuda.is_available() else "cpu"), resume=resume
+        )
     open_run(state, config, resume=resume)
     samples = TrainingSamples([load(dataset, config.preprocessing) for dataset in config.train], config)
     validation = [
@@ -85,15 +89,21 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
         losses: list[float] = []
         first = state.epoch * config.steps_per_epoch
         for step, batch in enumerate(samples.batches(first, first + config.steps_per_epoch), first):
-            with explain_out_of_memory(
-                f"the memory is not enough for a step of {config.batch_size} crops of {config.crop_size} px: "
-                "lower batch_size or crop_size, freeze the backbone, or choose a smaller model"
-            ):
+            with explain_out_of_memory(_advice(config)):
                 losses.append(_step(state, batch, step, config))
             yield StepDone(step + 1, config.total_steps, state.epoch + 1, losses[-1])
         state.epoch += 1
         state.seconds = time.monotonic() - start
-        yield _finish_epoch(state, sum(losses) / len(losses), validation, config)
+        with explain_out_of_memory(_advice(config)):
+            record = _finish_epoch(state, sum(losses) / len(losses), validation, config)
+        yield record
+
+
+def _advice(config: TrainConfig) -> str:
+    return (
+        f"the memory is not enough for {config.batch_size} crops of {config.crop_size} px: "
+        "lower batch_size or crop_size, freeze the backbone, or choose a smaller model"
+    )
 
 
 def _new_state(config: TrainConfig, device: torch.device, *, resume: bool) -> RunState:
@@ -107,25 +117,49 @@ def _new_state(config: TrainConfig, device: torch.device, *, resume: bool) -> Ru
             "diameter_range": config.diameter_range,
         }
     )
-    if config.backbone_is_frozen:
-        model.freeze_backbone(except_last=config.unfreeze_last)
+    frozen = _freeze(model, config)
     model = model.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
-    if config.backbone_is_frozen and not config.unfreeze_last:
-        average.module.backbone = model.backbone  # one copy in memory and in the checkpoint
+    average = _average_of(model, config, share_backbone=frozen and not config.unfreeze_last)
     optimiser = torch.optim.AdamW(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=config.learning_rate,
         betas=config.betas,
         weight_decay=config.weight_decay,
     )
-    return RunState(model, average, optimiser)
+    return RunState(model, average, optimiser, frozen)
+
+
+def _freeze(model: DINOCell, config: TrainConfig) -> bool:
+    """Freeze the backbone where that is asked for, or where it began with published weights."""
+    frozen = config.freeze_backbone
+    if frozen is None:
+        frozen = model.config.backbone_weights is not None
+    if config.unfreeze_last and not frozen:
+        raise ConfigError("unfreeze_last is for a frozen backbone: set freeze_backbone to true")
+    blocks = len(model.backbone.blocks)
+    if config.unfreeze_last > blocks:
+        raise ConfigError(
+            f"unfreeze_last is {config.unfreeze_last}, expected at most {blocks}, all there are"
+        )
+    if frozen:
+        model.freeze_backbone(except_last=config.unfreeze_last)
+    return frozen
+
+
+def _average_of(model: DINOCell, config: TrainConfig, *, share_backbone: bool) -> AveragedModel:
+    """Begin the moving average; a backbone that does not learn is shared, in memory and in the checkpoint."""
+    backbone = model.backbone
+    if share_backbone:
+        model.backbone = nn.Identity()  # type: ignore[assignment]  # so that it is not copied
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    if share_backbone:
+        model.backbone = average.module.backbone = backbone
+    return average
 
 
 def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
-    last = config.output / "last"
-    if resume and (last / CONFIG_FILE).is_file():  # its weights follow; what it began with need not be there
-        return DINOCell(read_config(last))
+    if resume:  # its weights follow; what it began with need not be there any more
+        return DINOCell(read_config(config.output / "last"))
     if config.start_from is None:
         return DINOCell.from_variant(config.model, backbone_weights=config.backbone_weights)
     model = DINOCell.from_pretrained(config.start_from)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import logging
 import math
 import pickle
 from dataclasses import asdict, dataclass
@@ -18,8 +17,6 @@ from dinocell.errors import CheckpointError, OutputError
 from dinocell.images import atomic_path
 from dinocell.model import DINOCell
 from dinocell.training.config import TrainConfig
-
-logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
 
@@ -42,11 +39,12 @@ class EpochRecord:
 
 @dataclass
 class RunState:
-    """All that changes during a run; ``last/state.pt`` holds it."""
+    """All that changes during a run, which ``last/state.pt`` holds; and whether the backbone is frozen."""
 
     model: DINOCell
     average: AveragedModel
     optimiser: torch.optim.Optimizer
+    frozen: bool = False
     epoch: int = 0
     best_loss: float = math.inf
     bad_epochs: int = 0
@@ -58,15 +56,15 @@ class RunState:
         return cast(DINOCell, self.average.module).eval()
 
 
-def open_run(state: RunState, config: TrainConfig, *, resume: bool) -> None:
-    """Prepare the run folder, and fill `state` from its last checkpoint when resuming.
+def prepare_folder(config: TrainConfig, *, resume: bool) -> bool:
+    """Make the run folder; say whether there is a checkpoint to go on from.
 
     Raises
     ------
     OutputError
         If the folder holds a run and `resume` is False, or cannot be written.
     CheckpointError
-        If the last checkpoint is damaged or belongs to other settings.
+        If its last checkpoint lacks the state of the training.
     """
     folder = config.output
     for name in ("last", "best_model"):
@@ -81,6 +79,26 @@ def open_run(state: RunState, config: TrainConfig, *, resume: bool) -> None:
         raise OutputError(
             f"cannot make run folder {folder}: {error.strerror}. Choose another output"
         ) from error
+    last = folder / "last"
+    if not (resume and last.exists()):
+        return False
+    if not (last / STATE_FILE).is_file():
+        raise CheckpointError(
+            f"{last} has no {STATE_FILE} and cannot be resumed: copy the whole folder, "
+            "or start anew in another output"
+        )
+    return True
+
+
+def open_run(state: RunState, config: TrainConfig, *, resume: bool) -> None:
+    """Fill `state` from the last checkpoint when resuming, and note the settings.
+
+    Raises
+    ------
+    CheckpointError
+        If the last checkpoint is damaged or belongs to other settings.
+    """
+    folder = config.output
     if resume:
         _restore(state, folder / "last" / STATE_FILE, config)
     with atomic_path(folder / "config.yaml") as temporary:
@@ -106,7 +124,7 @@ def save_epoch(state: RunState, config: TrainConfig, record: EpochRecord, *, bes
 
 def _contents(state: RunState, config: TrainConfig) -> dict[str, Any]:
     return {
-        "settings": _decisive(config),
+        "settings": _decisive(config, state),
         "model": state.model.state_dict(),
         "average": state.average.state_dict(),
         "optimiser": state.optimiser.state_dict(),
@@ -117,34 +135,37 @@ def _contents(state: RunState, config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _decisive(config: TrainConfig) -> dict[str, Any]:
+def _decisive(config: TrainConfig, state: RunState) -> dict[str, Any]:
     """Select the settings that a resumed run must share; paths, length and patience may change."""
     data = {"train", "validation", "output"}
     begin = {"start_from", "backbone_weights"}
     length = {"epochs", "patience", "workers", "precision"}
     settings = config.model_dump(mode="json", exclude=data | begin | length)
-    return settings | {"freeze_backbone": config.backbone_is_frozen}
+    return settings | {"freeze_backbone": state.frozen}
 
 
 def _restore(state: RunState, path: Path, config: TrainConfig) -> None:
-    if not path.is_file():
-        logger.info("nothing to resume in %s: starting anew", path.parent)
-        return
     try:
         saved = torch.load(path, map_location=state.model.device, weights_only=True)
-        settings = saved["settings"]
+        _refuse_other_settings(path, saved["settings"], _decisive(config, state))
         state.model.load_state_dict(saved["model"])
         state.average.load_state_dict(saved["average"])
         state.optimiser.load_state_dict(saved["optimiser"])
         state.epoch, state.best_loss = saved["epoch"], saved["best_loss"]
         state.bad_epochs, state.seconds = saved["bad_epochs"], saved["seconds"]
+    except CheckpointError:
+        raise
     except _UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{path} cannot be resumed ({reason}): resume with the settings the run was started with, "
             "or start anew in another output"
         ) from error
-    changed = [key for key, value in _decisive(config).items() if settings.get(key) != value]
+
+
+def _refuse_other_settings(path: Path, saved: dict[str, Any], asked: dict[str, Any]) -> None:
+    defaults = {key: field.default for key, field in TrainConfig.model_fields.items()}
+    changed = [key for key, value in asked.items() if saved.get(key, defaults[key]) != value]
     if changed:
         raise CheckpointError(
             f"{path} was made with another {', '.join(changed)}: "
@@ -184,6 +205,7 @@ def _describe(config: TrainConfig, state: RunState) -> dict[str, Any]:
         "validation": [dataset.path.name for dataset in config.validation],
         "start_from": config.start_from.name if config.start_from else None,
         **settings,
+        "freeze_backbone": state.frozen,
         "epoch": state.epoch,
         "seconds": round(state.seconds),
         "best_validation_loss": state.best_loss,
