@@ -1,10 +1,18 @@
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 
-from dinocell.datasets.folder import find_pairs
-from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.datasets.folder import Pair, find_items, find_pairs, list_images, read_masks
+from dinocell.datasets.items import Item
+from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.images import write_image, write_labels
+from dinocell.labels import cell_areas
+from tests.cases import CASES
 
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "val"
 LABELS = np.array([[0, 1, 1], [2, 0, 70_000]], np.int32)
 
 
@@ -53,3 +61,183 @@ def test_image_and_masks_of_different_size_are_refused(tmp_path):
     _pair(tmp_path, "a", labels=np.zeros((5, 3), np.int32))
     with pytest.raises(FileFormatError, match="same size"):
         find_pairs(tmp_path)[0].read()
+
+
+def _image(path, value=9):
+    path.parent.mkdir(exist_ok=True)
+    write_image(path, np.full((2, 3), value, np.uint8))
+
+
+def _masks(path, labels=LABELS):
+    path.parent.mkdir(exist_ok=True)
+    write_image(path, labels.astype(np.uint16))
+
+
+def test_pairs_are_sorted_by_name_and_hidden_files_are_left_out(tmp_path):
+    for name in ("b1", "b", "a-1", "a"):
+        _pair(tmp_path, name)
+    (tmp_path / "._a_img.png").write_bytes(b"a copy's resource fork")
+    (tmp_path / "._a_masks.png").write_bytes(b"another")
+    assert [pair.name for pair in find_items(tmp_path)] == ["a", "a-1", "b", "b1"]
+
+
+def test_a_pair_is_an_item_that_can_be_sent_to_another_process(tmp_path):
+    _pair(tmp_path, "a")
+    item: Item = find_items(tmp_path)[0]
+    assert pickle.loads(pickle.dumps(item)) == item  # noqa: S301 (our own bytes)
+    assert item.files == (tmp_path / "a_img.png", tmp_path / "a_masks.tif")
+
+
+def test_a_channel_is_read_alone(tmp_path):
+    _pair(tmp_path, "a")
+    colours = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    write_image(tmp_path / "a_img.png", colours)
+    assert np.array_equal(find_items(tmp_path)[0].read().pixels, colours)
+    assert np.array_equal(find_items(tmp_path, channel=1)[0].read().pixels, colours[..., 1])
+    with pytest.raises(InputError, match=r"a_img\.png has no channel 3"):
+        find_items(tmp_path, channel=3)[0].read()
+
+
+@pytest.mark.parametrize("ending", ["", "_masks", "_mask", "_label", "_labels", "_cp_masks"])
+def test_masks_in_their_own_folder_are_matched_by_stem(tmp_path, ending):
+    for number, name in enumerate(("b.1", "a"), start=1):
+        _image(tmp_path / "x" / f"{name}.tif", number)
+        _masks(tmp_path / "y" / f"{name}{ending}.png", np.full((2, 3), number))
+    _masks(tmp_path / "y" / "c.png")  # an image fewer than masks is no mistake
+    items = find_items(tmp_path / "x", tmp_path / "y")
+    assert [item.name for item in items] == ["a", "b.1"]
+    for item in items:
+        annotated = item.read()
+        assert (annotated.labels == annotated.pixels).all()
+
+
+@pytest.mark.parametrize("folder", ["masks", "labels"])
+def test_folders_images_and_masks_are_found_in_a_folder(tmp_path, folder):
+    _image(tmp_path / "images" / "a.tif")
+    _masks(tmp_path / folder / "a.png")
+    assert find_items(tmp_path) == [Pair("a", tmp_path / "images" / "a.tif", tmp_path / folder / "a.png")]
+
+
+def test_pairs_go_before_a_folder_that_happens_to_be_called_images(tmp_path):
+    _pair(tmp_path, "a")
+    (tmp_path / "images").mkdir()
+    assert [pair.name for pair in find_items(tmp_path)] == ["a"]
+
+
+def test_one_folder_may_be_that_of_images_and_that_of_masks(tmp_path):
+    _image(tmp_path / "x" / "a.tif")
+    for ending in ("cp_masks", "ignore", "overlay"):
+        _masks(tmp_path / "x" / f"a_{ending}.png")
+    items = find_items(tmp_path / "x", tmp_path / "x" / ".." / "x")
+    assert [item.name for item in items] == ["a"]
+    assert items[0].masks.name == "a_cp_masks.png"
+    assert (items[0].read().labels == np.where(LABELS > 0, -1, 0)).all()
+
+
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_ignored_pixels_may_lie_in_either_folder(tmp_path, side):
+    _image(tmp_path / "x" / "a.tif")
+    _masks(tmp_path / "y" / "a.png", np.array([[0, 1, 1], [2, 0, 3]]))
+    write_image(tmp_path / side / "a_ignore.png", np.array([[255, 0, 0], [0, 0, 255]], np.uint8))
+    items = find_items(tmp_path / "x", tmp_path / "y")
+    assert [item.name for item in items] == ["a"]
+    assert items[0].read().labels.tolist() == [[-1, 1, 1], [2, 0, -1]]
+
+
+def test_missing_masks_are_counted_and_the_first_is_named(tmp_path):
+    for name in "abc":
+        _image(tmp_path / "x" / f"{name}.tif")
+    _masks(tmp_path / "y" / "b.png")
+    with pytest.raises(FileMissingError, match=r"2 of 3 images have no masks, first .*a\.tif.*a_cp_masks"):
+        find_items(tmp_path / "x", tmp_path / "y")
+
+
+def test_folders_that_do_not_fit_are_refused(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(FileMissingError, match=r"no folder .*y: expected masks"):
+        find_items(tmp_path / "x", tmp_path / "y")
+    with pytest.raises(FileMissingError, match=r"no folder .*z: expected images"):
+        find_items(tmp_path / "z", tmp_path / "x")
+    with pytest.raises(FileMissingError, match="x holds no images"):
+        find_items(tmp_path / "x", tmp_path / "x")
+    (tmp_path / "images").mkdir()
+    with pytest.raises(FileMissingError, match="none of its masks"):
+        find_items(tmp_path)
+
+
+def test_what_may_be_either_is_refused(tmp_path):
+    _image(tmp_path / "images" / "a.tif")
+    _masks(tmp_path / "masks" / "a.png")
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(FileFormatError, match="name the folder of images"):
+        find_items(tmp_path)
+    (tmp_path / "labels").rmdir()
+    _masks(tmp_path / "masks" / "a_mask.png")
+    with pytest.raises(FileFormatError, match=r"a\.png and .*a_mask\.png may both be the masks of .*a\.tif"):
+        find_items(tmp_path)
+    (tmp_path / "masks" / "a_mask.png").unlink()
+    for side in ("images", "masks"):
+        _masks(tmp_path / side / "a_ignore.png")
+    with pytest.raises(FileFormatError, match="may both be the ignored pixels"):
+        find_items(tmp_path)
+    _pair(tmp_path, "a")
+    with pytest.raises(FileFormatError, match="NAME_img files, expected one annotation"):
+        find_items(tmp_path)
+
+
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(FileFormatError, match=r"cannot be opened \(Permission denied\), expected images"):
+        list_images(tmp_path, "images")
+
+
+# Two pixels that meet at a corner are one cell; the one below right is another.
+SHAPE = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+COMPONENTS = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 2]]
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535)])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_binary_file_holds_a_cell_for_every_component(tmp_path, dtype, white, name):
+    write_image(tmp_path / name, (SHAPE * white).astype(dtype))
+    labels = read_masks(tmp_path / name)
+    assert labels.dtype == np.int32
+    assert labels.tolist() == COMPONENTS
+
+
+def test_a_boolean_file_holds_a_cell_for_every_component(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", SHAPE.astype(bool))
+    assert read_masks(tmp_path / "a.tif").tolist() == COMPONENTS
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(np.uint8, 1), (np.uint16, 1), (np.uint16, 255), (np.uint8, 254), (np.int32, 65535)]
+)
+def test_any_other_single_value_is_one_cell(tmp_path, dtype, value):
+    write_image(tmp_path / "a.tif", (SHAPE * value).astype(dtype))
+    assert np.array_equal(read_masks(tmp_path / "a.tif"), SHAPE * value)
+
+
+def test_touching_cells_of_a_binary_file_are_one(tmp_path):
+    write_image(tmp_path / "a.png", np.where(CASES["touching"] > 0, 255, 0).astype(np.uint8))
+    assert read_masks(tmp_path / "a.png").max() == 1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_label_images_are_read_as_stored(tmp_path, name):
+    _masks(tmp_path / "a.png", CASES[name])
+    assert np.array_equal(read_masks(tmp_path / "a.png"), CASES[name])
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data")
+@pytest.mark.parametrize(
+    ("name", "images", "cells"),
+    [("usiigaci_phase", 5, 309), ("dsb2018_nuclei", 69, 3351), ("bbbc039_nuclei", 23, 2521)],
+)
+def test_real_folders_hold_what_their_readme_says(name, images, cells):
+    items = find_items(SHARED / name)
+    assert len(items) == images
+    assert sum(np.count_nonzero(cell_areas(item.read().labels)[1:]) for item in items) == cells

@@ -1,11 +1,23 @@
-"""Folders of pairs: ``NAME_img.*`` and ``NAME_masks.*``, with an optional ``NAME_ignore.*``."""
+"""Images and masks in folders: ``NAME_img.*`` beside ``NAME_masks.*``, or in a folder each.
 
-from dataclasses import dataclass
+A mask file is a label image, or a binary file that holds 0 and "white" alone: see `read_masks`.
+"""
+
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
 
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels
+from dinocell.labels import Labels
+
+MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")
+"""What may follow an image's stem in the name of its masks, where masks have a folder of their own."""
+
+_DERIVED = (*MASK_ENDINGS[1:], "_ignore", "_overlay", "_distance")
 
 
 @dataclass(frozen=True)
@@ -15,16 +27,19 @@ class Pair:
     Attributes
     ----------
     name : str
-        What stands before ``_img``.
+        Unique in its dataset.
     image, masks : Path
     ignore : Path or None
         Non-zero pixels of this file count for nothing.
+    channel : int or None
+        The image's only channel to read, counted from 0; None keeps all of them.
     """
 
     name: str
     image: Path
     masks: Path
     ignore: Path | None = None
+    channel: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -36,11 +51,13 @@ class Pair:
 
         Raises
         ------
-        FileFormatError
-            If the files differ in size, or one cannot be read.
+        FileMissingError, FileFormatError
+            If a file does not exist or cannot be read, or they differ in size.
+        InputError
+            If the image has no such channel, or a file is a stack.
         """
-        pixels = read_image(self.image).pixels
-        labels = read_labels(self.masks)
+        pixels = read_image(self.image, channel=self.channel).pixels
+        labels = read_masks(self.masks)
         check_sizes(self.image, pixels, self.masks, labels)
         if self.ignore is not None:
             ignored = read_labels(self.ignore)
@@ -49,12 +66,44 @@ class Pair:
         return AnnotatedImage(pixels, labels)
 
 
+def read_masks(path: Path) -> Labels:
+    """Read the cells of a mask file.
+
+    Parameters
+    ----------
+    path : Path
+        A label image, or a binary file: booleans, or 8- or 16-bit pixels whose only value beside 0 is the
+        largest there is, 255 or 65535. A file whose only value is 1 is a label image of one cell.
+
+    Returns
+    -------
+    int32 array, shape (Y, X)
+        Ids as stored. Of a binary file the 8-connected components, 1…N in row-major order of their first
+        pixels: cells that touch there are one, and need a label image to be told apart.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError, InputError
+        As `dinocell.images.read_labels` does.
+    """
+    labels = read_labels(path)
+    values = labels[labels != 0]
+    if values.size and values[0] in (1, 255, 65535) and (values == values[0]).all():
+        dtype = read_image(path).pixels.dtype  # a second reading, of the rare files that may be binary
+        white = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+        if white.get(dtype) == values[0]:
+            components, _ = ndimage.label(labels, np.ones((3, 3)))
+            return components.astype(np.int32, copy=False)
+    return labels
+
+
 def find_pairs(folder: Path) -> list[Pair]:
     """List the annotated images of a folder, sorted by name.
 
     Parameters
     ----------
     folder : Path
+        Holds ``NAME_img.*``, ``NAME_masks.*`` and perhaps ``NAME_ignore.*``.
 
     Returns
     -------
@@ -63,20 +112,12 @@ def find_pairs(folder: Path) -> list[Pair]:
 
     Raises
     ------
-    FileMissingError
-        If the folder does not exist, holds no ``_img`` file, or an image has no masks.
+    FileMissingError, FileFormatError
+        If the folder does not exist or holds no ``_img`` file, an image has no masks, or two files differ in
+        their endings only.
     """
-    if not folder.is_dir():
-        raise FileMissingError(f"no folder {folder}: expected NAME_img.png and NAME_masks.png files in it")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            if path.stem in files:
-                raise FileFormatError(
-                    f"{folder} holds {files[path.stem].name} and {path.name}: remove or rename one"
-                )
-            files[path.stem] = path
-    names = [stem.removesuffix("_img") for stem in files if stem.endswith("_img")]
+    files = list_images(folder, "NAME_img.png and NAME_masks.png files")
+    names = sorted(stem.removesuffix("_img") for stem in files if stem.endswith("_img"))
     missing = [name for name in names if f"{name}_masks" not in files]
     if missing:
         raise FileMissingError(
@@ -91,3 +132,118 @@ def find_pairs(folder: Path) -> list[Pair]:
         Pair(name, files[f"{name}_img"], files[f"{name}_masks"], files.get(f"{name}_ignore"))
         for name in names
     ]
+
+
+def find_items(images: Path, masks: Path | None = None, *, channel: int | None = None) -> list[Pair]:
+    """List annotated images, sorted by name.
+
+    Parameters
+    ----------
+    images : Path
+        Folder of images; those named after another one (NAME_masks, NAME_overlay, …) are left out.
+        Without `masks`: a folder of ``NAME_img.*`` and ``NAME_masks.*``, or one that holds the folders
+        ``images`` and ``masks`` (or ``labels``).
+    masks : Path, optional
+        Folder of masks, each named as its image or with one of `MASK_ENDINGS`; it may be `images` itself.
+        ``NAME_ignore.*`` is looked for in both folders.
+    channel : int, optional
+        Read this channel of every image only, counted from 0.
+
+    Returns
+    -------
+    list of Pair
+        At least one.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError
+        If a folder does not exist or holds no images, or an image has no masks, or several files for them.
+    """
+    if masks is None and (beside := _masks_folder(images)):
+        images, masks = images / "images", beside
+    pairs = find_pairs(images) if masks is None else _match_folders(images, masks)
+    return [replace(pair, channel=channel) for pair in pairs]
+
+
+def list_images(folder: Path, expected: str) -> dict[str, Path]:
+    """Index the image files of a folder by stem, sorted by file name; hidden files are left out.
+
+    Parameters
+    ----------
+    folder : Path
+    expected : str
+        What the error message says should be in the folder.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError
+        If the folder does not exist, cannot be listed, or two files differ in their endings only.
+    """
+    if not folder.is_dir():
+        raise FileMissingError(f"no folder {folder}: expected {expected} in it")
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise FileFormatError(
+            f"{folder} cannot be opened ({error.strerror}), expected {expected}: check its permissions"
+        ) from error
+    files: dict[str, Path] = {}
+    for path in paths:
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+            if path.stem in files:
+                raise FileFormatError(
+                    f"{folder} holds {files[path.stem].name} and {path.name}: remove or rename one"
+                )
+            files[path.stem] = path
+    return files
+
+
+def _masks_folder(folder: Path) -> Path | None:
+    """Choose the folder of masks beside ``images``; None where there is no such layout."""
+    found = [folder / name for name in ("masks", "labels") if (folder / name).is_dir()]
+    has_pairs = any(folder.glob("*_img.*"))
+    if not (folder / "images").is_dir() or (has_pairs and not found):
+        return None
+    if not found:
+        raise FileMissingError(
+            f"{folder} holds a folder images but none of its masks: expected {folder / 'masks'} or labels"
+        )
+    if has_pairs or len(found) > 1:
+        raise FileFormatError(
+            f"{folder} holds images/, {found[0].name}/ and {'NAME_img files' if has_pairs else 'labels/'}, "
+            "expected one annotation: name the folder of images and the folder of masks"
+        )
+    return found[0]
+
+
+def _match_folders(images: Path, masks: Path) -> list[Pair]:
+    """Find the masks of every image by its stem."""
+    here, there = list_images(images, "images"), list_images(masks, "masks named as their images")
+    # A file named after another one, as annotations are, is no image.
+    stems = [
+        s for s in sorted(here) if not any(s.endswith(e) and s.removesuffix(e) in here for e in _DERIVED)
+    ]
+    if not stems:
+        raise FileMissingError(f"{images} holds no images: expected files ending in {IMAGE_SUFFIXES}")
+    # In one folder for both, an image is not its own mask.
+    endings = MASK_ENDINGS[1:] if images.resolve() == masks.resolve() else MASK_ENDINGS
+    found = {s: [there[s + ending] for ending in endings if s + ending in there] for s in stems}
+    missing = [stem for stem in stems if not found[stem]]
+    if missing:
+        names = ", ".join(missing[0] + ending for ending in endings)
+        raise FileMissingError(
+            f"{masks}: {len(missing)} of {len(stems)} images have no masks, first {here[missing[0]]}: "
+            f"expected a TIFF or PNG file named {names}; add it or remove the image"
+        )
+    pairs = []
+    for stem in stems:
+        # One folder for both gives the same file twice.
+        ignored = {f.resolve(): f for side in (here, there) if (f := side.get(f"{stem}_ignore"))}
+        for files, what in ((found[stem], "masks"), ([*ignored.values()], "ignored pixels")):
+            if len(files) > 1:
+                raise FileFormatError(
+                    f"{files[0]} and {files[1]} may both be the {what} of {here[stem]}, expected one: "
+                    "remove or rename the other"
+                )
+        pairs.append(Pair(stem, here[stem], found[stem][0], next(iter(ignored.values()), None)))
+    return pairs

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.labels import IGNORE, Labels
+from dinocell.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +26,15 @@ class AnnotatedImage:
         A small mark in every cell where the labels do not cover all of them (Cell Tracking Challenge).
     overlapped_pixels : int
         Pixels that the annotation gives to several cells; one of them has it here.
+    preprocessing : Preprocessing, optional
+        What the pixels went through already; None for an image as in its file.
     """
 
     pixels: NDArray[Any]
     labels: Labels
     markers: Labels | None = None
     overlapped_pixels: int = 0
+    preprocessing: Preprocessing | None = None
 
 
 class Item(Protocol):

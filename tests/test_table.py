@@ -1,0 +1,122 @@
+import csv
+import pickle
+
+import numpy as np
+import pytest
+
+from dinocell.datasets.table import find_items
+from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.images import write_image
+
+COLOURS = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+LABELS = np.array([[0, 1, 1], [2, 0, 300]], np.uint16)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images a and b, with masks in a folder of their own, as a table names them."""
+    (tmp_path / "y").mkdir()
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png", COLOURS)
+        write_image(tmp_path / "y" / f"{name}.png", LABELS)
+    write_image(tmp_path / "y" / "ignore.png", np.array([[255, 0, 0], [0, 0, 0]], np.uint8))
+    return tmp_path
+
+
+def _table(folder, *lines, encoding="utf-8"):
+    path = folder / "pairs.csv"
+    path.write_bytes("\n".join(lines).encode(encoding))
+    return path
+
+
+def test_a_table_with_every_column_is_read(folder):
+    table = _table(
+        folder,
+        "name,masks,image,ignore,channel",
+        "z, y/b.png, b.png, y/ignore.png, 2",
+        f"a,{folder / 'y' / 'a.png'},a.png,,",
+    )
+    items = find_items(table)
+    assert [item.name for item in items] == ["a", "z"]
+    assert items[1].files == tuple(folder / file for file in ("b.png", "y/b.png", "y/ignore.png"))
+    first, second = (item.read() for item in items)
+    assert np.array_equal(first.pixels, COLOURS)
+    assert np.array_equal(first.labels, LABELS)
+    assert np.array_equal(second.pixels, COLOURS[..., 2])
+    assert second.labels.tolist() == [[-1, 1, 1], [2, 0, 300]]
+    assert pickle.loads(pickle.dumps(items)) == items  # noqa: S301 (our own bytes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_what_spreadsheets_write_is_read(folder, encoding, delimiter, end, quoting):
+    write_image(folder / 'é, "1"; x.png', COLOURS)
+    table = folder / "pairs.csv"
+    with table.open("w", encoding=encoding, newline="") as stream:
+        writer = csv.writer(stream, delimiter=delimiter, lineterminator=end, quoting=quoting)
+        writer.writerows([("image", "masks"), ('é, "1"; x.png', "y/a.png"), ("", ""), ("a.png", "y/a.png")])
+    items = find_items(table)
+    assert [item.name for item in items] == ["a", 'é, "1"; x']
+    assert all(item.ignore is None and item.channel is None for item in items)
+
+
+def test_a_row_may_end_early_and_empty_ones_are_passed_over(folder):
+    items = find_items(_table(folder, "image,masks,ignore,channel", "a.png,y/a.png", "", ",,,", "", ""))
+    assert [item.name for item in items] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("image,mask", r"row 1: unknown column 'mask' \(2\): did you mean 'masks'"),
+        ("Image,masks", r"unknown column 'Image' \(1\): did you mean 'image'"),
+        ("image,masks,weather", r"unknown column 'weather' \(3\), expected some of image, masks, ignore"),
+        ("image,masks,", r"unknown column '' \(3\)"),
+        ("image,masks,image", "names the column 'image' twice"),
+        ("image", "row 1 has no column 'masks'"),
+        ("", "row 1 has no column 'image' and no 'masks'"),
+    ],
+)
+def test_headers_that_are_not_understood_are_refused(folder, header, message):
+    with pytest.raises(FileFormatError, match=message):
+        find_items(_table(folder, header, "a.png,y/a.png"))
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "message"),
+    [
+        ("c.png,y/a.png,,", FileMissingError, r"row 4: no file .*c\.png, expected the image"),
+        ("a.png,c.png,,", FileMissingError, r"row 4: no file .*c\.png, expected the masks"),
+        ("b.png,y/b.png,c.png,", FileMissingError, r"row 4: no file .*c\.png, expected the ignore"),
+        (".,y/a.png,,", FileMissingError, "row 4: no file"),
+        (",y/a.png,,", FileFormatError, "row 4 has no image"),
+        ("b.png,,,", FileFormatError, "row 4 has no masks"),
+        ("b.png", FileFormatError, "row 4 has no masks"),
+        ("b.png,y/b.png,,green", FileFormatError, "row 4 has the channel 'green'"),
+        ("b.png,y/b.png,,-1", FileFormatError, "row 4 has the channel '-1'"),
+        ("b.png,y/b.png,,1.5", FileFormatError, r"row 4 has the channel '1\.5'"),
+        ("b.png,y/b.png,,1,5", FileFormatError, "row 4 has 5 cells, expected 4"),
+        ("a.png,y/b.png,,", FileFormatError, "row 4 has the name 'a' of another row: .*column 'name'"),
+        ('"b.png,y/b.png', FileFormatError, "row 4: unexpected end of data"),
+        ('"b".png,y/b.png', FileFormatError, "row 4: .*save it again"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(folder, row, error, message):
+    table = _table(folder, "image,masks,ignore,channel", "a.png,y/a.png,,", "", row)
+    with pytest.raises(error, match=message) as caught:
+        find_items(table)
+    assert str(table) in str(caught.value)
+
+
+def test_tables_that_cannot_be_read_are_refused(folder):
+    with pytest.raises(FileMissingError, match=r"no file .*none\.csv"):
+        find_items(folder / "none.csv")
+    with pytest.raises(FileFormatError, match="cannot be opened"):
+        find_items(folder)
+    with pytest.raises(FileFormatError, match="a header but no rows"):
+        find_items(_table(folder, "image,masks"))
+    for encoding in ("utf-16", "latin-1"):
+        with pytest.raises(FileFormatError, match="no UTF-8 text"):
+            find_items(_table(folder, "image,masks", "é.png,y/a.png", encoding=encoding))
