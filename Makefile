@@ -25,6 +25,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/ceiling.py
 	$(BIN)/python benchmarks/diameter.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/scoring.py
 
 clean:
 	rm -rf .venv demo_output

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from dinocell.checkpoint import Thresholds
+from dinocell.datasets.folder import find_pairs
 from dinocell.distance import labels_to_distance
-from dinocell.evaluation import evaluate_folder, search_thresholds
+from dinocell.evaluation import evaluate_items
 from dinocell.images import write_image, write_labels
 from dinocell.metrics import evaluate
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
+from dinocell.search import search_thresholds
 from dinocell.watershed import distance_to_labels
 from tests.cases import CASES, disk
 
@@ -26,14 +28,14 @@ def folder(tmp_path):
 
 def test_scores_are_those_of_the_pipeline_and_the_ceiling_is_above(folder):
     pipeline = DINOCellPipeline("nano", device="cpu")
-    results = list(evaluate_folder(pipeline, folder))
+    results = list(evaluate_items(pipeline, find_pairs(folder)))
     assert [result.name for result in results] == ["a", "b"]
     scores, ceiling = pool(r.scores for r in results), pool(r.ceiling for r in results)
     assert scores.counts.true_cells == 8
     assert ceiling.ap[0.5] == 1.0
     assert 0 < scores.seg <= 1
     strict = pipeline.thresholds(cells_max_threshold=1.0)
-    nothing = pool(r.scores for r in evaluate_folder(pipeline, folder, thresholds=strict))
+    nothing = pool(r.scores for r in evaluate_items(pipeline, find_pairs(folder), thresholds=strict))
     assert (nothing.seg, nothing.counts.predicted_cells) == (0.0, 0)
 
 
@@ -46,7 +48,8 @@ def test_the_search_finds_the_thresholds_that_score_best():
         "regrow": (False,),
     }
     start = Thresholds(cell_fill_threshold=0.3, merge=1.0)
-    points = list(search_thresholds([perfect[:2], perfect[2:]], grid, start))
+    coarse = {"merge": (0.5, 1.0)}
+    points = list(search_thresholds([perfect[:2], perfect[2:]], coarse=coarse, fine=grid, start=start))
     best = max(points, key=lambda point: point.objective)
     # On perfect maps a low mask threshold keeps the rim.
     assert best.thresholds.cell_fill_threshold == 0.02

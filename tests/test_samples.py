@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dinocell.evaluation import evaluate_folder
+from dinocell.datasets.folder import find_pairs
+from dinocell.evaluation import evaluate_items
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
 
@@ -14,7 +15,9 @@ SHARED = Path(__file__).parents[2] / "shared" / "data" / "val"
 
 @pytest.fixture(scope="module")
 def results():
-    return {r.name: r.scores for r in evaluate_folder(DINOCellPipeline("nano", device="cpu"), SAMPLES)}
+    return {
+        r.name: r.scores for r in evaluate_items(DINOCellPipeline("nano", device="cpu"), find_pairs(SAMPLES))
+    }
 
 
 def test_every_sample_has_true_labels(results):

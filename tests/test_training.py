@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from dinocell.augment import NO_AUGMENTATION
 from dinocell.backbone import ViTConfig
 from dinocell.checkpoint import CONFIG_FILE
 from dinocell.datasets.folder import find_pairs
+from dinocell.datasets.process import ProcessSettings, process
 from dinocell.decoder import DecoderConfig
 from dinocell.distance import labels_to_distance
 from dinocell.errors import (
@@ -20,7 +22,9 @@ from dinocell.errors import (
 )
 from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
+from dinocell.preprocessing import Preprocessing
 from dinocell.training import EpochRecord, TrainConfig, train, training_steps
+from dinocell.training.config import Dataset
 from dinocell.training.loop import batch_loss, learning_rate_at
 from dinocell.training.run_folder import STATE_FILE
 from dinocell.training.samples import TrainingSamples, load
@@ -249,6 +253,26 @@ def test_a_step_that_does_not_fit_the_memory_says_what_to_do(folder, tmp_path, m
     monkeypatch.setattr(torch.Tensor, "backward", exhaust)
     with pytest.raises(DeviceMemoryError, match="2 crops of 64 px: lower batch_size"):
         train(make_config(folder, tmp_path / "run"))
+
+
+def test_a_store_serves_as_training_data_with_the_map_of_whole_cells(folder, tmp_path):
+    settings = ProcessSettings("folder", size=64, overlap=32)
+    list(process(find_pairs(folder), tmp_path / "store", settings, workers=0))
+    data = Dataset(path=tmp_path / "store")
+    config = make_config(folder, tmp_path / "run", train=[data], epochs=1, steps_per_epoch=1)
+    items = load(data, config.preprocessing)
+    assert len(items) == 8  # two images of 96 px, four crops each
+    whole = labels_to_distance(find_pairs(folder)[0].read().labels)
+    assert np.array_equal(items[3].distance, whole[32:, 32:])  # cells that the crop cuts included
+    cut = labels_to_distance(items[3].labels)
+    assert not np.array_equal(items[3].distance, cut)
+    plain = make_config(folder, tmp_path, crop_size=64, augmentation={"flip": 0, "rotate": 0, "invert": 0})
+    sample = TrainingSamples([items], plain.model_copy(update={"augmentation": NO_AUGMENTATION}))[0]
+    assert any(np.array_equal(sample[1].numpy(), item.distance) for item in items)
+    train(config)
+    other = config.model_copy(update={"preprocessing": Preprocessing(clahe=False), "output": tmp_path / "b"})
+    with pytest.raises(ConfigError, match="make them the same"):
+        train(other)
 
 
 def test_learning_rate_by_hand(folder, tmp_path):

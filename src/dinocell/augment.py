@@ -89,6 +89,8 @@ def random_crop(
     size: int,
     settings: Augmentation,
     rng: np.random.Generator,
+    *,
+    distance: NDArray[np.float32] | None = None,
 ) -> Crop:
     """Cut a random, augmented square out of an image.
 
@@ -103,6 +105,9 @@ def random_crop(
         Side of the crop in pixels.
     settings : Augmentation
     rng : numpy.random.Generator
+    distance : float32 array, shape (Y, X), optional
+        Measured map, warped along where the labels are themselves cut out of a larger image; otherwise it is
+        measured on the labels, after the warp.
 
     Returns
     -------
@@ -112,8 +117,11 @@ def random_crop(
     matrix = _random_transform(shape, size, settings, rng)
     pixels = _warp(image, matrix, (size, size), cv2.INTER_LINEAR)
     cropped = _warp(labels, matrix, (size, size), cv2.INTER_NEAREST)
-    distance = _distance_of_whole_cells(labels, boxes, cropped, matrix)
-    return Crop(_change_intensity(pixels, settings, rng), distance, cropped != IGNORE)
+    if distance is None:
+        warped = _distance_of_whole_cells(labels, boxes, cropped, matrix)
+    else:
+        warped = np.where(cropped > 0, _warp(distance, matrix, (size, size), cv2.INTER_LINEAR), 0)
+    return Crop(_change_intensity(pixels, settings, rng), warped.astype(np.float32), cropped != IGNORE)
 
 
 def bounding_boxes(labels: NDArray[np.int32]) -> NDArray[np.int64]:

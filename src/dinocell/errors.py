@@ -55,3 +55,7 @@ class DeviceMemoryError(DINOCellError, MemoryError):
 
 class MissingExtraError(DINOCellError, ImportError):
     """A package that only some features need is not installed; the message gives the command."""
+
+
+class WorkerError(DINOCellError, RuntimeError):
+    """A process that worked on a part died."""

@@ -1,35 +1,31 @@
-"""Annotated folders × thresholds → scores."""
+"""Annotated images → scores, of a model or of label images that any program made."""
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.checkpoint import Thresholds
-from dinocell.datasets.folder import find_pairs
+from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.distance import labels_to_distance
-from dinocell.labels import Labels
+from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.images import IMAGE_SUFFIXES, read_labels, write_labels
+from dinocell.labels import Labels, validate_labels
+from dinocell.matching import count_overlaps, match_iou
 from dinocell.metrics import Scores, evaluate
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
 from dinocell.segmentation import Diameter
 from dinocell.watershed import distance_to_labels
 
-GRID: dict[str, tuple[float, ...]] = {
-    "cells_max_threshold": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55),
-    "merge": (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9),
-    "cell_fill_threshold": (0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15, 0.18),
-    "regrow": (False, True),
-}
-"""Values that `search_thresholds` tries."""
-
-_TURNS = (("cells_max_threshold", "merge"), ("cell_fill_threshold", "regrow"))
+PREDICTION_ENDINGS = ("_labels", "_img_labels", "", "_masks", "_cp_masks", "_img_cp_masks", "_img")
+"""What may stand between an image's name and the suffix of its label image."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageResult:
     """One image's outcome.
 
@@ -40,125 +36,197 @@ class ImageResult:
         Of the predicted labels.
     ceiling : Scores
         Of labels made from the perfect distance map with the same thresholds: what the representation allows.
+    detection : Scores or None
+        Against the markers, where the image has these beside its labels (Cell Tracking Challenge): DET is
+        taken from here.
+    areas : int64 array, shape (N,)
+        Of the true cells, in pixels.
+    ious : float64 array, shape (N,)
+        IoU of each with its match, at least 0.5; 0 for a missed cell.
+    labels_sha256 : str
+        Of the true labels: recognises data whatever its folder is called.
     """
 
     name: str
     scores: Scores
     ceiling: Scores
+    detection: Scores | None
+    areas: NDArray[np.int64]
+    ious: NDArray[np.float64]
+    labels_sha256: str
 
 
-@dataclass(frozen=True)
-class GridPoint:
-    """Thresholds and what they score.
-
-    Attributes
-    ----------
-    thresholds : Thresholds
-    ap50, ap75 : tuple of float
-        AP at an IoU of 0.5 and 0.75 pooled over the cells of each dataset.
-    """
-
-    thresholds: Thresholds
-    ap50: tuple[float, ...]
-    ap75: tuple[float, ...]
-
-    @property
-    def objective(self) -> float:
-        """Mean over datasets of the mean of AP@0.5 and AP@0.75."""
-        return float(np.nanmean([self.ap50, self.ap75]))
-
-
-def evaluate_folder(
+def evaluate_items(
     pipeline: DINOCellPipeline,
-    folder: Path,
+    items: Iterable[Item],
     *,
     thresholds: Thresholds | None = None,
     diameter: Diameter = None,
+    output: Path | None = None,
 ) -> Iterator[ImageResult]:
-    """Segment and score every annotated image of a folder.
+    """Segment and score annotated images.
 
     Parameters
     ----------
     pipeline : DINOCellPipeline
-    folder : Path
-        Holds ``NAME_img.*`` and ``NAME_masks.*``.
+    items : iterable of Item
     thresholds : Thresholds, optional
         The checkpoint's otherwise.
     diameter : float, "auto" or None
         As `DINOCellPipeline.run` takes it.
+    output : Path, optional
+        Folder for the predicted label images, ``NAME_labels.tif``.
 
     Yields
     ------
     ImageResult
-        One an image, in the order of names; `pool` their scores for the folder's.
+        One an image, in order; `pool_results` makes the dataset's scores.
     """
     chosen = thresholds or pipeline.model.config.thresholds
-    for pair in find_pairs(folder):
-        annotated = pair.read()
-        image, true = annotated.pixels, annotated.labels
-        found = pipeline.run(image, diameter=diameter, **chosen.model_dump())
-        perfect = pipeline.cells_from_dist_map(labels_to_distance(true), thresholds=chosen)
-        yield ImageResult(pair.name, evaluate(true, found.labels), evaluate(true, perfect))
+    for item in items:
+        annotated = item.read()
+        predicted = segment_annotated(pipeline, annotated, chosen, diameter)
+        if output is not None:
+            write_labels(prediction_path(output, item), predicted)
+        yield score_image(item, annotated, predicted, chosen)
 
 
-def predict_folder(pipeline: DINOCellPipeline, folder: Path) -> Iterator[tuple[Labels, NDArray[np.float32]]]:
-    """Yield the true labels and the predicted distance map of every annotated image of a folder."""
-    for pair in find_pairs(folder):
-        annotated = pair.read()
-        yield annotated.labels, pipeline.predict_on_full_img(annotated.pixels)
-
-
-def search_thresholds(
-    maps: Sequence[Sequence[tuple[Labels, NDArray[np.float32]]]],
-    grid: Mapping[str, Sequence[float]] = GRID,
-    start: Thresholds | None = None,
-) -> Iterator[GridPoint]:
-    """Look for the thresholds that score best, on maps that were predicted once.
-
-    The two settings that place markers and the two that place rims are searched in turn, each pair on its
-    whole grid with the other pair at the best found so far, until a turn finds nothing better.
+def evaluate_predictions(
+    items: Iterable[Item], folder: Path, *, thresholds: Thresholds | None = None
+) -> Iterator[ImageResult]:
+    """Score label images that any program made.
 
     Parameters
     ----------
-    maps : sequence of sequence of (labels, distance map)
-        One sequence a dataset, from `predict_folder`. Use validation data, never a test set.
-    grid : mapping
-        Values to try, by the names of `Thresholds`.
-    start : Thresholds, optional
+    items : iterable of Item
+    folder : Path
+        Holds a label image for every item: ``NAME_labels.tif``, ``NAME.png``, ``NAME_masks.png``,
+        ``NAME_cp_masks.png`` and the like, or ``.npy``.
+    thresholds : Thresholds, optional
+        For the ceiling.
 
     Yields
     ------
-    GridPoint
-        Every combination tried; the best is the one with the highest ``objective``.
+    ImageResult
     """
-    best = _score_thresholds(maps, start or Thresholds())
-    yield best
-    scored = {best.thresholds: best}
-    improved = True
-    while improved:
-        improved = False
-        for names in _TURNS:
-            for values in itertools.product(*(grid[name] for name in names)):
-                changes = dict(zip(names, values, strict=True))
-                candidate = Thresholds.model_validate(best.thresholds.model_dump() | changes)
-                if candidate not in scored:
-                    scored[candidate] = _score_thresholds(maps, candidate)
-                    yield scored[candidate]
-            winner = max(scored.values(), key=lambda point: point.objective)
-            improved = improved or winner.objective > best.objective
-            best = winner
+    for item in items:
+        annotated = item.read()
+        predicted = read_prediction(folder, item)
+        yield score_image(item, annotated, predicted, thresholds or Thresholds())
 
 
-def _score_thresholds(
-    maps: Sequence[Sequence[tuple[Labels, NDArray[np.float32]]]], thresholds: Thresholds
-) -> GridPoint:
-    pooled = [_score_maps(dataset, thresholds) for dataset in maps]
-    return GridPoint(
-        thresholds, tuple(scores.ap[0.5] for scores in pooled), tuple(scores.ap[0.75] for scores in pooled)
+def segment_annotated(
+    pipeline: DINOCellPipeline, annotated: AnnotatedImage, thresholds: Thresholds, diameter: Diameter = None
+) -> Labels:
+    """Segment an annotated image, which may have been preprocessed already.
+
+    Raises
+    ------
+    InputError
+        If it was preprocessed otherwise than the model wants.
+    """
+    if annotated.preprocessing is None:
+        return pipeline.run(annotated.pixels, diameter=diameter, **thresholds.model_dump()).labels
+    return pipeline.cells_from_dist_map(predict_annotated(pipeline, annotated), thresholds=thresholds)
+
+
+def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> NDArray[np.float32]:
+    """Predict the distance map of an annotated image, which may have been preprocessed already."""
+    done = annotated.preprocessing
+    if done is not None and done != pipeline.predictor.preprocessing:
+        raise InputError(
+            f"the store went through {done}, but the model wants {pipeline.predictor.preprocessing}: "
+            "process the original data with the model's settings"
+        )
+    return pipeline.predict_on_full_img(annotated.pixels, preprocessed=done is not None)
+
+
+def score_image(
+    item: Item, annotated: AnnotatedImage, predicted: Labels, thresholds: Thresholds
+) -> ImageResult:
+    """Score predicted labels against an annotated image."""
+    true, markers = annotated.labels, annotated.markers
+    if predicted.shape != true.shape:
+        raise FileFormatError(
+            f"{item.name}: the prediction is {predicted.shape} px, the annotation {true.shape}: "
+            "both must have the same size"
+        )
+    perfect = distance_to_labels(labels_to_distance(true), **thresholds.model_dump())
+    matching = match_iou(count_overlaps(true, predicted))
+    overlaps = matching.overlaps
+    ious = np.zeros(overlaps.true_ids.size)
+    ious[overlaps.true_index[matching.chosen]] = matching.iou
+    return ImageResult(
+        name=item.name,
+        scores=evaluate(true, predicted),
+        ceiling=evaluate(true, perfect),
+        detection=None if markers is None else evaluate(markers, predicted),
+        areas=overlaps.true_areas,
+        ious=ious,
+        labels_sha256=hashlib.sha256(true.tobytes()).hexdigest(),
     )
 
 
-def _score_maps(maps: Sequence[tuple[Labels, NDArray[np.float32]]], thresholds: Thresholds) -> Scores:
-    return pool(
-        evaluate(true, distance_to_labels(distance, **thresholds.model_dump())) for true, distance in maps
+def pool_results(results: Sequence[ImageResult]) -> Scores:
+    """Pool the scores of images over their cells; DET comes from the markers where there are some."""
+    return _with_detection(pool(r.scores for r in results), pool(scores_for_detection(r) for r in results))
+
+
+def scores_for_detection(result: ImageResult) -> Scores:
+    """Give the scores that an image's DET is taken from."""
+    return result.detection or result.scores
+
+
+def image_scores(result: ImageResult) -> Scores:
+    """Give an image's scores, DET from the markers where it has some."""
+    return _with_detection(result.scores, scores_for_detection(result))
+
+
+def _with_detection(scores: Scores, detection: Scores) -> Scores:
+    det = detection.det
+    return replace(scores, det=det, op_csb=scores.op_csb if detection is scores else (scores.seg + det) / 2)
+
+
+def content_hash(results: Iterable[ImageResult]) -> str:
+    """SHA-256 of a dataset's annotations, whatever its folder and files are called."""
+    return hashlib.sha256("".join(sorted(r.labels_sha256 for r in results)).encode()).hexdigest()
+
+
+def prediction_path(folder: Path, item: Item) -> Path:
+    """Where the label image of an item is written."""
+    return folder / f"{_flat(item.name)}_labels.tif"
+
+
+def read_prediction(folder: Path, item: Item) -> Labels:
+    """Read the label image that a folder holds for an item.
+
+    Raises
+    ------
+    FileMissingError
+        If there is none.
+    FileFormatError
+        If there are several.
+    """
+    stems = [f"{_flat(item.name)}{ending}" for ending in PREDICTION_ENDINGS]
+    for stem in stems:
+        paths = [folder / f"{stem}{suffix}" for suffix in (*IMAGE_SUFFIXES, ".npy")]
+        found = [path for path in paths if path.is_file()]
+        if len(found) > 1:
+            listed = ", ".join(path.name for path in found)
+            raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")
+        if found:
+            return _read_npy(found[0]) if found[0].suffix == ".npy" else read_labels(found[0])
+    raise FileMissingError(
+        f"{folder} holds no label image of {item.name}: expected {', '.join(f'{stem}.*' for stem in stems)}"
     )
+
+
+def _read_npy(path: Path) -> Labels:
+    try:
+        return validate_labels(np.load(path, allow_pickle=False), name=str(path))
+    except (ValueError, OSError, EOFError) as error:
+        raise FileFormatError(f"{path} is no array of labels: {error}. Save labels as a TIFF") from error
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "_")

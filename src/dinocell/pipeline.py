@@ -203,7 +203,9 @@ class DINOCellPipeline:
             distance = yield from self.predictor.predict(image, scale)
         return scale, distance
 
-    def predict_on_full_img(self, image: NDArray[Any], *, scale: float = 1.0) -> NDArray[np.float32]:
+    def predict_on_full_img(
+        self, image: NDArray[Any], *, scale: float = 1.0, preprocessed: bool = False
+    ) -> NDArray[np.float32]:
         """Predict the distance map of an image of any size.
 
         Parameters
@@ -211,13 +213,15 @@ class DINOCellPipeline:
         image : array, shape (Y, X) or (Y, X, C)
         scale : float
             Factor on both sides before the network sees the image.
+        preprocessed : bool
+            Whether the image is 8-bit gray and went through the model's preprocessing already.
 
         Returns
         -------
         float32 array, shape (Y, X)
             In [0, 1], at the image's own size.
         """
-        steps = self.predictor.predict(image, scale)
+        steps = self.predictor.predict(image, scale, preprocessed=preprocessed)
         while True:
             try:
                 next(steps)
@@ -270,8 +274,10 @@ class DINOCellPipeline:
         cell_fill_threshold: float | None = None,
         merge: float | None = None,
         regrow: bool | None = None,
+        *,
+        base: Thresholds | None = None,
     ) -> Thresholds:
-        """Copy the checkpoint's thresholds with some replaced.
+        """Copy thresholds, the checkpoint's unless others are given as `base`, with some replaced.
 
         Raises
         ------
@@ -289,7 +295,7 @@ class DINOCellPipeline:
                 raise InputError(f"{name} is {value}, expected a number from 0 to 1")
         if regrow is not None:
             changes["regrow"] = regrow
-        return self.model.config.thresholds.model_copy(update=changes)
+        return (base or self.model.config.thresholds).model_copy(update=changes)
 
 
 def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dinocell.devices import choose_device, explain_out_of_memory, is_out_of_memory
 from dinocell.errors import DeviceMemoryError, InputError
 from dinocell.model import DINOCell, normalise
-from dinocell.preprocessing import Preprocessing, preprocess, resize
+from dinocell.preprocessing import Preprocessing, preprocess, resize, scaled_shape
 from dinocell.segmentation import TilesDone
 from dinocell.tiling import blend, cut_tile, plan_tiles
 
@@ -96,11 +96,19 @@ class Predictor:
         return scale
 
     def predict(
-        self, image: NDArray[Any], scale: float, window: tuple[slice, slice] | None = None
+        self,
+        image: NDArray[Any],
+        scale: float,
+        window: tuple[slice, slice] | None = None,
+        *,
+        preprocessed: bool = False,
     ) -> Generator[TilesDone, None, NDArray[np.float32]]:
         """Predict tile by tile; a generator that returns the map at the image's own size, or of a window."""
         image = np.asarray(image)
-        gray = preprocess(image, self.preprocessing, scale=scale)
+        if preprocessed:
+            gray = resize(image, scaled_shape((image.shape[0], image.shape[1]), scale))
+        else:
+            gray = preprocess(image, self.preprocessing, scale=scale)
         size = (image.shape[0], image.shape[1])
         if window is not None:
             gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dinocell import __version__
-from dinocell.cli import download, evaluate, models, segment, train
+from dinocell.cli import compare, download, evaluate, models, process, segment, train, tune
 from dinocell.errors import DINOCellError
 
 app = typer.Typer(
@@ -20,9 +20,12 @@ app = typer.Typer(
 )
 app.command("segment")(segment.command)
 app.command("evaluate")(evaluate.command)
+app.command("compare")(compare.command)
+app.command("tune")(tune.command)
 app.command("train")(train.command)
 app.command("models")(models.command)
 app.command("download")(download.command)
+app.add_typer(process.app, name="process")
 
 
 def _print_version(wanted: bool) -> None:

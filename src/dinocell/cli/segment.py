@@ -2,7 +2,6 @@
 
 import csv
 import math
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from dinocell.cli.inputs import find_inputs, output_names
-from dinocell.errors import DINOCellError, InputError, OutputError, UntrainedModelError
+from dinocell.cli.outputs import make_folder
+from dinocell.errors import DINOCellError, InputError, UntrainedModelError
 from dinocell.labels import median_diameter
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dinocell.checkpoint import Thresholds
     from dinocell.images import Image
     from dinocell.pipeline import DINOCellPipeline
+    from dinocell.preset import Preset
     from dinocell.segmentation import Segmentation
 
 console = Console(highlight=False, soft_wrap=True)
@@ -66,7 +67,13 @@ class _Settings:
 def command(
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders, or quoted globs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
-    model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a trained model, or a checkpoint folder. Default: the preset's, else nano."
+        ),
+    ] = None,
+    preset: Annotated[Path | None, typer.Option(help="Settings that `dinocell tune` found.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     cells_max: Annotated[
         float | None, typer.Option(min=0, max=1, help="Lower finds fainter cells. Default: the model's.")
@@ -105,7 +112,10 @@ def command(
     ] = False,
 ) -> None:
     """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
-    parsed_diameter = parse_diameter(diameter)
+    tuned = None if preset is None else _read_preset(preset, model)
+    model = tuned.model if tuned else model or "nano"
+    channel = tuned.channel if tuned and channel is None else channel
+    parsed_diameter = tuned.diameter if tuned and diameter is None else parse_diameter(diameter)
     images, failures = find_inputs(inputs)
     total = len(images) + len(failures)
     for message in failures:
@@ -127,8 +137,10 @@ def command(
             )
         except UntrainedModelError as error:
             raise UntrainedModelError(f"{error} (--allow-untrained rehearses with it)") from error
-        thresholds = pipeline.thresholds(cells_max, cell_fill, merge)
-        _check_folder(output)
+        thresholds = pipeline.thresholds(
+            cells_max, cell_fill, merge, base=tuned.thresholds if tuned else None
+        )
+        make_folder(output)
         failures += _segment_all(
             pipeline, todo, _Settings(channel, page, parsed_diameter, thresholds, min_size)
         )
@@ -156,6 +168,17 @@ def parse_diameter(text: str | None) -> float | Literal["auto"] | None:
     return diameter
 
 
+def _read_preset(path: Path, model: str | None) -> "Preset":
+    from dinocell.preset import read_preset
+
+    preset = read_preset(path)
+    if model not in (None, preset.model):
+        raise InputError(
+            f"--preset {path} was tuned for model {preset.model!r}, but --model is {model!r}: leave one out"
+        )
+    return preset
+
+
 def _is_trained(model: str) -> bool:
     """Whether results of a model may look like results; a rehearsal's get names of their own."""
     from dinocell.checkpoint import find_checkpoint, read_config
@@ -181,18 +204,6 @@ def _not_done(
         else:
             todo[path] = outputs
     return todo
-
-
-def _check_folder(folder: Path) -> None:
-    """Create the output folder and try to write into it, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to output folder {folder}: {error.strerror}. Choose another with -o"
-        ) from error
 
 
 def _segment_all(pipeline: "DINOCellPipeline", todo: dict[Path, _Outputs], settings: _Settings) -> list[str]:

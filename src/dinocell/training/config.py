@@ -20,7 +20,7 @@ class Dataset(BaseModel):
     Attributes
     ----------
     path : Path
-        Holds ``NAME_img.*`` and ``NAME_masks.*``.
+        Holds ``NAME_img.*`` and ``NAME_masks.*``; or a store that `dinocell process` made.
     weight : float
         Share of the samples drawn from it, relative to the other datasets.
     """

@@ -1,7 +1,8 @@
 """From annotated folders to batches: what the training loop draws and what it validates on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,9 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from dinocell.augment import NO_AUGMENTATION, bounding_boxes, random_crop
+from dinocell.augment import NO_AUGMENTATION, Augmentation, Crop, bounding_boxes, random_crop
 from dinocell.datasets.folder import find_pairs
-from dinocell.errors import FileFormatError, InputError
+from dinocell.datasets.store import DINOCellDataset, is_store
+from dinocell.errors import ConfigError, FileFormatError, InputError
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.training.config import Dataset, TrainConfig
 
@@ -26,15 +28,47 @@ VALIDATION_CROPS = 2
 
 @dataclass(frozen=True)
 class Annotated:
-    """A preprocessed image with its labels and the labels' bounding boxes."""
+    """A preprocessed image with its labels and the labels' bounding boxes.
+
+    The distance map comes with a crop of a store, which cuts cells; else it is measured on the labels.
+    """
 
     image: NDArray[np.uint8]
     labels: NDArray[np.int32]
     boxes: NDArray[np.int64]
+    distance: NDArray[np.float32] | None = None
 
 
-def load(dataset: Dataset, preprocessing: Preprocessing) -> list[Annotated]:
-    """Read and preprocess every image of a dataset; all of them stay in memory as 8-bit images and labels."""
+class StoreImages(Sequence[Annotated]):
+    """The crops of a store, read when they are asked for."""
+
+    def __init__(self, folder: Path, preprocessing: Preprocessing) -> None:
+        self._dataset = DINOCellDataset(folder)
+        info = self._dataset.info
+        if info is not None and info.preprocessing != preprocessing:
+            raise ConfigError(
+                f"{folder} went through {info.preprocessing}, but preprocessing is {preprocessing}: "
+                "make them the same, or process the data again"
+            )
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, number: int) -> Annotated:  # type: ignore[override]
+        sample = self._dataset[number]
+        labels = sample.labels
+        if labels is None:  # SAMCell's stores may have maps alone; then nothing is ignored
+            labels = (sample.distance > 0).astype(np.int32)
+        return Annotated(sample.image, labels, np.zeros((0, 4), np.int64), sample.distance)
+
+
+def load(dataset: Dataset, preprocessing: Preprocessing) -> Sequence[Annotated]:
+    """Open a store, or read and preprocess every image of a folder.
+
+    A store is read crop by crop; a folder's images stay in memory, as 8-bit images and labels.
+    """
+    if is_store(dataset.path):
+        return StoreImages(dataset.path, preprocessing)
     loaded = []
     for pair in find_pairs(dataset.path):
         annotated = pair.read()
@@ -52,26 +86,24 @@ class TrainingSamples(TorchDataset[Batch]):
 
     Parameters
     ----------
-    datasets : list of list of Annotated
+    datasets : list of sequence of Annotated
     config : TrainConfig
         Gives the datasets' weights, the crop size, the augmentation and the seed.
     """
 
-    def __init__(self, datasets: list[list[Annotated]], config: TrainConfig) -> None:
+    def __init__(self, datasets: Sequence[Sequence[Annotated]], config: TrainConfig) -> None:
         self.datasets = datasets
+        self._shares = [_shares(items) for items in datasets]
         weights = np.asarray([dataset.weight for dataset in config.train])
         self.weights = weights / weights.sum()
         self.config = config
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng((self.config.seed, number))
-        items = self.datasets[rng.choice(len(self.datasets), p=self.weights)]
-        # Larger images hold more to see, so they are drawn more often.
-        sizes = np.sqrt([item.image.size for item in items])
-        item = items[rng.choice(len(items), p=sizes / sizes.sum())]
-        crop = random_crop(
-            item.image, item.labels, item.boxes, self.config.crop_size, self.config.augmentation, rng
-        )
+        chosen = rng.choice(len(self.datasets), p=self.weights)
+        items = self.datasets[chosen]
+        item = items[int(rng.choice(len(items), p=self._shares[chosen]))]
+        crop = _draw(item, self.config.crop_size, self.config.augmentation, rng)
         return torch.from_numpy(crop.image), torch.from_numpy(crop.distance), torch.from_numpy(crop.valid)
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
@@ -88,7 +120,19 @@ class TrainingSamples(TorchDataset[Batch]):
         yield from loader
 
 
-def validation_batches(items: list[Annotated], crop_size: int, batch_size: int) -> list[Batch]:
+def _shares(items: Sequence[Annotated]) -> NDArray[np.float64]:
+    """How often each image is drawn: larger ones hold more to see; the crops of a store have one size."""
+    if isinstance(items, StoreImages):
+        return np.full(len(items), 1 / len(items))
+    sizes = np.sqrt([item.image.size for item in items])
+    return np.asarray(sizes / sizes.sum())
+
+
+def _draw(item: Annotated, size: int, settings: Augmentation, rng: np.random.Generator) -> Crop:
+    return random_crop(item.image, item.labels, item.boxes, size, settings, rng, distance=item.distance)
+
+
+def validation_batches(items: Sequence[Annotated], crop_size: int, batch_size: int) -> list[Batch]:
     """Cut the fixed, unaugmented crops of a validation dataset.
 
     Returns
@@ -100,7 +144,7 @@ def validation_batches(items: list[Annotated], crop_size: int, batch_size: int) 
     for number, item in enumerate(items):
         rng = np.random.default_rng(number)
         for _ in range(VALIDATION_CROPS):
-            crops.append(random_crop(item.image, item.labels, item.boxes, crop_size, NO_AUGMENTATION, rng))
+            crops.append(_draw(item, crop_size, NO_AUGMENTATION, rng))
     return [
         (
             torch.from_numpy(np.stack([crop.image for crop in crops[i : i + batch_size]])),

@@ -1,0 +1,238 @@
+"""`dinocell compare`: score a model beside Cellpose, StarDist, SAMCell or other tools on the same images."""
+
+import contextlib
+import csv
+import functools
+import math
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from dinocell.cli.outputs import make_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dinocell.compare import ImageOutcome, OwnTool, ToolResult
+    from dinocell.datasets.items import Item
+    from dinocell.rivals.script_tool import ScriptTool
+
+TABLE_FILE = "comparison.csv"
+OWN = "dinocell"
+
+_SCORES = ("seg", "det", "op_csb", "ap50", "ap75", "f1", "pq", "mma")
+_SHOWN = {"seg": "SEG", "det": "DET", "op_csb": "OP_CSB", "ap50": "AP@0.5", "ap75": "AP@0.75", "mma": "MMA"}
+_TITLE = "Pooled over cells, every tool with its own defaults: no threshold was tuned here"
+
+
+def command(
+    data: Annotated[
+        list[Path], typer.Option(help="Folder with NAME_img.* and NAME_masks.*; may be given several times.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help=f"Folder for {TABLE_FILE}.")],
+    tools: Annotated[
+        str, typer.Option(help="Which of dinocell, cellpose, stardist and samcell, with commas.")
+    ] = "dinocell,cellpose,stardist,samcell",
+    python: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TOOL=PATH", help="Python of the environment that has a tool. Default: DINOCell's own."
+        ),
+    ] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SCRIPT", help="One more tool: a script as dinocell/rivals/rival_job.py says."
+        ),
+    ] = None,
+    tool_model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOOL=MODEL", help="Model of a tool: a file, a folder or a name it knows."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="DINOCell's: a trained model, or a checkpoint folder.")] = "nano",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps, for every tool.")] = "auto",
+    timeout: Annotated[
+        float | None, typer.Option(help="Stop a tool that takes more seconds for one image.")
+    ] = None,
+) -> None:
+    """Print and write SEG, DET, OP_CSB, AP, F1, PQ, MMA and times of tools on the same images."""
+    from dinocell.datasets.formats import open_dataset
+
+    chosen = _choose_tools(
+        [name.strip() for name in tools.split(",") if name.strip()],
+        scripts=_named("--tool", tool),
+        pythons=_named("--python", python),
+        models=_named("--tool-model", tool_model),
+        own_model=model,
+        device=device,
+        timeout=timeout,
+    )
+    datasets: dict[Path, Sequence[Item]] = {folder: open_dataset(folder) for folder in data}
+    make_folder(output)
+    results = _run(datasets, chosen, output / TABLE_FILE)
+    Console(width=None if Console().is_terminal else 180).print(_table(results, datasets))
+    if not any(result.images for result in results) or any(r.images and _note(r, r.images) for r in results):
+        raise typer.Exit(1)
+
+
+def _named(option: str, values: "list[str] | None") -> dict[str, str]:
+    """Read what is given as NAME=VALUE."""
+    from dinocell.errors import InputError
+
+    named: dict[str, str] = {}
+    for value in values or ():
+        name, equals, what = value.partition("=")
+        if not (name and equals and what) or name in named:
+            raise InputError(f"{option} is {value!r}, expected NAME=… and each name once")
+        named[name] = what
+    return named
+
+
+def _choose_tools(
+    names: list[str],
+    *,
+    scripts: dict[str, str],
+    pythons: dict[str, str],
+    models: dict[str, str],
+    own_model: str,
+    device: str,
+    timeout: float | None,
+) -> "list[OwnTool | ScriptTool]":
+    from dinocell.compare import OwnTool
+    from dinocell.errors import InputError
+    from dinocell.pipeline import DINOCellPipeline
+    from dinocell.rivals.script_tool import RIVALS, ScriptTool
+
+    known = {OWN, *RIVALS}
+    if len(set(names)) < len(names) or not set(names) <= known:
+        raise InputError(f"--tools is {','.join(names)!r}, expected each once of {', '.join(sorted(known))}")
+    if taken := known & set(scripts):
+        raise InputError(f"--tool {min(taken)} has the name of a tool that DINOCell knows: choose another")
+    files = {name: RIVALS[name] for name in names if name != OWN}
+    files |= {name: Path(script) for name, script in scripts.items()}
+    for option, given in (("--python", pythons), ("--tool-model", models)):
+        if unused := set(given) - set(files):
+            raise InputError(f"{option} names {min(unused)!r}, expected one of {', '.join(files) or 'none'}")
+    others = [
+        ScriptTool(name, file, pythons.get(name, sys.executable), device, models.get(name), timeout)
+        for name, file in files.items()
+    ]
+    own = functools.partial(DINOCellPipeline, own_model, device=device)
+    return [OwnTool(OWN, own), *others] if OWN in names else list(others)
+
+
+def _run(
+    datasets: "dict[Path, Sequence[Item]]", tools: "list[OwnTool | ScriptTool]", file: Path
+) -> "list[ToolResult]":
+    """Run the tools; after each, the table holds all that is known."""
+    from dinocell.compare import ImageDone, compare
+
+    items = [item for pairs in datasets.values() for item in pairs]
+    results: list[ToolResult] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, transient=True) as bar, contextlib.closing(compare(items, tools)) as steps:
+        tasks = {tool.name: bar.add_task(escape(tool.name), total=len(items)) for tool in tools}
+        for step in steps:
+            if isinstance(step, ImageDone):
+                bar.update(tasks[step.tool], completed=step.done)
+            else:
+                results.append(step)
+                _write_table(file, results, datasets)
+    return results
+
+
+def _parts(result: "ToolResult", datasets: "dict[Path, Sequence[Item]]") -> "list[Sequence[ImageOutcome]]":
+    """Split the images of a result by dataset."""
+    parts: list[Sequence[ImageOutcome]] = []
+    start = 0
+    for items in datasets.values():
+        parts.append(result.images[start : start + len(items)])
+        start += len(items)
+    return parts
+
+
+def _write_table(file: Path, results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> None:
+    from dinocell.images import atomic_path
+
+    rows = [
+        _csv_row(folder, result, images)
+        for result in results
+        for folder, images in zip(datasets, _parts(result, datasets), strict=True)
+    ]
+    with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _csv_row(folder: Path, result: "ToolResult", images: "Sequence[ImageOutcome]") -> dict[str, str | int]:
+    from dinocell.pooling import pool
+
+    scores = pool(image.scores for image in images) if images else None
+    median, total = _times(images)
+    return {
+        "dataset": str(folder),
+        "tool": result.tool,
+        "version": result.version,
+        "model": result.model,
+        "device": result.device,
+        "images": len(images),
+        "failed": sum(bool(image.failure) for image in images),
+        "cells": scores.counts.true_cells if scores else "",
+        "predicted": scores.counts.predicted_cells if scores else "",
+        **{name: _number(scores.by_name()[name]) if scores else "" for name in _SCORES},
+        "seconds_median": _number(median),
+        "seconds_total": _number(total),
+        "load_seconds": _number(result.load_seconds),
+        "note": _note(result, images),
+    }
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def _times(images: "Sequence[ImageOutcome]") -> tuple[float, float]:
+    """Median and sum of the seconds of the images that a tool timed."""
+    seconds = [image.seconds for image in images if not math.isnan(image.seconds)]
+    return (statistics.median(seconds), math.fsum(seconds)) if seconds else (math.nan, math.nan)
+
+
+def _note(result: "ToolResult", images: "Sequence[ImageOutcome]") -> str:
+    if not images:
+        return f"not run: {result.reason}"
+    failed = [image for image in images if image.failure]
+    if not failed:
+        return result.reason
+    count = f"{len(failed)} of {len(images)} images failed and count as missed"
+    return f"{count}, first {failed[0].name}: {failed[0].failure}"
+
+
+def _table(results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> Table:
+    from dinocell.pooling import pool
+
+    table = Table("dataset", "tool", title=_TITLE)
+    for heading in (*_SHOWN.values(), "s/image"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("note", min_width=24)
+    for number, folder in enumerate(datasets):
+        for result in results:
+            images = _parts(result, datasets)[number]
+            scores = pool(image.scores for image in images).by_name() if images else None
+            seconds = _times(images)[0]
+            table.add_row(
+                escape(folder.name),
+                escape(" ".join(filter(None, (result.tool, result.version, result.model, result.device)))),
+                *(f"{scores[name]:.3f}" if scores else "–" for name in _SHOWN),
+                "–" if math.isnan(seconds) else f"{seconds:.2f}",
+                escape(_note(result, images)),
+            )
+        table.add_section()
+    return table

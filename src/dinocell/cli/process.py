@@ -1,0 +1,112 @@
+"""`dinocell process`: annotated images of any format into a store; and a look into one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dinocell.datasets.formats import FORMATS, find_items
+from dinocell.datasets.process import ProcessSettings, process
+from dinocell.datasets.store import INFO, DINOCellDataset, StoreInfo
+from dinocell.errors import FileFormatError
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+INPUTS = {
+    "livecell": "LIVECell's COCO JSON, or a folder with it; images are found by name below its folder.",
+    "cellpose": "A folder of NNN_img.png and NNN_masks.png.",
+    "dsb2018": "A folder of ID/images and ID/masks, one mask file a cell.",
+    "ctc": "A Cell Tracking Challenge dataset, or one of its sequences.",
+    "folder": "A folder of NAME_img.* and NAME_masks.*, or of images (see --masks).",
+    "csv": "A table with the columns image and masks, perhaps ignore, name and channel.",
+}
+
+app = typer.Typer(help="Turn annotated images into a store to train or evaluate on.", no_args_is_help=True)
+
+
+def _command_for(format_name: str) -> Callable[..., None]:
+    """Make the command of a format."""
+
+    def command(
+        source: Annotated[Path, typer.Argument(help=INPUTS[format_name], metavar="INPUT")],
+        output: Annotated[Path, typer.Option("--output", "-o", help="The store's folder.")],
+        whole: Annotated[
+            bool, typer.Option("--whole", help="Keep images whole, to evaluate on, instead of cutting crops.")
+        ] = False,
+        size: Annotated[int, typer.Option(min=1, help="Side of a crop in pixels.")] = 512,
+        overlap: Annotated[
+            int | None, typer.Option(min=0, help="Of neighbouring crops, in pixels. Default: size / 8.")
+        ] = None,
+        diameter: Annotated[
+            float | None,
+            typer.Option(help="Bring the median cell of every image to this diameter in pixels."),
+        ] = None,
+        images: Annotated[
+            Path | None, typer.Option(help="livecell: the folder below which the images are.")
+        ] = None,
+        masks: Annotated[Path | None, typer.Option(help="folder: the folder of masks.")] = None,
+        channel: Annotated[
+            int | None, typer.Option(min=0, help="cellpose, folder: use this channel, counted from 0.")
+        ] = None,
+        workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
+        strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
+    ) -> None:
+        items = find_items(format_name, source, images=images, masks=masks, channel=channel)
+        overlap = size // 8 if overlap is None else overlap
+        settings = ProcessSettings(format_name, whole=whole, size=size, overlap=overlap, diameter=diameter)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("images", total=len(items))
+            for event in process(items, output, settings, workers=workers, strict=strict):
+                if isinstance(event, StoreInfo):
+                    info = event
+                    continue
+                bar.update(task, completed=event.done, total=event.total, description=event.stage)
+                if event.failure is not None:
+                    errors.print(f"skipped: {escape(event.failure)}")
+        _report(info, output)
+
+    return command
+
+
+def _report(info: StoreInfo, output: Path) -> None:
+    height, width = info.size
+    console.print(
+        f"{info.images} images, {info.cells} cells → {info.items} items of {height}×{width} px "
+        f"in {escape(str(output))}"
+    )
+    if info.overlapped_pixels:
+        console.print(f"{info.overlapped_pixels} pixels are in several cells; the smaller cell has them")
+    if info.failed:
+        errors.print(f"{len(info.failed)} images were skipped, see {INFO}")
+        raise typer.Exit(1)
+
+
+for _name in FORMATS:
+    app.command(_name, help=f"{INPUTS[_name]}")(_command_for(_name))
+
+
+@app.command("inspect")
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="A store.", metavar="STORE")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Contact sheet. Default: STORE_sheet.png.")
+    ] = None,
+) -> None:
+    """Print counts, sizes and cell diameters of a store, and draw a contact sheet with outlines."""
+    from dinocell.datasets.inspect import contact_sheet, describe
+    from dinocell.images import write_image
+
+    dataset = DINOCellDataset(folder)
+    if len(dataset) == 0:
+        raise FileFormatError(f"{folder} holds no items")
+    for line in describe(dataset):
+        console.print(escape(line))
+    sheet = output or folder.with_name(f"{folder.resolve().name}_sheet.png")
+    write_image(sheet, contact_sheet(dataset))
+    console.print(f"contact sheet: {escape(str(sheet))}")

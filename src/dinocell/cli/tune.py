@@ -1,0 +1,61 @@
+"""`dinocell tune`: the settings that suit a few annotated images, as a preset for `segment`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def command(
+    images: Annotated[Path, typer.Argument(help="Folder of annotated images, one to five are enough.")],
+    masks: Annotated[
+        Path | None, typer.Argument(help="Folder of their label images, unless they are beside them.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The preset.")] = Path("preset.yaml"),
+    model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
+) -> None:
+    """Find diameter, thresholds, merge and channel for your images; no network is trained."""
+    from dinocell.datasets.folder import find_items
+    from dinocell.pipeline import DINOCellPipeline
+    from dinocell.preset import Preset, write_preset
+    from dinocell.tune import TuneResult, tune
+
+    items = find_items(images, masks)
+    pipeline = DINOCellPipeline(model, device=device)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("distance maps", total=None)
+        for event in tune(pipeline, items, workers=os.cpu_count() or 1 if workers is None else workers):
+            if isinstance(event, TuneResult):
+                result = event
+            else:
+                bar.update(task, completed=event.done, total=event.total)
+    scores = {"before": result.before, "after": result.after, "cross-validated": result.cross_validated}
+    shown = {name: round(of.ap[0.5], 4) for name, of in scores.items() if of is not None}
+    preset = Preset(
+        model=model,
+        channel=result.best.channel,
+        diameter=result.diameter,
+        thresholds=result.best.thresholds,
+        tuned={"images": [item.name for item in items], "ap50": shown},
+    )
+    write_preset(output, preset)
+    console.print(f"AP@0.5 with the model's own settings: {result.before.ap[0.5]:.3f}")
+    if result.cross_validated is None:
+        console.print("one image: nothing is left to check the settings on, so expect less than it shows")
+    else:
+        console.print(f"to be expected of tuned ones (cross-validated): {result.cross_validated.ap[0.5]:.3f}")
+    console.print(f"tuned on all {len(items)} images: {result.after.ap[0.5]:.3f}")
+    expected = result.cross_validated or result.after
+    if expected.ap[0.5] <= result.before.ap[0.5]:
+        console.print("tuning does not help here: the model's own settings are as good")
+    console.print(f"channel {preset.channel}, diameter {preset.diameter}, {preset.thresholds}")
+    console.print(f"use it: dinocell segment IMAGES --preset {escape(str(output))}")

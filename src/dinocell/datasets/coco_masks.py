@@ -1,0 +1,144 @@
+"""Masks of a COCO JSON: polygons or run lengths → the pixels of cells → a label image."""
+
+from array import array
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import FileFormatError, MissingExtraError
+from dinocell.labels import IGNORE, Labels
+
+EXPECTED = 'COCO JSON, "images" and "annotations" with polygons or run lengths'
+"""What an error message says that a file should be."""
+
+
+class Runs(NamedTuple):
+    """A mask of `size` (height, width) as lengths of runs down the columns, outside and inside by turns."""
+
+    size: tuple[int, int]
+    counts: "str | array[int]"  # packed as COCO packs them, or as they are
+
+
+Mask = tuple["array[float]", ...] | Runs
+"""Where a cell is: for each of its parts the corners x, y, x, y, …; or runs."""
+
+
+def damaged(where: str, what: str) -> FileFormatError:
+    """Make the error that says what is wrong, and where."""
+    return FileFormatError(f"{where} {what}, expected {EXPECTED}: export it again")
+
+
+def as_mask(segmentation: Any) -> Mask:
+    """Pack a "segmentation" as the JSON has it; what it says is checked when it is drawn.
+
+    Raises
+    ------
+    LookupError, OverflowError, TypeError, ValueError
+        If it is neither polygons nor run lengths.
+    """
+    if isinstance(segmentation, dict):
+        (height, width), counts = segmentation["size"], segmentation["counts"]
+        return Runs((height, width), counts if isinstance(counts, str) else array("I", counts))
+    if segmentation and not isinstance(segmentation[0], list):
+        segmentation = [segmentation]  # some programs leave out the list of parts
+    parts = tuple(array("d", part) for part in segmentation)
+    if any(len(part) % 2 for part in parts):
+        raise ValueError("a corner has no y")
+    return parts
+
+
+def pixels_of(mask: Mask, shape: tuple[int, int], where: str) -> NDArray[np.int64]:
+    """Give the pixels of a mask, numbered down the columns.
+
+    Parameters
+    ----------
+    mask : Mask
+    shape : (int, int)
+        The image's height and width in pixels.
+    where : str
+        What an error message calls the mask.
+
+    Returns
+    -------
+    int64 array, shape (N,)
+        Rising.
+
+    Raises
+    ------
+    FileFormatError
+        If it does not fit the image.
+    MissingExtraError
+        If it is made of polygons and pycocotools is not installed.
+    """
+    size, counts = mask if isinstance(mask, Runs) else (shape, _rasterize(mask, shape, where))
+    runs: Sequence[int] = _unpack(counts) if isinstance(counts, str) else counts
+    if size != shape or min(runs, default=-1) < 0 or sum(runs) != shape[0] * shape[1]:
+        raise damaged(where, f"has run lengths that do not fit an image of {shape} px")
+    lengths, ends = np.asarray(runs[1::2], np.int64), np.cumsum(runs, dtype=np.int64)[1::2]
+    return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(ends - np.cumsum(lengths), lengths)
+
+
+def _rasterize(parts: Sequence["array[float]"], shape: tuple[int, int], where: str) -> str:
+    """Give the union of polygons as packed runs."""
+    try:
+        coco: Any = import_module("pycocotools.mask")
+    except ImportError as exc:
+        raise MissingExtraError(
+            'polygons are drawn by pycocotools, which is not installed: pip install "dinocell[evaluate]"'
+        ) from exc
+    side = max(shape)  # pycocotools takes memory for every pixel of an edge
+    if any(not -side <= value <= 2 * side for part in parts for value in part):
+        raise damaged(where, f"has corners far outside an image of {shape} px")
+    # Fewer than three corners enclose nothing, and pycocotools takes two for a box.
+    polygons = [part for part in parts if len(part) >= 6] or [array("d", [0.0] * 6)]
+    return str(coco.merge(coco.frPyObjects(polygons, *shape))["counts"], "ascii")
+
+
+def _unpack(counts: str) -> list[int]:
+    """Decode COCO's packed run lengths: 5 bits a character, differences to the run before the last."""
+    runs: list[int] = []
+    value = bits = 0
+    for character in counts:
+        code = ord(character) - ord("0")
+        value |= (code & 0x1F) << bits
+        bits += 5
+        if not code & 0x20:  # the last character of a number; its highest bit is the sign
+            value -= (code & 0x10) << (bits - 4)
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = bits = 0
+    return runs
+
+
+def draw(
+    cells: list[NDArray[np.int64]], crowds: list[NDArray[np.int64]], shape: tuple[int, int]
+) -> tuple[Labels, int]:
+    """Draw cells by their pixels, and count the pixels that several share.
+
+    Parameters
+    ----------
+    cells, crowds : list of int64 array
+        As `pixels_of` gives them.
+    shape : (int, int)
+
+    Returns
+    -------
+    labels : int32 array, shape (Y, X)
+        1…N in the order of the cells; where they overlap the smaller lies on top, of equal ones the later.
+        −1 in crowds, where no cell is.
+    overlapped : int
+        Pixels of several cells.
+    """
+    canvas = np.zeros(shape[0] * shape[1], np.int32)
+    cover = np.zeros(canvas.size, np.uint16)
+    for number in sorted(range(len(cells)), key=lambda n: -cells[n].size):
+        canvas[cells[number]] = number + 1
+        cover[cells[number]] += 1
+    seen = np.bincount(canvas) > 0
+    seen[0] = False
+    canvas = np.cumsum(seen, dtype=np.int32)[canvas]  # no gaps; `relabel` would sort all pixels
+    for crowd in crowds:
+        canvas[crowd[canvas[crowd] == 0]] = IGNORE
+    return np.ascontiguousarray(canvas.reshape(shape[::-1]).T), int((cover > 1).sum())

@@ -1,0 +1,166 @@
+"""Cell Tracking Challenge, 2-D: frames ``01/t000.tif`` with ``01_GT/SEG`` masks and ``01_GT/TRA`` markers."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dinocell.datasets.items import AnnotatedImage, check_sizes
+from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.images import read_image, read_labels
+from dinocell.labels import IGNORE, Labels
+
+_EXPECTED = "frames 01/t000.tif, masks 01_GT/SEG/man_seg000.tif and markers 01_GT/TRA/man_track000.tif"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame of a sequence and its annotation.
+
+    Attributes
+    ----------
+    name : str
+        Sequence and frame, as ``01/t000``.
+    image : Path
+    masks, markers : Path or None
+        What the annotation lacks is None; one of them is there.
+    """
+
+    name: str
+    image: Path
+    masks: Path | None
+    markers: Path | None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Frame, masks and markers, as far as they are there."""
+        return tuple(file for file in (self.image, self.masks, self.markers) if file is not None)
+
+    def read(self) -> AnnotatedImage:
+        """Read the frame, its masks with ids as stored, and its markers.
+
+        Many frames have masks of a few cells only. One whose markers show a cell without a mask (no pixel of
+        the marker lies in any) is such a frame: everything outside its masks may be a cell or not, and is −1,
+        never background. A frame without markers is taken to have masks of all its cells; one without masks
+        is −1 everywhere.
+
+        Raises
+        ------
+        FileMissingError
+            If the frame does not exist.
+        FileFormatError
+            If the frame is a volume, a file cannot be read, or they differ in size.
+        """
+        try:
+            pixels = read_image(self.image).pixels
+        except InputError as exc:
+            raise FileFormatError(
+                f"{self.image} is a stack of several planes, expected a 2-D frame: volumes (3-D) are not "
+                "supported, choose a 2-D dataset"
+            ) from exc
+        if self.masks is None:
+            labels = np.full(pixels.shape[:2], IGNORE, np.int32)
+        else:
+            labels = read_labels(self.masks)
+            check_sizes(self.image, pixels, self.masks, labels)
+        if self.markers is None:
+            return AnnotatedImage(pixels, labels)
+        markers = read_labels(self.markers)
+        check_sizes(self.image, pixels, self.markers, markers)
+        if _is_sparse(labels, markers):
+            labels = np.where(labels == 0, np.int32(IGNORE), labels)
+        return AnnotatedImage(pixels, labels, markers)
+
+
+def find_items(folder: Path, *, silver: bool = False, tracked_only: bool = False) -> list[Frame]:
+    """List the annotated frames of a dataset or a sequence, sorted by name.
+
+    Parameters
+    ----------
+    folder : Path
+        A dataset, which holds sequences ``01``, ``02``, … and their ``01_GT``; or one sequence, whose
+        ``01_GT`` is beside it. Sequences without annotation are left out.
+    silver : bool
+        Take the masks of ``01_ST/SEG`` (computed, not drawn) for frames that ``01_GT/SEG`` lacks.
+    tracked_only : bool
+        Keep frames that have markers and no masks.
+
+    Returns
+    -------
+    list of Frame
+        At least one. That a frame's file is missing is found when it is read.
+
+    Raises
+    ------
+    FileMissingError
+        If the folder does not exist or holds no annotated frame.
+    FileFormatError
+        If it is a 3-D dataset, or files are not named as the challenge names them.
+    """
+    if not folder.is_dir():
+        raise FileMissingError(f"no folder {folder}: expected {_EXPECTED} in it")
+    frames = [frame for sequence in _sequences(folder) for frame in _frames(sequence, silver, tracked_only)]
+    if not frames:
+        raise FileMissingError(
+            f"{folder} holds no annotated frames, expected {_EXPECTED}: name a dataset or a sequence; silver "
+            "takes 01_ST/SEG too, tracked_only keeps frames without masks"
+        )
+    return sorted(frames, key=lambda frame: frame.name)
+
+
+def _is_sparse(labels: Labels, markers: Labels) -> bool:
+    """Tell whether a marker lies outside all masks."""
+    return not np.isin(markers[markers > 0], markers[labels > 0]).all()
+
+
+def _sequences(folder: Path) -> list[Path]:
+    """Give the sequences that have an annotation, by the folders of their frames."""
+    absolute = folder.absolute()  # "." has no name
+    if any((absolute.parent / f"{absolute.name}_{truth}").is_dir() for truth in ("GT", "ST")):
+        return [absolute]
+    truths = (re.fullmatch(r"(\d+)_(GT|ST)", path.name) for path in _list(folder))
+    return [folder / name for name in sorted({truth[1] for truth in truths if truth})]
+
+
+def _frames(sequence: Path, silver: bool, tracked_only: bool) -> Iterator[Frame]:
+    gold = sequence.with_name(f"{sequence.name}_GT")
+    images = _numbered(sequence, "t")
+    masks = _numbered(gold / "SEG", "man_seg")
+    markers = _numbered(gold / "TRA", "man_track")
+    if silver:
+        masks = _numbered(sequence.with_name(f"{sequence.name}_ST") / "SEG", "man_seg") | masks
+    for number in masks.keys() | (markers.keys() if tracked_only else set()):
+        annotation = masks.get(number) or markers[number]
+        digits = re.sub(r"\D", "", annotation.stem)
+        image = images.get(number, sequence / f"t{digits}.tif")
+        yield Frame(f"{sequence.name}/{image.stem}", image, masks.get(number), markers.get(number))
+
+
+def _numbered(folder: Path, prefix: str) -> dict[int, Path]:
+    """Index the TIFF files of a folder by the number that follows the prefix; empty without the folder."""
+    files: dict[int, Path] = {}
+    for path in _list(folder) if folder.is_dir() else ():
+        if path.suffix.lower() not in (".tif", ".tiff") or path.name.startswith("."):
+            continue
+        if re.fullmatch(rf"{prefix}_\d+_\d+", path.stem):
+            raise FileFormatError(
+                f"{path} is a slice of a volume: 3-D datasets are not supported, expected {_EXPECTED}"
+            )
+        match = re.fullmatch(rf"{prefix}(\d{{3,4}})", path.stem)
+        if match is None:
+            raise FileFormatError(f"{path} is not named {prefix}000{path.suffix}: remove or rename it")
+        if (number := int(match[1])) in files:
+            raise FileFormatError(f"{files[number]} and {path} have the same number: remove one")
+        files[number] = path
+    return files
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as exc:
+        raise FileFormatError(
+            f"{folder} cannot be opened ({exc.strerror}), expected {_EXPECTED}: check its permissions"
+        ) from exc

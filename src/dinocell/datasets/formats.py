@@ -1,0 +1,101 @@
+"""Every dataset format by its name, and which one a path is."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dinocell.datasets import cellpose, ctc, dsb2018, folder, livecell, store, table
+from dinocell.datasets.items import Item
+from dinocell.errors import FileMissingError, InputError
+
+FORMATS: dict[str, Callable[..., Sequence[Item]]] = {
+    "livecell": livecell.find_items,
+    "cellpose": cellpose.find_items,
+    "dsb2018": dsb2018.find_items,
+    "ctc": ctc.find_items,
+    "folder": folder.find_items,
+    "csv": table.find_items,
+}
+"""What finds the annotated images of each format."""
+
+_OPTIONS = {"images": ("livecell",), "masks": ("folder",), "channel": ("cellpose", "folder")}
+"""Which formats take an option."""
+
+
+def find_items(format_name: str, path: Path, **options: Any) -> Sequence[Item]:
+    """List the annotated images of a dataset.
+
+    Parameters
+    ----------
+    format_name : str
+        One of `FORMATS`.
+    path : Path
+    **options
+        ``images`` (folder, livecell), ``masks`` (folder, folder), ``channel`` (int, cellpose and folder);
+        None is left out.
+
+    Raises
+    ------
+    InputError
+        If there is no such format, or it does not take an option.
+    DINOCellError
+        If the dataset cannot be read.
+    """
+    if format_name not in FORMATS:
+        raise InputError(f"no format is called {format_name!r}, expected one of {', '.join(FORMATS)}")
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        takers = _OPTIONS.get(name, ())
+        if format_name not in takers:
+            whose = f"is for {' and '.join(takers)}, not for {format_name}" if takers else "is for no format"
+            raise InputError(f"--{name} {whose}: leave it out")
+    return FORMATS[format_name](Path(path), **given)
+
+
+def open_dataset(path: Path) -> Sequence[Item]:
+    """List the annotated images of a store, or of a dataset whose format `recognise` tells.
+
+    Raises
+    ------
+    FileMissingError
+        If there is nothing of that name.
+    DINOCellError
+        If it is no dataset, or a store that cannot be evaluated.
+    """
+    if store.is_store(path := Path(path)):
+        return store.find_items(path)
+    return find_items(recognise(path), path)
+
+
+def recognise(path: Path) -> str:
+    """Tell the format of a dataset, one of `FORMATS`, by the names of its files.
+
+    Pairs whose names are all numbers are Cellpose's; without a sign of another format a folder is "folder".
+
+    Raises
+    ------
+    FileMissingError
+        If there is nothing of that name.
+    """
+    by_suffix = {".csv": "csv", ".json": "livecell"}
+    if path.suffix.lower() in by_suffix and not path.is_dir():
+        return by_suffix[path.suffix.lower()]
+    if not path.is_dir():
+        raise FileMissingError(
+            f"no folder {path}: expected annotated images, or a store of `dinocell process`"
+        )
+    pairs = [file.stem.removesuffix("_img") for file in path.glob("*_img.*")]
+    if pairs:
+        return "cellpose" if all(name.isdecimal() for name in pairs) else "folder"
+    if _is_ctc(path.absolute()):
+        return "ctc"
+    if any(file.stem == file.parents[1].name for file in path.glob("*/images/*.png")):
+        return "dsb2018"
+    has_masks = any((path / name).is_dir() for name in ("masks", "labels"))
+    return "livecell" if any(path.glob("*.json")) and not has_masks else "folder"
+
+
+def _is_ctc(path: Path) -> bool:
+    """Whether a folder is a Cell Tracking Challenge dataset, or one of its sequences."""
+    is_sequence = path.name.isdecimal() and path.with_name(f"{path.name}_GT").is_dir()
+    return is_sequence or any(path.glob("[0-9][0-9]_GT"))

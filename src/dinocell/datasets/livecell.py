@@ -1,0 +1,207 @@
+"""COCO JSON as LIVECell has it: cells are polygons or run lengths, and may overlap."""
+
+import json
+import os
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from dinocell.datasets.coco_masks import EXPECTED, Mask, as_mask, damaged, draw, pixels_of
+from dinocell.datasets.items import AnnotatedImage
+from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.images import read_image
+
+
+class _Annotation(NamedTuple):
+    image_id: int | str
+    mask: Mask
+    crowd: bool
+
+
+class _Entry(NamedTuple):
+    id: int | str
+    file_name: str
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class CocoImage:
+    """An image file and its cells, as the JSON has them.
+
+    Attributes
+    ----------
+    name : str
+        The file's name without its ending, and the image's id where several images have that name.
+    image, annotations : Path
+        The image and the JSON; `read` does not read the JSON again.
+    shape : (int, int)
+        Height and width in pixels, as the JSON says.
+    cells, crowds : tuple of Mask
+        In the order of the JSON. A crowd is a region of cells that are not told apart.
+    """
+
+    name: str
+    image: Path
+    annotations: Path
+    shape: tuple[int, int]
+    cells: tuple[Mask, ...]
+    crowds: tuple[Mask, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Image and JSON."""
+        return (self.image, self.annotations)
+
+    def read(self) -> AnnotatedImage:
+        """Read the image and draw its cells, 1…N in the order of the JSON.
+
+        Where cells overlap, the smaller one lies on top, of equal ones the later. A cell without a pixel, or
+        with none that is not covered, is left out. Crowd regions are −1 where no cell is.
+
+        Raises
+        ------
+        FileMissingError
+            If the image file does not exist.
+        FileFormatError
+            If it cannot be read or is not of the size in the JSON, or a mask is damaged.
+        MissingExtraError
+            If cells are polygons and pycocotools is not installed.
+        """
+        if not self.image.exists():
+            raise FileMissingError(
+                f"{self.image} does not exist, nor a file of its name in a folder below: add it, or name the "
+                "folder of the images"
+            )
+        pixels = read_image(self.image).pixels
+        if pixels.shape[:2] != self.shape:
+            raise FileFormatError(
+                f"{self.image} is {pixels.shape[:2]} px but {self.annotations.name} says {self.shape}: image "
+                "and annotation must have the same size"
+            )
+        where = f"{self.annotations}, image {self.image.name}"
+        cells = [pixels_of(mask, self.shape, f"{where}, cell {n}") for n, mask in enumerate(self.cells, 1)]
+        crowds = [pixels_of(mask, self.shape, f"{where}, crowd {n}") for n, mask in enumerate(self.crowds, 1)]
+        labels, overlapped = draw(cells, crowds, self.shape)
+        return AnnotatedImage(pixels, labels, overlapped_pixels=overlapped)
+
+
+def find_items(annotations: Path, *, images: Path | None = None) -> list[CocoImage]:
+    """List the images of a COCO JSON, sorted by name; those without cells are kept.
+
+    Every annotation is a cell, whatever its category. LIVECell lists some images twice, annotated by two
+    people: each is an item.
+
+    Parameters
+    ----------
+    annotations : Path
+        The JSON, or a folder with one. Its "images" and "annotations" are lists, or objects by id.
+    images : Path, optional
+        Where image files are found by their names, in it or anywhere below (linked folders are not entered);
+        the JSON's folder otherwise.
+
+    Returns
+    -------
+    list of CocoImage
+        At least one. That an image file is missing is found when it is read.
+
+    Raises
+    ------
+    FileMissingError
+        If the JSON or the folder of images does not exist.
+    FileFormatError
+        If the JSON is damaged or contradicts itself, or two files may be the same image.
+    """
+    file = _choose_json(annotations) if annotations.is_dir() else annotations
+    folder = file.parent if images is None else images
+    entries, masks = _load(file)
+    found = _locate({file_name for _, file_name, _ in entries}, folder)
+    stems = Counter(Path(file_name).stem for _, file_name, _ in entries)
+    items = []
+    for image_id, file_name, shape in entries:
+        stem = Path(file_name).stem
+        name = stem if stems[stem] == 1 else f"{stem}-{image_id}"
+        path = found[file_name] or folder / file_name
+        cells, crowds = (tuple(masks[image_id, crowd]) for crowd in (False, True))
+        items.append(CocoImage(name, path, file, shape, cells, crowds))
+    return sorted(items, key=lambda item: item.name)
+
+
+def _choose_json(folder: Path) -> Path:
+    files = sorted(path for path in folder.glob("*.json") if path.is_file())
+    if len(files) > 1:  # told by their bytes, as parsing takes minutes
+        files = [f for f in files if all(key in f.read_bytes() for key in (b'"images"', b'"annotations"'))]
+    if not files:
+        raise FileMissingError(f"{folder} holds no annotations: expected one file of {EXPECTED}")
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        raise FileFormatError(f"{folder} holds {names}, expected one file of annotations: name it")
+    return files[0]
+
+
+def _locate(names: set[str], folder: Path) -> dict[str, Path | None]:
+    """Find the files of these names in a folder or anywhere below it."""
+    if not folder.is_dir():
+        raise FileMissingError(f"no folder {folder}: expected the images in it")
+    found: dict[str, Path | None] = dict.fromkeys(names)
+    for root, _, files in os.walk(folder):
+        for name in found.keys() & set(files):
+            if first := found[name]:
+                raise FileFormatError(
+                    f"{first} and {Path(root, name)} may both be the image {name}, expected one: remove or "
+                    "rename one, or name the folder of the images"
+                )
+            found[name] = Path(root, name)
+    return found
+
+
+def _load(file: Path) -> tuple[list[_Entry], dict[tuple[int | str, bool], list[Mask]]]:
+    """Give the images of a JSON, and the masks by image id and whether they are crowds."""
+    try:
+        data = json.loads(file.read_text("utf-8-sig"), object_hook=_compact)
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise FileMissingError(f"{file} does not exist, expected {EXPECTED}: check the path") from exc
+    except (OSError, ValueError, RecursionError) as exc:
+        raise damaged(f"{file}", f"cannot be read ({exc})") from exc
+    entries = [
+        _entry(image, f"{file}, image {n}") for n, image in enumerate(_values(data, "images", file), 1)
+    ]
+    ids = {entry.id for entry in entries}
+    if not entries or len(ids) < len(entries):
+        raise damaged(f"{file}", "has several images of the same id" if entries else "has no images")
+    masks, unknown = defaultdict(list), []
+    for number, annotation in enumerate(_values(data, "annotations", file), 1):
+        if not isinstance(annotation, _Annotation):
+            raise damaged(f"{file}, annotation {number}", "has no usable image_id or segmentation")
+        masks[annotation.image_id, annotation.crowd].append(annotation.mask)
+        if annotation.image_id not in ids:
+            unknown.append(annotation.image_id)
+    if unknown:
+        what = f"has {len(unknown)} annotations of images that it does not list, first {unknown[0]!r}"
+        raise damaged(f"{file}", what)
+    return entries, masks
+
+
+def _values(data: Any, key: str, file: Path) -> list[Any]:
+    values = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(values, list | dict):
+        raise damaged(f"{file}", f'has no list "{key}"')
+    return list(values.values()) if isinstance(values, dict) else values
+
+
+def _entry(image: Any, where: str) -> _Entry:
+    match image:
+        case {"id": int() | str() as key, "file_name": str(path), "height": int(y), "width": int(x)}:
+            if name := PurePosixPath(path.replace("\\", "/")).name:  # written on Windows
+                return _Entry(key, name, (y, x))
+    raise damaged(where, "has no usable id, file_name, height or width")
+
+
+def _compact(parsed: dict[str, Any]) -> Any:
+    """Shrink an annotation while the JSON is parsed: as Python objects, LIVECell's numbers take gigabytes."""
+    match parsed:
+        case {"image_id": int() | str() as image_id, "segmentation": segmentation}:
+            with suppress(LookupError, OverflowError, TypeError, ValueError):  # it is refused by its number
+                return _Annotation(image_id, as_mask(segmentation), bool(parsed.get("iscrowd")))
+    return parsed

@@ -1,0 +1,205 @@
+"""Annotated images → store, in several processes, image by image, from where it stopped the last time."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dinocell.datasets.items import Item
+from dinocell.datasets.prepare import ProcessSettings, measure, prepare
+from dinocell.datasets.records import Failure, IndexEntry, StoreInfo, content_hash, printable
+from dinocell.datasets.writer import StoreWriter, planned_size, refuse_existing
+from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
+from dinocell.parallel import OrderedPool
+from dinocell.version import __version__
+
+__all__ = ["ImageDone", "ProcessSettings", "process"]
+
+MAX_WORKERS = 4
+"""Used unless more are asked for: one process writes what they prepare, and each takes 120 MB."""
+
+
+@dataclass(frozen=True)
+class ImageDone:
+    """Progress: one image measured or processed.
+
+    Attributes
+    ----------
+    name : str
+    stage : {"measure", "process"}
+        Whole images are measured first, to find the size of the largest.
+    done, total : int
+        Images of this stage; those of an earlier start are counted.
+    failure : str or None
+        Which image was left out, and why.
+    """
+
+    name: str
+    stage: str
+    done: int
+    total: int
+    failure: str | None = None
+
+
+def process(
+    items: Sequence[Item],
+    output: Path,
+    settings: ProcessSettings,
+    *,
+    workers: int | None = None,
+    strict: bool = False,
+) -> Iterator[ImageDone | StoreInfo]:
+    """Make a store, image by image; started again after a kill, it goes on where it stopped.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    output : Path
+        The store's folder; it appears when it is complete.
+    settings : ProcessSettings
+    workers : int, optional
+        Processes that read and prepare images; the number of cores, at most `MAX_WORKERS`, otherwise. 0 works
+        in this process.
+    strict : bool
+        Stop at the first image that fails, instead of leaving it out.
+
+    Yields
+    ------
+    ImageDone
+        After every image.
+    StoreInfo
+        Last.
+
+    Raises
+    ------
+    OutputError
+        If the store cannot be written, `output` is not empty, or an unfinished store of other data or
+        settings is there.
+    FileFormatError
+        If no image could be processed; with `strict`, if one could not.
+    InputError
+        If two items have the same name, or one's is no Unicode.
+    WorkerError
+        If a process dies.
+    """
+    output = Path(output).resolve()
+    refuse_existing(output)
+    _check_names([item.name for item in items])
+    plan = {"dinocell": __version__, "settings": asdict(settings), "images": _hash_items(items)}
+    count = min(os.cpu_count() or 1, MAX_WORKERS) if workers is None else workers
+    with OrderedPool(count) as pool:
+        run = _Run(pool, strict)
+        size = (settings.size, settings.size)
+        if settings.whole:
+            size = planned_size(output, plan) or (yield from _largest(run, items, settings))
+        with StoreWriter(output, plan, size) as writer:
+            known = {entry.name for entry in writer.entries} | run.failures.keys()
+            todo = [item for item in items if item.name not in known]
+            for event, prepared in run.outcomes("process", todo, len(items), prepare, settings, size):
+                if prepared is not None:
+                    writer.append(prepared)
+                yield event
+            failed = [run.failures[item.name] for item in items if item.name in run.failures]
+            info = _describe(writer.entries, settings, size, failed)
+            writer.finish(info)
+    yield info
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all stages share."""
+
+    pool: OrderedPool
+    strict: bool
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    def outcomes(
+        self, stage: str, items: Sequence[Item], total: int, function: Callable[..., Any], *arguments: Any
+    ) -> Iterator[tuple[ImageDone, Any]]:
+        """Apply a function to every item; yield the progress and the result, None where it failed."""
+        results = self.pool.map(_guarded, items, function, *arguments)
+        for done, (item, result) in enumerate(results, total - len(items) + 1):
+            if not isinstance(result, Failure):
+                yield ImageDone(item.name, stage, done, total), result
+                continue
+            if self.strict:
+                raise FileFormatError(result.reason)
+            self.failures[item.name] = result
+            yield ImageDone(item.name, stage, done, total, result.reason), None
+
+
+def _guarded(item: Item, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Give a failure for an image that is refused."""
+    try:
+        return function(item, *arguments)
+    except MissingExtraError:
+        raise  # the same for every image
+    except DINOCellError as error:
+        return Failure(name=item.name, reason=f"{item.name}: {error}")
+    except MemoryError:
+        return Failure(name=item.name, reason=f"{item.name}: the memory is not enough for it")
+
+
+def _largest(
+    run: _Run, items: Sequence[Item], settings: ProcessSettings
+) -> Generator[ImageDone, None, tuple[int, int]]:
+    """Find the height and the width that hold every image."""
+    height = width = 0
+    for event, shape in run.outcomes("measure", items, len(items), measure, settings):
+        if shape is not None:
+            height, width = max(height, shape[0]), max(width, shape[1])
+        yield event
+    if not height:
+        raise FileFormatError(_none_left([*run.failures.values()]))
+    return height, width
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse names that the index cannot hold or tell apart."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InputError(f"{times} images have the name {name!r}: give each its own")
+        if name != printable(name):
+            raise InputError(f"the name {name!r} of an image is no Unicode text: rename its file")
+
+
+def _hash_items(items: Sequence[Item]) -> str:
+    """Hash what an unfinished store must share to be gone on with."""
+    digest = hashlib.sha256()
+    for item in items:
+        files = [str(file.absolute()) for file in item.files]
+        # Of the formats' options, the channel is the only one that shows in neither.
+        digest.update(repr((item.name, files, getattr(item, "channel", None))).encode())
+    return digest.hexdigest()
+
+
+def _describe(
+    entries: Sequence[IndexEntry], settings: ProcessSettings, size: tuple[int, int], failed: Sequence[Failure]
+) -> StoreInfo:
+    if not entries:
+        raise FileFormatError(_none_left(failed))
+    images = {entry.name: entry for entry in entries}.values()
+    return StoreInfo(
+        format=settings.format,
+        purpose="evaluate" if settings.whole else "train",
+        size=size,
+        items=len(entries),
+        images=len(images),
+        cells=sum(entry.cells for entry in images),
+        overlapped_pixels=sum(entry.overlapped_pixels for entry in images),
+        failed=tuple(failed),
+        diameter=settings.diameter,
+        overlap=0 if settings.whole else settings.overlap,
+        preprocessing=settings.preprocessing,
+        dinocell=__version__,
+        content_sha256=content_hash(entries),
+    )
+
+
+def _none_left(failed: Sequence[Failure]) -> str:
+    if not failed:
+        return "there are no images to process"
+    return f"none of {len(failed)} images could be processed; the first: {failed[0].reason}"

@@ -1,0 +1,177 @@
+"""What the text files of a store say: ``dataset.json`` of the whole, ``index.jsonl`` of every item."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.preprocessing import Preprocessing
+
+IMAGES, MAPS, LABELS = "imgs.npy", "dist_maps.npy", "anns.npy"
+INDEX, INFO = "index.jsonl", "dataset.json"
+
+Arrays = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]
+"""Image ``(Y, X, 3)``, distance map ``(Y, X)`` and labels ``(Y, X)`` of an item."""
+
+
+def printable(text: Any) -> Any:
+    """Replace what is no Unicode, as names of files may hold and JSON may not, by question marks."""
+    return text.encode(errors="replace").decode() if isinstance(text, str) else text
+
+
+Text = Annotated[str, BeforeValidator(printable)]
+
+
+class Failure(BaseModel):
+    """An image that could not be processed, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    reason: Text
+
+
+class StoreInfo(BaseModel):
+    """What ``dataset.json`` says of a store.
+
+    Attributes
+    ----------
+    format : str
+        What it was made from.
+    purpose : {"train", "evaluate"}
+        Overlapping crops to train on, or whole images to evaluate on.
+    size : (int, int)
+        Height and width of every item in pixels, padding included.
+    items, images, cells : int
+        Cells are counted in the images, before they are cut into crops.
+    overlapped_pixels : int
+        Pixels that the annotation gave to several cells.
+    failed : tuple of Failure
+    diameter : float, optional
+        Median cell diameter in pixels that every image was brought to.
+    overlap : int
+        Of neighbouring crops, in pixels.
+    preprocessing : Preprocessing
+        What the images went through; it must not be applied again.
+    dinocell : str
+        Version that wrote it.
+    content_sha256 : str
+        Of all items: equal content, equal hash.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+    purpose: Literal["train", "evaluate"]
+    size: tuple[int, int]
+    items: int
+    images: int
+    cells: int
+    overlapped_pixels: int
+    failed: tuple[Failure, ...] = ()
+    diameter: float | None = None
+    overlap: int = 0
+    preprocessing: Preprocessing
+    dinocell: str
+    content_sha256: str
+
+
+class IndexEntry(BaseModel):
+    """What a line of ``index.jsonl`` says of an item.
+
+    Attributes
+    ----------
+    item : int
+        Its place in the arrays.
+    name : str
+        Of the image it was cut from.
+    files : tuple of str
+        What that was read from.
+    image_shape : (int, int)
+        Height and width of the whole image in pixels, after scaling.
+    y, x : int
+        First row and column of the item in it.
+    scale : float
+        Factor on both sides of the original image.
+    crops : int
+        Items that the image was cut into.
+    cells : int
+        In the whole image.
+    overlapped_pixels : int
+        In the whole image.
+    sha256 : str
+        Of the item's image, distance map and labels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    item: int
+    name: str
+    files: tuple[Text, ...]
+    image_shape: tuple[int, int]
+    y: int
+    x: int
+    scale: float
+    crops: int
+    cells: int
+    overlapped_pixels: int
+    sha256: str
+
+
+def item_arrays(size: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
+    """Shape and dtype of an item in each of the arrays."""
+    return {IMAGES: ((*size, 3), np.uint8), MAPS: (size, np.float32), LABELS: (size, np.int32)}
+
+
+def content_hash(entries: Iterable[IndexEntry]) -> str:
+    """SHA-256 over the hashes of all items."""
+    return hashlib.sha256("".join(entry.sha256 for entry in entries).encode()).hexdigest()
+
+
+def read_info(folder: Path) -> StoreInfo | None:
+    """Read what ``dataset.json`` says; None where there is none, as in SAMCell's stores.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged.
+    """
+    path = folder / INFO
+    if not path.exists():
+        return None
+    try:
+        return StoreInfo.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise FileFormatError(f"{path}: {where}: {first['msg']}. Process the data again") from error
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_index(folder: Path) -> list[IndexEntry]:
+    """Read the entries of a store's items.
+
+    Raises
+    ------
+    FileMissingError
+        If there is no ``index.jsonl``.
+    FileFormatError
+        If it is damaged.
+    """
+    path = folder / INDEX
+    try:
+        # Not `splitlines`: a name may hold what Unicode calls the end of a line.
+        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+        return [IndexEntry.model_validate_json(line) for line in lines]
+    except FileNotFoundError as error:
+        raise FileMissingError(f"{path} is missing: copy the whole folder") from error
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise FileFormatError(f"{path} is damaged. Process the data again") from error

@@ -1,0 +1,77 @@
+"""Presets: settings that suit one's own images, found by `dinocell tune`, taken by `segment --preset`."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dinocell.checkpoint import Thresholds
+from dinocell.errors import ConfigError, FileMissingError
+from dinocell.images import atomic_path
+
+
+class Preset(BaseModel):
+    """Settings of a segmentation.
+
+    Attributes
+    ----------
+    model : str
+        Name of a trained model, or a checkpoint folder.
+    channel : int, optional
+        Of the file, counted from 0; None takes gray or colour as it is.
+    diameter : float, optional
+        Typical cell diameter in pixels, as `DINOCellPipeline.run` takes it.
+    thresholds : Thresholds
+    tuned : dict
+        What it was tuned on, and the scores.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    channel: int | None = Field(default=None, ge=0)
+    diameter: float | None = Field(default=None, gt=0)
+    thresholds: Thresholds
+    tuned: dict[str, Any] = {}
+
+
+def read_preset(path: Path) -> Preset:
+    """Read a preset.
+
+    Raises
+    ------
+    FileMissingError
+        If there is no such file.
+    ConfigError
+        If it is not YAML, or has an unknown key or a value out of bounds.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileMissingError(
+            f"cannot read preset {path}: {error.strerror}. Make one with `dinocell tune`"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return Preset.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigError(
+            f"{path} is no preset: {where}: {first['msg']}. Make one with `dinocell tune`"
+        ) from error
+
+
+def write_preset(path: Path, preset: Preset) -> None:
+    """Write a preset as YAML.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    text = yaml.safe_dump(preset.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

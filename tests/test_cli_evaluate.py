@@ -1,0 +1,134 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dinocell.checkpoint import SHIPPED, read_config
+from dinocell.cli import app
+from dinocell.errors import FileMissingError, InputError
+from dinocell.images import read_labels, write_image, write_labels
+from tests.cases import disk
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def data(tmp_path):
+    """One sample image."""
+    folder = tmp_path / "nuclei"
+    folder.mkdir()
+    for part in ("img", "masks"):
+        shutil.copy(SAMPLES / f"fluorescence_1_{part}.png", folder / f"a_{part}.png")
+    return folder
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A copy of nano that may be changed."""
+    return Path(shutil.copytree(SHIPPED / "nano", tmp_path / "checkpoint"))
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_tables_labels_and_report_are_written(data, tmp_path):
+    out = tmp_path / "out"
+    result = run("evaluate", "--data", data, "-o", out)
+    assert result.exit_code == 0, result.output
+    (image,), (summary,) = rows(out / "images.csv"), rows(out / "summary.csv")
+    assert (image["dataset"], image["image"]) == ("nuclei", "a")
+    assert image["ap50"] == summary["ap50"]
+    assert float(summary["ap50"]) > 0.6
+    assert f"{float(summary['ap50']):.3f}" in result.output
+    assert read_labels(out / "labels" / "nuclei" / "a_labels.tif").max() == int(image["predicted_cells"])
+    assert "<html" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_label_images_of_any_program_get_the_same_scores(data, tmp_path):
+    run("evaluate", "--data", data, "-o", tmp_path / "model")
+    result = run(
+        "evaluate",
+        "--data",
+        data,
+        "--predictions",
+        tmp_path / "model" / "labels" / "nuclei",
+        "-o",
+        tmp_path / "again",
+    )
+    assert result.exit_code == 0, result.output
+    (one,), (other,) = rows(tmp_path / "model" / "images.csv"), rows(tmp_path / "again" / "images.csv")
+    scores = [key for key in one if not key.startswith("ceiling")]
+    assert [one[key] for key in scores] == [other[key] for key in scores]
+
+
+def test_missing_and_misplaced_predictions_are_refused(data, tmp_path):
+    result = run("evaluate", "--data", data, "--predictions", tmp_path)
+    assert isinstance(result.exception, FileMissingError)
+    assert "no label image of a" in str(result.exception)
+    result = run("evaluate", "--data", data, "--predictions", tmp_path, "--diameter", "30")
+    assert isinstance(result.exception, InputError)
+
+
+def test_two_folders_of_the_same_name_are_told_apart(tmp_path):
+    labels = np.zeros((64, 64), np.int32)
+    labels[disk(labels.shape, (30, 30), 12)] = 1
+    for parent in ("x", "y"):
+        folder = tmp_path / parent / "same"
+        folder.mkdir(parents=True)
+        write_image(folder / "a_img.png", (labels * 200).astype(np.uint8))
+        write_labels(folder / "a_masks.tif", labels)
+    out = tmp_path / "out"
+    data = [tmp_path / parent / "same" for parent in ("x", "y")]
+    result = run("evaluate", "--data", data[0], "--data", data[1], "-o", out)
+    assert result.exit_code == 0, result.output
+    assert len({row["dataset"] for row in rows(out / "summary.csv")}) == 2
+    assert len(list((out / "labels").rglob("*.tif"))) == 2
+
+
+def test_thresholds_are_written_and_the_same_data_is_no_test_afterwards(data, checkpoint):
+    before = read_config(checkpoint)
+    result = run("evaluate", "--data", data, "--model", checkpoint, "--write-thresholds", "--workers", 0)
+    assert result.exit_code == 0, result.output
+    after = read_config(checkpoint)
+    assert after.thresholds != before.thresholds
+    assert list(after.training["thresholds_chosen_on"]) == ["nuclei"]
+    moved = data.rename(data.with_name("test_set"))  # another name does not make it a test
+    result = run("evaluate", "--data", moved, "--model", checkpoint)
+    assert "thresholds were chosen on test_set: this is validation, no test" in result.output
+    result = run("evaluate", "--data", SAMPLES, "--model", checkpoint)
+    assert "no test" not in result.output
+
+
+def test_thresholds_of_the_shipped_model_are_never_overwritten(data):
+    text = json.loads((SHIPPED / "nano" / "config.json").read_text(encoding="utf-8"))
+    result = run("evaluate", "--data", data, "--write-thresholds")
+    assert isinstance(result.exception, InputError)
+    assert json.loads((SHIPPED / "nano" / "config.json").read_text(encoding="utf-8")) == text
+
+
+def test_a_preset_sets_what_segment_is_not_told(data, tmp_path):
+    result = run("tune", data, "-o", tmp_path / "p.yaml", "--workers", 0)
+    assert result.exit_code == 0, result.output
+    assert "one image: nothing is left to check" in result.output
+    preset = (tmp_path / "p.yaml").read_text(encoding="utf-8")
+    cells = {}
+    for name, options in {"tuned": (), "overridden": ("--cells-max", "1")}.items():
+        result = run("segment", data, "-o", tmp_path / name, "--preset", tmp_path / "p.yaml", *options)
+        assert result.exit_code == 0, result.output
+        cells[name] = read_labels(tmp_path / name / "a_img_labels.tif").max()
+    assert cells["tuned"] > 0
+    assert cells["overridden"] == 0
+    assert "model: nano" in preset
+    result = run("segment", data, "-o", tmp_path / "x", "--preset", tmp_path / "p.yaml", "--model", "small")
+    assert isinstance(result.exception, InputError)
+    assert "tuned for model 'nano'" in str(result.exception)

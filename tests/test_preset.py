@@ -1,0 +1,34 @@
+import pytest
+
+from dinocell.checkpoint import Thresholds
+from dinocell.errors import ConfigError, FileMissingError
+from dinocell.preset import Preset, read_preset, write_preset
+
+
+def test_a_preset_survives_a_round_trip(tmp_path):
+    preset = Preset(
+        model="nano", channel=2, diameter=17.5, thresholds=Thresholds(merge=0.7), tuned={"images": ["µ"]}
+    )
+    write_preset(tmp_path / "p.yaml", preset)
+    assert read_preset(tmp_path / "p.yaml") == preset
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: nano\nthresholds: {merg: 1}", r"thresholds\.merg"),
+        ("model: nano\nthresholds: {}\ndiameter: -1", "diameter"),
+        ("- 1", "is no preset"),
+        ("a: [", "is not YAML"),
+        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+    ],
+)
+def test_what_is_no_preset_is_refused(tmp_path, text, message):
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_preset(tmp_path / "p.yaml")
+
+
+def test_a_missing_preset_is_named(tmp_path):
+    with pytest.raises(FileMissingError, match="dinocell tune"):
+        read_preset(tmp_path / "p.yaml")
