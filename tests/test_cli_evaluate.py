@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 from dinocell.checkpoint import SHIPPED, read_config
 from dinocell.cli import app
-from dinocell.errors import FileMissingError, InputError
+from dinocell.datasets.folder import find_pairs
+from dinocell.datasets.process import ProcessSettings, process
+from dinocell.errors import FileFormatError, InputError
 from dinocell.images import read_labels, write_image, write_labels
 from tests.cases import disk
 
@@ -73,10 +76,36 @@ def test_label_images_of_any_program_get_the_same_scores(data, tmp_path):
 
 def test_missing_and_misplaced_predictions_are_refused(data, tmp_path):
     result = run("evaluate", "--data", data, "--predictions", tmp_path)
-    assert isinstance(result.exception, FileMissingError)
+    assert isinstance(result.exception, FileFormatError)
     assert "no label image of a" in str(result.exception)
+    result = run("evaluate", "--data", data, "--predictions", data)  # the truth itself is no prediction
+    assert "no label image of a" in str(result.exception)
+    result = run("evaluate", "--data", data, "--data", SAMPLES, "--predictions", SAMPLES)
+    assert "each has its predictions in one" in str(result.exception)
     result = run("evaluate", "--data", data, "--predictions", tmp_path, "--diameter", "30")
     assert isinstance(result.exception, InputError)
+
+
+def test_a_bad_image_is_named_and_the_rest_is_scored(data, tmp_path):
+    for part in ("img", "masks"):
+        shutil.copy(SAMPLES / f"fluorescence_1_{part}.png", data / f"b_{part}.png")
+    (data / "b_img.png").write_bytes((data / "a_img.png").read_bytes()[:500])
+    result = run("evaluate", "--data", data, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "b_img.png" in result.output
+    assert "1 images could not be scored" in result.output
+    assert [row["image"] for row in rows(tmp_path / "out" / "images.csv")] == ["a"]
+    assert "b_img.png" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_stains_are_not_mixed_like_colours(tmp_path):
+    stack = np.zeros((3, 40, 40), np.uint8)
+    stack[1, 5:25, 5:25] = 200
+    tifffile.imwrite(tmp_path / "a_img.tif", stack, photometric="minisblack", metadata={"axes": "CYX"})
+    write_labels(tmp_path / "a_masks.tif", (stack[1] > 0).astype(np.int32))
+    result = run("evaluate", "--data", tmp_path)
+    assert "choose with --channel" in str(result.exception)
+    assert run("evaluate", "--data", tmp_path, "--channel", 1).exit_code == 0
 
 
 def test_two_folders_of_the_same_name_are_told_apart(tmp_path):
@@ -104,9 +133,12 @@ def test_thresholds_are_written_and_the_same_data_is_no_test_afterwards(data, ch
     assert list(after.training["thresholds_chosen_on"]) == ["nuclei"]
     moved = data.rename(data.with_name("test_set"))  # another name does not make it a test
     result = run("evaluate", "--data", moved, "--model", checkpoint)
-    assert "thresholds were chosen on test_set: this is validation, no test" in result.output
+    assert "were chosen on 1 of the 1 images of test_set: this is validation, no test" in result.output
     result = run("evaluate", "--data", SAMPLES, "--model", checkpoint)
-    assert "no test" not in result.output
+    assert "were chosen on 1 of the 5 images of samples" in result.output
+    list(process(find_pairs(moved), moved.parent / "st", ProcessSettings("folder", whole=True), workers=0))
+    result = run("evaluate", "--data", moved.parent / "st", "--model", checkpoint)
+    assert "were chosen on 1 of the 1 images of st" in result.output
 
 
 def test_thresholds_of_the_shipped_model_are_never_overwritten(data):

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dinocell.checkpoint import Thresholds
 from dinocell.datasets.folder import find_pairs
 from dinocell.distance import labels_to_distance
-from dinocell.evaluation import evaluate_items
+from dinocell.errors import FileFormatError, InputError
+from dinocell.evaluation import evaluate_items, prediction_path, read_prediction, refuse_equal_files
 from dinocell.images import write_image, write_labels
 from dinocell.metrics import evaluate
 from dinocell.pipeline import DINOCellPipeline
@@ -37,6 +40,38 @@ def test_scores_are_those_of_the_pipeline_and_the_ceiling_is_above(folder):
     strict = pipeline.thresholds(cells_max_threshold=1.0)
     nothing = pool(r.scores for r in evaluate_items(pipeline, find_pairs(folder), thresholds=strict))
     assert (nothing.seg, nothing.counts.predicted_cells) == (0.0, 0)
+
+
+class Named:
+    files = ()
+
+    def __init__(self, name):
+        self.name = name
+
+
+def test_images_whose_label_files_would_be_one_are_refused():
+    refuse_equal_files([Named("01/t000"), Named("02/t000")])
+    with pytest.raises(InputError, match="'x/y' and 'x_y' would have the same label file"):
+        refuse_equal_files([Named("x/y"), Named("x_y")])
+    assert prediction_path(Path("out"), Named("../x")).parent == Path("out")
+
+
+def test_several_predictions_of_an_image_are_refused(folder):
+    item = find_pairs(folder)[0]
+    out = folder / "out"
+    out.mkdir()
+    for name in ("a_labels.tif", "a_masks.tif"):
+        write_labels(out / name, item.read().labels)
+    with pytest.raises(FileFormatError, match=r"several label images of a \(a_labels\.tif, a_masks\.tif\)"):
+        read_prediction(out, item)
+    (out / "a_labels.tif").unlink()
+    assert np.array_equal(read_prediction(out, item), item.read().labels)
+    (out / "a_masks.tif").unlink()
+    np.save(out / "a.npy", item.read().labels)
+    assert np.array_equal(read_prediction(out, item), item.read().labels)
+    np.save(out / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(FileFormatError, match="no array of labels"):
+        read_prediction(out, item)
 
 
 def test_the_search_finds_the_thresholds_that_score_best():

@@ -406,11 +406,25 @@ def test_an_image_that_cannot_be_preprocessed_is_left_out(tmp_path):
             annotated = super().read()
             return replace(annotated, pixels=np.zeros((*self.labels.shape, 7), np.uint8))
 
-    items = [FakeItem("a", CASES["one"]), Colourful("b", CASES["one"]), FakeItem("c", CASES["one"] - 7)]
-    info = make_store(items, tmp_path / "store")
-    assert [failure.name for failure in info.failed] == ["b", "c"]
-    assert "7 channels" in info.failed[0].reason
-    assert "values from -7" in info.failed[1].reason
+    class Stained(FakeItem):
+        def read(self):
+            annotated = super().read()
+            return replace(annotated, pixels=np.zeros((*self.labels.shape, 3), np.uint8), stains=True)
+
+    one = CASES["one"]
+    items = [
+        FakeItem("a", one),
+        Colourful("b", one),
+        FakeItem("c", one - 7),
+        FakeItem("d", one, MemoryError()),
+        Stained("e", one),
+    ]
+    for whole in (False, True):  # where what cannot be read is found before what cannot be preprocessed
+        info = make_store(items, tmp_path / f"{whole}", replace(SMALL, whole=whole))
+        assert [failure.name for failure in info.failed] == ["b", "c", "d", "e"]
+        assert "7 channels" in info.failed[0].reason
+        assert "values from -7" in info.failed[1].reason
+        assert "3 stains, expected one or colours: choose with --channel" in info.failed[3].reason
 
 
 def test_an_image_that_grows_after_it_was_measured_is_left_out(tmp_path):

@@ -1,5 +1,6 @@
 """Reading stores: ours, damaged ones, and those that SAMCell's scripts write."""
 
+import io
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from dinocell.datasets.items import Item
-from dinocell.datasets.npy import GrowingArray, open_array
+from dinocell.datasets.npy import GrowingArray, open_array, write_all
 from dinocell.datasets.process import ProcessSettings
 from dinocell.datasets.store import DINOCellDataset, StoreItem, find_items, is_store
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError
@@ -237,7 +238,15 @@ def test_an_index_of_other_items_is_refused(crops):
     lines = (crops / "index.jsonl").read_text().splitlines()
     swapped = [lines[1], lines[0], *lines[2:]]
     other = json.dumps(json.loads(lines[0]) | {"sha256": "0" * 64})
-    for wrong in (lines[1:], lines[:-1], [*lines, lines[-1]], swapped, [other, *lines[1:]]):
+    moved = json.dumps(json.loads(lines[0]) | {"item": 1})
+    for wrong in (
+        lines[1:],
+        lines[:-1],
+        [*lines, lines[-1]],
+        swapped,
+        [other, *lines[1:]],
+        [moved, *lines[1:]],
+    ):
         (crops / "index.jsonl").write_text("\n".join(wrong) + "\n")
         with pytest.raises(FileFormatError, match="do not fit each other"):
             DINOCellDataset(crops)
@@ -370,3 +379,13 @@ def test_an_array_grows_and_numpy_reads_it(tmp_path):
     loaded = np.load(tmp_path / "a.npy")
     assert loaded.shape == (12, 2, 3)
     assert (loaded == np.arange(12)[:, None, None]).all()
+
+
+def test_what_the_system_takes_in_parts_is_written_whole():
+    class Reluctant(io.BytesIO):
+        def write(self, data):
+            return super().write(bytes(data)[:5])
+
+    file = Reluctant()
+    write_all(file, np.arange(7, dtype=np.int32).data)
+    assert np.array_equal(np.frombuffer(file.getvalue(), np.int32), np.arange(7))

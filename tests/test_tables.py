@@ -16,7 +16,7 @@ class Item:
 
 
 def result(name, true, predicted, markers=None):
-    annotated = AnnotatedImage(np.zeros((1, 8)), np.array([true], np.int32), markers)
+    annotated = AnnotatedImage(np.zeros((1, 8)), np.array([true], np.int32), markers=markers)
     return score_image(Item(name), annotated, np.array([predicted], np.int32), Thresholds())
 
 

@@ -270,6 +270,11 @@ def test_a_store_serves_as_training_data_with_the_map_of_whole_cells(folder, tmp
     sample = TrainingSamples([items], plain.model_copy(update={"augmentation": NO_AUGMENTATION}))[0]
     assert any(np.array_equal(sample[1].numpy(), item.distance) for item in items)
     train(config)
+    settings = ProcessSettings("folder", size=256, overlap=32)  # the images are smaller: padding around them
+    list(process(find_pairs(folder), tmp_path / "padded", settings, workers=0))
+    padded = load(Dataset(path=tmp_path / "padded"), config.preprocessing)
+    assert padded[0].image.shape == (96, 96)
+    assert all(sample.all() for sample in (TrainingSamples([padded], config)[n][2] for n in range(20)))
     other = config.model_copy(update={"preprocessing": Preprocessing(clahe=False), "output": tmp_path / "b"})
     with pytest.raises(ConfigError, match="make them the same"):
         train(other)

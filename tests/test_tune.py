@@ -99,3 +99,12 @@ def test_cross_validation_scores_each_image_with_what_the_others_chose():
     assert _best(tried, [0, 1]) == second
     assert _cross_validate(tried, 3) == pool([bad, bad, bad])
     assert _cross_validate({first: [good]}, 1) is None
+
+
+def test_an_image_without_cells_prefers_what_finds_none():
+    from dinocell.metrics import evaluate
+
+    nothing, something = np.array([[0, 0]]), np.array([[0, 1]])
+    clean, spurious = evaluate(nothing, nothing), evaluate(nothing, something)
+    first, second = Choice(None, 1.0, Thresholds()), Choice(None, 2.0, Thresholds())
+    assert _best({first: [spurious], second: [clean]}, [0]) == second

@@ -125,7 +125,7 @@ if __name__ == "__main__":
 """
 
 
-def slow_items(seconds=0.005):
+def slow_items(seconds=0.03):
     """40 images of 1, 4 or 6 crops."""
     cut = [CASES["one"][:32, :30], CASES["one"], CASES["concave"][:50, :60]]
     return [
@@ -141,7 +141,7 @@ def unkilled(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("points", "workers"), [((1, 60), 0), ((0, 30, 90, 130), 0), ((20,), 2)], ids=["few", "many", "processes"]
+    ("points", "workers"), [((1, 60), 0), ((0, 30, 90, 115), 0), ((20,), 2)], ids=["few", "many", "processes"]
 )
 def test_a_killed_process_is_gone_on_with(tmp_path, unkilled, points, workers):
     store, script = tmp_path / "store", tmp_path / "script.py"
@@ -181,6 +181,8 @@ def following_line(index):
 DAMAGES = {
     "half a line": lambda store, index: append(index, b'{"item": 12, "na'),
     "a line without its end": lambda store, index: append(index, following_line(index)[:-1]),
+    "no end of the last line": lambda store, index: os.truncate(index, index.stat().st_size - 1),
+    "much that is no line": lambda store, index: append(index, b"x" * 300_000),
     "zeros": lambda store, index: append(index, b"\x00" * 4096),
     "no unicode": lambda store, index: append(index, b"\xff\xfe\n\xff"),
     "other json": lambda store, index: append(index, b'{"item": 1}\n[]\n7\n'),

@@ -1,6 +1,7 @@
 """Annotated images → scores, of a model or of label images that any program made."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.images import IMAGE_SUFFIXES, read_labels, write_labels
-from dinocell.labels import Labels, validate_labels
+from dinocell.labels import Labels, relabel, validate_labels
 from dinocell.matching import count_overlaps, match_iou
 from dinocell.metrics import Scores, evaluate
 from dinocell.pipeline import DINOCellPipeline
@@ -21,7 +22,7 @@ from dinocell.pooling import pool
 from dinocell.segmentation import Diameter
 from dinocell.watershed import distance_to_labels
 
-PREDICTION_ENDINGS = ("_labels", "_img_labels", "", "_masks", "_cp_masks", "_img_cp_masks", "_img")
+PREDICTION_ENDINGS = ("_labels", "_img_labels", "_masks", "_cp_masks", "_img_cp_masks", "")
 """What may stand between an image's name and the suffix of its label image."""
 
 
@@ -44,7 +45,7 @@ class ImageResult:
     ious : float64 array, shape (N,)
         IoU of each with its match, at least 0.5; 0 for a missed cell.
     labels_sha256 : str
-        Of the true labels: recognises data whatever its folder is called.
+        Of the true labels, numbered consecutively: recognises an image whatever its file is called.
     """
 
     name: str
@@ -84,35 +85,37 @@ def evaluate_items(
     """
     chosen = thresholds or pipeline.model.config.thresholds
     for item in items:
-        annotated = item.read()
-        predicted = segment_annotated(pipeline, annotated, chosen, diameter)
-        if output is not None:
-            write_labels(prediction_path(output, item), predicted)
-        yield score_image(item, annotated, predicted, chosen)
+        yield evaluate_item(pipeline, item, chosen, diameter, output)
 
 
-def evaluate_predictions(
-    items: Iterable[Item], folder: Path, *, thresholds: Thresholds | None = None
-) -> Iterator[ImageResult]:
-    """Score label images that any program made.
+def evaluate_item(
+    pipeline: DINOCellPipeline,
+    item: Item,
+    thresholds: Thresholds,
+    diameter: Diameter = None,
+    output: Path | None = None,
+) -> ImageResult:
+    """Segment and score one annotated image; see `evaluate_items`."""
+    annotated = item.read()
+    predicted = segment_annotated(pipeline, annotated, thresholds, diameter)
+    if output is not None:
+        write_labels(prediction_path(output, item), predicted)
+    return score_image(item, annotated, predicted, thresholds)
+
+
+def evaluate_prediction(item: Item, folder: Path, thresholds: Thresholds | None = None) -> ImageResult:
+    """Score a label image that any program made.
 
     Parameters
     ----------
-    items : iterable of Item
+    item : Item
     folder : Path
-        Holds a label image for every item: ``NAME_labels.tif``, ``NAME.png``, ``NAME_masks.png``,
+        Holds a label image of the item: ``NAME_labels.tif``, ``NAME.png``, ``NAME_masks.png``,
         ``NAME_cp_masks.png`` and the like, or ``.npy``.
     thresholds : Thresholds, optional
         For the ceiling.
-
-    Yields
-    ------
-    ImageResult
     """
-    for item in items:
-        annotated = item.read()
-        predicted = read_prediction(folder, item)
-        yield score_image(item, annotated, predicted, thresholds or Thresholds())
+    return score_image(item, item.read(), read_prediction(folder, item), thresholds or Thresholds())
 
 
 def segment_annotated(
@@ -126,12 +129,22 @@ def segment_annotated(
         If it was preprocessed otherwise than the model wants.
     """
     if annotated.preprocessing is None:
+        _refuse_stains(annotated)
         return pipeline.run(annotated.pixels, diameter=diameter, **thresholds.model_dump()).labels
+    if diameter is not None:
+        raise InputError("a store is scored at its own scale: leave diameter out, or process with --diameter")
     return pipeline.cells_from_dist_map(predict_annotated(pipeline, annotated), thresholds=thresholds)
+
+
+def predict_item(pipeline: DINOCellPipeline, item: Item) -> tuple[Labels, NDArray[np.float32]]:
+    """Give the true labels and the predicted distance map of an annotated image."""
+    annotated = item.read()
+    return annotated.labels, predict_annotated(pipeline, annotated)
 
 
 def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> NDArray[np.float32]:
     """Predict the distance map of an annotated image, which may have been preprocessed already."""
+    _refuse_stains(annotated)
     done = annotated.preprocessing
     if done is not None and done != pipeline.predictor.preprocessing:
         raise InputError(
@@ -139,6 +152,12 @@ def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> 
             "process the original data with the model's settings"
         )
     return pipeline.predict_on_full_img(annotated.pixels, preprocessed=done is not None)
+
+
+def _refuse_stains(annotated: AnnotatedImage) -> None:
+    if annotated.stains:
+        count = annotated.pixels.shape[2]
+        raise InputError(f"the image has {count} channels, expected one or RGB: choose with --channel N")
 
 
 def score_image(
@@ -163,7 +182,7 @@ def score_image(
         detection=None if markers is None else evaluate(markers, predicted),
         areas=overlaps.true_areas,
         ious=ious,
-        labels_sha256=hashlib.sha256(true.tobytes()).hexdigest(),
+        labels_sha256=hashlib.sha256(relabel(true).tobytes()).hexdigest(),
     )
 
 
@@ -208,14 +227,14 @@ def read_prediction(folder: Path, item: Item) -> Labels:
         If there are several.
     """
     stems = [f"{_flat(item.name)}{ending}" for ending in PREDICTION_ENDINGS]
-    for stem in stems:
-        paths = [folder / f"{stem}{suffix}" for suffix in (*IMAGE_SUFFIXES, ".npy")]
-        found = [path for path in paths if path.is_file()]
-        if len(found) > 1:
-            listed = ", ".join(path.name for path in found)
-            raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")
-        if found:
-            return _read_npy(found[0]) if found[0].suffix == ".npy" else read_labels(found[0])
+    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, ".npy")]
+    own = {file.resolve() for file in item.files}  # where predictions lie beside the annotated data
+    found = [path for path in paths if path.is_file() and path.resolve() not in own]
+    if len(found) > 1:
+        listed = ", ".join(path.name for path in found)
+        raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")
+    if found:
+        return _read_npy(found[0]) if found[0].suffix == ".npy" else read_labels(found[0])
     raise FileMissingError(
         f"{folder} holds no label image of {item.name}: expected {', '.join(f'{stem}.*' for stem in stems)}"
     )
@@ -228,5 +247,21 @@ def _read_npy(path: Path) -> Labels:
         raise FileFormatError(f"{path} is no array of labels: {error}. Save labels as a TIFF") from error
 
 
+def refuse_equal_files(items: Iterable[Item]) -> None:
+    """Refuse items whose label images would be one file.
+
+    Raises
+    ------
+    InputError
+        If there are some.
+    """
+    names: dict[str, str] = {}
+    for item in items:
+        other = names.setdefault(_flat(item.name).casefold(), item.name)
+        if other != item.name:
+            raise InputError(f"images {other!r} and {item.name!r} would have the same label file: rename one")
+
+
 def _flat(name: str) -> str:
-    return name.replace("/", "_")
+    """Name of an item as a part of a file name."""
+    return re.sub(r'[/\\:*?"<>|]', "_", name).lstrip(".")

@@ -21,7 +21,8 @@ class Preset(BaseModel):
     channel : int, optional
         Of the file, counted from 0; None takes gray or colour as it is.
     diameter : float, optional
-        Typical cell diameter in pixels, as `DINOCellPipeline.run` takes it.
+        As `DINOCellPipeline.run` takes it, in pixels: it decides by how much images are rescaled, and is the
+        one that scores best, which need not be the median cell's.
     thresholds : Thresholds
     tuned : dict
         What it was tuned on, and the scores.

@@ -76,6 +76,7 @@ def write_report(
     points: Sequence[GridPoint],
     datasets: Mapping[str, Sequence[Item]],
     predicted: Path,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write an evaluation as one HTML file that needs no other file, no script and no network.
 
@@ -94,6 +95,8 @@ def write_report(
     predicted : Path
         Folder of predicted label images, or of one such folder a dataset, called like it. A picture that
         cannot be drawn becomes a note.
+    notes : sequence of str
+        What a reader must know of these scores.
 
     Raises
     ------
@@ -104,7 +107,14 @@ def write_report(
     """
     charts.require_matplotlib()
     pooled = {name: (pool_results(of_one), pooled_ceiling(of_one)) for name, of_one in results.items()}
-    parts = [_head(scored, results, points), _summary(results, pooled), _curves(pooled), _sizes(results)]
+    warned = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    parts = [
+        _head(scored, results, points),
+        warned,
+        _summary(results, pooled),
+        _curves(pooled),
+        _sizes(results),
+    ]
     parts += [_search(points, list(results))] if points else []
     body = "\n".join([*parts, _pictures(results, datasets, predicted)])
     page = (

@@ -173,6 +173,8 @@ def _channels(images: Sequence[AnnotatedImage]) -> list[int | None]:
     (count,) = counts
     if count == 1:
         return [None]
+    if any(image.stains for image in images):
+        return list(range(count))
     colours = min(count, 3) if count in (3, 4) else count
     return [*([None] if count in (3, 4) else []), *range(colours)]
 
@@ -194,7 +196,7 @@ def _diameter_for(pipeline: DINOCellPipeline, scale: float) -> float | None:
     best = pipeline.model.config.diameter_range
     if scale == 1 or best is None:
         return None
-    return round(best[0] / scale if scale > 1 else best[1] / scale, 2)
+    return best[0] / scale if scale > 1 else best[1] / scale
 
 
 def _best(tried: dict[Choice, list[Scores]], chosen_on: Sequence[int]) -> Choice:
@@ -203,8 +205,8 @@ def _best(tried: dict[Choice, list[Scores]], chosen_on: Sequence[int]) -> Choice
 
 
 def _objective(scores: Scores) -> float:
-    values = np.array([scores.ap[0.5], scores.ap[0.75]])
-    return -1.0 if np.isnan(values).any() else float(values.mean())
+    """Mean of AP@0.5 and AP@0.75; where there is no cell, true or predicted, nothing is wrong: 1."""
+    return float(np.nan_to_num([scores.ap[0.5], scores.ap[0.75]], nan=1.0).mean())
 
 
 def _cross_validate(tried: dict[Choice, list[Scores]], count: int) -> Scores | None:

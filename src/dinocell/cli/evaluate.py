@@ -1,9 +1,9 @@
 """`dinocell evaluate`: score a model, or the label images of any program, on annotated data."""
 
+import functools
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,22 +13,25 @@ from rich.table import Table
 
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.segment import parse_diameter
-from dinocell.errors import InputError
+from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from dinocell.checkpoint import Thresholds
     from dinocell.datasets.items import Item
     from dinocell.evaluation import ImageResult
     from dinocell.metrics import Scores
     from dinocell.pipeline import DINOCellPipeline
     from dinocell.search import GridPoint
+    from dinocell.segmentation import Diameter
 
 console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 CHOSEN_ON = "thresholds_chosen_on"
-"""Key of the checkpoint's training record: hash of the annotations by the name of the data."""
+"""Key of the checkpoint's training record: hashes of the annotated images by the name of the data."""
+
+HASH_DIGITS = 16
 
 
 def command(
@@ -39,7 +42,12 @@ def command(
             "Cell Tracking Challenge folder, a CSV of pairs, a store made with --whole. May be repeated."
         ),
     ],
-    model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
+    model: Annotated[
+        str | None, typer.Option(help="Name of a trained model, or a checkpoint folder. Default: nano.")
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="Use this channel of the images, counted from 0.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -68,88 +76,149 @@ def command(
 ) -> None:
     """Print SEG, DET, OP_CSB and AP beside their ceiling: what perfect distance maps reach."""
     from dinocell.datasets.formats import open_dataset
+    from dinocell.evaluation import refuse_equal_files
 
     search = search or write
-    if predictions is not None and (search or diameter is not None):
-        raise InputError("--predictions are scored as they are: leave --diameter and the search out")
-    if search and diameter is not None:
-        raise InputError("--diameter does not go with --search-thresholds: leave one out")
-    if write and not Path(model).is_dir():
-        raise InputError("--write-thresholds needs a checkpoint folder as --model")
-    datasets = {name: open_dataset(path) for name, path in zip(_names(data), data, strict=True)}
+    _refuse_contradictions(model, predictions, diameter, search=search, write=write)
+    datasets = {
+        name: open_dataset(path, channel=channel) for name, path in zip(_names(data), data, strict=True)
+    }
+    for items in datasets.values():
+        refuse_equal_files(items)
     if output is not None:
         from dinocell.charts import require_matplotlib
 
         require_matplotlib()  # before hours of work
         make_folder(output)
-    points: list[GridPoint] = []
+    run = _Run(datasets)
     if predictions is not None:
-        results = _score_predictions(datasets, predictions)
+        run.score_predictions(predictions)
     else:
         from dinocell.pipeline import DINOCellPipeline
 
-        pipeline = DINOCellPipeline(model, device=device)
+        pipeline = DINOCellPipeline(model or "nano", device=device)
         if search:
-            points = _search(pipeline, datasets, workers)
-        thresholds = points[0].thresholds if points else pipeline.model.config.thresholds
-        results = _score_model(datasets, pipeline, thresholds, parse_diameter(diameter), output)
-        if write:
-            _write_thresholds(Path(model), points[0].thresholds, results)
-        else:
-            _warn_of_chosen_on(pipeline, results)
-    _print(results)
+            run.search(pipeline, workers)
+        run.score_model(pipeline, parse_diameter(diameter), output)
+    _print(run.results)
+    if write:
+        _write_thresholds(Path(str(model)), run)
     if output is not None:
-        _write_output(output, results, points, predictions or model, datasets)
+        _write_output(output, run, predictions or model or "nano")
+    if run.failures:
+        errors.print(f"{len(run.failures)} images could not be scored")
+        raise typer.Exit(1)
+
+
+def _refuse_contradictions(
+    model: str | None, predictions: Path | None, diameter: str | None, *, search: bool, write: bool
+) -> None:
+    if predictions is not None and (search or diameter is not None or model is not None):
+        raise InputError("--predictions are scored as they are: leave --model, --diameter and the search out")
+    if search and diameter is not None:
+        raise InputError("--diameter does not go with --search-thresholds: leave one out")
+    if write and not (model and Path(model).is_dir()):
+        raise InputError("--write-thresholds needs a checkpoint folder as --model")
 
 
 def _names(paths: list[Path]) -> list[str]:
     """Name datasets after their folders, longer where two have the same name; fit for file names."""
-    names = [path.resolve().name for path in paths]
-    for number, path in enumerate(paths):
-        if names.count(path.resolve().name) > 1:
-            names[number] = f"{number + 1}_{path.resolve().parent.name}_{path.resolve().name}"
-    return names
+    plain = [path.resolve().name for path in paths]
+    return [
+        name if plain.count(name) == 1 else f"{number}_{path.resolve().parent.name}_{name}"
+        for number, (name, path) in enumerate(zip(plain, paths, strict=True), 1)
+    ]
 
 
-def _score_predictions(datasets: "dict[str, Sequence[Item]]", folder: Path) -> "dict[str, list[ImageResult]]":
-    from dinocell.evaluation import evaluate_predictions
+class _Run:
+    """An evaluation on its way: what is scored, what failed, what must be said."""
 
-    return {
-        name: _listed(name, evaluate_predictions(items, folder), len(items))
-        for name, items in datasets.items()
-    }
+    def __init__(self, datasets: "dict[str, Sequence[Item]]") -> None:
+        self.datasets = datasets
+        self.results: dict[str, list[ImageResult]] = {}
+        self.points: list[GridPoint] = []
+        self.failures: list[str] = []
+        self.notes: list[str] = []
 
+    def score_predictions(self, folder: Path) -> None:
+        from dinocell.evaluation import evaluate_prediction
 
-def _score_model(
-    datasets: "dict[str, Sequence[Item]]",
-    pipeline: "DINOCellPipeline",
-    thresholds: "Thresholds",
-    diameter: float | str | None,
-    output: Path | None,
-) -> "dict[str, list[ImageResult]]":
-    from dinocell.evaluation import evaluate_items
+        for name, items in self.datasets.items():
+            own = folder / name
+            if len(self.datasets) > 1 and not own.is_dir():
+                raise InputError(f"no folder {own}: with several --data, each has its predictions in one")
+            where = own if own.is_dir() else folder
+            self._score(name, items, functools.partial(evaluate_prediction, folder=where))
 
-    results = {}
-    for name, items in datasets.items():
-        labels = None if output is None else output / "labels" / name
-        if labels is not None:
-            make_folder(labels)
-        scored = evaluate_items(
-            pipeline,
-            items,
-            thresholds=thresholds,
-            diameter=diameter,  # type: ignore[arg-type]
-            output=labels,
-        )
-        results[name] = _listed(name, scored, len(items))
-    return results
+    def score_model(self, pipeline: "DINOCellPipeline", diameter: "Diameter", output: Path | None) -> None:
+        from dinocell.evaluation import evaluate_item
 
+        thresholds = self.points[0].thresholds if self.points else pipeline.model.config.thresholds
+        for name, items in self.datasets.items():
+            labels = None if output is None else output / "labels" / name
+            if labels is not None:
+                make_folder(labels)
+            score = functools.partial(
+                evaluate_item, pipeline, thresholds=thresholds, diameter=diameter, output=labels
+            )
+            self._score(name, items, score)
+        self._note_what_was_chosen_on(pipeline)
 
-def _listed(name: str, results: "Iterable[ImageResult]", total: int) -> "list[ImageResult]":
-    """Go through the results with a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        return list(bar.track(results, total=total, description=escape(name)))
+    def search(self, pipeline: "DINOCellPipeline", workers: int | None) -> None:
+        """Predict every map once, and search; the best point comes first."""
+        from dinocell.evaluation import predict_item
+        from dinocell.search import search_thresholds
+
+        predict = functools.partial(predict_item, pipeline)
+        maps = [self._each(name, items, predict) for name, items in self.datasets.items()]
+        workers = os.cpu_count() or 1 if workers is None else workers
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task("searching", total=None)
+            for point in search_thresholds(maps, start=pipeline.model.config.thresholds, workers=workers):
+                self.points.append(point)
+                bar.update(task, description=f"{len(self.points)} combinations tried")
+        self.points.sort(key=lambda point: point.objective, reverse=True)
+        names = escape(", ".join(self.datasets))
+        console.print(f"Best thresholds on {names}, by the mean of AP@0.5 and AP@0.75 over datasets:")
+        for point in self.points[:10]:
+            scores = " / ".join(f"{a:.3f} {b:.3f}" for a, b in zip(point.ap50, point.ap75, strict=True))
+            console.print(f"{point.objective:.4f}  {point.thresholds}  AP@0.5 AP@0.75: {scores}")
+        console.print("note: scores with these thresholds on the same data are validation, no test")
+
+    def _score(self, name: str, items: "Sequence[Item]", score: "Callable[[Item], ImageResult]") -> None:
+        self.results[name] = self._each(name, items, score)
+        if not self.results[name]:
+            raise FileFormatError(f"{name}: no image could be scored; the first: {self.failures[0]}")
+
+    def _each(self, name: str, items: "Sequence[Item]", function: "Callable[[Item], Any]") -> "list[Any]":
+        """Apply a function to every item with a progress bar; what fails is named and left out."""
+        done = []
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            for item in bar.track(items, description=escape(name)):
+                try:
+                    done.append(function(item))
+                except MissingExtraError:
+                    raise
+                except DINOCellError as error:
+                    failure = f"{name}, {item.name}: {error}"
+                    if failure not in self.failures:
+                        self.failures.append(failure)
+                        errors.print(f"error: {escape(failure)}")
+        return done
+
+    def _note_what_was_chosen_on(self, pipeline: "DINOCellPipeline") -> None:
+        """Say when thresholds were chosen on the very images that they are scored on."""
+        chosen_on = pipeline.model.config.training.get(CHOSEN_ON, {})
+        known = {digest for hashes in chosen_on.values() for digest in hashes}
+        for name, of_one in self.results.items():
+            count = sum(result.labels_sha256[:HASH_DIGITS] in known for result in of_one)
+            if count and not self.points:
+                note = (
+                    f"the model's thresholds were chosen on {count} of the {len(of_one)} images of {name}: "
+                )
+                self.notes.append(f"{note}this is validation, no test")
+                console.print(f"note: {escape(self.notes[-1])}")
 
 
 def _print(datasets: "dict[str, list[ImageResult]]") -> None:
@@ -172,80 +241,36 @@ def _shown(scores: "Scores") -> tuple[float, ...]:
     return scores.seg, scores.det, scores.op_csb, scores.ap[0.5], scores.ap[0.75]
 
 
-def _search(
-    pipeline: "DINOCellPipeline", datasets: "dict[str, Sequence[Item]]", workers: int | None
-) -> "list[GridPoint]":
-    """Predict every map once, and search; the best point comes first."""
-    from dinocell.evaluation import predict_annotated
-    from dinocell.search import search_thresholds
-
-    maps = []
-    for name, items in datasets.items():
-        annotated = (item.read() for item in items)
-        predicted = ((image.labels, predict_annotated(pipeline, image)) for image in annotated)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            maps.append(list(bar.track(predicted, total=len(items), description=escape(name))))
-    points: list[GridPoint] = []
-    workers = os.cpu_count() or 1 if workers is None else workers
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("searching", total=None)
-        for point in search_thresholds(maps, start=pipeline.model.config.thresholds, workers=workers):
-            points.append(point)
-            bar.update(task, completed=len(points), description=f"{len(points)} combinations tried")
-    points.sort(key=lambda point: point.objective, reverse=True)
-    names = ", ".join(datasets)
-    console.print(f"Best thresholds on {escape(names)}, by the mean of AP@0.5 and AP@0.75 over datasets:")
-    for point in points[:10]:
-        scores = " / ".join(f"{a:.3f} {b:.3f}" for a, b in zip(point.ap50, point.ap75, strict=True))
-        console.print(f"{point.objective:.4f}  {point.thresholds}  AP@0.5 AP@0.75: {scores}")
-    return points
-
-
-def _write_thresholds(
-    checkpoint: Path, thresholds: "Thresholds", results: "dict[str, list[ImageResult]]"
-) -> None:
-    """Put thresholds into a checkpoint, with the data they were chosen on."""
+def _write_thresholds(checkpoint: Path, run: _Run) -> None:
+    """Put the best thresholds into a checkpoint, with hashes of the images they were chosen on."""
     from dinocell.checkpoint import CONFIG_FILE, read_config, write_config
-    from dinocell.evaluation import content_hash
     from dinocell.images import atomic_path
 
     config = read_config(checkpoint)
-    chosen_on = {name: content_hash(of_one) for name, of_one in results.items()}
+    chosen_on = {
+        name: sorted(result.labels_sha256[:HASH_DIGITS] for result in of_one)
+        for name, of_one in run.results.items()
+    }
     changed = config.model_copy(
-        update={"thresholds": thresholds, "training": config.training | {CHOSEN_ON: chosen_on}}
+        update={
+            "thresholds": run.points[0].thresholds,
+            "training": config.training | {CHOSEN_ON: chosen_on},
+        }
     )
     with atomic_path(checkpoint / CONFIG_FILE) as temporary:
         write_config(temporary, changed)
-    console.print(f"saved in {escape(str(checkpoint))}")
+    console.print(f"thresholds saved in {escape(str(checkpoint))}")
 
 
-def _warn_of_chosen_on(pipeline: "DINOCellPipeline", results: "dict[str, list[ImageResult]]") -> None:
-    """Say when thresholds were chosen on the very data that they are scored on."""
-    from dinocell.evaluation import content_hash
-
-    chosen_on = pipeline.model.config.training.get(CHOSEN_ON, {})
-    known = set(chosen_on.values()) if isinstance(chosen_on, dict) else set()
-    for name, of_one in results.items():
-        if content_hash(of_one) in known:
-            console.print(
-                f"note: the model's thresholds were chosen on {escape(name)}: this is validation, no test"
-            )
-
-
-def _write_output(
-    output: Path,
-    results: "dict[str, list[ImageResult]]",
-    points: "list[GridPoint]",
-    scored: Path | str,
-    datasets: "dict[str, Sequence[Item]]",
-) -> None:
+def _write_output(output: Path, run: _Run, scored: Path | str) -> None:
     """Write the tables and the report."""
     from dinocell.report import write_report
     from dinocell.tables import image_rows, summary_rows, write_table
 
-    write_table(output / "images.csv", image_rows(results))
-    write_table(output / "summary.csv", summary_rows(results))
-    predicted = Path(scored) if isinstance(scored, Path) else output / "labels"
-    write_report(output / "report.html", str(scored), results, points, datasets, predicted)
+    write_table(output / "images.csv", image_rows(run.results))
+    write_table(output / "summary.csv", summary_rows(run.results))
+    predicted = scored if isinstance(scored, Path) else output / "labels"
+    notes = [*run.notes, *run.failures]
+    report = output / "report.html"
+    write_report(report, str(scored), run.results, run.points, run.datasets, predicted, notes)
     console.print(f"images.csv, summary.csv and report.html are in {escape(str(output))}")

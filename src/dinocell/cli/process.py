@@ -107,6 +107,7 @@ def inspect(
         raise FileFormatError(f"{folder} holds no items")
     for line in describe(dataset):
         console.print(escape(line))
-    sheet = output or folder.with_name(f"{folder.resolve().name}_sheet.png")
+    resolved = folder.resolve()
+    sheet = output or resolved.with_name(f"{resolved.name}_sheet.png")
     write_image(sheet, contact_sheet(dataset))
     console.print(f"contact sheet: {escape(str(sheet))}")

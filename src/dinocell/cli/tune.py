@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dinocell.cli.outputs import make_folder
+from dinocell.errors import InputError
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -28,6 +31,9 @@ def command(
     from dinocell.preset import Preset, write_preset
     from dinocell.tune import TuneResult, tune
 
+    if output.exists():
+        raise InputError(f"{output} exists: choose another -o, or delete it")
+    make_folder(output.parent)
     items = find_items(images, masks)
     pipeline = DINOCellPipeline(model, device=device)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -71,7 +71,7 @@ class Frame:
         check_sizes(self.image, pixels, self.markers, markers)
         if _is_sparse(labels, markers):
             labels = np.where(labels == 0, np.int32(IGNORE), labels)
-        return AnnotatedImage(pixels, labels, markers)
+        return AnnotatedImage(pixels, labels, markers=markers)
 
 
 def find_items(folder: Path, *, silver: bool = False, tracked_only: bool = False) -> list[Frame]:

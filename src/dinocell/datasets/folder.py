@@ -56,14 +56,15 @@ class Pair:
         InputError
             If the image has no such channel, or a file is a stack.
         """
-        pixels = read_image(self.image, channel=self.channel).pixels
+        image = read_image(self.image, channel=self.channel)
+        pixels = image.pixels
         labels = read_masks(self.masks)
         check_sizes(self.image, pixels, self.masks, labels)
         if self.ignore is not None:
             ignored = read_labels(self.ignore)
             check_sizes(self.image, pixels, self.ignore, ignored)
             labels = ignore_where(labels, ignored)
-        return AnnotatedImage(pixels, labels)
+        return AnnotatedImage(pixels, labels, stains=image.axes == "YXC")
 
 
 def read_masks(path: Path) -> Labels:

@@ -52,8 +52,14 @@ def find_items(format_name: str, path: Path, **options: Any) -> Sequence[Item]:
     return FORMATS[format_name](Path(path), **given)
 
 
-def open_dataset(path: Path) -> Sequence[Item]:
+def open_dataset(path: Path, *, channel: int | None = None) -> Sequence[Item]:
     """List the annotated images of a store, or of a dataset whose format `recognise` tells.
+
+    Parameters
+    ----------
+    path : Path
+    channel : int, optional
+        Of images with several, where the format lets choose.
 
     Raises
     ------
@@ -64,13 +70,14 @@ def open_dataset(path: Path) -> Sequence[Item]:
     """
     if store.is_store(path := Path(path)):
         return store.find_items(path)
-    return find_items(recognise(path), path)
+    return find_items(recognise(path), path, channel=channel)
 
 
 def recognise(path: Path) -> str:
     """Tell the format of a dataset, one of `FORMATS`, by the names of its files.
 
-    Pairs whose names are all numbers are Cellpose's; without a sign of another format a folder is "folder".
+    A folder without a sign of another format is "folder". So are Cellpose's pairs, whose names others have
+    too: with all their channels, as `dinocell segment` sees them.
 
     Raises
     ------
@@ -84,15 +91,13 @@ def recognise(path: Path) -> str:
         raise FileMissingError(
             f"no folder {path}: expected annotated images, or a store of `dinocell process`"
         )
-    pairs = [file.stem.removesuffix("_img") for file in path.glob("*_img.*")]
-    if pairs:
-        return "cellpose" if all(name.isdecimal() for name in pairs) else "folder"
+    if any(path.glob("*_img.*")) or any((path / name).is_dir() for name in ("masks", "labels")):
+        return "folder"
     if _is_ctc(path.absolute()):
         return "ctc"
     if any(file.stem == file.parents[1].name for file in path.glob("*/images/*.png")):
         return "dsb2018"
-    has_masks = any((path / name).is_dir() for name in ("masks", "labels"))
-    return "livecell" if any(path.glob("*.json")) and not has_masks else "folder"
+    return "livecell" if any(path.glob("*.json")) else "folder"
 
 
 def _is_ctc(path: Path) -> bool:

@@ -22,6 +22,8 @@ class AnnotatedImage:
         As in the file.
     labels : int32 array, shape (Y, X)
         0 background, −1 ignored.
+    stains : bool
+        Whether the channels are stains of which one must be chosen, and no colours.
     markers : int32 array, shape (Y, X), optional
         A small mark in every cell where the labels do not cover all of them (Cell Tracking Challenge).
     overlapped_pixels : int
@@ -32,6 +34,7 @@ class AnnotatedImage:
 
     pixels: NDArray[Any]
     labels: Labels
+    stains: bool = False
     markers: Labels | None = None
     overlapped_pixels: int = 0
     preprocessing: Preprocessing | None = None

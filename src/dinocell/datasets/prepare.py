@@ -119,14 +119,16 @@ def prepare(item: Item, settings: ProcessSettings, size: tuple[int, int]) -> lis
     prepared = []
     for y, x in corners:
         arrays = _cut(image, distance, labels, y, x, size)
-        digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
-        prepared.append((arrays, entry.model_copy(update={"y": y, "x": x, "sha256": digest})))
+        prepared.append((arrays, entry.model_copy(update={"y": y, "x": x, "sha256": _hash(arrays)})))
     return prepared
 
 
 def _read(item: Item) -> AnnotatedImage:
     """Read an item; its ids are small enough to be counted in tables."""
     annotated = item.read()
+    if annotated.stains:
+        count = annotated.pixels.shape[2]
+        raise InputError(f"the image has {count} stains, expected one or colours: choose with --channel N")
     labels = annotated.labels
     return annotated if labels.max(initial=0) <= labels.size else replace(annotated, labels=relabel(labels))
 
@@ -163,6 +165,13 @@ def _cut(
         np.pad(distance[window], pad),
         np.pad(_renumber(labels[window]), pad, constant_values=IGNORE),
     )
+
+
+def _hash(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _renumber(labels: Labels) -> Labels:

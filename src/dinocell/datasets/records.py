@@ -25,6 +25,7 @@ def printable(text: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(printable)]
+"""A text that may come from the name of a file."""
 
 
 class Failure(BaseModel):

@@ -1,5 +1,6 @@
 """From annotated folders to batches: what the training loop draws and what it validates on."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,18 @@ class StoreImages(Sequence[Annotated]):
         labels = sample.labels
         if labels is None:  # SAMCell's stores may have maps alone; then nothing is ignored
             labels = (sample.distance > 0).astype(np.int32)
-        return Annotated(sample.image, labels, np.zeros((0, 4), np.int64), sample.distance)
+        height, width = self.shape(number)
+        inside = np.s_[:height, :width]
+        no_boxes = np.zeros((0, 4), np.int64)
+        return Annotated(sample.image[inside], labels[inside], no_boxes, sample.distance[inside])
+
+    def shape(self, number: int) -> tuple[int, int]:
+        """Height and width of a crop without its padding."""
+        height, width = self._dataset.size
+        if not self._dataset.index:
+            return height, width
+        entry = self._dataset.index[number]
+        return min(height, entry.image_shape[0] - entry.y), min(width, entry.image_shape[1] - entry.x)
 
 
 def load(dataset: Dataset, preprocessing: Preprocessing) -> Sequence[Annotated]:
@@ -121,10 +133,12 @@ class TrainingSamples(TorchDataset[Batch]):
 
 
 def _shares(items: Sequence[Annotated]) -> NDArray[np.float64]:
-    """How often each image is drawn: larger ones hold more to see; the crops of a store have one size."""
+    """How often each image is drawn: larger ones hold more to see."""
     if isinstance(items, StoreImages):
-        return np.full(len(items), 1 / len(items))
-    sizes = np.sqrt([item.image.size for item in items])
+        areas = [math.prod(items.shape(number)) for number in range(len(items))]
+    else:
+        areas = [item.image.size for item in items]
+    sizes = np.sqrt(areas)
     return np.asarray(sizes / sizes.sum())
 
 
