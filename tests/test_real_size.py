@@ -55,4 +55,4 @@ def test_segmenting_is_refused_until_untrained_models_are_allowed(weights, tmp_p
     assert not (tmp_path / "out").exists()
     assert run(*arguments, "--allow-untrained").exit_code == 0
     shape = read_labels(SAMPLES / "phase_1_masks.png").shape
-    assert read_labels(tmp_path / "out" / "phase_1_img_labels.tif").shape == shape
+    assert read_labels(tmp_path / "out" / "phase_1_img_untrained_labels.tif").shape == shape
