@@ -222,7 +222,7 @@ def test_models_lists_nano_as_trained():
 def test_evaluate_prints_a_row_a_folder():
     samples = Path(__file__).parents[1] / "samples"
     output = run("evaluate", "--data", samples).output
-    row = next(line for line in output.splitlines() if "samples" in line)
+    row = next(line for line in output.splitlines() if line.startswith("│ samples"))
     assert len([cell for cell in row.split("│") if "(" in cell]) == 5
 
 
