@@ -99,8 +99,7 @@ def test_a_process_that_dies_is_told_and_leaves_no_other():
     with OrderedPool(2) as broken:
         with pytest.raises(WorkerError, match="fewer --workers"):
             list(broken.map(die, range(20)))
-        with pytest.raises(WorkerError):
-            list(broken.map(square, [1]))
+        assert list(broken.map(square, [1])) == [(1, 1)]
     assert set(multiprocessing.active_children()) == before
 
 

@@ -1,14 +1,13 @@
 """Work on many items in several processes, in order and a few ahead, so that memory stays flat."""
 
 import contextlib
-import os
 import signal
-import threading
-from collections import deque
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, Self, TypeVar
 
 import cv2
@@ -18,12 +17,18 @@ from dinocell.errors import InputError, WorkerError
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
+Outcome = tuple[BaseException | None, Any]
+"""What a function raised, or else its result."""
+
 
 class OrderedPool:
     """Processes that apply a function to items; results come in the order of the items.
 
-    They start with the first items, and end when the ``with`` block does or this process dies. As they are
-    not forked, a script that uses them needs ``if __name__ == "__main__":`` around its work.
+    They start when there is work for them, and end when the ``with`` block does or this process dies. As
+    they are not forked, a script that uses them needs ``if __name__ == "__main__":`` around its work.
+
+    The standard library's pools have threads and locks, in which Ctrl-C can leave them hanging for ever. Here
+    there is a pipe to every process, which has one item at a time and is killed when it is no longer needed.
 
     Parameters
     ----------
@@ -39,30 +44,27 @@ class OrderedPool:
     def __init__(self, workers: int) -> None:
         if workers < 0:
             raise InputError(f"workers is {workers}, expected a number of processes, or 0 for none")
-        self._workers = workers
-        # Not forked: the parent may have threads, whose locks a child would inherit.
-        self._executor = (
-            ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker) if workers else None
-        )
+        self._limit = workers
+        self._idle: list[_Worker] = []
+        self._busy: dict[_Worker, int] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(cancel_futures=True)
+        self._end([*self._idle, *self._busy])
 
     def map(
         self, function: Callable[..., ResultT], items: Iterable[ItemT], *arguments: Any
     ) -> Iterator[tuple[ItemT, ResultT]]:
         """Yield every item and what the function made of it.
 
-        At most ``2 · workers + 1`` items are taken and not yet given back.
+        At most ``2 · workers + 1`` items are taken and not yet given back. One map goes on at a time.
 
         Parameters
         ----------
         function : callable
-            At module level; takes an item and the arguments. What it raises is raised here.
+            At module level; takes an item and the arguments. What it raises is raised here, in its turn.
         items : iterable
         *arguments
             The same for every item.
@@ -72,50 +74,98 @@ class OrderedPool:
         WorkerError
             If a process dies.
         """
-        if self._executor is None:
+        if not self._limit:
             for item in items:
                 yield item, function(item, *arguments)
             return
-        ahead: deque[tuple[ItemT, Future[ResultT]]] = deque()
+        taken: dict[int, ItemT] = {}
+        outcomes: dict[int, Outcome] = {}
         try:
-            for item in items:
-                with _explained():
-                    ahead.append((item, self._executor.submit(function, item, *arguments)))
-                if len(ahead) > 2 * self._workers:
-                    yield _next_result(ahead)
-            while ahead:
-                yield _next_result(ahead)
+            for number, item in enumerate(items):
+                taken[number] = item
+                self._send(number, (function, item, arguments), outcomes)
+                while taken and (len(taken) > 2 * self._limit or next(iter(taken)) in outcomes):
+                    yield self._give_back(taken, outcomes)
+            while taken:
+                yield self._give_back(taken, outcomes)
         finally:
-            for _, future in ahead:
-                future.cancel()
+            self._end([*self._busy])
+
+    def _give_back(self, taken: dict[int, ItemT], outcomes: dict[int, Outcome]) -> tuple[ItemT, Any]:
+        number = next(iter(taken))
+        while number not in outcomes:
+            self._receive(outcomes)
+        error, result = outcomes.pop(number)
+        if error is not None:
+            raise error
+        return taken.pop(number), result
+
+    def _send(self, number: int, task: Any, outcomes: dict[int, Outcome]) -> None:
+        """Give a task to a worker that has none, which is ready to read: neither can wait for the other."""
+        while not self._idle and len(self._busy) >= self._limit:
+            self._receive(outcomes)
+        worker = self._idle.pop() if self._idle else _start_worker()
+        self._busy[worker] = number
+        with _explained():
+            worker.connection.send(task)
+
+    def _receive(self, outcomes: dict[int, Outcome]) -> None:
+        """Wait for outcomes."""
+        ready = wait([worker.connection for worker in self._busy])
+        for worker in [worker for worker in self._busy if worker.connection in ready]:
+            with _explained():
+                outcomes[self._busy[worker]] = worker.connection.recv()
+            del self._busy[worker]
+            self._idle.append(worker)
+
+    def _end(self, workers: "list[_Worker]") -> None:
+        for worker in workers:
+            worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+            worker.connection.close()
+            self._busy.pop(worker, None)
+        self._idle = [worker for worker in self._idle if worker not in workers]
 
 
-def _next_result(ahead: deque[tuple[ItemT, Future[ResultT]]]) -> tuple[ItemT, ResultT]:
-    item, future = ahead.popleft()
-    with _explained():
-        return item, future.result()
+@dataclass(frozen=True, eq=False)
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+
+
+def _start_worker() -> _Worker:
+    context = get_context("spawn")  # a forked child would inherit the locks of the parent's threads
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()  # so that the death of the process ends the pipe
+    return _Worker(process, ours)
+
+
+def _serve(connection: Connection) -> None:
+    """Work in another process, until the pipe ends, which it does when the parent dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends its workers
+    cv2.setNumThreads(0)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            connection.send(_apply(*connection.recv()))
+
+
+def _apply(function: Callable[..., Any], item: Any, arguments: tuple[Any, ...]) -> Outcome:
+    try:
+        return None, function(item, *arguments)
+    except Exception as error:  # noqa: BLE001 (raised again by the parent)
+        error.add_note(f"In another process:\n{traceback.format_exc()}")
+        return error, None
 
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
     try:
         yield
-    except BrokenProcessPool as error:
+    except (EOFError, OSError) as error:
         raise WorkerError(
             "a process died: for lack of memory, start again with fewer --workers; in a script, put the work "
             'under `if __name__ == "__main__":`'
         ) from error
-
-
-def _begin_worker() -> None:
-    cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Wait for the parent's death: a worker that waits for work would never learn of a kill."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
