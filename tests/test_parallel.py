@@ -76,7 +76,7 @@ def test_few_items_are_taken_before_they_are_asked_for(pool):
     for given, _ in enumerate(pool.map(square, items)):
         ahead.append(len(taken) - given)
     assert len(ahead) == 40
-    assert max(ahead) == 2 * 2 + 1
+    assert 1 < max(ahead) <= 2 * 2 + 1  # how many depends on how fast the processes are
 
 
 def test_what_a_function_raises_is_raised_here_and_the_pool_goes_on(pool):
