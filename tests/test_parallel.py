@@ -25,6 +25,10 @@ def square_unevenly(number):
     return number**2
 
 
+def double(data):
+    return data + data
+
+
 def refuse_three(number):
     if number == 3:
         raise FileFormatError("three is damaged")
@@ -35,6 +39,10 @@ def die(number):
     if number == 2:
         os._exit(9)
     return number
+
+
+def refuse_to_be_sent(number):
+    return (n for n in range(number))
 
 
 def process_id(_):
@@ -103,6 +111,27 @@ def test_a_process_that_dies_is_told_and_leaves_no_other():
     assert set(multiprocessing.active_children()) == before
 
 
+def test_what_cannot_be_sent_is_told(pool, capfd):
+    with pytest.raises((AttributeError, TypeError), match=r"pickle|local"):
+        list(pool.map(lambda number: number, [1]))
+    with pytest.raises(WorkerError):
+        list(pool.map(refuse_to_be_sent, [1]))
+    assert "cannot pickle 'generator' object" in capfd.readouterr().err
+    assert list(pool.map(square, [7])) == [(7, 49)]
+
+
+def test_where_another_process_failed_is_told(pool):
+    with pytest.raises(FileFormatError) as caught:
+        list(pool.map(refuse_three, [3]))
+    assert str(caught.value) == "three is damaged"
+    assert "in refuse_three" in caught.value.__notes__[0]
+
+
+def test_large_items_and_results_do_not_wait_for_each_other(pool):
+    items = [bytes(3_000_000)] * 12
+    assert [len(result) for _, result in pool.map(double, items)] == [6_000_000] * 12
+
+
 def test_fewer_processes_than_none_are_refused():
     with pytest.raises(InputError, match="workers is -1"):
         OrderedPool(-1)
@@ -118,6 +147,22 @@ if __name__ == "__main__":
         for _, worker in pool.map(process_id, range(10_000)):
             print(worker, flush=True)
 """
+
+
+UNGUARDED = """
+from dinocell.parallel import OrderedPool
+
+with OrderedPool(1) as pool:
+    list(pool.map(abs, [1]))
+"""
+
+
+def test_a_script_that_would_start_itself_over_and_over_is_told_what_it_lacks(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    said = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60).stderr
+    assert "WorkerError: a process died" in said.splitlines()[-1]
+    assert 'if __name__ == "__main__"' in said.splitlines()[-1]
 
 
 def is_alive(number):

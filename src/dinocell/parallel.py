@@ -104,9 +104,9 @@ class OrderedPool:
         """Give a task to a worker that has none, which is ready to read: neither can wait for the other."""
         while not self._idle and len(self._busy) >= self._limit:
             self._receive(outcomes)
-        worker = self._idle.pop() if self._idle else _start_worker()
-        self._busy[worker] = number
         with _explained():
+            worker = self._idle.pop() if self._idle else _start_worker()
+            self._busy[worker] = number
             worker.connection.send(task)
 
     def _receive(self, outcomes: dict[int, Outcome]) -> None:
