@@ -141,6 +141,22 @@ def test_thresholds_are_written_and_the_same_data_is_no_test_afterwards(data, ch
     assert "were chosen on 1 of the 1 images of st" in result.output
 
 
+@pytest.mark.parametrize("record", [["nuclei"], "nuclei", None, {"nuclei": []}])
+def test_whatever_a_checkpoint_records_of_its_thresholds_stops_nothing(data, checkpoint, record):
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    config["training"]["thresholds_chosen_on"] = record
+    (checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    result = run("evaluate", "--data", data, "--model", checkpoint)
+    assert result.exit_code == 0, result.output
+    assert "no test" not in result.output
+
+
+def test_a_search_without_a_readable_image_is_refused_in_one_line(data):
+    (data / "a_img.png").write_bytes(b"nothing")
+    result = run("evaluate", "--data", data, "--search-thresholds")
+    assert "no image could be scored" in str(result.exception)
+
+
 def test_thresholds_of_the_shipped_model_are_never_overwritten(data):
     text = json.loads((SHIPPED / "nano" / "config.json").read_text(encoding="utf-8"))
     result = run("evaluate", "--data", data, "--write-thresholds")

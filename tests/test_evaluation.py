@@ -6,7 +6,7 @@ import pytest
 from dinocell.checkpoint import Thresholds
 from dinocell.datasets.folder import find_pairs
 from dinocell.distance import labels_to_distance
-from dinocell.errors import FileFormatError, InputError
+from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.evaluation import evaluate_items, prediction_path, read_prediction, refuse_equal_files
 from dinocell.images import write_image, write_labels
 from dinocell.metrics import evaluate
@@ -72,6 +72,15 @@ def test_several_predictions_of_an_image_are_refused(folder):
     np.save(out / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(FileFormatError, match="no array of labels"):
         read_prediction(out, item)
+
+
+def test_results_named_as_the_cell_tracking_challenge_does_are_found(tmp_path):
+    labels = np.eye(6, dtype=np.int32)
+    (tmp_path / "02_RES").mkdir()
+    write_labels(tmp_path / "02_RES" / "mask007.tif", labels)
+    assert np.array_equal(read_prediction(tmp_path, Named("02/t007")), labels)
+    with pytest.raises(FileMissingError, match="01_RES/mask007"):
+        read_prediction(tmp_path, Named("01/t007"))
 
 
 def test_the_search_finds_the_thresholds_that_score_best():

@@ -18,7 +18,8 @@ def test_a_preset_survives_a_round_trip(tmp_path):
     [
         ("model: nano\nthresholds: {merg: 1}", r"thresholds\.merg"),
         ("model: nano\nthresholds: {}\ndiameter: -1", "diameter"),
-        ("- 1", "is no preset"),
+        ("- 1", "holds no settings"),
+        ("thresholds: {}", "is no preset: model: Field required"),
         ("a: [", "is not YAML"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],

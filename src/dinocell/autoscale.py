@@ -4,11 +4,18 @@ A network that is shown cells too large or too small for it predicts low, blurre
 at several zooms, and the one with the clearest hills is taken; no true cell size is needed for that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dinocell.checkpoint import Thresholds
+from dinocell.labels import median_diameter
+from dinocell.prediction import Predictor
+from dinocell.segmentation import TilesDone
+from dinocell.watershed import distance_to_labels
 
 ZOOMS = (0.5, 0.7, 1.0, 1.4, 2.0)
 """Factors on both sides of the image that are tried."""
@@ -39,6 +46,39 @@ class Trial:
     zoom: float
     clarity: float
     diameter: float
+
+
+def predict_at_best_scale(
+    predictor: Predictor, image: NDArray[Any], thresholds: Thresholds
+) -> Generator[TilesDone, None, tuple[float, NDArray[np.float32]]]:
+    """Try several zooms on the part with most cells; a generator that returns the best scale and its map.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    image : array, shape (Y, X) or (Y, X, C)
+    thresholds : Thresholds
+        What turns a map into the cells whose size is looked at.
+
+    Yields
+    ------
+    TilesDone
+        After every batch of tiles.
+    """
+    distance = yield from predictor.predict(image, 1.0)
+    window = busiest_window(distance)
+    trials = []
+    for zoom in ZOOMS:
+        if zoom == 1.0:
+            part = distance[window]
+        else:
+            part = yield from predictor.predict(image, zoom, window)
+        labels = distance_to_labels(part, **thresholds.model_dump())
+        trials.append(Trial(zoom, clarity(part), median_diameter(labels)))
+    scale = choose_scale(trials, predictor.model.config.diameter_range)
+    if scale != 1.0:
+        distance = yield from predictor.predict(image, scale)
+    return scale, distance
 
 
 def clarity(distance: NDArray[np.float32]) -> float:

@@ -17,6 +17,7 @@ from dinocell.backbone import BackboneConfig, published_name
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.preprocessing import Preprocessing
+from dinocell.settings import first_problem
 from dinocell.variants import VARIANTS
 from dinocell.weights import WeightsRecord
 
@@ -125,10 +126,8 @@ def read_config(folder: Path) -> ModelConfig:
             f"Expected a folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise CheckpointError(
-            f"{path} is not a DINOCell configuration: {where}: {first['msg']}. Save the model again"
+            f"{path} is not a DINOCell configuration: {first_problem(error)}. Save the model again"
         ) from error
 
 

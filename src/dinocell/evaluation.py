@@ -111,7 +111,8 @@ def evaluate_prediction(item: Item, folder: Path, thresholds: Thresholds | None 
     item : Item
     folder : Path
         Holds a label image of the item: ``NAME_labels.tif``, ``NAME.png``, ``NAME_masks.png``,
-        ``NAME_cp_masks.png`` and the like, or ``.npy``.
+        ``NAME_cp_masks.png`` and the like, ``.npy``, or ``01_RES/maskTTT.tif`` as in the Cell Tracking
+        Challenge.
     thresholds : Thresholds, optional
         For the ceiling.
     """
@@ -227,6 +228,8 @@ def read_prediction(folder: Path, item: Item) -> Labels:
         If there are several.
     """
     stems = [f"{_flat(item.name)}{ending}" for ending in PREDICTION_ENDINGS]
+    if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
+        stems.append(f"{frame[1]}_RES/mask{frame[2]}")
     paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, ".npy")]
     own = {file.resolve() for file in item.files}  # where predictions lie beside the annotated data
     found = [path for path in paths if path.is_file() and path.resolve() not in own]

@@ -2,14 +2,14 @@
 
 import functools
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.autoscale import ZOOMS, Trial, busiest_window, choose_scale, clarity
+from dinocell.autoscale import predict_at_best_scale
 from dinocell.checkpoint import Thresholds, find_checkpoint, is_trained
 from dinocell.devices import explain_out_of_memory
 from dinocell.errors import InputError, UntrainedModelError
@@ -157,7 +157,7 @@ class DINOCellPipeline:
         image = np.asarray(image)
         thresholds = thresholds or self.model.config.thresholds
         if diameter == "auto":
-            scale, distance = yield from self._predict_at_best_scale(image, thresholds)
+            scale, distance = yield from predict_at_best_scale(self.predictor, image, thresholds)
         else:
             scale = self.predictor.scale_for(diameter)
             distance = yield from self.predictor.predict(image, scale)
@@ -183,25 +183,6 @@ class DINOCellPipeline:
                 nonfinite_pixels=count_nonfinite(image),
             ),
         )
-
-    def _predict_at_best_scale(
-        self, image: NDArray[Any], thresholds: Thresholds
-    ) -> Generator[TilesDone, None, tuple[float, NDArray[np.float32]]]:
-        """Try several zooms on the part with most cells; return the best scale and the map at it."""
-        distance = yield from self.predictor.predict(image, 1.0)
-        window = busiest_window(distance)
-        trials = []
-        for zoom in ZOOMS:
-            if zoom == 1.0:
-                part = distance[window]
-            else:
-                part = yield from self.predictor.predict(image, zoom, window)
-            labels = self.cells_from_dist_map(part, thresholds=thresholds)
-            trials.append(Trial(zoom, clarity(part), median_diameter(labels)))
-        scale = choose_scale(trials, self.model.config.diameter_range)
-        if scale != 1.0:
-            distance = yield from self.predictor.predict(image, scale)
-        return scale, distance
 
     def predict_on_full_img(
         self, image: NDArray[Any], *, scale: float = 1.0, preprocessed: bool = False

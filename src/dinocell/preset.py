@@ -7,8 +7,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dinocell.checkpoint import Thresholds
-from dinocell.errors import ConfigError, FileMissingError
+from dinocell.errors import ConfigError
 from dinocell.images import atomic_path
+from dinocell.settings import first_problem, read_yaml
 
 
 class Preset(BaseModel):
@@ -47,22 +48,12 @@ def read_preset(path: Path) -> Preset:
     ConfigError
         If it is not YAML, or has an unknown key or a value out of bounds.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileMissingError(
-            f"cannot read preset {path}: {error.strerror}. Make one with `dinocell tune`"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    remedy = "Make one with `dinocell tune`"
+    values = read_yaml(path, remedy=remedy)
     try:
         return Preset.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ConfigError(
-            f"{path} is no preset: {where}: {first['msg']}. Make one with `dinocell tune`"
-        ) from error
+        raise ConfigError(f"{path} is no preset: {first_problem(error)}. {remedy}") from error
 
 
 def write_preset(path: Path, preset: Preset) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from dinocell.cli.outputs import make_folder
+from dinocell.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ _TITLE = "Pooled over cells, every tool with its own defaults: no threshold was 
 
 def command(
     data: Annotated[
-        list[Path], typer.Option(help="Folder with NAME_img.* and NAME_masks.*; may be given several times.")
+        list[Path], typer.Option(help="Annotated data, as `dinocell evaluate` takes it. May be repeated.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help=f"Folder for {TABLE_FILE}.")],
     tools: Annotated[
@@ -136,8 +136,7 @@ def _run(
 
     items = [item for pairs in datasets.values() for item in pairs]
     results: list[ToolResult] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, transient=True) as bar, contextlib.closing(compare(items, tools)) as steps:
+    with progress_bar() as bar, contextlib.closing(compare(items, tools)) as steps:
         tasks = {tool.name: bar.add_task(escape(tool.name), total=len(items)) for tool in tools}
         for step in steps:
             if isinstance(step, ImageDone):

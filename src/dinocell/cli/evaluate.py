@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.segment import parse_diameter
+from dinocell.cli.terminal import console, errors, progress_bar
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from dinocell.search import GridPoint
     from dinocell.segmentation import Diameter
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 CHOSEN_ON = "thresholds_chosen_on"
 """Key of the checkpoint's training record: hashes of the annotated images by the name of the data."""
@@ -172,7 +170,7 @@ class _Run:
         predict = functools.partial(predict_item, pipeline)
         maps = [self._each(name, items, predict) for name, items in self.datasets.items()]
         workers = os.cpu_count() or 1 if workers is None else workers
-        with Progress(console=console, transient=True) as bar:
+        with progress_bar() as bar:
             task = bar.add_task("searching", total=None)
             for point in search_thresholds(maps, start=pipeline.model.config.thresholds, workers=workers):
                 self.points.append(point)
@@ -187,14 +185,11 @@ class _Run:
 
     def _score(self, name: str, items: "Sequence[Item]", score: "Callable[[Item], ImageResult]") -> None:
         self.results[name] = self._each(name, items, score)
-        if not self.results[name]:
-            raise FileFormatError(f"{name}: no image could be scored; the first: {self.failures[0]}")
 
     def _each(self, name: str, items: "Sequence[Item]", function: "Callable[[Item], Any]") -> "list[Any]":
         """Apply a function to every item with a progress bar; what fails is named and left out."""
         done = []
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
+        with progress_bar() as bar:
             for item in bar.track(items, description=escape(name)):
                 try:
                     done.append(function(item))
@@ -205,11 +200,15 @@ class _Run:
                     if failure not in self.failures:
                         self.failures.append(failure)
                         errors.print(f"error: {escape(failure)}")
+        if not done:
+            raise FileFormatError(f"{name}: no image could be scored; the first: {self.failures[0]}")
         return done
 
     def _note_what_was_chosen_on(self, pipeline: "DINOCellPipeline") -> None:
         """Say when thresholds were chosen on the very images that they are scored on."""
-        chosen_on = pipeline.model.config.training.get(CHOSEN_ON, {})
+        chosen_on = pipeline.model.config.training.get(CHOSEN_ON)
+        if not isinstance(chosen_on, dict):  # a checkpoint may record anything about its training
+            return
         known = {digest for hashes in chosen_on.values() for digest in hashes}
         for name, of_one in self.results.items():
             count = sum(result.labels_sha256[:HASH_DIGITS] in known for result in of_one)

@@ -5,17 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dinocell.cli.terminal import console, errors, progress_bar
 from dinocell.datasets.formats import FORMATS, find_items
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.datasets.store import INFO, DINOCellDataset, StoreInfo
 from dinocell.errors import FileFormatError
-
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 INPUTS = {
     "livecell": "LIVECell's COCO JSON, or a folder with it; images are found by name below its folder.",
@@ -53,14 +49,15 @@ def _command_for(format_name: str) -> Callable[..., None]:
         channel: Annotated[
             int | None, typer.Option(min=0, help="cellpose, folder: use this channel, counted from 0.")
         ] = None,
-        workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
+        workers: Annotated[
+            int | None, typer.Option(min=0, help="Processes. Default: cores, at most 4.")
+        ] = None,
         strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
     ) -> None:
         items = find_items(format_name, source, images=images, masks=masks, channel=channel)
         overlap = size // 8 if overlap is None else overlap
         settings = ProcessSettings(format_name, whole=whole, size=size, overlap=overlap, diameter=diameter)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
+        with progress_bar() as bar:
             task = bar.add_task("images", total=len(items))
             for event in process(items, output, settings, workers=workers, strict=strict):
                 if isinstance(event, StoreInfo):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 
 from dinocell.cli.inputs import find_inputs, output_names
 from dinocell.cli.outputs import make_folder
+from dinocell.cli.terminal import console, errors, progress_bar
 from dinocell.errors import DINOCellError, InputError, UntrainedModelError
 from dinocell.labels import median_diameter
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from dinocell.pipeline import DINOCellPipeline
     from dinocell.preset import Preset
     from dinocell.segmentation import Segmentation
-
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -209,8 +206,7 @@ def _not_done(
 def _segment_all(pipeline: "DINOCellPipeline", todo: dict[Path, _Outputs], settings: _Settings) -> list[str]:
     """Segment every image; return a line for each that failed."""
     failures = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with progress_bar() as bar:
         files = bar.add_task("images", total=len(todo))
         tiles = bar.add_task("tiles")
         for path, outputs in todo.items():

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dinocell.cli.terminal import console, progress_bar
 
 
 def command(
@@ -21,9 +21,7 @@ def command(
 
     overrides = {} if output is None else {"output": output}
     settings = TrainConfig.from_yaml(config, **overrides)
-    console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    with progress_bar(keep=True) as bar:
         task = bar.add_task("training", total=settings.total_steps)
         for event in training_steps(settings, resume=resume):
             if isinstance(event, EpochRecord):

@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dinocell.cli.outputs import make_folder
+from dinocell.cli.terminal import console, progress_bar
 from dinocell.errors import InputError
-
-console = Console(highlight=False, soft_wrap=True)
 
 
 def command(
@@ -36,8 +33,7 @@ def command(
     make_folder(output.parent)
     items = find_items(images, masks)
     pipeline = DINOCellPipeline(model, device=device)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("distance maps", total=None)
         for event in tune(pipeline, items, workers=os.cpu_count() or 1 if workers is None else workers):
             if isinstance(event, TuneResult):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.preprocessing import Preprocessing
+from dinocell.settings import first_problem
 
 IMAGES, MAPS, LABELS = "imgs.npy", "dist_maps.npy", "anns.npy"
 INDEX, INFO = "index.jsonl", "dataset.json"
@@ -148,9 +149,7 @@ def read_info(folder: Path) -> StoreInfo | None:
     try:
         return StoreInfo.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise FileFormatError(f"{path}: {where}: {first['msg']}. Process the data again") from error
+        raise FileFormatError(f"{path}: {first_problem(error)}. Process the data again") from error
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
 

@@ -8,8 +8,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dinocell.augment import Augmentation
-from dinocell.errors import ConfigError, FileMissingError
+from dinocell.errors import ConfigError
 from dinocell.preprocessing import Preprocessing
+from dinocell.settings import read_yaml
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -142,14 +143,7 @@ class TrainConfig(BaseModel):
         ConfigError
             If it is not YAML, has an unknown key, or a value out of bounds.
         """
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise FileMissingError(f"cannot read {path}: {error.strerror}. Give a YAML file") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path} holds no settings: expected lines such as `model: nano`")
+        values = read_yaml(path, remedy="Give a YAML file")
         try:
             return cls.model_validate(values | overrides)
         except ValidationError as error:
