@@ -1,8 +1,11 @@
 """COCO JSON: masks drawn pixel by pixel as pycocotools draws them, overlaps, crowds, and what is refused."""
 
-import importlib
+import errno
+import io
 import json
 import pickle
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,10 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
-from dinocell.datasets import coco_masks
-from dinocell.datasets.coco_masks import Runs, pixels_of
+from dinocell.datasets import coco_masks, json_reader
+from dinocell.datasets.coco_masks import Runs, Spool, StoredMasks, pixels_of
 from dinocell.datasets.livecell import CocoImage, find_items
-from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, MissingExtraError
+from dinocell.errors import (
+    DINOCellError,
+    FileFormatError,
+    FileMissingError,
+    MissingExtraError,
+    OutputError,
+)
 from dinocell.images import write_image
 from dinocell.labels import relabel
 from tests.cases import CASES
@@ -163,6 +172,36 @@ def test_images_and_annotations_may_be_lists_or_objects_and_ids_text(tmp_path):
     np.testing.assert_array_equal(find_items(file)[0].read().labels, rectangle(1, 2, 3, 4))
 
 
+@pytest.mark.parametrize("piece", [1, 2, 7, 100])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_is_read_in_pieces_and_its_keys_in_any_order(tmp_path, monkeypatch, piece, indent):
+    monkeypatch.setattr(json_reader, "PIECE", piece)
+    truth = write_fake(tmp_path)
+    file = tmp_path / "livecell_coco_val.json"
+    content = json.loads(file.read_text())
+    assert list(content)[-1] == "annotations"
+    more = {"version": -1.25e2, "n": 12, "nothing": None, "text": '\\"]}é', "nested": [{"images": [[]]}]}
+    content = more | {key: content[key] for key in reversed(content)} | {"last": float("-inf")}
+    content["annotations"]["100"]["area"] = float("nan")
+    file.write_text(json.dumps(content, indent=indent))
+    for item in find_items(tmp_path):
+        np.testing.assert_array_equal(item.read().labels, truth[item.name])
+
+
+@given(data=st.data(), piece=st.integers(1, 40))
+@settings(deadline=None)
+def test_a_json_that_was_cut_off_is_refused(tmp_path_factory, data, piece):
+    file = write_coco(
+        tmp_path_factory.mktemp("cut") / "x.json", {1: "x.png"}, [annotation(1, [SQUARE])], image_files=False
+    )
+    text = file.read_text()
+    file.write_text(text[: data.draw(st.integers(0, len(text) - 1))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_reader, "PIECE", piece)
+        with pytest.raises(FileFormatError, match="cannot be read"):
+            find_items(file)
+
+
 def test_an_image_that_is_listed_twice_gives_two_items(tmp_path):
     annotations = [annotation(1, [SQUARE]), annotation(2, [SQUARE]), annotation(2, [outline(6, 6, 2, 2)])]
     items = find_items(write_coco(tmp_path / "x.json", {2: "x.png", 3: "y.png", 1: "x.png"}, annotations))
@@ -204,7 +243,9 @@ def test_an_image_of_another_size_is_refused(tmp_path):
         find_items(file)[0].read()
 
 
-def test_a_folder_must_hold_one_json_of_annotations(tmp_path):
+@pytest.mark.parametrize("piece", [1, 10, 2**20])
+def test_a_folder_must_hold_one_json_of_annotations(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(json_reader, "PIECE", piece)
     with pytest.raises(FileMissingError, match="holds no annotations"):
         find_items(tmp_path)
     (tmp_path / "settings.json").write_text('{"a": 1}')
@@ -222,9 +263,18 @@ def test_a_folder_must_hold_one_json_of_annotations(tmp_path):
     [
         ("", "cannot be read"),
         ('{"images": [', "cannot be read"),
+        ('{"images": [1', "cannot be read .*character 13"),
+        ('{"images": [1,]}', "cannot be read .*Expecting value: character 14"),
+        ('{"images": [1}', "cannot be read"),
+        ('{"images": {1: 2}}', "cannot be read .*Expecting a name: character 12"),
+        ('{"images" []}', "cannot be read"),
+        ('{"images": []} 1', "cannot be read .*Extra data: character 15"),
+        ('{"images": ' + "[" * 100_000, "cannot be read"),
         ("[" * 100_000, "cannot be read"),
         (b"\xff\xfe\x00", "cannot be read"),
+        (b'{"images\xff": []}', "cannot be read .*no UTF-8 text"),
         ("[]", 'has no list "images"'),
+        ("[1, 2]", 'has no list "images"'),
         ('{"images": 3, "annotations": []}', 'has no list "images"'),
         ('{"images": [{"id": 1, "file_name": "x", "height": 1, "width": 1}]}', 'no list "annotations"'),
         ('{"images": [], "annotations": []}', "has no images"),
@@ -307,14 +357,7 @@ def test_a_damaged_mask_is_refused_when_it_is_read(tmp_path, segmentation):
 
 def test_without_pycocotools_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
     items = find_items(write_coco(tmp_path / "x.json", {1: "x.png"}, [annotation(1, [SQUARE])]))
-    real = importlib.import_module
-
-    def none(name):
-        if name.startswith("pycocotools"):
-            raise ModuleNotFoundError(name)
-        return real(name)
-
-    monkeypatch.setattr(coco_masks, "import_module", none)
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
     with pytest.raises(MissingExtraError, match=r'pip install "dinocell\[evaluate\]"') as caught:
         items[0].read()
     assert isinstance(caught.value, DINOCellError)
@@ -322,7 +365,7 @@ def test_without_pycocotools_the_command_that_installs_it_is_named(tmp_path, mon
 
 
 def test_run_lengths_need_no_pycocotools(tmp_path, monkeypatch):
-    monkeypatch.setattr(coco_masks, "import_module", None)
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
     labels, _ = draw(tmp_path, runs(rectangle(1, 2, 3, 4)))
     np.testing.assert_array_equal(labels, rectangle(1, 2, 3, 4))
 
@@ -331,3 +374,49 @@ def test_masks_are_kept_compact(tmp_path):
     item = find_items(write_coco(tmp_path / "x.json", {1: "x.png"}, [annotation(1, [SQUARE * 50])]))[0]
     assert isinstance(item, CocoImage)
     assert len(pickle.dumps(item.cells)) < 9 * len(SQUARE * 50)
+
+
+def test_of_a_json_only_a_piece_is_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_reader, "PIECE", 2**14)
+    cells = [annotation(number % 50, [SQUARE * 20]) for number in range(4000)]
+    file = write_coco(tmp_path / "x.json", dict.fromkeys(range(50), "x.png"), cells, image_files=False)
+    assert file.stat().st_size > 2**21
+    del cells
+    tracemalloc.start()
+    try:
+        items = find_items(file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [len(item.cells) for item in items] == [80] * 50
+    assert peak < 2**19
+
+
+def test_stored_masks_are_a_sequence_and_pickled_a_tuple():
+    spool = Spool()
+    masks, others = StoredMasks(spool), StoredMasks(spool)
+    runs_of = [Runs((1, n), "a" * n) for n in range(4)]
+    for mask in runs_of:
+        others.append(mask)
+        masks.append(mask)
+    assert list(masks) == runs_of
+    assert (masks[-1], masks[1:3], masks.index(runs_of[2])) == (runs_of[3], tuple(runs_of[1:3]), 2)
+    with pytest.raises(IndexError):
+        masks[4]
+    assert pickle.loads(pickle.dumps(masks)) == tuple(runs_of)  # noqa: S301 - our own
+
+
+def test_a_temporary_file_that_is_full_or_has_no_place_is_no_fault_of_the_json(tmp_path, monkeypatch):
+    file = write_coco(tmp_path / "x.json", {1: "x.png"}, [annotation(1, [SQUARE])])
+
+    class Full(io.FileIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def nowhere(**_):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    for temporary_file, message in ((lambda **_: Full(file), "No space left"), (nowhere, "No usable")):
+        monkeypatch.setattr(coco_masks, "TemporaryFile", temporary_file)
+        with pytest.raises(OutputError, match=f"{message}.*set TMPDIR"):
+            find_items(file)

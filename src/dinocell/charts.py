@@ -1,7 +1,6 @@
 """What a report shows: charts as SVG in the page's own colours, images with outlines as PNG."""
 
 import base64
-import importlib
 import io
 import itertools
 import math
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
 from dinocell.datasets.items import AnnotatedImage
-from dinocell.errors import MissingExtraError
 from dinocell.evaluation import ImageResult
+from dinocell.extras import import_extra
 from dinocell.labels import Labels
 from dinocell.metrics import IOU_THRESHOLDS, Scores
 from dinocell.preprocessing import resize, scale_to_uint8, to_grayscale
@@ -96,12 +95,7 @@ def require_matplotlib() -> None:
     MissingExtraError
         If it is not installed.
     """
-    try:
-        importlib.import_module("matplotlib")
-    except ImportError as exc:
-        raise MissingExtraError(
-            'charts are drawn by matplotlib, which is not installed: pip install "dinocell[evaluate]"'
-        ) from exc
+    import_extra("matplotlib", extra="evaluate", purpose="drawing charts")
 
 
 def styles() -> Iterator[tuple[str, str, str]]:

@@ -1,14 +1,20 @@
 """Masks of a COCO JSON: polygons or run lengths → the pixels of cells → a label image."""
 
+import os
+import pickle
+import sys
+import weakref
 from array import array
 from collections.abc import Sequence
-from importlib import import_module
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.errors import FileFormatError, MissingExtraError
+from dinocell.datasets.npy import write_all
+from dinocell.errors import FileFormatError, OutputError
+from dinocell.extras import import_extra
 from dinocell.labels import IGNORE, Labels
 
 EXPECTED = 'COCO JSON, "images" and "annotations" with polygons or run lengths'
@@ -50,6 +56,87 @@ def as_mask(segmentation: Any) -> Mask:
     return parts
 
 
+class Spool:
+    """An unnamed temporary file of bytes: first all are written, then they are read.
+
+    It goes when the last object that uses it does, or the process, however that ends.
+
+    Raises
+    ------
+    OutputError
+        If there is no folder for temporary files.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._file = TemporaryFile(buffering=0)  # noqa: SIM115 (open as long as this object lives)
+        except OSError as exc:
+            raise _no_room(exc) from exc
+        self._end = 0
+        weakref.finalize(self, self._file.close)
+
+    def write(self, data: bytes) -> int:
+        """Write bytes after the others, and say where they begin.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        try:
+            write_all(self._file, memoryview(data))
+        except OSError as exc:
+            raise _no_room(exc) from exc
+        start, self._end = self._end, self._end + len(data)
+        return start
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read bytes."""
+        if sys.platform == "win32":
+            self._file.seek(start)
+            return self._file.read(size)
+        return os.pread(self._file.fileno(), size, start)  # forked processes share the file's position
+
+
+def _no_room(exc: OSError) -> OutputError:
+    return OutputError(
+        f"cannot keep masks in a temporary file: {exc.strerror or exc}. They take about as much room as the "
+        "JSON: free space, or set TMPDIR to a folder with more"
+    )
+
+
+class StoredMasks(Sequence[Mask]):
+    """A list of masks that stay in a file, as LIVECell's take more than a gigabyte; pickled, it is a tuple.
+
+    Parameters
+    ----------
+    spool : Spool
+        May be shared with other lists.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._starts, self._sizes = array("Q"), array("Q")
+
+    def append(self, mask: Mask) -> None:
+        """Add a mask at the end."""
+        data = pickle.dumps(mask)
+        self._starts.append(self._spool.write(data))
+        self._sizes.append(len(data))
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return tuple(self[n] for n in range(*number.indices(len(self))))
+        data = self._spool.read(self._starts[number], self._sizes[number])
+        return pickle.loads(data)  # noqa: S301 (our own, in a file that no one else can open)
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Mask, ...]]]:
+        return tuple, (tuple(self),)
+
+
 def pixels_of(mask: Mask, shape: tuple[int, int], where: str) -> NDArray[np.int64]:
     """Give the pixels of a mask, numbered down the columns.
 
@@ -83,12 +170,7 @@ def pixels_of(mask: Mask, shape: tuple[int, int], where: str) -> NDArray[np.int6
 
 def _rasterize(parts: Sequence["array[float]"], shape: tuple[int, int], where: str) -> str:
     """Give the union of polygons as packed runs."""
-    try:
-        coco: Any = import_module("pycocotools.mask")
-    except ImportError as exc:
-        raise MissingExtraError(
-            'polygons are drawn by pycocotools, which is not installed: pip install "dinocell[evaluate]"'
-        ) from exc
+    coco = import_extra("pycocotools.mask", extra="evaluate", purpose="drawing polygons")
     side = max(shape)  # pycocotools takes memory for every pixel of an edge
     if any(not -side <= value <= 2 * side for part in parts for value in part):
         raise damaged(where, f"has corners far outside an image of {shape} px")

@@ -1,23 +1,26 @@
 """COCO JSON as LIVECell has it: cells are polygons or run lengths, and may overlap."""
 
-import json
 import os
 from collections import Counter, defaultdict
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from dinocell.datasets.coco_masks import EXPECTED, Mask, as_mask, damaged, draw, pixels_of
+from dinocell.datasets import json_reader
+from dinocell.datasets.coco_masks import (
+    EXPECTED,
+    Mask,
+    Spool,
+    StoredMasks,
+    as_mask,
+    damaged,
+    draw,
+    pixels_of,
+)
 from dinocell.datasets.items import AnnotatedImage
-from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.errors import FileFormatError, FileMissingError, OutputError
 from dinocell.images import read_image
-
-
-class _Annotation(NamedTuple):
-    image_id: int | str
-    mask: Mask
-    crowd: bool
 
 
 class _Entry(NamedTuple):
@@ -38,16 +41,17 @@ class CocoImage:
         The image and the JSON; `read` does not read the JSON again.
     shape : (int, int)
         Height and width in pixels, as the JSON says.
-    cells, crowds : tuple of Mask
-        In the order of the JSON. A crowd is a region of cells that are not told apart.
+    cells, crowds : sequence of Mask
+        In the order of the JSON. A crowd is a region of cells that are not told apart. `find_items` leaves
+        them in a temporary file; in another process, they are in memory.
     """
 
     name: str
     image: Path
     annotations: Path
     shape: tuple[int, int]
-    cells: tuple[Mask, ...]
-    crowds: tuple[Mask, ...]
+    cells: Sequence[Mask]
+    crowds: Sequence[Mask]
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -123,7 +127,7 @@ def find_items(annotations: Path, *, images: Path | None = None) -> list[CocoIma
         stem = Path(file_name).stem
         name = stem if stems[stem] == 1 else f"{stem}-{image_id}"
         path = found[file_name] or folder / file_name
-        cells, crowds = (tuple(masks[image_id, crowd]) for crowd in (False, True))
+        cells, crowds = (masks.get((image_id, crowd), ()) for crowd in (False, True))
         items.append(CocoImage(name, path, file, shape, cells, crowds))
     return sorted(items, key=lambda item: item.name)
 
@@ -131,13 +135,22 @@ def find_items(annotations: Path, *, images: Path | None = None) -> list[CocoIma
 def _choose_json(folder: Path) -> Path:
     files = sorted(path for path in folder.glob("*.json") if path.is_file())
     if len(files) > 1:  # told by their bytes, as parsing takes minutes
-        files = [f for f in files if all(key in f.read_bytes() for key in (b'"images"', b'"annotations"'))]
+        files = [file for file in files if _has_words(file, {b'"images"', b'"annotations"'})]
     if not files:
         raise FileMissingError(f"{folder} holds no annotations: expected one file of {EXPECTED}")
     if len(files) > 1:
         names = ", ".join(path.name for path in files)
         raise FileFormatError(f"{folder} holds {names}, expected one file of annotations: name it")
     return files[0]
+
+
+def _has_words(file: Path, words: set[bytes]) -> bool:
+    piece, missing = b"", words
+    with file.open("rb") as opened:
+        while missing and (more := opened.read(json_reader.PIECE)):
+            piece = piece[-max(map(len, words)) :] + more  # a word may begin in the piece before
+            missing = {word for word in missing if word not in piece}
+    return not missing
 
 
 def _locate(names: set[str], folder: Path) -> dict[str, Path | None]:
@@ -156,38 +169,49 @@ def _locate(names: set[str], folder: Path) -> dict[str, Path | None]:
     return found
 
 
-def _load(file: Path) -> tuple[list[_Entry], dict[tuple[int | str, bool], list[Mask]]]:
+def _load(file: Path) -> tuple[list[_Entry], Mapping[tuple[int | str, bool], StoredMasks]]:
     """Give the images of a JSON, and the masks by image id and whether they are crowds."""
+    images, annotations = _parse(file)
+    if images is None:
+        raise damaged(f"{file}", 'has no list "images"')
+    entries = [_entry(image, f"{file}, image {n}") for n, image in enumerate(images, 1)]
+    ids = {entry.id for entry in entries}
+    if not entries or len(ids) < len(entries):
+        raise damaged(f"{file}", "has several images of the same id" if entries else "has no images")
+    if annotations is None:
+        raise damaged(f"{file}", 'has no list "annotations"')
+    if annotations.unusable:
+        raise damaged(f"{file}, annotation {annotations.unusable}", "has no usable image_id or segmentation")
+    unknown = {key: len(found) for key, found in annotations.masks.items() if key[0] not in ids}
+    if unknown:
+        (first, _), count = next(iter(unknown)), sum(unknown.values())
+        what = f"has {count} annotations of images that it does not list, first {first!r}"
+        raise damaged(f"{file}", what)
+    return entries, annotations.masks
+
+
+def _parse(file: Path) -> "tuple[list[Any] | None, _Annotations | None]":
+    """Read the values of "images" and "annotations"; None where they are no lists or objects."""
+    images = annotations = None
     try:
-        data = json.loads(file.read_text("utf-8-sig"), object_hook=_compact)
+        with file.open(encoding="utf-8-sig") as opened:
+            reader = json_reader.JsonReader(opened)
+            for key in reader.members():
+                listed = reader.peek() in ("[", "{")
+                if key == "images" and listed:
+                    images = list(reader.values())
+                elif key == "annotations" and listed:
+                    annotations = _Annotations(reader.values())
+                else:
+                    reader.value()
+            reader.end()
+    except OutputError:
+        raise
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FileMissingError(f"{file} does not exist, expected {EXPECTED}: check the path") from exc
     except (OSError, ValueError, RecursionError) as exc:
         raise damaged(f"{file}", f"cannot be read ({exc})") from exc
-    entries = [
-        _entry(image, f"{file}, image {n}") for n, image in enumerate(_values(data, "images", file), 1)
-    ]
-    ids = {entry.id for entry in entries}
-    if not entries or len(ids) < len(entries):
-        raise damaged(f"{file}", "has several images of the same id" if entries else "has no images")
-    masks, unknown = defaultdict(list), []
-    for number, annotation in enumerate(_values(data, "annotations", file), 1):
-        if not isinstance(annotation, _Annotation):
-            raise damaged(f"{file}, annotation {number}", "has no usable image_id or segmentation")
-        masks[annotation.image_id, annotation.crowd].append(annotation.mask)
-        if annotation.image_id not in ids:
-            unknown.append(annotation.image_id)
-    if unknown:
-        what = f"has {len(unknown)} annotations of images that it does not list, first {unknown[0]!r}"
-        raise damaged(f"{file}", what)
-    return entries, masks
-
-
-def _values(data: Any, key: str, file: Path) -> list[Any]:
-    values = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(values, list | dict):
-        raise damaged(f"{file}", f'has no list "{key}"')
-    return list(values.values()) if isinstance(values, dict) else values
+    return images, annotations
 
 
 def _entry(image: Any, where: str) -> _Entry:
@@ -198,10 +222,30 @@ def _entry(image: Any, where: str) -> _Entry:
     raise damaged(where, "has no usable id, file_name, height or width")
 
 
-def _compact(parsed: dict[str, Any]) -> Any:
-    """Shrink an annotation while the JSON is parsed: as Python objects, LIVECell's numbers take gigabytes."""
-    match parsed:
-        case {"image_id": int() | str() as image_id, "segmentation": segmentation}:
-            with suppress(LookupError, OverflowError, TypeError, ValueError):  # it is refused by its number
-                return _Annotation(image_id, as_mask(segmentation), bool(parsed.get("iscrowd")))
-    return parsed
+class _Annotations:
+    """Keeps the masks of annotations by image id and whether they are crowds; refuses none.
+
+    Attributes
+    ----------
+    unusable : int
+        Number of the first annotation that has no image id or mask, counted from 1; 0 if all have.
+    """
+
+    def __init__(self, annotations: Iterable[Any]) -> None:
+        spool = Spool()
+        self.masks: defaultdict[tuple[int | str, bool], StoredMasks] = defaultdict(lambda: StoredMasks(spool))
+        self.unusable = 0
+        for number, annotation in enumerate(annotations, 1):
+            if not self._keep(annotation):
+                self.unusable = self.unusable or number
+
+    def _keep(self, annotation: Any) -> bool:
+        match annotation:
+            case {"image_id": int() | str() as image_id, "segmentation": segmentation}:
+                try:
+                    mask = as_mask(segmentation)
+                except (LookupError, OverflowError, TypeError, ValueError):
+                    return False
+                self.masks[image_id, bool(annotation.get("iscrowd"))].append(mask)
+                return True
+        return False
