@@ -91,7 +91,7 @@ def test_yaml_blocks_are_valid_training_settings(page):
     for block in blocks(page, "yaml"):
         settings = data | yaml.safe_load(block)
         TrainConfig.model_validate(settings)
-        for line in re.findall(r"^# (\w+: \w+) ", block, re.MULTILINE):  # what may be uncommented
+        for line in re.findall(r"^# (\w+: .*?) +#", block, re.MULTILINE):  # what may be uncommented
             TrainConfig.model_validate(settings | yaml.safe_load(line))
 
 

@@ -70,7 +70,10 @@ def test_targets_and_files_that_the_readme_names_exist():
 
 
 def test_the_shipped_recipe_is_a_valid_configuration():
+    from dinocell.settings import read_settings
     from dinocell.training import TrainConfig
 
     for path in (ROOT / "configs").glob("*.yaml"):
-        assert TrainConfig.from_yaml(path).total_steps > 0
+        if path.name.startswith("pretrain"):
+            continue
+        assert read_settings(TrainConfig, path).total_steps > 0

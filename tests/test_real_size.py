@@ -31,7 +31,7 @@ def run(*arguments):
 @pytest.mark.parametrize("freeze", [True, False])
 def test_one_training_step_changes_what_is_not_frozen(freeze, weights, tmp_path):
     (tmp_path / "run.yaml").write_text(
-        f"model: small\nbackbone_weights: {weights}\nfreeze_backbone: {str(freeze).lower()}\n"
+        f"model: small\nbackbone: {{weights: {weights}, mode: {'frozen' if freeze else 'full'}}}\n"
         f"train: [{{path: {SAMPLES}}}]\nvalidation: [{{path: {SAMPLES}}}]\noutput: {tmp_path / 'run'}\n"
         "epochs: 1\nsteps_per_epoch: 1\nbatch_size: 2\nworkers: 0\n"
     )

@@ -1,4 +1,4 @@
-import csv
+import json
 import math
 
 import numpy as np
@@ -16,67 +16,39 @@ from dinocell.errors import (
     CheckpointError,
     ConfigError,
     DeviceMemoryError,
-    FileMissingError,
     OutputError,
     TrainingError,
 )
-from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
 from dinocell.preprocessing import Preprocessing
+from dinocell.settings import read_settings
 from dinocell.training import EpochRecord, TrainConfig, train, training_steps
-from dinocell.training.config import Dataset
-from dinocell.training.loop import batch_loss, learning_rate_at
+from dinocell.training.config import BackboneTraining, Dataset, Loss
+from dinocell.training.objective import map_loss, pixel_counts, pixel_losses
 from dinocell.training.run_folder import STATE_FILE
 from dinocell.training.samples import TrainingSamples, load
+from dinocell.training.schedule import rate_factor
 from dinocell.variants import VARIANTS, Variant
 from tests import dinov3_reference
-from tests.cases import disk
+from tests.fakes_training import disks, make_config, rows_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two noisy images of bright disks with their labels."""
-    path = tmp_path_factory.mktemp("disks")
-    rng = np.random.default_rng(0)
-    for name in ("a", "b"):
-        labels = np.zeros((96, 96), np.int32)
-        for number in range(1, 7):
-            labels[disk(labels.shape, rng.uniform(8, 88, 2), rng.uniform(6, 11))] = number
-        image = 60 + 120 * (labels > 0) + rng.normal(0, 8, labels.shape)
-        write_image(path / f"{name}_img.png", image.clip(0, 255).astype(np.uint8))
-        write_labels(path / f"{name}_masks.tif", labels)
-    return path
-
-
-def make_config(folder, output, **changes):
-    settings = {
-        "model": "nano",
-        "train": [{"path": folder}],
-        "validation": [{"path": folder}],
-        "output": output,
-        "epochs": 2,
-        "steps_per_epoch": 3,
-        "batch_size": 2,
-        "crop_size": 64,
-        "warmup_steps": 2,
-        "learning_rate": 1e-3,
-        "workers": 0,
-        "ema_decay": 0.5,
-    }
-    return TrainConfig.model_validate(settings | changes)
-
-
-def rows_of(output):
-    with (output / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+    return disks(tmp_path_factory.mktemp("disks"))
 
 
 @pytest.mark.slow
 def test_training_learns_disks(folder, tmp_path):
     config = make_config(
-        folder, tmp_path / "run", epochs=4, steps_per_epoch=15, learning_rate=3e-3, diameter_range=(10, 40)
+        folder,
+        tmp_path / "run",
+        "optimiser.learning_rate=3e-3",
+        epochs=4,
+        steps_per_epoch=15,
+        diameter_range=(10, 40),
     )
     records = []
     train(config, progress=lambda event: records.append(event) if isinstance(event, EpochRecord) else None)
@@ -89,6 +61,28 @@ def test_training_learns_disks(folder, tmp_path):
     assert best.config.trained
     assert best.config.training["seed"] == 0
     assert best.config.diameter_range == (10, 40)
+
+
+def test_a_run_folder_says_all_of_a_run(folder, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = make_config(folder, tmp_path / "run", epochs=1)
+    train(config)
+    train(config.model_copy(update={"epochs": 2}), resume=True)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"best_model", "config.yaml", "environment.json", "last", "metrics.csv", "tensorboard"}
+    assert read_settings(TrainConfig, tmp_path / "run" / "config.yaml").epochs == 2
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    logged = events.Scalars("loss/validation")
+    rows = rows_of(tmp_path / "run")
+    assert [event.step for event in logged] == [int(row["step"]) for row in rows] == [3, 6]
+    for event, row in zip(logged, rows, strict=True):
+        assert event.value == pytest.approx(float(row["validation_loss"]))
+    (panels,) = events.Tags()["images"]
+    assert len(events.Images(panels)) == 2
 
 
 @pytest.mark.slow
@@ -132,8 +126,10 @@ def test_a_kill_between_two_renames_loses_nothing(folder, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(folder, tmp_path):
-    config = make_config(folder, tmp_path / "run", learning_rate=1e30, clip_grad_norm=1e30, epochs=5)
-    with pytest.raises(TrainingError, match="lower learning_rate"):
+    config = make_config(
+        folder, tmp_path / "run", "optimiser.learning_rate=1e30", "optimiser.clip_grad_norm=1e30", epochs=5
+    )
+    with pytest.raises(TrainingError, match=r"on crops of [ab](, b)?: .*lower optimiser.learning_rate"):
         train(config)
 
 
@@ -143,7 +139,17 @@ def test_start_from_goes_on_from_those_weights(folder, tmp_path):
     config = make_config(folder, tmp_path / "b", start_from=start, epochs=1, steps_per_epoch=1)
     with pytest.raises(ConfigError, match="make them the same"):
         train(config.model_copy(update={"model": "small"}))
-    train(config.model_copy(update={"learning_rate": 1e-12, "ema_decay": 0.0}))
+    train(
+        make_config(
+            folder,
+            tmp_path / "b",
+            "optimiser.learning_rate=1e-12",
+            start_from=start,
+            epochs=1,
+            steps_per_epoch=1,
+            ema_decay=0.0,
+        )
+    )
     before, after = (DINOCell.from_pretrained(path).state_dict() for path in (start, tmp_path / "b" / "last"))
     for key, value in before.items():
         torch.testing.assert_close(value, after[key], atol=1e-6, rtol=1e-6)
@@ -165,9 +171,10 @@ def backbone_of(checkpoint):
     return DINOCell.from_pretrained(checkpoint).backbone.state_dict()
 
 
-def make_tiny_config(folder, published, **changes):
-    one_step = {"model": "tiny", "backbone_weights": str(published), "epochs": 1, "steps_per_epoch": 1}
-    return make_config(folder, published.parent / "run", **one_step | changes)
+def make_tiny_config(folder, published, *changes, **values):
+    one_step = {"model": "tiny", "epochs": 1, "steps_per_epoch": 1}
+    changes = (f"backbone.weights={published}", *changes)
+    return make_config(folder, published.parent / "run", *changes, **one_step | values)
 
 
 def test_published_weights_are_frozen_unless_told_otherwise_and_stored_once(folder, published, tmp_path):
@@ -186,7 +193,7 @@ def test_published_weights_are_frozen_unless_told_otherwise_and_stored_once(fold
     learning = sum(1 for _ in started.decoder.parameters())
     assert len(state["optimiser"]["state"]) == learning
     for key in state["model"]:
-        same = state["model"][key].data_ptr() == state["average"][f"module.{key}"].data_ptr()
+        same = state["model"][key].data_ptr() == state["average"][key].data_ptr()
         assert same == key.startswith("backbone.")  # one copy of what does not learn
 
     published.unlink()  # a run goes on without it
@@ -195,7 +202,7 @@ def test_published_weights_are_frozen_unless_told_otherwise_and_stored_once(fold
 
 
 def test_the_last_blocks_of_a_frozen_backbone_can_learn(folder, published, tmp_path):
-    train(make_tiny_config(folder, published, unfreeze_last=2))
+    train(make_tiny_config(folder, published, "backbone.unfreeze_last=2"))
     before = DINOCell.from_variant("tiny", backbone_weights=published).backbone.state_dict()
     after = backbone_of(tmp_path / "run" / "last")
     changed = {key.split("layer.")[1][0] for key in before if not torch.equal(before[key], after[key])}
@@ -204,29 +211,31 @@ def test_the_last_blocks_of_a_frozen_backbone_can_learn(folder, published, tmp_p
 
 def test_unfreeze_last_must_fit_the_backbone(folder, published):
     with pytest.raises(ConfigError, match="unfreeze_last is 9, expected at most 5"):
-        train(make_tiny_config(folder, published, unfreeze_last=9))
+        train(make_tiny_config(folder, published, "backbone.unfreeze_last=9"))
     with pytest.raises(ConfigError, match="unfreeze_last is for a frozen backbone"):
-        train(make_tiny_config(folder, published, unfreeze_last=1, freeze_backbone=False))
+        train(make_tiny_config(folder, published, "backbone.unfreeze_last=1", "backbone.mode=full"))
 
 
 def test_a_run_that_goes_on_from_a_frozen_one_stays_frozen(folder, published, tmp_path):
     train(make_tiny_config(folder, published))
     first = tmp_path / "run" / "best_model"
-    second = make_tiny_config(folder, published, backbone_weights=None, start_from=first)
+    second = make_tiny_config(folder, published, "backbone.weights=null", start_from=first)
     train(second.model_copy(update={"output": tmp_path / "second"}))
     before, after = backbone_of(first), backbone_of(tmp_path / "second" / "last")
     assert all(torch.equal(before[key], after[key]) for key in before)
-    assert DINOCell.from_pretrained(tmp_path / "second" / "last").config.training["freeze_backbone"] is True
+    assert (
+        DINOCell.from_pretrained(tmp_path / "second" / "last").config.training["backbone"]["mode"] == "frozen"
+    )
 
 
 def test_a_run_resumes_only_with_the_same_part_frozen_and_with_its_state(folder, published, tmp_path):
     config = make_tiny_config(folder, published)
     train(config)
     published.unlink()
-    with pytest.raises(CheckpointError, match="another freeze_backbone"):
-        train(config.model_copy(update={"freeze_backbone": False}), resume=True)
-    with pytest.raises(CheckpointError, match="another unfreeze_last"):
-        train(config.model_copy(update={"unfreeze_last": 1}), resume=True)
+    with pytest.raises(CheckpointError, match=r"another backbone\.mode"):
+        train(config.model_copy(update={"backbone": BackboneTraining(mode="full")}), resume=True)
+    with pytest.raises(CheckpointError, match=r"another backbone\.unfreeze_last"):
+        train(config.model_copy(update={"backbone": BackboneTraining(unfreeze_last=1)}), resume=True)
     last = tmp_path / "run" / "last"
     last.rename(last.with_name(".last.old"))  # as a kill between two renames leaves it
     train(config.model_copy(update={"epochs": 2}), resume=True)
@@ -239,7 +248,7 @@ def test_a_run_resumes_only_with_the_same_part_frozen_and_with_its_state(folder,
 
 
 def test_a_whole_backbone_can_be_fine_tuned(folder, published, tmp_path):
-    train(make_tiny_config(folder, published, freeze_backbone=False))
+    train(make_tiny_config(folder, published, "backbone.mode=full"))
     before = DINOCell.from_variant("tiny", backbone_weights=published).backbone.state_dict()
     after = backbone_of(tmp_path / "run" / "last")
     unchanged = {key for key in before if torch.equal(before[key], after[key])}
@@ -280,16 +289,15 @@ def test_a_store_serves_as_training_data_with_the_map_of_whole_cells(folder, tmp
         train(other)
 
 
-def test_learning_rate_by_hand(folder, tmp_path):
-    config = make_config(folder, tmp_path, epochs=1, steps_per_epoch=110, warmup_steps=10, learning_rate=1.0)
-    assert learning_rate_at(0, config) == pytest.approx(0.1)
-    assert learning_rate_at(9, config) == pytest.approx(1.0)
-    assert learning_rate_at(10, config) == pytest.approx(1.0)
-    assert learning_rate_at(60, config) == pytest.approx(0.5)  # half of the cosine
-    assert learning_rate_at(110, config) == pytest.approx(0.0)
+def test_learning_rate_by_hand():
+    settings = {"total_steps": 110, "warmup_steps": 10}
+    assert rate_factor(0, **settings) == pytest.approx(0.1)
+    assert rate_factor(9, **settings) == pytest.approx(1.0)
+    assert rate_factor(10, **settings) == pytest.approx(1.0)
+    assert rate_factor(60, **settings) == pytest.approx(0.5)  # half of the cosine
+    assert rate_factor(110, **settings) == pytest.approx(0.0)
     # A warm-up longer than the training would never reach the rate: it takes half of the run at most.
-    short = make_config(folder, tmp_path, epochs=1, steps_per_epoch=20, warmup_steps=250, learning_rate=1.0)
-    assert max(learning_rate_at(step, short) for step in range(20)) == pytest.approx(1.0)
+    assert max(rate_factor(step, total_steps=20, warmup_steps=250) for step in range(20)) == pytest.approx(1)
 
 
 def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
@@ -302,71 +310,70 @@ def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
     assert not torch.equal(image, samples[6][0])
     other = TrainingSamples(items, config.model_copy(update={"seed": 1}))
     assert not torch.equal(image, other[5][0])
-    first = next(iter(samples.batches(2, 3)))  # step 2 of batches of 2 holds samples 4 and 5
-    assert torch.equal(first[0][1], image)
+    (batch,) = next(samples.steps(2, 3))  # step 2 of batches of 2 holds samples 4 and 5
+    assert torch.equal(batch[0][1], image)
     assert valid.all()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("learning_rat: 1", "did you mean 'learning_rate'"),
-        ("augmentation: {scal: [1, 2]}", "did you mean 'scale'"),
-        ("epochs: 0", "epochs: .* not 0"),
-        ("crop_size: 100", "multiple of 16"),
-        ("[1, 2]", "holds no settings"),
-        ("freeze_backbone: true", "would freeze random weights"),
-        ("backbone_weights: pretrained\nstart_from: x", "start_from brings a backbone along"),
-        ("a: [", "is not YAML"),
-    ],
-)
-def test_a_wrong_configuration_is_refused_in_one_line(tmp_path, text, message):
-    path = tmp_path / "c.yaml"
-    path.write_text(f"train: [{{path: x}}]\nvalidation: [{{path: x}}]\n{text}" if ": " in text else text)
-    with pytest.raises(ConfigError, match=message) as caught:
-        TrainConfig.from_yaml(path)
-    assert "\n" not in str(caught.value)
+def test_processes_share_the_batches_of_a_step(folder, tmp_path):
+    config = make_config(folder, tmp_path, batch_size=4, accumulate=3)
+    samples = TrainingSamples([load(config.train[0], config.preprocessing)], config)
+    whole = next(samples.steps(1, 2))  # samples 12 to 23
+    assert [len(batch[0]) for batch in whole] == [4, 4, 4]
+    assert torch.equal(whole[2][0][3], samples[23][0])
+    shares = [next(samples.steps(1, 2, process=number, processes=2)) for number in (0, 1)]
+    for batch, first, second in zip(whole, *shares, strict=True):
+        assert all(
+            torch.equal(part, torch.cat(halves)) for part, *halves in zip(batch, first, second, strict=True)
+        )
+    assert samples.names(1) == ["a", "b"]
 
 
-def test_a_configuration_survives_a_round_trip(folder, tmp_path):
-    config = make_config(folder, tmp_path, augmentation={"scale": (0.5, 2.0)}, diameter_range=(20, 60))
-    config.to_yaml(tmp_path / "c.yaml")
-    assert TrainConfig.from_yaml(tmp_path / "c.yaml") == config
-    assert TrainConfig.from_yaml(tmp_path / "c.yaml", seed=9).seed == 9
-    with pytest.raises(FileMissingError, match="cannot read"):
-        TrainConfig.from_yaml(tmp_path / "none.yaml")
-
-
-class _Fixed(torch.nn.Module):
-    """Answers every image with the same logits ``(1, 1, 1, 3)``."""
-
-    def __init__(self, logits):
-        super().__init__()
-        self.logits = torch.nn.Parameter(torch.tensor(logits).view(1, 1, 1, 3))
-
-    def forward(self, x):
-        return self.logits.expand(len(x), 1, 1, 3)
-
-
-def test_losses_by_hand_and_ignored_pixels_count_for_nothing(folder, tmp_path):
-    model = _Fixed([0.0, math.log(3), 50.0])  # sigmoid: 0.5, 0.75, 1
-    batch = (
-        torch.zeros(1, 1, 3, dtype=torch.uint8),
-        torch.tensor([[[0.25, 0.75, 0.0]]]),
-        torch.tensor([[[True, True, False]]]),
-    )
-    config = make_config(folder, tmp_path)
+def test_losses_by_hand_and_ignored_pixels_count_for_nothing():
+    logits = torch.tensor([[[0.0, math.log(3), 50.0]]], requires_grad=True)  # sigmoid: 0.5, 0.75, 1
+    distance = torch.tensor([[[0.25, 0.75, 0.0]]])
+    valid = torch.tensor([[[True, True, False]]])
+    counts = pixel_counts(distance, valid)
+    assert counts.tolist() == [2, 2]
     # MSE: ((0.5 − 0.25)² + 0) / 2 = 0.03125
-    assert batch_loss(model, batch, config, kind="mse").item() == pytest.approx(0.03125, abs=1e-6)
+    assert map_loss(logits, distance, valid, counts, Loss()).item() == pytest.approx(0.03125, abs=1e-6)
     # BCE: −[0.25 ln 0.5 + 0.75 ln 0.5] = 0.6931 and −[0.75 ln 0.75 + 0.25 ln 0.25] = 0.5623
-    assert batch_loss(model, batch, config, kind="bce").item() == pytest.approx(
-        (0.6931 + 0.5623) / 2, abs=1e-4
-    )
+    bce = map_loss(logits, distance, valid, counts, Loss(kind="bce")).item()
+    assert bce == pytest.approx((0.6931 + 0.5623) / 2, abs=1e-4)
     # Both have their minimum at sigmoid(logit) = map: the second pixel, where they agree, has no gradient.
     for kind in ("mse", "bce"):
-        model.zero_grad()
-        batch_loss(model, batch, config, kind=kind).backward()
-        gradient = model.logits.grad.view(-1)
-        assert gradient[0] > 0.01
-        assert gradient[1].abs() < 1e-6
-        assert gradient[2] == 0
+        (gradient,) = torch.autograd.grad(map_loss(logits, distance, valid, counts, Loss(kind=kind)), logits)
+        assert gradient[0, 0, 0] > 0.01
+        assert gradient[0, 0, 1].abs() < 1e-6
+        assert gradient[0, 0, 2] == 0
+
+
+def test_the_foreground_term_by_hand():
+    logits = torch.zeros(1, 1, 4)  # sigmoid: 0.5
+    distance = torch.tensor([[[0.0, 0.0, 1.0, 0.5]]])
+    valid = torch.tensor([[[True, True, True, False]]])
+    counts = pixel_counts(distance, valid)
+    assert counts.tolist() == [3, 1]
+    # all: 3 · 0.25 / 3; cells: 0.25 / 1, twice as heavy
+    loss = map_loss(logits, distance, valid, counts, Loss(foreground=2.0))
+    assert loss.item() == pytest.approx(0.25 + 2 * 0.25)
+    nothing = map_loss(
+        logits, distance, torch.zeros_like(valid), torch.zeros(2, dtype=torch.int64), Loss(foreground=1)
+    )
+    assert nothing.item() == 0  # no pixel is valid: not 0 / 0
+
+
+def test_losses_of_parts_add_up_to_that_of_the_whole():
+    generator = torch.Generator().manual_seed(0)
+    logits, distance = (torch.rand(6, 5, 7, generator=generator) for _ in range(2))
+    distance = (distance - 0.5).clamp(min=0)
+    valid = torch.rand(6, 5, 7, generator=generator) > 0.3
+    valid[:2] = False
+    loss = Loss(foreground=0.5)
+    counts = pixel_counts(distance, valid)
+    whole = map_loss(logits, distance, valid, counts, loss)
+    parts = [
+        map_loss(logits[i : i + 2], distance[i : i + 2], valid[i : i + 2], counts, loss) for i in (0, 2, 4)
+    ]
+    torch.testing.assert_close(sum(parts), whole)
+    assert pixel_losses(logits, distance, "mse").shape == (6, 5, 7)

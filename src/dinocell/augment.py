@@ -24,40 +24,36 @@ Range = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
 class Augmentation(BaseModel):
-    """What may happen to a training crop; the defaults are the method paper's.
-
-    Attributes
-    ----------
-    flip, rotate, invert : float
-        Probabilities of a horizontal flip, of a rotation by −180…180°, and of inverted intensities.
-    scale : (float, float)
-        Range of the zoom, drawn log-uniformly.
-    stretch : float
-        Up to this factor, one axis is stretched against the other; 1 is none.
-    brightness : (float, float)
-        Range of the factor on intensities.
-    contrast : (float, float)
-        Range of the factor on the difference from the crop's mean.
-    gamma : (float, float)
-        Range of the exponent on intensities in [0, 1], drawn log-uniformly.
-    blur : float
-        Largest sigma in pixels of a Gaussian blur, applied to half of the crops; 0 is none.
-    noise : float
-        Largest standard deviation of Gaussian noise, in grey levels of 255, applied to half of the crops.
-    """
+    """What may happen to a training crop; the defaults are the method paper's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    flip: float = Field(default=0.5, ge=0, le=1)
-    rotate: float = Field(default=0.5, ge=0, le=1)
-    scale: Range = (0.8, 1.2)
-    stretch: float = Field(default=1.0, ge=1, le=3)
-    brightness: Range = (0.95, 1.05)
-    contrast: Range = (1.0, 1.0)
-    gamma: Range = (1.0, 1.0)
-    blur: float = Field(default=0.0, ge=0, le=10)
-    noise: float = Field(default=0.0, ge=0, le=100)
-    invert: float = Field(default=0.5, ge=0, le=1)
+    flip: float = Field(default=0.5, ge=0, le=1, description="Probability of a horizontal flip")
+    rotate: float = Field(default=0.5, ge=0, le=1, description="Probability of a rotation by −180…180°")
+    scale: Range = Field(default=(0.8, 1.2), description="Range of the zoom, drawn log-uniformly")
+    stretch: float = Field(
+        default=1.0, ge=1, le=3, description="Most that one axis is stretched against the other; 1: none"
+    )
+    brightness: Range = Field(default=(0.95, 1.05), description="Range of the factor on intensities")
+    contrast: Range = Field(
+        default=(1.0, 1.0), description="Range of the factor on the difference from the crop's mean"
+    )
+    gamma: Range = Field(
+        default=(1.0, 1.0), description="Range of the exponent on intensities in [0, 1], drawn log-uniformly"
+    )
+    blur: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="Largest sigma of a Gaussian blur in pixels, for half of the crops",
+    )
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="Largest deviation of noise in grey levels, for half of the crops",
+    )
+    invert: float = Field(default=0.5, ge=0, le=1, description="Probability of inverted intensities")
 
 
 NO_AUGMENTATION = Augmentation(flip=0, rotate=0, scale=(1, 1), brightness=(1, 1), invert=0)

@@ -1,12 +1,19 @@
-"""Reading settings from files: what is in them, and what is wrong with them in one line."""
+"""Settings: read from YAML, changed by hand, written with their meaning; what is wrong with them."""
 
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from dinocell.errors import ConfigError, FileMissingError
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
@@ -36,8 +43,147 @@ def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
     return values
 
 
+def read_settings(
+    kind: type[Settings], path: Path | None = None, changes: Sequence[str] = (), /, **values: Any
+) -> Settings:
+    """Read settings from a YAML file and change some of them.
+
+    Parameters
+    ----------
+    kind : pydantic model
+        What the settings are checked against.
+    path : Path, optional
+        The file; the defaults otherwise.
+    changes : sequence of str
+        As ``optimiser.learning_rate=3e-5``: a name as in the file, and a value in YAML. They replace those of
+        the file and of `values`.
+    **values
+        Replace those of the file; None replaces nothing.
+
+    Returns
+    -------
+    kind
+
+    Raises
+    ------
+    FileMissingError
+        If there is no such file.
+    ConfigError
+        If it is not YAML, has an unknown key, or a value out of bounds.
+
+    Examples
+    --------
+    >>> class Walk(BaseModel):
+    ...     steps: int = 1
+    >>> read_settings(Walk, None, ["steps=3"])
+    Walk(steps=3)
+    """
+    settings = {} if path is None else read_yaml(path, remedy="Give a YAML file")
+    settings |= {key: value for key, value in values.items() if value is not None}
+    for change in changes:
+        _change(settings, change)
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        where = "the settings" if path is None else str(path)
+        raise ConfigError(f"{where}: {_explain(error, kind)}") from error
+
+
+def _change(settings: dict[str, Any], change: str) -> None:
+    name, equals, text = change.partition("=")
+    *sections, key = name.strip().split(".")
+    if not equals or not key:
+        raise ConfigError(
+            f"{change!r} changes no setting: expected NAME=VALUE, as optimiser.learning_rate=3e-5"
+        )
+    for section in sections:
+        inner = settings.get(section)
+        settings[section] = settings = dict(inner) if isinstance(inner, dict) else {}
+    try:
+        settings[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{change!r}: {text!r} is not YAML") from error
+
+
 def first_problem(error: ValidationError) -> str:
     """Say where the first problem of a validation is, and what it is."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"])) or "the file"
     return f"{where}: {first['msg']}"
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """One line for the first problem, with the nearest known key where one is unknown."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"{where} is missing: give it, or name a file that has it"
+    if not where or first["type"] == "value_error":  # settings that do not fit each other
+        return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
+    if first["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{where}: {first['msg']}, not {first['input']!r}"
+    near = _nearest(str(first["loc"][-1]), model)
+    return f"unknown key {where!r}" + (f": did you mean {near!r}?" if near else "")
+
+
+def _nearest(key: str, model: type[BaseModel]) -> str | None:
+    """Find the setting, in whatever section, whose name is most like `key`."""
+    known = {name.rpartition(".")[2]: name for name in _names(model)}
+    near = difflib.get_close_matches(key, known, n=1)
+    return known[near[0]] if near else None
+
+
+def _names(model: Any) -> Iterator[str]:
+    """Yield the dotted names of all settings, those of sections and of items of lists included."""
+    if dataclasses.is_dataclass(model):
+        yield from (field.name for field in dataclasses.fields(model))
+    elif isinstance(model, type) and issubclass(model, BaseModel):
+        for name, field in model.model_fields.items():
+            yield name
+            for part in (field.annotation, *get_args(field.annotation)):
+                yield from (f"{name}.{inner}" for inner in _names(part))
+
+
+def commented_yaml(settings: BaseModel) -> str:
+    """Write settings as YAML with the meaning and the bounds of each as a comment above it.
+
+    Returns
+    -------
+    str
+        What `read_settings` reads back.
+    """
+    return "\n".join(_commented(settings)) + "\n"
+
+
+def _commented(settings: BaseModel) -> Iterator[str]:
+    values = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        if field.description:
+            yield f"# {field.description}{_bounds(field)}"
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield f"{name}:"
+            yield from (f"  {line}" for line in _commented(value))
+        else:
+            text = yaml.safe_dump(values[name], default_flow_style=True, allow_unicode=True, width=math.inf)
+            yield f"{name}: {text.removesuffix(_END_OF_SCALAR).strip()}"
+
+
+_END_OF_SCALAR = "...\n"
+"""What YAML writes after a lone scalar."""
+
+_SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
+
+
+def _bounds(field: FieldInfo) -> str:
+    parts = (field.annotation, *get_args(field.annotation))
+    choices = [choice for part in parts for choice in get_args(part) if isinstance(choice, str)]
+    found = [
+        f"{sign} {getattr(bound, key)}"
+        for bound in field.metadata
+        for key, sign in _SIGNS.items()
+        if getattr(bound, key, None) is not None
+    ]
+    if choices:
+        found = [" | ".join(choices)]
+    return f" ({', '.join(found)})" if found else ""

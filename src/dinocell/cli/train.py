@@ -10,17 +10,54 @@ from dinocell.cli.terminal import console, progress_bar
 
 
 def command(
-    config: Annotated[Path, typer.Option(help="YAML file with the settings of the run.")],
-    output: Annotated[Path | None, typer.Option(help="Run folder; replaces the file's.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with the settings of the run.")] = None,
+    model: Annotated[str | None, typer.Option(help="Variant to train, see `dinocell models`.")] = None,
+    train: Annotated[
+        list[Path] | None, typer.Option(help="Annotated folder or store to learn from; may be repeated.")
+    ] = None,
+    validation: Annotated[
+        list[Path] | None, typer.Option(help="The same, for early stopping; may be repeated.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting, by its name in the file: optimiser.learning_rate=3e-5; may be repeated.",
+        ),
+    ] = None,
+    wandb: Annotated[
+        bool | None, typer.Option("--wandb", help="Log to Weights & Biases as well, where it is installed.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")
     ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print all settings, with their meaning, and stop.")
+    ] = False,
 ) -> None:
-    """Train a model; `last/`, `best_model/` and `metrics.csv` are written to the run folder every epoch."""
+    """Train a model. Flags replace what the file says; `--set` replaces both.
+
+    The run folder gets `last/`, `best_model/`, `metrics.csv`, `tensorboard/` and `environment.json`, once an
+    epoch. Several GPUs: `torchrun --nproc-per-node 4 -m dinocell train …`.
+    """
+    from dinocell.settings import commented_yaml, read_settings
     from dinocell.training import EpochRecord, TrainConfig, training_steps
 
-    overrides = {} if output is None else {"output": output}
-    settings = TrainConfig.from_yaml(config, **overrides)
+    settings = read_settings(
+        TrainConfig,
+        config,
+        changes or (),
+        model=model,
+        train=_datasets(train),
+        validation=_datasets(validation),
+        output=output,
+        wandb=wandb,
+    )
+    if print_config:
+        typer.echo(commented_yaml(settings), nl=False)
+        return
     with progress_bar(keep=True) as bar:
         task = bar.add_task("training", total=settings.total_steps)
         for event in training_steps(settings, resume=resume):
@@ -33,3 +70,7 @@ def command(
             else:
                 bar.update(task, completed=event.step, description=f"loss {event.train_loss:.4f}")
     console.print(f"best model: {escape(str(settings.output / 'best_model'))}")
+
+
+def _datasets(folders: list[Path] | None) -> list[dict[str, Path]] | None:
+    return [{"path": folder} for folder in folders] if folders else None

@@ -2,21 +2,22 @@
 
 import csv
 import io
-import math
 import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch.optim.swa_utils import AveragedModel
 
 from dinocell import __version__
 from dinocell.checkpoint import previous_folder, replaced_folder, write_checkpoint
 from dinocell.errors import CheckpointError, OutputError
 from dinocell.images import atomic_path
-from dinocell.model import DINOCell
+from dinocell.settings import commented_yaml
+from dinocell.training.adaptation import merged
 from dinocell.training.config import TrainConfig
+from dinocell.training.environment import write_environment
+from dinocell.training.run_state import RunState
 
 STATE_FILE = "state.pt"
 
@@ -36,24 +37,14 @@ class EpochRecord:
     validation_mse: float
     seconds: float
 
-
-@dataclass
-class RunState:
-    """All that changes during a run, which ``last/state.pt`` holds; and whether the backbone is frozen."""
-
-    model: DINOCell
-    average: AveragedModel
-    optimiser: torch.optim.Optimizer
-    frozen: bool = False
-    epoch: int = 0
-    best_loss: float = math.inf
-    bad_epochs: int = 0
-    seconds: float = 0.0
-
-    @property
-    def averaged_model(self) -> DINOCell:
-        """The model with averaged weights, in eval mode: what is validated and saved."""
-        return cast(DINOCell, self.average.module).eval()
+    def curves(self) -> dict[str, float]:
+        """Give the numbers that are drawn over the steps, by the names of their curves."""
+        return {
+            "loss/training": self.train_loss,
+            "loss/validation": self.validation_loss,
+            "validation MSE": self.validation_mse,
+            "learning rate": self.learning_rate,
+        }
 
 
 def prepare_folder(config: TrainConfig, *, resume: bool) -> bool:
@@ -101,8 +92,11 @@ def open_run(state: RunState, config: TrainConfig, *, resume: bool) -> None:
     folder = config.output
     if resume:
         _restore(state, folder / "last" / STATE_FILE, config)
+    if not state.is_main:
+        return
+    write_environment(folder, config)
     with atomic_path(folder / "config.yaml") as temporary:
-        config.to_yaml(temporary)
+        temporary.write_text(commented_yaml(config), encoding="utf-8")
     _write_metrics(folder / "metrics.csv", _known_rows(folder / "metrics.csv", state.epoch))
 
 
@@ -111,7 +105,7 @@ def save_epoch(state: RunState, config: TrainConfig, record: EpochRecord, *, bes
     metrics = config.output / "metrics.csv"
     row = {key: str(value) for key, value in asdict(record).items()}
     _write_metrics(metrics, [*_known_rows(metrics, state.epoch - 1), row])
-    model = state.averaged_model
+    model = merged(state.average.model)
     model.config = model.config.model_copy(update={"training": _describe(config, state)})
     if best:
         model.save_pretrained(config.output / "best_model")
@@ -126,8 +120,9 @@ def _contents(state: RunState, config: TrainConfig) -> dict[str, Any]:
     return {
         "settings": _decisive(config, state),
         "model": state.model.state_dict(),
-        "average": state.average.state_dict(),
+        "average": state.average.model.state_dict(),
         "optimiser": state.optimiser.state_dict(),
+        "scaler": state.scaler.state_dict(),
         "epoch": state.epoch,
         "best_loss": state.best_loss,
         "bad_epochs": state.bad_epochs,
@@ -136,12 +131,14 @@ def _contents(state: RunState, config: TrainConfig) -> dict[str, Any]:
 
 
 def _decisive(config: TrainConfig, state: RunState) -> dict[str, Any]:
-    """Select the settings that a resumed run must share; paths, length and patience may change."""
+    """Select the settings that a resumed run must share; paths, length, devices and logs may change."""
     data = {"train", "validation", "output"}
-    begin = {"start_from", "backbone_weights"}
-    length = {"epochs", "patience", "workers", "precision"}
-    settings = config.model_dump(mode="json", exclude=data | begin | length)
-    return settings | {"freeze_backbone": state.frozen}
+    length = {"epochs", "patience"}
+    settings = config.model_dump(
+        mode="json", exclude=data | length | {"workers", "precision", "wandb", "start_from"}
+    )
+    settings["backbone"] |= {"weights": None, "mode": state.mode}
+    return settings
 
 
 def _restore(state: RunState, path: Path, config: TrainConfig) -> None:
@@ -149,8 +146,9 @@ def _restore(state: RunState, path: Path, config: TrainConfig) -> None:
         saved = torch.load(path, map_location=state.model.device, weights_only=True)
         _refuse_other_settings(path, saved["settings"], _decisive(config, state))
         state.model.load_state_dict(saved["model"])
-        state.average.load_state_dict(saved["average"])
+        state.average.model.load_state_dict(saved["average"])
         state.optimiser.load_state_dict(saved["optimiser"])
+        state.scaler.load_state_dict(saved["scaler"])
         state.epoch, state.best_loss = saved["epoch"], saved["best_loss"]
         state.bad_epochs, state.seconds = saved["bad_epochs"], saved["seconds"]
     except CheckpointError:
@@ -164,13 +162,21 @@ def _restore(state: RunState, path: Path, config: TrainConfig) -> None:
 
 
 def _refuse_other_settings(path: Path, saved: dict[str, Any], asked: dict[str, Any]) -> None:
-    defaults = {key: field.default for key, field in TrainConfig.model_fields.items()}
-    changed = [key for key, value in asked.items() if saved.get(key, defaults[key]) != value]
+    before = _flat(saved)
+    changed = [name for name, value in _flat(asked).items() if before.get(name) != value]
     if changed:
         raise CheckpointError(
             f"{path} was made with another {', '.join(changed)}: "
             "resume with the settings the run was started with, or start anew in another output"
         )
+
+
+def _flat(settings: dict[str, Any], section: str = "") -> dict[str, Any]:
+    """Give the settings of all sections their dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{section}{key}.") if isinstance(value, dict) else {section + key: value}
+    return flat
 
 
 def _recover(folder: Path) -> None:
@@ -197,15 +203,17 @@ def _write_metrics(path: Path, rows: list[dict[str, str]]) -> None:
 
 def _describe(config: TrainConfig, state: RunState) -> dict[str, Any]:
     """Record of the training for the checkpoint: settings without this machine's paths, and the outcome."""
+    settings = config.model_dump(
+        mode="json", exclude={"train", "validation", "output", "start_from", "wandb"}
+    )
     # The weights that the backbone began with are recorded by the checkpoint itself.
-    paths = {"train", "validation", "output", "start_from", "backbone_weights"}
-    settings = config.model_dump(mode="json", exclude=paths)
+    del settings["backbone"]["weights"]
+    settings["backbone"]["mode"] = state.mode
     return {
         "train": {dataset.path.name: dataset.weight for dataset in config.train},
         "validation": [dataset.path.name for dataset in config.validation],
         "start_from": config.start_from.name if config.start_from else None,
         **settings,
-        "freeze_backbone": state.frozen,
         "epoch": state.epoch,
         "seconds": round(state.seconds),
         "best_validation_loss": state.best_loss,

@@ -1,7 +1,8 @@
 """From annotated folders to batches: what the training loop draws and what it validates on."""
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Annotated:
     The distance map comes with a crop of a store, which cuts cells; else it is measured on the labels.
     """
 
+    name: str
     image: NDArray[np.uint8]
     labels: NDArray[np.int32]
     boxes: NDArray[np.int64]
@@ -63,7 +65,12 @@ class StoreImages(Sequence[Annotated]):
         height, width = self.shape(number)
         inside = np.s_[:height, :width]
         no_boxes = np.zeros((0, 4), np.int64)
-        return Annotated(sample.image[inside], labels[inside], no_boxes, sample.distance[inside])
+        return Annotated(sample.name, sample.image[inside], labels[inside], no_boxes, sample.distance[inside])
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether an image has any; unknown, and taken for granted, in SAMCell's stores."""
+        return not self._dataset.index or any(entry.cells for entry in self._dataset.index)
 
     def shape(self, number: int) -> tuple[int, int]:
         """Height and width of a crop without its padding."""
@@ -78,9 +85,17 @@ def load(dataset: Dataset, preprocessing: Preprocessing) -> Sequence[Annotated]:
     """Open a store, or read and preprocess every image of a folder.
 
     A store is read crop by crop; a folder's images stay in memory, as 8-bit images and labels.
+
+    Raises
+    ------
+    DINOCellError
+        If it is missing, damaged or empty, or has no annotated cell.
     """
     if is_store(dataset.path):
-        return StoreImages(dataset.path, preprocessing)
+        store = StoreImages(dataset.path, preprocessing)
+        if not store.has_cells:
+            raise _no_cell(dataset.path)
+        return store
     loaded = []
     for pair in find_pairs(dataset.path):
         annotated = pair.read()
@@ -89,8 +104,16 @@ def load(dataset: Dataset, preprocessing: Preprocessing) -> Sequence[Annotated]:
             image = preprocess(annotated.pixels, preprocessing)
         except InputError as error:
             raise FileFormatError(f"{pair.image}: {error}") from error
-        loaded.append(Annotated(image, labels, bounding_boxes(labels)))
+        loaded.append(Annotated(pair.name, image, labels, bounding_boxes(labels)))
+    if not any((item.labels > 0).any() for item in loaded):
+        raise _no_cell(dataset.path)
     return loaded
+
+
+def _no_cell(path: Path) -> InputError:
+    return InputError(
+        f"{path} has no annotated cell, so there is nothing to learn from it: annotate some, or leave it out"
+    )
 
 
 class TrainingSamples(TorchDataset[Batch]):
@@ -111,25 +134,57 @@ class TrainingSamples(TorchDataset[Batch]):
         self.config = config
 
     def __getitem__(self, number: int) -> Batch:
-        rng = np.random.default_rng((self.config.seed, number))
-        chosen = rng.choice(len(self.datasets), p=self.weights)
-        items = self.datasets[chosen]
-        item = items[int(rng.choice(len(items), p=self._shares[chosen]))]
+        rng, item = self._choose(number)
         crop = _draw(item, self.config.crop_size, self.config.augmentation, rng)
         return torch.from_numpy(crop.image), torch.from_numpy(crop.distance), torch.from_numpy(crop.valid)
 
-    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
-        """Yield the batches of the steps from `first_step` up to, not including, `last_step`."""
-        size, workers = self.config.batch_size, self.config.workers
+    def _choose(self, number: int) -> tuple[np.random.Generator, Annotated]:
+        """Draw the image of a crop; the generator then draws the crop itself."""
+        rng = np.random.default_rng((self.config.seed, number))
+        chosen = rng.choice(len(self.datasets), p=self.weights)
+        items = self.datasets[chosen]
+        return rng, items[int(rng.choice(len(items), p=self._shares[chosen]))]
+
+    def names(self, step: int) -> list[str]:
+        """Name the images that the crops of a step come from, all processes together."""
+        size = self.config.batch_size * self.config.accumulate
+        return sorted({self._choose(number)[1].name for number in range(step * size, (step + 1) * size)})
+
+    def steps(
+        self, first: int, last: int, *, process: int = 0, processes: int = 1
+    ) -> Generator[list[Batch], None, None]:
+        """Yield the batches of the steps from `first` up to, not including, `last`.
+
+        Parameters
+        ----------
+        first, last : int
+        process, processes : int
+            Every batch is shared between so many; this is the share of one.
+
+        Yields
+        ------
+        list of Batch
+            `accumulate` batches, each of ``batch_size / processes`` crops.
+        """
+        config = self.config
+        share = config.batch_size // processes
+        starts = range(
+            first * config.accumulate * config.batch_size + process * share,
+            last * config.accumulate * config.batch_size,
+            config.batch_size,
+        )
         loader = DataLoader(
             self,
-            batch_size=size,
-            sampler=range(first_step * size, last_step * size),
-            num_workers=workers,
+            batch_size=share,
+            sampler=itertools.chain.from_iterable(range(start, start + share) for start in starts),
+            num_workers=config.workers,
             worker_init_fn=_single_threaded,
-            prefetch_factor=4 if workers else None,
+            prefetch_factor=4 if config.workers else None,
+            pin_memory=torch.cuda.is_available(),
         )
-        yield from loader
+        batches = iter(loader)
+        for _ in range(first, last):
+            yield list(itertools.islice(batches, config.accumulate))
 
 
 def _shares(items: Sequence[Annotated]) -> NDArray[np.float64]:

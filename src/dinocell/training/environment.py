@@ -1,0 +1,149 @@
+"""What a run was made with: packages, machine and data, each by what tells it from another."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dinocell.datasets.folder import find_pairs
+from dinocell.datasets.records import printable
+from dinocell.datasets.store import IMAGES, LABELS, MAPS, DINOCellDataset, is_store
+from dinocell.errors import FileFormatError
+from dinocell.images import atomic_path
+from dinocell.training.config import Dataset, TrainConfig
+from dinocell.version import __version__
+
+ENVIRONMENT_FILE = "environment.json"
+
+PACKAGES = (
+    "accelerate", "edt", "imagecodecs", "numpy", "opencv-python-headless", "peft", "pydantic", "safetensors",
+    "scikit-image", "scipy", "tensorboard", "tifffile", "torch", "transformers", "wandb",
+)  # fmt: skip
+"""Whose versions may matter."""
+
+
+def describe_environment(config: TrainConfig) -> dict[str, Any]:
+    """Say what a run is made with.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Its datasets are read in full, to hash them.
+
+    Returns
+    -------
+    dict
+        Of what JSON can hold; datasets by the name of their folder.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError
+        If a dataset is missing or cannot be read.
+    """
+    return {
+        "dinocell": __version__,
+        "python": platform.python_version(),
+        "packages": dict(_versions(PACKAGES)),
+        "machine": _machine(),
+        "seed": config.seed,
+        "determinism": _determinism(),
+        "train": [_describe(dataset) for dataset in config.train],
+        "validation": [_describe(dataset) for dataset in config.validation],
+    }
+
+
+def write_environment(folder: Path, config: TrainConfig) -> Path:
+    """Write ``environment.json`` into a run folder; see `describe_environment`.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    path = folder / ENVIRONMENT_FILE
+    text = json.dumps(describe_environment(config), indent=2, ensure_ascii=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def _versions(packages: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for package in packages:
+        try:
+            yield package, importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
+        "cuda": torch.version.cuda,
+        "world_size": int(os.environ.get("WORLD_SIZE", "1")),  # set by torchrun
+    }
+
+
+def _processor() -> str:
+    """Name of the processor; Linux has it in a file alone."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _determinism() -> dict[str, Any]:
+    return {
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+    }
+
+
+def _describe(dataset: Dataset) -> dict[str, Any]:
+    images, digest = _content(dataset.path)
+    return {"name": printable(dataset.path.resolve().name), "images": images, "sha256": digest}
+
+
+def _content(folder: Path) -> tuple[int, str]:
+    """Count the images of a dataset, and hash them: equal content, equal hash."""
+    if not is_store(folder):
+        pairs = find_pairs(folder)
+        return len(pairs), _hash(file for pair in pairs for file in pair.files)
+    store = DINOCellDataset(folder)
+    if store.info is not None:
+        return store.info.images, store.info.content_sha256
+    arrays = (folder / name for name in (IMAGES, MAPS, LABELS))  # SAMCell's
+    return len(store), _hash(file for file in arrays if file.is_file())
+
+
+def _hash(files: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of files, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(files, key=lambda file: file.name):
+        try:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise FileFormatError(
+                f"{path} cannot be read ({error.strerror}): check its permissions, or copy it again"
+            ) from error
+        digest.update(f"{content} {path.name}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

@@ -1,0 +1,214 @@
+"""What can be watched while a model learns: curves and pictures, in TensorBoard and Weights & Biases."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.segmentation import find_boundaries
+
+from dinocell.charts import BOTH, PREDICTED, TRUE
+from dinocell.checkpoint import Thresholds
+from dinocell.errors import OutputError
+from dinocell.extras import import_extra
+from dinocell.images import atomic_path
+from dinocell.watershed import distance_to_labels
+
+TENSORBOARD_FOLDER = "tensorboard"
+
+WANDB_ID_FILE = "wandb_id.txt"
+"""Holds the id under which Weights & Biases knows a run, so that it goes on there when it is resumed."""
+
+PANEL = "input, true map, predicted map, outlines (true blue, predicted orange, both yellow)"
+"""What the pictures of `panel` show, from left to right."""
+
+GAP = 4
+"""White columns between two pictures of a panel."""
+
+
+class RunLog:
+    """The logs of a run: TensorBoard's in its folder, and those of Weights & Biases where that is wanted.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder; ``tensorboard`` is made in it.
+    wandb : bool
+        Whether Weights & Biases gets everything too; its own variables (``WANDB_MODE``, ``WANDB_PROJECT``, …)
+        say how and where.
+    config : mapping
+        The run's settings, for Weights & Biases.
+    resume_step : int
+        The step that a run goes on after, 0 for a new one: what was logged of later ones is forgotten.
+
+    Raises
+    ------
+    MissingExtraError
+        If tensorboard, or wandb where it is wanted, is not installed.
+    OutputError
+        If the folder cannot be written, or Weights & Biases cannot be used.
+    """
+
+    def __init__(self, folder: Path, *, wandb: bool, config: Mapping[str, Any], resume_step: int) -> None:
+        import_extra("tensorboard", extra="train", purpose="the log of a training run")
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._folder = folder
+        self._wandb = _WandbRun(folder, config, resume=resume_step > 0) if wandb else None
+        with self._explaining_errors():
+            # Events of this step and of later ones are forgotten.
+            self._writer = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=resume_step + 1)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Log numbers by their names, such as ``loss/train``; what is logged is on the disk at once.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        with self._explaining_errors():
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+            self._writer.flush()
+        if self._wandb is not None:
+            self._wandb.log(step, dict(values))
+
+    def images(self, step: int, panels: Sequence[NDArray[np.uint8]]) -> None:
+        """Log pictures of validation crops.
+
+        Parameters
+        ----------
+        step : int
+        panels : sequence of uint8 array, shape (Y, X, 3)
+            As `panel` makes them; the same crop at the same place every time.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written.
+        """
+        with self._explaining_errors():
+            for number, picture in enumerate(panels, 1):
+                self._writer.add_image(f"validation/{number}: {PANEL}", picture, step, dataformats="HWC")
+            self._writer.flush()
+        if self._wandb is not None:
+            self._wandb.log_images(step, panels)
+
+    def close(self, *, failed: bool = False) -> None:
+        """Write what is left; `failed` is how the run ended, for Weights & Biases."""
+        with self._explaining_errors():
+            self._writer.close()
+        if self._wandb is not None:
+            self._wandb.finish(failed=failed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close(failed=kind is not None)
+
+    @contextmanager
+    def _explaining_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"cannot write logs to {self._folder / TENSORBOARD_FOLDER}: {error.strerror or error}. "
+                "Free some space or choose another output"
+            ) from error
+
+
+class _WandbRun:
+    """A run at Weights & Biases: all that is asked of the package."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
+        self._package = import_extra("wandb", extra="wandb", purpose="the setting wandb")
+        id_file = folder / WANDB_ID_FILE
+        known = id_file.read_text(encoding="utf-8").strip() if resume and id_file.is_file() else None
+        project = os.environ.get("WANDB_PROJECT", "dinocell")
+        try:
+            self._run = self._package.init(
+                dir=str(folder),
+                project=project,
+                name=folder.name,
+                config=dict(config),
+                id=known,
+                resume="allow" if known else None,
+            )
+        except self._package.Error as error:
+            raise OutputError(
+                f"Weights & Biases cannot be used ({' '.join(str(error).split())}): run `wandb login`, "
+                "set WANDB_MODE=offline in the environment, or set wandb to false"
+            ) from error
+        with atomic_path(id_file) as temporary:
+            temporary.write_text(self._run.id, encoding="utf-8")
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        self._run.log(values, step=step)
+
+    def log_images(self, step: int, panels: Sequence[NDArray[np.uint8]]) -> None:
+        self.log(step, {"validation": [self._package.Image(picture, caption=PANEL) for picture in panels]})
+
+    def finish(self, *, failed: bool) -> None:
+        self._run.finish(exit_code=int(failed))
+
+
+def panel(
+    image: NDArray[np.uint8],
+    true_map: NDArray[np.float32],
+    predicted_map: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    thresholds: Thresholds | None = None,
+) -> NDArray[np.uint8]:
+    """Show a crop beside its true and its predicted map, and the cells that they become.
+
+    Parameters
+    ----------
+    image : uint8 array, shape (Y, X)
+    true_map, predicted_map : float array, shape (Y, X)
+        In [0, 1].
+    valid : bool array, shape (Y, X)
+        Other pixels count for nothing, and are hatched.
+    thresholds : Thresholds, optional
+        Of either map.
+
+    Returns
+    -------
+    uint8 array, shape (Y, 4 X + 3 `GAP`, 3)
+        RGB; see `PANEL`.
+    """
+    gray = np.repeat(image[:, :, None], 3, axis=2)
+    pictures = [gray, _coloured(true_map), _coloured(predicted_map), gray.copy()]
+    settings = (thresholds or Thresholds()).model_dump()
+    is_true, is_predicted = (
+        find_boundaries(distance_to_labels(each, **settings), mode="inner")
+        for each in (true_map, predicted_map)
+    )
+    outlines = pictures[-1]
+    outlines[is_true], outlines[is_predicted] = TRUE, PREDICTED
+    outlines[is_true & is_predicted] = BOTH
+    gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
+    row = [part for picture in pictures for part in (_hatched(picture, valid), gap)]
+    return np.concatenate(row[:-1], axis=1)
+
+
+def _coloured(distance: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Show 0 black and 1 bright, whatever the map's own range."""
+    shades = np.rint(np.clip(distance, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO)[:, :, ::-1])
+
+
+def _hatched(picture: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Dim what is not valid and draw diagonals over it."""
+    rows, columns = np.indices(valid.shape)
+    shown = np.where(valid[:, :, None], picture, picture // 2)
+    shown[~valid & ((rows + columns) % 8 == 0)] = 150
+    return shown

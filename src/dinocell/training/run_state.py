@@ -1,0 +1,153 @@
+"""All that changes during a run: model, moving average, optimiser, and how far it is."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from dinocell.checkpoint import read_config
+from dinocell.errors import ConfigError
+from dinocell.model import DINOCell
+from dinocell.training.adaptation import adapt, parameter_groups
+from dinocell.training.average import WeightAverage
+from dinocell.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass
+class RunState:
+    """What ``last/state.pt`` holds, and the devices that it lives on.
+
+    Attributes
+    ----------
+    accelerator : Accelerator
+        The process group, of one process or of several that `torchrun` started.
+    model : DINOCell
+        What learns.
+    parallel : nn.Module
+        The model as it is called: gradients are averaged over the processes.
+    average : WeightAverage
+        Its moving average.
+    optimiser : Optimizer
+    scaler : GradScaler
+        Of the loss, for float16.
+    mode : str
+        How the backbone learns: frozen, full or lora.
+    precision : torch.dtype
+        Of the forward pass.
+    epoch, bad_epochs : int
+        Epochs done; of them, the last ones without a better validation loss.
+    best_loss : float
+        Of the validation.
+    seconds : float
+        Time taken, over all sessions.
+    """
+
+    accelerator: "Accelerator"
+    model: DINOCell
+    parallel: nn.Module
+    average: WeightAverage
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    mode: str
+    precision: torch.dtype
+    epoch: int = 0
+    best_loss: float = math.inf
+    bad_epochs: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes."""
+        return bool(self.accelerator.is_main_process)
+
+
+def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) -> RunState:
+    """Build model, average and optimiser as they are before the first step.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    accelerator : Accelerator
+    resume : bool
+        Build what ``last/`` describes; its weights follow, so that what the run began with need not be there.
+
+    Raises
+    ------
+    DINOCellError
+        If the weights to begin with cannot be used, or settings do not fit the model.
+    """
+    model = _initial_model(config, resume=resume)
+    _check(model, config, accelerator.num_processes)
+    record = {"trained": True, "preprocessing": config.preprocessing, "diameter_range": config.diameter_range}
+    model.config = model.config.model_copy(update=record)
+    mode = adapt(model, config.backbone)
+    device = accelerator.device
+    model = model.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    precision = choose_precision(config.precision, device)
+    settings = config.optimiser
+    return RunState(
+        accelerator=accelerator,
+        model=model,
+        parallel=accelerator.prepare_model(model),
+        average=WeightAverage(model, config.ema_decay),
+        optimiser=torch.optim.AdamW(
+            parameter_groups(model, config.backbone, settings.learning_rate),
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+        ),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
+        mode=mode,
+        precision=precision,
+    )
+
+
+def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
+    if resume:
+        return DINOCell(read_config(config.output / "last"))
+    if config.start_from is None:
+        return DINOCell.from_variant(config.model, backbone_weights=config.backbone.weights)
+    model = DINOCell.from_pretrained(config.start_from)
+    if model.config.variant != config.model:
+        raise ConfigError(
+            f"start_from {config.start_from} is a {model.config.variant!r}, but model is {config.model!r}: "
+            "make them the same"
+        )
+    return model
+
+
+def _check(model: DINOCell, config: TrainConfig, processes: int) -> None:
+    if config.crop_size % model.stride:
+        raise ConfigError(f"crop_size is {config.crop_size}, expected a multiple of {model.stride}")
+    if config.batch_size % processes:
+        raise ConfigError(
+            f"batch_size is {config.batch_size}, expected a multiple of {processes}, the number of processes"
+        )
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Find what the forward pass computes in.
+
+    Parameters
+    ----------
+    name : {"auto", "float32", "bfloat16", "float16"}
+        auto is float32 unless there is a CUDA device: 16 bits are slow on most CPUs.
+    device : torch.device
+
+    Raises
+    ------
+    ConfigError
+        If the device cannot train in it.
+    """
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if name == "float16" and device.type != "cuda":
+        raise ConfigError(f"precision float16 cannot be trained on {device.type}: choose auto or float32")
+    precision: torch.dtype = getattr(torch, name)
+    return precision

@@ -1,0 +1,135 @@
+"""One step of the optimiser, over any number of batches and processes; and the validation."""
+
+import contextlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dinocell.errors import TrainingError
+from dinocell.model import normalise
+from dinocell.training.config import Loss, TrainConfig
+from dinocell.training.logs import panel
+from dinocell.training.objective import map_loss, pixel_counts
+from dinocell.training.run_state import RunState
+from dinocell.training.samples import Batch
+from dinocell.training.schedule import rate_factor
+
+ValidationLosses = tuple[float, float]
+"""The configured loss, and the mean squared error."""
+
+
+def learning_rate_at(step: int, config: TrainConfig) -> float:
+    """Highest learning rate of any part of the model at a step."""
+    settings = config.optimiser
+    factor = rate_factor(step, total_steps=config.total_steps, warmup_steps=settings.warmup_steps)
+    return settings.learning_rate * factor
+
+
+def optimise(state: RunState, batches: Sequence[Batch], step: int, config: TrainConfig) -> float:
+    """Take one step; its gradient is that of all batches of all processes taken as one.
+
+    Parameters
+    ----------
+    state : RunState
+    batches : sequence of Batch
+        The share of this process.
+    step : int
+        Counted from 0.
+    config : TrainConfig
+
+    Returns
+    -------
+    float
+        The loss, the same in every process.
+
+    Raises
+    ------
+    TrainingError
+        If it is not finite; then no weight has changed.
+    """
+    accelerator = state.accelerator
+    _seed(config.seed, step, accelerator.process_index)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate_at(step, config) * group["lr_scale"]
+    counts = accelerator.reduce(_count(batches).to(accelerator.device), "sum")
+    state.optimiser.zero_grad()
+    total = torch.zeros((), device=accelerator.device)
+    for number, batch in enumerate(batches, 1):
+        wait = number < len(batches)  # the gradient is exchanged with the last batch
+        with accelerator.no_sync(state.parallel) if wait else contextlib.nullcontext():
+            loss = map_loss(*_forward(state.parallel, batch, state.precision), counts, config.loss)
+            # Several processes average their gradients, but each has a part of the sum.
+            state.scaler.scale(loss * accelerator.num_processes).backward()
+        total += loss.detach()
+    value = float(accelerator.reduce(total, "sum").item())
+    if not math.isfinite(value):
+        raise TrainingError(f"the loss is {value} at step {step + 1}")
+    state.scaler.unscale_(state.optimiser)
+    nn.utils.clip_grad_norm_(state.model.parameters(), config.optimiser.clip_grad_norm)
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
+    state.average.update(state.model, step)
+    return value
+
+
+def _seed(seed: int, step: int, process: int) -> None:
+    """Key torch's random numbers (stochastic depth) to the step, so that a resumed run draws the same."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, process)).generate_state(1)[0]))
+
+
+def _forward(model: nn.Module, batch: Batch, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Give logits, true map and valid pixels of a batch: ``(B, Y, X)`` each."""
+    device = next(model.parameters()).device
+    image, distance, valid = (part.to(device, non_blocking=True) for part in batch)
+    x = normalise(image).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        logits = model(x)[:, 0]
+    return logits.float(), distance, valid
+
+
+@torch.no_grad()
+def validate(state: RunState, datasets: Sequence[Sequence[Batch]], config: TrainConfig) -> ValidationLosses:
+    """Losses of the averaged weights: the mean over datasets of the mean over the pixels of their crops.
+
+    Parameters
+    ----------
+    state : RunState
+    datasets : sequence of sequence of Batch
+        The same in every process; they share the work.
+    config : TrainConfig
+
+    Returns
+    -------
+    (float, float)
+        The same in every process, whatever the size of a batch.
+    """
+    accelerator, model = state.accelerator, state.average.model
+    sums = torch.zeros(len(datasets), 2)
+    for number, batches in enumerate(datasets):
+        counts = _count(batches)
+        for batch in batches[accelerator.process_index :: accelerator.num_processes]:
+            prediction = _forward(model, batch, state.precision)
+            parts = [map_loss(*prediction, counts, loss).item() for loss in (config.loss, Loss())]
+            sums[number] += torch.tensor(parts)
+    loss, mse = accelerator.reduce(sums.to(accelerator.device), "sum").mean(dim=0).tolist()
+    return loss, mse
+
+
+@torch.no_grad()
+def validation_panels(state: RunState, datasets: Sequence[Sequence[Batch]]) -> list[NDArray[np.uint8]]:
+    """Draw what the averaged weights predict for the first crop of each dataset, as `panel` does."""
+    panels = []
+    for batches in datasets:
+        image, distance, valid = (part[:1] for part in batches[0])
+        logits, _, _ = _forward(state.average.model, (image, distance, valid), state.precision)
+        predicted = torch.sigmoid(logits)[0].cpu().numpy()
+        panels.append(panel(image[0].numpy(), distance[0].numpy(), predicted, valid[0].numpy()))
+    return panels
+
+
+def _count(batches: Sequence[Batch]) -> Tensor:
+    return torch.stack([pixel_counts(distance, valid) for _, distance, valid in batches]).sum(dim=0)

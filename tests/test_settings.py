@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dinocell.errors import ConfigError, FileMissingError
+from dinocell.settings import commented_yaml, read_settings
+from dinocell.training import TrainConfig
+
+DATA = {"train": [{"path": "x"}], "validation": [{"path": "x"}]}
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("learning_rat=1", "unknown key 'learning_rat': did you mean 'optimiser.learning_rate'"),
+        ("optimizer.learning_rate=1", "unknown key 'optimizer': did you mean 'optimiser'"),
+        ("augmentation.scal=[1, 2]", "did you mean 'augmentation.scale'"),
+        ("preprocessing.clahee=true", "did you mean 'preprocessing.clahe'"),
+        (
+            "train=[{path: x, wieght: 1}]",
+            r"'train\.0\.wieght': did you mean 'validation\.weight'|train\.weight",
+        ),
+        ("zzzz=1", "unknown key 'zzzz'$"),
+        ("epochs=0", "epochs: .* not 0"),
+        ("crop_size=100", "multiple of 16"),
+        ("loss.kind=l1", "loss.kind: .*'mse' or 'bce', not 'l1'"),
+        ("augmentation.scale=[2, 1]", "augmentation.scale: expected two positive numbers"),
+        ("backbone.mode=frozen", "would freeze random weights"),
+        ("backbone.mode=lora", "would freeze random weights"),
+        ("epochs", "changes no setting: expected NAME=VALUE"),
+        ("=3", "changes no setting: expected NAME=VALUE"),
+        ("seed=[1", "is not YAML"),
+        ("train=[]", "train: .*at least 1 item"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(change, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_settings(TrainConfig, None, [change], **DATA)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_is_named_and_what_is_missing():
+    with pytest.raises(ConfigError, match="the settings: train is missing"):
+        read_settings(TrainConfig)
+    with pytest.raises(FileMissingError, match="cannot read"):
+        read_settings(TrainConfig, Path("none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1, 2]", "holds no settings"), ("a: [", "is not YAML"), ("epochs: 0", "c.yaml: epochs")],
+)
+def test_a_damaged_file_is_named(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_settings(TrainConfig, path, **DATA)
+
+
+def test_changes_win_over_values_and_values_over_the_file(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("seed: 1\nepochs: 2\noptimiser: {learning_rate: 1, weight_decay: 0.5}\n")
+    settings = read_settings(
+        TrainConfig, path, ["seed=3", "optimiser.learning_rate=3e-5"], **DATA, epochs=7, model=None
+    )
+    assert (settings.seed, settings.epochs, settings.model) == (3, 7, "small")
+    assert settings.optimiser.learning_rate == 3e-5
+    assert settings.optimiser.weight_decay == 0.5  # its neighbours stay
+
+
+def test_start_from_and_published_weights_exclude_each_other():
+    with pytest.raises(ConfigError, match="start_from brings a backbone along"):
+        read_settings(TrainConfig, None, ["backbone.weights=pretrained", "start_from=x"], **DATA)
+
+
+@given(
+    rate=st.floats(1e-8, 10),
+    seed=st.integers(0, 2**40),
+    scale=st.tuples(st.floats(0.1, 1), st.floats(1, 4)),
+    path=st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=30),
+    mode=st.sampled_from([None, "full"]),
+)
+def test_what_is_printed_is_read_back(tmp_path_factory, rate, seed, scale, path, mode):
+    changes = [f"optimiser.learning_rate={rate!r}", f"backbone.mode={mode or 'null'}"]
+    data = {"train": [{"path": path, "weight": 0.3}, {"path": "y"}], "validation": [{"path": "x"}]}
+    settings = read_settings(TrainConfig, None, changes, seed=seed, augmentation={"scale": scale}, **data)
+    file = tmp_path_factory.mktemp("c") / "c.yaml"
+    file.write_text(commented_yaml(settings), encoding="utf-8")
+    assert read_settings(TrainConfig, file) == settings
+
+
+def test_every_setting_is_explained_with_its_bounds():
+    text = commented_yaml(read_settings(TrainConfig, **DATA))
+    assert "# Share" not in text  # lists are written as they are
+    lines = text.splitlines()
+    values = [number for number, line in enumerate(lines) if not line.lstrip().startswith("#")]
+    assert all(lines[number - 1].lstrip().startswith("#") for number in values)
+    assert "(> 0, ≤ 1)\n  layer_decay: 1.0" in text
+    assert "(mse | bce)\n  kind: mse" in text
+    assert "(frozen | full | lora)\n  mode: null" in text
+
+
+def test_the_documented_configuration_has_every_default():
+    file = CONFIGS / "training_config.yaml"
+    head, _, settings = file.read_text(encoding="utf-8").partition("\n\n")
+    assert head.startswith("#")
+    assert settings == commented_yaml(read_settings(TrainConfig, file))
+    defaults = read_settings(TrainConfig, **DATA)
+    assert (
+        read_settings(TrainConfig, file).model_copy(
+            update={"train": defaults.train, "validation": defaults.validation}
+        )
+        == defaults
+    )
