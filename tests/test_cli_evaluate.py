@@ -86,6 +86,23 @@ def test_missing_and_misplaced_predictions_are_refused(data, tmp_path):
     assert isinstance(result.exception, InputError)
 
 
+def test_several_datasets_may_follow_one_another(data, tmp_path):
+    other = Path(shutil.copytree(data, tmp_path / "other"))
+    results = [
+        run("evaluate", "--data", data, *more, "--predictions", tmp_path)
+        for more in ([other, "--channel", "0"], ["--channel", "0", "--data", other])
+    ]
+    assert results[0].exception.args == results[1].exception.args  # both ask for a folder of each dataset
+    for folder in (data, other):
+        predictions = tmp_path / "predictions" / folder.name
+        predictions.mkdir(parents=True)
+        shutil.copy(folder / "a_masks.png", predictions / "a_masks.png")
+    result = run("evaluate", "--data", data, other, "--predictions", tmp_path / "predictions")
+    assert result.exit_code == 0, result.output
+    assert "nuclei" in result.output
+    assert "other" in result.output
+
+
 def test_a_bad_image_is_named_and_the_rest_is_scored(data, tmp_path):
     for part in ("img", "masks"):
         shutil.copy(SAMPLES / f"fluorescence_1_{part}.png", data / f"b_{part}.png")

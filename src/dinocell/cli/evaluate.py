@@ -37,9 +37,12 @@ def command(
         list[Path],
         typer.Option(
             help="Annotated data: a folder of NAME_img.* and NAME_masks.*, one with images/ and masks/, a "
-            "Cell Tracking Challenge folder, a CSV of pairs, a store made with --whole. May be repeated."
+            "Cell Tracking Challenge folder, a CSV of pairs, a store made with --whole. Several may follow."
         ),
     ],
+    more_data: Annotated[
+        list[Path] | None, typer.Argument(metavar="DATA", help="What follows the first after --data.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Name of a trained model, or a checkpoint folder. Default: nano.")
     ] = None,
@@ -76,6 +79,7 @@ def command(
     from dinocell.datasets.formats import open_dataset
     from dinocell.evaluation import refuse_equal_files
 
+    data = data + (more_data or [])
     search = search or write
     _refuse_contradictions(model, predictions, diameter, search=search, write=write)
     datasets = {
