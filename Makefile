@@ -25,6 +25,8 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/ceiling.py
 	$(BIN)/python benchmarks/diameter.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/resume.py
 	$(BIN)/python benchmarks/scoring.py
 
 clean:

@@ -1,8 +1,8 @@
 """What each part of the recipe is worth: arms that differ in one thing, at one equal, small budget.
 
-``python benchmarks/hold_back.py ../shared/data/train/* && python benchmarks/ablations.py`` prints the table of
-docs/ablations.md. Every finished arm is kept in ``--output``, so that a run that was stopped goes on. Scores are
-on the tenth of the training data that is held back, with the shipped thresholds: indicative, so small a budget.
+``python benchmarks/hold_back.py ../shared/data/train/*``, then ``python benchmarks/ablations.py`` print the
+table of docs/ablations.md. Every finished arm is kept in ``--output``, so that a stopped run goes on. Scores
+are on the tenth of the training data that is held back, with the shipped thresholds.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Does training wait for its data? Crops a second of the loader alone, and the share of a step spent waiting.
 
-``python benchmarks/loader.py`` (options: ``--data FOLDER``, ``--model nano``, ``--steps 20``, ``--workers 0 1``).
-The first step of each arm, which starts the processes, is left out.
+``python benchmarks/loader.py`` (``--data FOLDER``, ``--model nano``, ``--steps 20``, ``--workers 0 1``). The
+first step of each arm, which starts the processes, is left out.
 """
 
 import argparse
@@ -31,9 +31,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
-    print(
-        f"{arguments.model}, batch 8, crops of 192 px, {torch.get_num_threads()} threads, {arguments.steps} steps"
-    )
+    threads = f"{torch.get_num_threads()} threads"
+    print(f"{arguments.model}, batch 8, crops of 192 px, {threads}, {arguments.steps} steps")
     print("data      workers   loader alone, crops/s   step, s   of it waiting")
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"

@@ -1,5 +1,6 @@
 """`dinocell train`: from annotated folders to a checkpoint."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,9 @@ def command(
     if print_config:
         typer.echo(commented_yaml(settings), nl=False)
         return
+    console.quiet = (
+        os.environ.get("RANK", "0") != "0"
+    )  # of several processes that torchrun starts, one speaks
     with progress_bar(keep=True) as bar:
         task = bar.add_task("training", total=settings.total_steps)
         for event in training_steps(settings, resume=resume):
