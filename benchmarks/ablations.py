@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--pretrained", help="Backbone folder of `dinocell pretrain --model nano`.")
+    parser.add_argument("--pretrained", help="Backbone that `dinocell pretrain --model nano` wrote.")
     parser.add_argument("--output", type=Path, default=Path("checkpoints/ablations.json"))
     arguments = parser.parse_args()
     results = json.loads(arguments.output.read_text()) if arguments.output.is_file() else {}
@@ -70,7 +70,7 @@ def configuration(arm: str, steps: int, seed: int, pretrained: str | None) -> Tr
         "ema_decay=0.99",
     ]
     if arm == "pretrained backbone":
-        changes += [f"backbone.weights={pretrained}", "backbone.mode=full"]
+        changes += [f"start_from={pretrained}"]
     data = {"train": ROOT / "datasets" / "fit", "validation": ROOT.parent / "shared" / "data" / "val"}
     weights = {"train": (0.45, 0.35, 0.20), "validation": (1, 1, 1)}
     datasets = {

@@ -108,7 +108,7 @@ def test_missing_and_mismatched_data_are_named(folder, tmp_path):
     store = make_store(folder, tmp_path / "store")
     maps = np.load(store / "dist_maps.npy")
     np.save(store / "dist_maps.npy", maps[:-1])
-    with pytest.raises(FileFormatError, match="dist_maps.npy"):
+    with pytest.raises(FileFormatError, match=r"dist_maps\.npy"):
         train(make_config(folder, tmp_path / "run", train=[{"path": store}]))
     for name in ("imgs", "dist_maps", "anns"):
         np.save(store / f"{name}.npy", np.load(store / f"{name}.npy")[:0])

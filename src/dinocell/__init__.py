@@ -17,20 +17,26 @@ if TYPE_CHECKING:
     from dinocell.pipeline import DINOCellPipeline, segment
     from dinocell.segmentation import Segmentation
     from dinocell.training import TrainConfig, train
+    from dinocell.training.finetuning import FinetuneConfig, finetune
+    from dinocell.training.pretraining import PretrainConfig, pretrain
     from dinocell.watershed import distance_to_labels
 
 __all__ = [
     "DINOCell",
     "DINOCellError",
     "DINOCellPipeline",
+    "FinetuneConfig",
+    "PretrainConfig",
     "Scores",
     "Segmentation",
     "Thresholds",
     "TrainConfig",
     "distance_to_labels",
     "evaluate",
+    "finetune",
     "labels_to_distance",
     "list_models",
+    "pretrain",
     "segment",
     "train",
 ]
@@ -39,14 +45,18 @@ _HOME = {
     "DINOCell": "model",
     "DINOCellError": "errors",
     "DINOCellPipeline": "pipeline",
+    "FinetuneConfig": "training.finetuning",
+    "PretrainConfig": "training.pretraining",
     "Scores": "metrics",
     "Segmentation": "segmentation",
     "Thresholds": "checkpoint",
     "TrainConfig": "training",
     "distance_to_labels": "watershed",
     "evaluate": "metrics",
+    "finetune": "training.finetuning",
     "labels_to_distance": "distance",
     "list_models": "model",
+    "pretrain": "training.pretraining",
     "segment": "pipeline",
     "train": "training",
 }

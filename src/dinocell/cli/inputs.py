@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dinocell.images import IMAGE_SUFFIXES
 
-ANNOTATION_ENDINGS = ("_masks", "_labels", "_overlay", "_distance", "_ignore")
+ANNOTATION_ENDINGS = ("_masks", "_labels", "_overlay", "_distance", "_ignore", "_unchecked")
 """Files of a folder that are no images to segment: annotations, and our own results."""
 
 

@@ -1,0 +1,141 @@
+"""`dinocell finetune`: adapt a model to a few annotated images, and say whether that helped."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from dinocell.cli.terminal import console, progress_bar
+
+if TYPE_CHECKING:
+    from dinocell.training.finetuning.config import FinetuneConfig
+    from dinocell.training.finetuning.result import FinetuneResult
+
+SHOWN = {"ap50": "AP@0.5", "ap75": "AP@0.75", "seg": "SEG", "det": "DET", "f1": "F1"}
+
+
+def command(
+    images: Annotated[Path, typer.Argument(help="Folder of annotated images; one to twenty are enough.")],
+    masks: Annotated[
+        Path | None, typer.Argument(help="Folder of their label images, unless they are beside them.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the model and its scores.")
+    ] = Path("finetuned"),
+    from_corrected: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of `segment` results that you corrected; NAME_unchecked.* marks what you did not."
+        ),
+    ] = None,
+    accept_unchanged: Annotated[
+        bool,
+        typer.Option("--accept-unchanged", help="Also take results that are still as segment wrote them."),
+    ] = False,
+    model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
+    learn: Annotated[
+        str | None, typer.Option(help="decoder: on cached features of the frozen backbone; all: everything.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps a training.")] = None,
+    variants: Annotated[int | None, typer.Option(help="Augmented crops of every image.")] = None,
+    crop_size: Annotated[int | None, typer.Option(help="Side of a crop in pixels.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest rate.")] = None,
+    no_cross_validation: Annotated[
+        bool, typer.Option("--no-cross-validation", help="Do not measure whether it helps: faster.")
+    ] = False,
+    folds: Annotated[int | None, typer.Option(help="Trainings of the cross-validation.")] = None,
+    channel: Annotated[int | None, typer.Option(help="Use this channel, counted from 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of crops, order and folds.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, as in config.yaml; may be repeated."),
+    ] = None,
+) -> None:
+    """Adapt a model to your images in minutes; cross-validation says whether it helps."""
+    from dinocell.settings import read_settings
+    from dinocell.training.finetuning.config import FinetuneConfig
+
+    config = read_settings(
+        FinetuneConfig,
+        None,
+        changes or (),
+        images=images,
+        masks=masks,
+        corrected=from_corrected,
+        accept_unchanged=accept_unchanged,
+        output=output,
+        model=model,
+        learn=learn,
+        steps=steps,
+        variants=variants,
+        crop_size=crop_size,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        cross_validation=not no_cross_validation,
+        folds=folds,
+        channel=channel,
+        seed=seed,
+        device=device,
+    )
+    _report(_run(config), config)
+
+
+def _run(config: "FinetuneConfig") -> "FinetuneResult":
+    """Fine-tune, with a bar and a line for every image."""
+    from dinocell.training.finetuning.loop import finetune_steps
+    from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, StepDone
+
+    with progress_bar() as bar:
+        task = bar.add_task("images", total=None)
+        for event in finetune_steps(config):
+            if isinstance(event, FinetuneResult):
+                result = event
+            elif isinstance(event, LeftOut):
+                console.print(escape(f"{event.name}: left out, {event.reason}"))
+            elif isinstance(event, ImageRead):
+                repairs = f" ({event.repairs})" if str(event.repairs) else ""
+                console.print(escape(f"{event.name}: {event.cells} cells{repairs}"))
+            elif isinstance(event, CropsDone):
+                bar.update(task, description="crops", completed=event.done, total=event.total)
+            elif isinstance(event, StepDone):
+                name = f"training {event.training} of {event.trainings}, loss {event.loss:.4f}"
+                bar.update(task, description=name, completed=event.step, total=event.total)
+    return result
+
+
+def _report(result: "FinetuneResult", config: "FinetuneConfig") -> None:
+    if result.after:
+        _print_scores(result)
+    elif len(result.images) == 1 and config.cross_validation:
+        console.print("one image: nothing is left to check the result on; look at it before you trust it")
+    if result.times is not None:
+        times = result.times
+        console.print(
+            f"cached features: {times.cached:.2f} s a step instead of {times.with_backbone:.2f} s, "
+            f"{times.speed_up:.1f} times faster"
+        )
+    console.print(f"{result.seconds / 60:.1f} minutes; model: {escape(str(result.model))}")
+    if result.helps is False:
+        console.print(
+            f"fine-tuning does not help here: keep the model as it is (--model {escape(config.model)})"
+        )
+    else:
+        console.print(f"use it: dinocell segment IMAGES --model {escape(str(result.model))} -o RESULTS")
+
+
+def _print_scores(result: "FinetuneResult") -> None:
+    from dinocell.pooling import pool
+
+    before, after = pool(result.before.values()).by_name(), pool(result.after.values()).by_name()
+    console.print("On images that the model did not learn from (cross-validation):")
+    table = Table("score", "before", "after", box=None)
+    for key, name in SHOWN.items():
+        table.add_row(name, f"{before[key]:.3f}", f"{after[key]:.3f}")
+    for image in result.images:
+        values = (scores[image].ap[0.5] for scores in (result.before, result.after))
+        table.add_row(escape(f"AP@0.5 {image}"), *(f"{value:.3f}" for value in values))
+    console.print(table)

@@ -1,0 +1,70 @@
+"""What a fine-tuning run is: from flags, checked, and stored beside its result."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dinocell.augment import Augmentation
+
+OWN_IMAGES = Augmentation(
+    scale=(0.8, 1.25), brightness=(0.8, 1.2), contrast=(0.8, 1.25), gamma=(0.8, 1.25), invert=0
+)
+"""Between images of one experiment less changes than between those that a model is trained on."""
+
+
+class FinetuneConfig(BaseModel):
+    """Settings of a fine-tuning run; the defaults were chosen by `benchmarks/finetune.py`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: Path = Field(description="Folder of images")
+    masks: Path | None = Field(
+        default=None, description="Folder of their label images; null: beside them, as NAME_masks"
+    )
+    corrected: Path | None = Field(
+        default=None,
+        description="Folder of NAME_labels that segment wrote and a person corrected, and NAME_unchecked",
+    )
+    accept_unchanged: bool = Field(
+        default=False, description="Whether label images that still are as segment wrote them are taken too"
+    )
+    channel: int | None = Field(
+        default=None, ge=0, description="Of the images, counted from 0; null: gray or colour as it is"
+    )
+    output: Path = Field(description="Folder for the model, the scores and these settings")
+    model: str = Field(default="nano", description="Name of a trained model, or a checkpoint folder")
+    learn: Literal["decoder", "all"] = Field(
+        default="decoder",
+        description="What learns: the decoder on cached features of the frozen backbone, or the whole model",
+    )
+    steps: int = Field(default=100, ge=1, description="Optimiser steps a training")
+    variants: int = Field(default=32, ge=1, description="Augmented crops of every image; drawn once")
+    crop_size: int | None = Field(
+        default=None,
+        ge=32,
+        description="Side of a crop in pixels, a multiple of the model's stride; "
+        "null: 128, or for a transformer, which looks at all of it, the model's tile",
+    )
+    batch_size: int = Field(default=8, ge=1, description="Crops a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Of AdamW, after a warm-up")
+    weight_decay: float = Field(default=0.05, ge=0, description="Of AdamW")
+    cross_validation: bool = Field(
+        default=True, description="Whether to measure, by leaving out images, what is to be expected"
+    )
+    folds: int = Field(default=5, ge=2, description="Trainings of it, at most one an image")
+    seed: int = Field(default=0, ge=0, description="Crops, their order and the folds depend on it")
+    device: str = Field(default="auto", description="auto, cpu, cuda or mps")
+    cache_memory: float = Field(
+        default=2.0, ge=0, description="GiB of crops and features in memory; more go to a temporary file"
+    )
+    cache_dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        default="float16", description="What features are stored as"
+    )
+    augmentation: Augmentation = Field(default=OWN_IMAGES, description="What may happen to a crop")
+
+    @model_validator(mode="after")
+    def _one_annotation(self) -> Self:
+        if self.masks is not None and self.corrected is not None:
+            raise ValueError("masks and corrected are both given, expected one: leave one out")
+        return self

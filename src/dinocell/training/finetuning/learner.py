@@ -1,0 +1,138 @@
+"""A short training on cached crops, from the same beginning as often as it is asked for."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dinocell.devices import explain_out_of_memory
+from dinocell.errors import TrainingError
+from dinocell.model import DINOCell
+from dinocell.training.config import Loss
+from dinocell.training.finetuning.cached_taps import CropBatch, CropCache
+from dinocell.training.finetuning.config import FinetuneConfig
+from dinocell.training.objective import map_loss, pixel_counts
+from dinocell.training.schedule import rate_factor
+
+TIMED_STEPS = 5
+"""Steps, after the first, on which it is measured how long the backbone would have taken."""
+
+BETAS = (0.9, 0.99)
+WARMUP = 0.1
+"""Of the steps."""
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Seconds of a step, the median of a few: with cached taps, and with the backbone run as well."""
+
+    cached: float
+    with_backbone: float
+
+    @property
+    def speed_up(self) -> float:
+        """How many times faster the cache makes a step."""
+        return self.with_backbone / self.cached
+
+
+class Learner:
+    """Trains a model on some of the crops of a cache, from the same beginning every time.
+
+    Where the cache has taps, the decoder learns; else the whole model.
+
+    Parameters
+    ----------
+    model : DINOCell
+        Changed in place.
+    cache : CropCache
+        Filled.
+    config : FinetuneConfig
+    """
+
+    def __init__(self, model: DINOCell, cache: CropCache, config: FinetuneConfig) -> None:
+        self.model, self.cache, self.config = model, cache, config
+        self._part: nn.Module = model.decoder if cache.has_taps else model
+        self._beginning = copy.deepcopy(self._part.state_dict())
+        self._seconds: list[tuple[float, float]] = []
+
+    @property
+    def times(self) -> StepTimes | None:
+        """What the cache saves; None without taps, or before the second step."""
+        if not self._seconds:
+            return None
+        cached, backbone = (median(times) for times in zip(*self._seconds, strict=True))
+        return StepTimes(cached, cached + backbone)
+
+    def learn(self, numbers: NDArray[np.int64]) -> Iterator[float]:
+        """Begin anew, and learn for `config.steps` steps from the crops of these numbers.
+
+        Yields
+        ------
+        float
+            The loss of every step.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite.
+        DeviceMemoryError
+            If the memory is not enough for a batch.
+        """
+        self._part.load_state_dict(self._beginning)
+        weights = [weight for weight in self._part.parameters() if weight.requires_grad]
+        settings = self.config
+        optimiser = torch.optim.AdamW(
+            weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=BETAS
+        )
+        self.model.train()
+        for step, chosen in enumerate(_order(numbers, settings)):
+            start = time.perf_counter()
+            for group in optimiser.param_groups:
+                group["lr"] = settings.learning_rate * rate_factor(
+                    step, total_steps=settings.steps, warmup_steps=round(WARMUP * settings.steps)
+                )
+            batch = self.cache.batch(chosen)
+            loss = self._step(batch, optimiser, weights)
+            if not math.isfinite(loss):
+                raise TrainingError(f"the loss is {loss} at step {step + 1}: choose a lower learning_rate")
+            if self.cache.has_taps and step and len(self._seconds) < TIMED_STEPS:
+                self._seconds.append((time.perf_counter() - start, self._time_backbone(batch.x)))
+            yield loss
+        self.model.eval()
+
+    def _step(self, batch: CropBatch, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter]) -> float:
+        cuda = batch.x.device.type == "cuda"
+        with explain_out_of_memory(
+            f"the memory of {batch.x.device} is not enough for "
+            f"{len(batch.x)} crops of {batch.x.shape[-1]} px: "
+            "choose a smaller batch_size or crop_size"
+        ):
+            with torch.autocast("cuda", torch.bfloat16, enabled=cuda):
+                logits = batch.logits(self.model)
+            counts = pixel_counts(batch.distance, batch.valid)
+            loss = map_loss(logits, batch.distance, batch.valid, counts, Loss())
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(weights, 1.0)
+            optimiser.step()
+        return loss.item()
+
+    def _time_backbone(self, x: Tensor) -> float:
+        start = time.perf_counter()
+        float(self.cache.run_backbone(x)[-1].flatten()[0])  # a device works on until it is asked for a value
+        return time.perf_counter() - start
+
+
+def _order(numbers: NDArray[np.int64], settings: FinetuneConfig) -> NDArray[np.int64]:
+    """Shuffle the numbers, again and again until they fill all steps: shape (steps, batch size)."""
+    rng = np.random.default_rng(settings.seed)
+    needed = settings.steps * settings.batch_size
+    rounds = [rng.permutation(numbers) for _ in range(math.ceil(needed / numbers.size))]
+    return np.concatenate(rounds)[:needed].reshape(settings.steps, settings.batch_size)

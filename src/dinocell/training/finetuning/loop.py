@@ -1,0 +1,222 @@
+"""Fine-tuning: adapt a trained model to a few annotated images in minutes, and measure whether it helped.
+
+The whole model learns, or its decoder alone on taps that the frozen backbone computed once per crop. How good
+the result is to be expected on other images is measured by cross-validation over the images.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.augment import Crop, bounding_boxes, random_crop
+from dinocell.datasets.corrected import Corrected, Repairs, find_corrected
+from dinocell.datasets.folder import Pair, find_items
+from dinocell.datasets.items import AnnotatedImage
+from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
+from dinocell.metrics import Scores, evaluate
+from dinocell.model import DINOCell
+from dinocell.pipeline import DINOCellPipeline
+from dinocell.preprocessing import preprocess
+from dinocell.training.finetuning.cached_taps import CropCache
+from dinocell.training.finetuning.config import FinetuneConfig
+from dinocell.training.finetuning.learner import Learner
+from dinocell.training.finetuning.result import (
+    MODEL_FOLDER,
+    CropsDone,
+    Event,
+    FinetuneResult,
+    ImageRead,
+    LeftOut,
+    StepDone,
+    write_result,
+)
+
+CROP_SIZE = 128
+"""Side of a crop in pixels where features are local: large enough for whole cells, and quick."""
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image to learn from, in the file's own pixels and as the network sees it."""
+
+    name: str
+    pixels: NDArray[Any]
+    gray: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+def finetune(config: FinetuneConfig, progress: Callable[[Event], None] | None = None) -> FinetuneResult:
+    """Fine-tune a model; see `finetune_steps`.
+
+    Parameters
+    ----------
+    config : FinetuneConfig
+    progress : callable, optional
+        Called with every event.
+    """
+    for event in finetune_steps(config):
+        if progress is not None:
+            progress(event)
+        if isinstance(event, FinetuneResult):
+            result = event
+    return result
+
+
+def finetune_steps(config: FinetuneConfig) -> Iterator[Event]:
+    """Fine-tune a model step by step; nothing is found under its final name before it is complete.
+
+    Parameters
+    ----------
+    config : FinetuneConfig
+
+    Yields
+    ------
+    LeftOut, ImageRead, CropsDone, StepDone
+        As it goes on.
+    FinetuneResult
+        Last, when ``model``, ``scores.csv`` and ``config.yaml`` are in the output folder.
+
+    Raises
+    ------
+    DINOCellError
+        If the output exists, a setting, image or model cannot be used, there is no cell to learn from, the
+        memory is not enough, or the loss is not finite.
+    """
+    start = time.monotonic()
+    _prepare_output(config.output)
+    pipeline = DINOCellPipeline(config.model, device=config.device)
+    model = pipeline.model
+    size = _crop_size(config, model)
+    config = config.model_copy(update={"crop_size": size})
+    images = yield from _read_images(config, pipeline)
+    if config.learn == "decoder":
+        model.freeze_backbone()
+    count = len(images) * config.variants
+    with CropCache(
+        model,
+        count,
+        size,
+        taps=config.learn == "decoder",
+        dtype=config.cache_dtype,
+        memory_limit=round(config.cache_memory * 2**30),
+        folder=config.output,
+    ) as cache:
+        for done in cache.fill(_draw(images, config, size), config.batch_size):
+            yield CropsDone(done, count)
+        learner = Learner(model, cache, config)
+        before, after = yield from _learn_all(images, pipeline, learner)
+    result = FinetuneResult(
+        model=config.output / MODEL_FOLDER,
+        images=tuple(image.name for image in images),
+        before=before,
+        after=after,
+        times=learner.times,
+        seconds=time.monotonic() - start,
+    )
+    write_result(config, model, [image.labels for image in images], result)
+    yield result
+
+
+def _crop_size(config: FinetuneConfig, model: DINOCell) -> int:
+    default = model.config.tile_size if model.config.backbone.kind == "vit" else CROP_SIZE
+    size = default if config.crop_size is None else config.crop_size
+    if size % model.stride:
+        raise ConfigError(f"crop_size is {size}, expected a multiple of {model.stride}, the model's stride")
+    return size
+
+
+def _prepare_output(folder: Path) -> None:
+    if (folder / MODEL_FOLDER).exists():
+        raise OutputError(f"{folder / MODEL_FOLDER} exists: choose another output folder, or delete it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write to folder {folder} ({error.strerror}): choose another") from error
+
+
+def _read_images(
+    config: FinetuneConfig, pipeline: DINOCellPipeline
+) -> Generator[LeftOut | ImageRead, None, list[_Image]]:
+    items: Sequence[Corrected | Pair]
+    if config.corrected is None:
+        items = find_items(config.images, config.masks, channel=config.channel)
+    else:
+        items, left_out = find_corrected(
+            config.images,
+            config.corrected,
+            channel=config.channel,
+            accept_unchanged=config.accept_unchanged,
+        )
+        yield from (LeftOut(name, reason) for name, reason in left_out.items())
+    images = []
+    for item in items:
+        annotated, repairs = item.read_repaired() if isinstance(item, Corrected) else (item.read(), Repairs())
+        images.append(_to_network_input(item, annotated, pipeline))
+        cells = np.unique(annotated.labels)
+        yield ImageRead(item.name, int((cells > 0).sum()), repairs)
+    if not any((image.labels > 0).any() for image in images):
+        raise InputError("there is no annotated cell in any image: annotate some")
+    return images
+
+
+def _to_network_input(
+    item: Corrected | Pair, annotated: AnnotatedImage, pipeline: DINOCellPipeline
+) -> _Image:
+    if annotated.stains:
+        raise InputError(
+            f"{item.image} has {annotated.pixels.shape[2]} channels, expected one or RGB: "
+            "choose one with channel, counted from 0"
+        )
+    try:
+        gray = preprocess(annotated.pixels, pipeline.predictor.preprocessing)
+    except InputError as error:
+        raise FileFormatError(f"{item.image}: {error}") from error
+    return _Image(item.name, annotated.pixels, gray, annotated.labels)
+
+
+def _draw(images: Sequence[_Image], config: FinetuneConfig, size: int) -> Iterator[Crop]:
+    """Draw the variants of the first image, then those of the second, and so on."""
+    for number, image in enumerate(images):
+        boxes = bounding_boxes(image.labels)
+        for variant in range(config.variants):
+            rng = np.random.default_rng((config.seed, number, variant))
+            yield random_crop(image.gray, image.labels, boxes, size, config.augmentation, rng)
+
+
+def _learn_all(
+    images: Sequence[_Image], pipeline: DINOCellPipeline, learner: Learner
+) -> Generator[StepDone, None, tuple[dict[str, Scores], dict[str, Scores]]]:
+    """Cross-validate, then learn from all images; scores by image, before and after."""
+    config = learner.config
+    folds = _folds(len(images), config)
+    before = {image.name: _score(pipeline, image) for image in images} if folds else {}
+    after: dict[str, Scores] = {}
+    trainings = len(folds) + 1
+    for training, left_out in enumerate([*folds, []], start=1):
+        chosen = np.setdiff1d(np.arange(len(images)), left_out)
+        crops = (chosen[:, None] * config.variants + np.arange(config.variants)).ravel()
+        for step, loss in enumerate(learner.learn(crops), start=1 + (training - 1) * config.steps):
+            yield StepDone(training, trainings, step, trainings * config.steps, loss)
+        after |= {images[i].name: _score(pipeline, images[i]) for i in left_out}
+    return before, {image.name: after[image.name] for image in images} if folds else {}
+
+
+def _folds(images: int, config: FinetuneConfig) -> list[list[int]]:
+    """Which images every training leaves out; no training where nothing would be left."""
+    if not config.cross_validation or images < 2:
+        return []
+    count = min(images, config.folds)
+    shuffled = np.random.default_rng(config.seed).permutation(images).tolist()
+    return [sorted(shuffled[fold::count]) for fold in range(count)]
+
+
+def _score(pipeline: DINOCellPipeline, image: _Image) -> Scores:
+    return evaluate(image.labels, pipeline.run(image.pixels).labels)

@@ -1,0 +1,194 @@
+"""What fine-tuning tells on its way, and what it leaves: model, scores and settings."""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dinocell.checkpoint import ModelConfig
+from dinocell.datasets.corrected import Repairs
+from dinocell.images import atomic_path
+from dinocell.labels import Labels, median_diameter
+from dinocell.metrics import Scores
+from dinocell.model import DINOCell
+from dinocell.pooling import pool
+from dinocell.settings import commented_yaml
+from dinocell.training.finetuning.config import FinetuneConfig
+from dinocell.training.finetuning.learner import StepTimes
+from dinocell.variants import VARIANTS
+from dinocell.version import __version__
+
+MODEL_FOLDER, SCORES_FILE, CONFIG_FILE = "model", "scores.csv", "config.yaml"
+"""What is written to the output folder; the model comes last, so its presence means "done"."""
+
+
+@dataclass(frozen=True)
+class ImageRead:
+    """An image to learn from: its cells, and what was repaired in a corrected label image."""
+
+    name: str
+    cells: int
+    repairs: Repairs
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An image that is not learned from, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CropsDone:
+    """How many crops are drawn, and their features computed where the backbone is frozen."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """An optimiser step.
+
+    Attributes
+    ----------
+    training, trainings : int
+        Which training, from 1; the last is on all images, those before are the cross-validation's.
+    step, total : int
+        Over all trainings.
+    loss : float
+    """
+
+    training: int
+    trainings: int
+    step: int
+    total: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What came out.
+
+    Attributes
+    ----------
+    model : Path
+        The checkpoint folder.
+    images : tuple of str
+        What was learned from.
+    before, after : dict of str to Scores
+        By image: of the model as it was, and of one that learned from other images only. Empty without
+        cross-validation.
+    times : StepTimes or None
+        What cached features saved; None where the backbone learned too.
+    seconds : float
+        Of all of it.
+    """
+
+    model: Path
+    images: tuple[str, ...]
+    before: dict[str, Scores]
+    after: dict[str, Scores]
+    times: StepTimes | None
+    seconds: float
+
+    @property
+    def helps(self) -> bool | None:
+        """Whether the pooled AP@0.5 of the cross-validation is better than before; None without one."""
+        if not self.after:
+            return None
+        return pool(self.after.values()).ap[0.5] > pool(self.before.values()).ap[0.5]
+
+
+Event = ImageRead | LeftOut | CropsDone | StepDone | FinetuneResult
+
+
+def write_result(
+    config: FinetuneConfig, model: DINOCell, labels: Sequence[Labels], result: FinetuneResult
+) -> None:
+    """Write settings, scores and the model, in this order.
+
+    Parameters
+    ----------
+    config : FinetuneConfig
+    model : DINOCell
+        With the learned weights; gets the training record.
+    labels : sequence of int32 array
+        Of all images; their cells widen the diameters that the model is best at.
+    result : FinetuneResult
+
+    Raises
+    ------
+    OutputError
+        If the output folder cannot be written.
+    """
+    with atomic_path(config.output / CONFIG_FILE) as temporary:
+        temporary.write_text(commented_yaml(config), encoding="utf-8")
+    if result.after:
+        _write_scores(config.output / SCORES_FILE, result)
+    found = model.config
+    model.config = found.model_copy(
+        update={
+            "training": _record(config, found, result),
+            "diameter_range": _widened(found.diameter_range, map(median_diameter, labels)),
+        }
+    )
+    model.save_pretrained(result.model)
+
+
+def _write_scores(path: Path, result: FinetuneResult) -> None:
+    """Write a row an image and moment, and one for all images pooled."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "model", *pool(result.before.values()).by_name()])
+        for moment, scores in (("before", result.before), ("after", result.after)):
+            for name, of in [*scores.items(), ("all", pool(scores.values()))]:
+                writer.writerow([name, moment, *(f"{value:.4f}" for value in of.by_name().values())])
+
+
+def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) -> dict[str, Any]:
+    """Say what the model was made from; no paths, which mean nothing elsewhere."""
+    settings = config.model_dump(
+        mode="json",
+        include={
+            "learn",
+            "steps",
+            "variants",
+            "crop_size",
+            "batch_size",
+            "learning_rate",
+            "weight_decay",
+            "seed",
+        },
+    )
+    scores = {
+        moment: {name: round(value, 4) for name, value in pool(of.values()).by_name().items()}
+        for moment, of in (("before", result.before), ("cross_validated", result.after))
+        if of
+    }
+    return {
+        "finetuned_from": _name_of(config.model),
+        "images": list(result.images),
+        **settings,
+        "augmentation": config.augmentation.model_dump(mode="json"),
+        "scores": scores,
+        "seconds": round(result.seconds),
+        "dinocell": __version__,
+        "earlier_training": found.training,
+    }
+
+
+def _name_of(model: str) -> str:
+    """Name a model: as it is called, or the last two of its folders, so that RUN/model says which run."""
+    return model if model in VARIANTS else "/".join(Path(model).resolve().parts[-2:])
+
+
+def _widened(best: tuple[float, float] | None, diameters: Iterable[float]) -> tuple[float, float] | None:
+    """Stretch the range of diameters that a model is best at to those that it has learned now."""
+    known = [diameter for diameter in diameters if not math.isnan(diameter)]
+    if best is None or not known:
+        return best
+    return min(best[0], *known), max(best[1], *known)
