@@ -70,7 +70,7 @@ def configuration(arm: str, steps: int, seed: int, pretrained: str | None) -> Tr
         "ema_decay=0.99",
     ]
     if arm == "pretrained backbone":
-        changes += [f"start_from={pretrained}"]
+        changes += [f"backbone.weights={pretrained}", "backbone.mode=full"]
     data = {"train": ROOT / "datasets" / "fit", "validation": ROOT.parent / "shared" / "data" / "val"}
     weights = {"train": (0.45, 0.35, 0.20), "validation": (1, 1, 1)}
     datasets = {

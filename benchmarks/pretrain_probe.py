@@ -108,10 +108,7 @@ def pretrained(arguments: argparse.Namespace, seed: int, output: Path) -> tuple[
                 flush=True,
             )
     folder = output / BACKBONE_FOLDER
-    if arguments.model == "nano":
-        model = DINOCell.from_pretrained(folder)
-    else:
-        model = DINOCell.from_variant(arguments.model, backbone_weights=folder)
+    model = DINOCell.from_variant(arguments.model, backbone_weights=folder)
     return model, time.process_time() - began
 
 

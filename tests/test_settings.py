@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from dinocell.cli import app
 from dinocell.errors import ConfigError, FileMissingError
 from dinocell.settings import commented_yaml, read_settings
 from dinocell.training import TrainConfig
@@ -115,3 +117,20 @@ def test_the_documented_configuration_has_every_default():
         )
         == defaults
     )
+
+
+def test_flags_of_the_command_line_are_settings(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("model: base\nbackbone: {weights: x, unfreeze_last: 2}\nseed: 4\ntrain: [{path: a}]\n")
+    arguments = [
+        "train", "--config", file, "--model", "large", "--backbone", "a: [b", "--validation", "b", "--validation", "c",
+        "--set", "optimiser.learning_rate=3e-5", "--set", "seed=5", "--print-config",
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    (tmp_path / "printed.yaml").write_text(result.output)
+    settings = read_settings(TrainConfig, tmp_path / "printed.yaml")
+    assert (settings.model, settings.seed, settings.optimiser.learning_rate) == ("large", 5, 3e-5)
+    assert (settings.backbone.weights, settings.backbone.unfreeze_last) == ("a: [b", 2)
+    assert [str(dataset.path) for dataset in settings.validation] == ["b", "c"]
+    assert [str(dataset.path) for dataset in settings.train] == ["a"]

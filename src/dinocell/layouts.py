@@ -28,7 +28,7 @@ class Layout:
     Attributes
     ----------
     publisher : str
-    kind : {"vit", "convnext"}
+    kind : {"vit", "convnext", "residual"}
     mark : str
         A name that only this layout has.
     names : tuple of pairs
@@ -134,6 +134,7 @@ LAYOUTS = (
         "stages.0.layers.0.depthwise_conv.weight",
         ignored=r"layer_norm\.(weight|bias)",
     ),
+    Layout("DINOCell", "residual", "stages.0.1.first.0.weight"),
 )
 
 

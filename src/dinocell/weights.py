@@ -113,9 +113,14 @@ def load_backbone_weights(backbone: nn.Module, variant: Variant, source: str | P
 
 def _name_of(variant: Variant, source: str | Path) -> str:
     """Resolve ``pretrained``."""
+    if str(source) != PRETRAINED:
+        return str(source)
     if not variant.sources:
-        raise InputError(f"the backbone of {variant.name!r} has no published weights: leave the weights out")
-    return variant.sources[0] if str(source) == PRETRAINED else str(source)
+        raise InputError(
+            f"the backbone of {variant.name!r} has no published weights: leave the weights out, "
+            "or give a folder of `dinocell pretrain`"
+        )
+    return variant.sources[0]
 
 
 def _licence_of(variant: Variant, name: str) -> str:
@@ -157,8 +162,8 @@ def _find_files(name: str, variant: Variant) -> list[Path]:
     if is_hub_id(name) and not path.parent.is_dir() and path.suffix.lower() not in _FILE_SUFFIXES:
         return _files_of(fetch_folder(name, licence=_licence_of(variant, name)))
     raise FileMissingError(
-        f"weights {name!r} are neither a file nor a folder here, nor a Hugging Face id such as "
-        f"{variant.sources[0]}: check the path"
+        f"weights {name!r} are neither a file nor a folder here, nor a Hugging Face id"
+        f"{f' such as {variant.sources[0]}' if variant.sources else ''}: check the path"
     )
 
 

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from dinocell import __version__
-from dinocell.cli import compare, download, evaluate, models, process, segment, train, tune
+from dinocell.cli import (
+    compare,
+    download,
+    evaluate,
+    finetune,
+    models,
+    pretrain,
+    process,
+    segment,
+    train,
+    tune,
+)
 from dinocell.errors import DINOCellError
 
 app = typer.Typer(
@@ -23,6 +34,8 @@ app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
 app.command("tune")(tune.command)
 app.command("train")(train.command)
+app.command("finetune")(finetune.command)
+app.command("pretrain")(pretrain.command)
 app.command("models")(models.command)
 app.command("download")(download.command)
 app.add_typer(process.app, name="process")

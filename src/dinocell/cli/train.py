@@ -1,5 +1,6 @@
 """`dinocell train`: from annotated folders to a checkpoint."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,10 @@ from dinocell.cli.terminal import console, progress_bar
 def command(
     config: Annotated[Path | None, typer.Option(help="YAML file with the settings of the run.")] = None,
     model: Annotated[str | None, typer.Option(help="Variant to train, see `dinocell models`.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="What its backbone begins with: pretrained, a path, a Hugging Face id; see docs."),
+    ] = None,
     train: Annotated[
         list[Path] | None, typer.Option(help="Annotated folder or store to learn from; may be repeated.")
     ] = None,
@@ -49,7 +54,7 @@ def command(
     settings = read_settings(
         TrainConfig,
         config,
-        changes or (),
+        [*_begin_with(backbone), *(changes or ())],
         model=model,
         train=_datasets(train),
         validation=_datasets(validation),
@@ -74,6 +79,10 @@ def command(
             else:
                 bar.update(task, completed=event.step, description=f"loss {event.train_loss:.4f}")
     console.print(f"best model: {escape(str(settings.output / 'best_model'))}")
+
+
+def _begin_with(backbone: str | None) -> list[str]:
+    return [] if backbone is None else [f"backbone.weights={json.dumps(backbone)}"]
 
 
 def _datasets(folders: list[Path] | None) -> list[dict[str, Path]] | None:

@@ -1,9 +1,7 @@
 """What a training run keeps on disk: ``config.yaml``, ``metrics.csv``, ``last/`` and ``best_model/``."""
 
-import csv
 import io
-import pickle
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,16 @@ from dinocell.settings import commented_yaml
 from dinocell.training.adaptation import merged
 from dinocell.training.config import TrainConfig
 from dinocell.training.environment import write_environment
+from dinocell.training.run_files import (
+    add_row,
+    explain_unreadable_state,
+    forget_later_rows,
+    make_run_folder,
+    refuse_other_settings,
+)
 from dinocell.training.run_state import RunState
 
 STATE_FILE = "state.pt"
-
-# What torch raises on damaged files, and on states of another model or layout.
-_UNREADABLE = (RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,7 @@ def prepare_folder(config: TrainConfig, *, resume: bool) -> bool:
             raise OutputError(
                 f"{folder} holds a training run already: go on with --resume, or choose another output"
             )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make run folder {folder}: {error.strerror}. Choose another output"
-        ) from error
+    make_run_folder(folder)
     last = folder / "last"
     if not (resume and last.exists()):
         return False
@@ -97,14 +94,12 @@ def open_run(state: RunState, config: TrainConfig, *, resume: bool) -> None:
     write_environment(folder, config)
     with atomic_path(folder / "config.yaml") as temporary:
         temporary.write_text(commented_yaml(config), encoding="utf-8")
-    _write_metrics(folder / "metrics.csv", _known_rows(folder / "metrics.csv", state.epoch))
+    forget_later_rows(folder, EpochRecord, state.epoch)
 
 
 def save_epoch(state: RunState, config: TrainConfig, record: EpochRecord, *, best: bool) -> None:
     """Write the row and the checkpoints of an epoch; the checkpoint comes last, so no row is ever missing."""
-    metrics = config.output / "metrics.csv"
-    row = {key: str(value) for key, value in asdict(record).items()}
-    _write_metrics(metrics, [*_known_rows(metrics, state.epoch - 1), row])
+    add_row(config.output, record)
     model = merged(state.average.model)
     model.config = model.config.model_copy(update={"training": _describe(config, state)})
     if best:
@@ -142,41 +137,15 @@ def _decisive(config: TrainConfig, state: RunState) -> dict[str, Any]:
 
 
 def _restore(state: RunState, path: Path, config: TrainConfig) -> None:
-    try:
+    with explain_unreadable_state(path):
         saved = torch.load(path, map_location=state.model.device, weights_only=True)
-        _refuse_other_settings(path, saved["settings"], _decisive(config, state))
+        refuse_other_settings(path, saved["settings"], _decisive(config, state))
         state.model.load_state_dict(saved["model"])
         state.average.model.load_state_dict(saved["average"])
         state.optimiser.load_state_dict(saved["optimiser"])
         state.scaler.load_state_dict(saved["scaler"])
         state.epoch, state.best_loss = saved["epoch"], saved["best_loss"]
         state.bad_epochs, state.seconds = saved["bad_epochs"], saved["seconds"]
-    except CheckpointError:
-        raise
-    except _UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"{path} cannot be resumed ({reason}): resume with the settings the run was started with, "
-            "or start anew in another output"
-        ) from error
-
-
-def _refuse_other_settings(path: Path, saved: dict[str, Any], asked: dict[str, Any]) -> None:
-    before = _flat(saved)
-    changed = [name for name, value in _flat(asked).items() if before.get(name) != value]
-    if changed:
-        raise CheckpointError(
-            f"{path} was made with another {', '.join(changed)}: "
-            "resume with the settings the run was started with, or start anew in another output"
-        )
-
-
-def _flat(settings: dict[str, Any], section: str = "") -> dict[str, Any]:
-    """Give the settings of all sections their dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{section}{key}.") if isinstance(value, dict) else {section + key: value}
-    return flat
 
 
 def _recover(folder: Path) -> None:
@@ -184,21 +153,6 @@ def _recover(folder: Path) -> None:
     old = previous_folder(folder)
     if old.is_dir() and not folder.exists():
         old.rename(folder)
-
-
-def _known_rows(path: Path, epoch: int) -> list[dict[str, str]]:
-    """Read the rows of ``metrics.csv`` up to an epoch: those that the checkpoint knows."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
-
-
-def _write_metrics(path: Path, rows: list[dict[str, str]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(EpochRecord.__annotations__))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _describe(config: TrainConfig, state: RunState) -> dict[str, Any]:

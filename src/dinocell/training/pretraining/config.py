@@ -1,0 +1,214 @@
+"""What a pretraining run is: read from YAML and flags, checked, and stored beside its results."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dinocell.augment import Augmentation, Range
+from dinocell.preprocessing import Preprocessing
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+ANNOTATIONS = (
+    *(f"*_{ending}.*" for ending in ("masks", "mask", "labels", "label", "ignore", "overlay", "distance")),
+    *("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*"),
+)
+"""What annotations and results are called in the formats that this package reads."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# Every section states its own defaults: a file that changes one value of it keeps the others.
+
+
+class GlobalAugmentation(Augmentation):
+    """What may happen to a large view; a zoom below 1 shows more of the field."""
+
+    rotate: float = Field(default=1.0, ge=0, le=1, description="Probability of a rotation by −180…180°")
+    scale: Range = Field(default=(0.7, 1.4), description="Range of the zoom, drawn log-uniformly")
+    stretch: float = Field(
+        default=1.2, ge=1, le=3, description="Most that one axis is stretched against the other; 1: none"
+    )
+    brightness: Range = Field(default=(0.8, 1.2), description="Range of the factor on intensities")
+    contrast: Range = Field(
+        default=(0.7, 1.3), description="Range of the factor on the difference from the view's mean"
+    )
+    gamma: Range = Field(
+        default=(0.7, 1.4), description="Range of the exponent on intensities in [0, 1], drawn log-uniformly"
+    )
+    blur: float = Field(
+        default=1.0,
+        ge=0,
+        le=10,
+        description="Largest sigma of a Gaussian blur in pixels, for half of the views",
+    )
+    noise: float = Field(
+        default=6.0,
+        ge=0,
+        le=100,
+        description="Largest deviation of noise in grey levels, for half of the views",
+    )
+    invert: float = Field(default=0.1, ge=0, le=1, description="Probability of inverted intensities")
+
+
+class LocalAugmentation(GlobalAugmentation):
+    """What may happen to a small view."""
+
+    scale: Range = Field(default=(0.8, 2.0), description="Range of the zoom, drawn log-uniformly")
+
+
+class GlobalViews(_Section):
+    """Large views, which student and teacher see; the first of them is the mean of an image's channels."""
+
+    size: int = Field(
+        default=256,
+        ge=32,
+        multiple_of=16,
+        description="Side of a view in pixels; a multiple of the model's stride",
+    )
+    count: int = Field(default=2, ge=2, description="Views of every field")
+    augmentation: GlobalAugmentation = Field(
+        default=GlobalAugmentation(), description="What may happen to them; scale is their zoom"
+    )
+
+
+class LocalViews(_Section):
+    """Small views, which the student alone sees."""
+
+    size: int = Field(
+        default=96,
+        ge=16,
+        multiple_of=16,
+        description="Side of a view in pixels; a multiple of the model's stride",
+    )
+    count: int = Field(default=6, ge=0, description="Views of every field")
+    augmentation: LocalAugmentation = Field(
+        default=LocalAugmentation(), description="What may happen to them; scale is their zoom"
+    )
+
+
+class Masking(_Section):
+    """Patches of large views that are hidden from the student."""
+
+    probability: float = Field(default=0.5, ge=0, le=1, description="Share of the large views with a mask")
+    lowest: float = Field(default=0.1, gt=0, lt=1, description="Least share of the patches of such a view")
+    highest: float = Field(default=0.5, gt=0, lt=1, description="Largest share of them")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.lowest > self.highest:
+            raise ValueError(f"lowest is {self.lowest}, expected at most highest, {self.highest}")
+        return self
+
+
+class Objective(_Section):
+    """Weights of the losses, and how sharp the student's predictions are."""
+
+    dino: float = Field(default=1.0, ge=0, description="Weight of the loss on whole views")
+    ibot: float = Field(default=1.0, ge=0, description="Weight of the loss on masked patches")
+    koleo: float = Field(default=0.1, ge=0, description="Weight of the loss that spreads features out")
+    temperature: float = Field(default=0.1, gt=0, description="Of the student's softmax")
+
+
+class Heads(_Section):
+    """Two networks, for views and for patches, that compare features with prototypes; not kept."""
+
+    hidden: int = Field(default=1024, ge=1, description="Width of the two hidden layers")
+    bottleneck: int = Field(default=256, ge=1, description="Width of what is compared with the prototypes")
+    prototypes: int = Field(
+        default=1024, ge=2, description="Number of prototypes; more of them want larger batches"
+    )
+
+
+class Teacher(_Section):
+    """The moving average of the student, which sets its targets and is what is saved."""
+
+    momentum: float = Field(
+        default=0.996, ge=0, le=1, description="Of the moving average; rises to 1 along a cosine"
+    )
+    temperature: float = Field(
+        default=0.04,
+        gt=0,
+        description="Of the targets, after the warm-up; too high, and all views get the same target",
+    )
+    first_temperature: float = Field(default=0.03, gt=0, description="Of the targets at the first step")
+    warmup_steps: int = Field(
+        default=2500, ge=0, description="Steps between the two; never more than half of the run"
+    )
+    sinkhorn_iterations: int = Field(
+        default=3, ge=1, description="Rounds that share a batch out among the prototypes"
+    )
+
+
+class PretrainOptimiser(_Section):
+    """AdamW with a linear warm-up and a cosine decay to zero."""
+
+    learning_rate: float = Field(default=5e-4, gt=0, description="Highest rate, after the warm-up")
+    weight_decay: float = Field(default=0.04, ge=0, description="Of AdamW; none on biases and norms")
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="Of AdamW; 0 ≤ each < 1")
+    warmup_steps: int = Field(default=1000, ge=0, description="Steps; never more than half of the run")
+    clip_grad_norm: float = Field(default=3.0, gt=0, description="Largest norm of the gradient")
+
+
+class PretrainConfig(_Section):
+    """Settings of a pretraining run, each with its meaning beside it."""
+
+    model: str = Field(
+        default="small", description="Variant whose backbone to pretrain, see `dinocell models`"
+    )
+    images: tuple[Path, ...] = Field(
+        default=(), description="Image files, and folders that are searched with all folders in them"
+    )
+    exclude: tuple[str, ...] = Field(
+        default=ANNOTATIONS, description="Patterns of what is left out in such folders: annotations, results"
+    )
+    stains_in_colours: bool = Field(
+        default=False,
+        description="Whether red, green and blue of colour files are stains, not a colour photograph",
+    )
+    weights: str | None = Field(
+        default=None,
+        description="Published weights to begin with: pretrained, a Hugging Face id, a path; else random",
+    )
+    output: Path = Field(default=Path("checkpoints/pretraining"), description="Run folder")
+    seed: int = Field(default=0, ge=0, description="The views drawn depend on it and on nothing else")
+    epochs: int = Field(default=100, ge=1, description="Epochs; the backbone is written once an epoch")
+    steps_per_epoch: int = Field(
+        default=250, ge=1, description="Optimiser steps from one checkpoint to the next"
+    )
+    batch_size: int = Field(default=32, ge=2, description="Fields whose views pass through at once")
+    field: int = Field(
+        default=384,
+        ge=32,
+        description="Side in pixels of the part of an image that all views of a sample show",
+    )
+    global_views: GlobalViews = Field(
+        default=GlobalViews(), description="Large views, which student and teacher see"
+    )
+    local_views: LocalViews = Field(
+        default=LocalViews(), description="Small views, which the student alone sees"
+    )
+    masking: Masking = Field(default=Masking(), description="Patches of large views hidden from the student")
+    loss: Objective = Field(default=Objective(), description="Weights of the three losses")
+    heads: Heads = Field(default=Heads(), description="Networks that compare features with prototypes")
+    teacher: Teacher = Field(default=Teacher(), description="Moving average of the student")
+    optimiser: PretrainOptimiser = Field(
+        default=PretrainOptimiser(), description="AdamW, warm-up, cosine decay to zero"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Of the networks; auto: float32 on CPUs, bfloat16 on GPUs"
+    )
+    workers: int = Field(
+        default=1, ge=0, description="Processes that read images, and then prepare views; 0: this one"
+    )
+    preprocessing: Preprocessing = Field(
+        default=Preprocessing(), description="Of images before the views; train with the same"
+    )
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.epochs * self.steps_per_epoch

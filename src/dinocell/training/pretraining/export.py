@@ -1,0 +1,84 @@
+"""The result of a pretraining run: a folder that training takes as a backbone."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from dinocell import __version__
+from dinocell.backbone import ResidualBackbone, published_name
+from dinocell.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder, write_checkpoint
+from dinocell.images import atomic_path
+from dinocell.model import DINOCell
+from dinocell.training.pretraining.config import PretrainConfig
+
+RECORD_FILE = "pretraining.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has seen: how many images, with which pixels, for how many epochs and seconds."""
+
+    images: int
+    images_sha256: str
+    epoch: int
+    seconds: float
+
+
+def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcome: Outcome) -> None:
+    """Write the backbone of a model, all or nothing, and how it came about.
+
+    A DINOv3 backbone is written as Hugging Face publishes them. A residual one has no published form: the
+    whole model is written, its decoder untrained. ``backbone.weights`` takes both.
+
+    Parameters
+    ----------
+    folder : Path
+        Created, or replaced when complete.
+    model : DINOCell
+    config : PretrainConfig
+    outcome : Outcome
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    backbone = model.backbone
+    with replaced_folder(folder) as temporary:
+        if isinstance(backbone, ResidualBackbone):
+            write_checkpoint(temporary, model.config, model.state_dict())
+        else:
+            (temporary / WEIGHTS_FILE).write_bytes(save(published_weights(backbone), {"format": "pt"}))
+            text = network_of(backbone).config.to_json_string(use_diff=False)
+            (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")
+        record = json.dumps(_describe(model, config, outcome), indent=2, ensure_ascii=False)
+        with atomic_path(temporary / RECORD_FILE) as path:
+            path.write_text(record + "\n", encoding="utf-8")
+
+
+def network_of(backbone: nn.Module) -> Any:
+    """Hugging Face's network inside a ViT or ConvNeXt backbone."""
+    return next(backbone.children())
+
+
+def published_weights(backbone: nn.Module) -> dict[str, Tensor]:
+    """Weights of a ViT or ConvNeXt backbone under the names that Hugging Face publishes them by."""
+    return {
+        published_name(key).partition(".")[2]: value.detach().cpu().float().contiguous()
+        for key, value in backbone.state_dict().items()
+    }
+
+
+def _describe(model: DINOCell, config: PretrainConfig, outcome: Outcome) -> dict[str, Any]:
+    """Describe the run: settings without this machine's paths, and the outcome."""
+    began_with = model.config.backbone_weights
+    return {
+        **config.model_dump(mode="json", exclude={"images", "output", "weights"}),
+        "weights": None if began_with is None else began_with.model_dump(mode="json"),
+        **asdict(outcome),
+        "dinocell": __version__,
+    }

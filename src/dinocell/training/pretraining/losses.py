@@ -1,0 +1,123 @@
+"""The losses of self-distillation, and the targets they compare with."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SMALLEST_DISTANCE = 1e-4
+"""Nearer features count as this far apart: the gradient of a logarithm has no bound at 0."""
+
+
+@torch.no_grad()
+def sinkhorn_knopp(logits: Tensor, *, temperature: float, iterations: int = 3) -> Tensor:
+    """Assign samples to prototypes so that every prototype gets the same share of the batch.
+
+    Parameters
+    ----------
+    logits : float tensor, shape (N, K)
+        N samples, K prototypes.
+    temperature : float
+        Lower is sharper.
+    iterations : int
+        Of the columns and rows being brought to their sums.
+
+    Returns
+    -------
+    float32 tensor, shape (N, K)
+        Rows sum to 1, columns nearly to N / K.
+
+    References
+    ----------
+    Cuturi, Sinkhorn distances, 2013; Caron et al., SwAV, 2020, as in DINOv2 and DINOv3.
+    """
+    scores = logits.float() / temperature  # as logarithms, which neither overflow nor vanish
+    share = math.log(scores.shape[0] / scores.shape[1])
+    for _ in range(iterations):
+        scores = scores - scores.logsumexp(dim=0, keepdim=True) + share
+        scores = scores - scores.logsumexp(dim=1, keepdim=True)
+    return scores.exp()
+
+
+def dino_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy between what the teacher makes of one view and the student of another of the same field.
+
+    Parameters
+    ----------
+    student : float tensor, shape (V, B, K)
+        Logits; the first G views are those that the teacher saw.
+    teacher : float tensor, shape (G, B, K)
+        Probabilities.
+    temperature : float
+        Of the student's softmax.
+
+    Returns
+    -------
+    float32 tensor, shape ()
+        Mean over the batch and over the pairs of different views.
+
+    References
+    ----------
+    Caron et al., Emerging properties in self-supervised vision transformers, 2021.
+    """
+    predicted = functional.log_softmax(student.float() / temperature, dim=-1)
+    losses = -torch.einsum("gbk,vbk->gv", teacher, predicted) / student.shape[1]
+    pairs = losses.numel() - len(teacher)
+    return (losses.sum() - losses.diagonal().sum()) / pairs
+
+
+def ibot_loss(student: Tensor, teacher: Tensor, masks: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy between teacher and student at the patches that are hidden from the student.
+
+    Parameters
+    ----------
+    student : float tensor, shape (M, K)
+        Logits of the hidden patches, in the order of `masks`.
+    teacher : float tensor, shape (M, K)
+        Probabilities of the same patches, which the teacher sees.
+    masks : bool tensor, shape (V, N)
+        The hidden ones of the N patches of every view; M in all.
+    temperature : float
+        Of the student's softmax.
+
+    Returns
+    -------
+    float32 tensor, shape ()
+        Mean over a view's hidden patches, then over the views that have some; 0 if none has.
+
+    References
+    ----------
+    Zhou et al., iBOT: image BERT pre-training with online tokenizer, 2022.
+    """
+    counts = masks.sum(dim=1)
+    of_patch = counts.repeat_interleave(counts)  # hidden patches of the view that each is in
+    predicted = functional.log_softmax(student.float() / temperature, dim=-1)
+    losses = -(teacher * predicted).sum(dim=-1) / of_patch
+    return losses.sum() / (counts > 0).sum().clamp(min=1)
+
+
+def koleo_loss(features: Tensor) -> Tensor:
+    """Negative mean logarithm of the distance to the nearest neighbour, on the unit sphere.
+
+    Parameters
+    ----------
+    features : float tensor, shape (B, D)
+        At least two.
+
+    Returns
+    -------
+    float32 tensor, shape ()
+
+    References
+    ----------
+    Sablayrolles et al., Spreading vectors for similarity search, 2019: Kozachenko and Leonenko's estimate of
+    the entropy.
+    """
+    points = functional.normalize(features.float(), dim=-1)
+    with torch.no_grad():
+        likeness = (points @ points.T).fill_diagonal_(-2)
+        nearest = likeness.argmax(dim=1)
+    distances = torch.linalg.vector_norm(points - points[nearest], dim=-1)
+    loss: Tensor = -distances.clamp(min=SMALLEST_DISTANCE).log().mean()
+    return loss

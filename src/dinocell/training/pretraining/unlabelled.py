@@ -1,0 +1,216 @@
+"""Images without labels: found, preprocessed once, and kept in a file that is mapped into memory."""
+
+import contextlib
+import hashlib
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
+from dinocell.images import IMAGE_SUFFIXES, Image, read_image
+from dinocell.parallel import OrderedPool
+from dinocell.preprocessing import Preprocessing, preprocess
+from dinocell.training.pretraining.config import PretrainConfig
+
+logger = logging.getLogger(__name__)
+
+PLANES_FILE = ".planes.tmp"
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Preprocessed images in one file, so that neither their number nor that of processes costs memory.
+
+    Attributes
+    ----------
+    path : Path
+        Their pixels as uint8, one image after another.
+    shapes : tuple of (int, int, int)
+        Channels, height and width of every image.
+    offsets : tuple of int
+        Where each begins in the file, in bytes.
+    sha256 : str
+        Of the pixels of all images.
+    skipped : tuple of str
+        A line for every file that could not be read.
+    """
+
+    path: Path
+    shapes: tuple[Shape, ...]
+    offsets: tuple[int, ...]
+    sha256: str
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        """Map an image into memory.
+
+        Returns
+        -------
+        uint8 array, shape (C, Y, X)
+            Read-only.
+        """
+        return np.memmap(self.path, np.uint8, "r", self.offsets[number], self.shapes[number])
+
+
+@contextlib.contextmanager
+def open_images(config: PretrainConfig) -> Iterator[Planes]:
+    """Find and preprocess the images of a run; their pixels are in the run folder until the block ends.
+
+    Raises
+    ------
+    FileMissingError
+        If a path does not exist, or there are no images.
+    FileFormatError
+        If no image can be read, or one cannot that was named itself.
+    OutputError
+        If the run folder cannot be written.
+    """
+    path = config.output / PLANES_FILE
+    files = find_images(config.images, config.exclude)
+    try:
+        yield _write_planes(path, files, config)
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def find_images(paths: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
+    """List image files.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files, which are taken as they are, and folders, which are searched with all folders in them.
+    exclude : sequence of str
+        Patterns of paths within a folder, compared from their right end, that are left out; hidden files are
+        too.
+
+    Returns
+    -------
+    list of Path
+        Each file once; those of a folder are sorted.
+
+    Raises
+    ------
+    FileMissingError
+        If a path does not exist, or there are no images.
+    """
+    if not paths:
+        raise FileMissingError("no images are given: name image files, or folders of them")
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise FileMissingError(f"{path} does not exist, expected an image or a folder of images")
+        files = sorted(_search(path, exclude)) if path.is_dir() else [path]
+        if not files:
+            raise FileMissingError(
+                f"{path} holds no images: expected files ending in {', '.join(IMAGE_SUFFIXES)} "
+                "that the setting exclude does not name"
+            )
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def _search(folder: Path, exclude: Sequence[str]) -> Iterator[Path]:
+    for file in folder.rglob("*"):
+        inner = file.relative_to(folder)
+        if (
+            file.suffix.lower() in IMAGE_SUFFIXES
+            and not any(part.startswith(".") for part in inner.parts)
+            and not any(inner.match(pattern) for pattern in exclude)
+            and file.is_file()
+        ):
+            yield file
+
+
+def _write_planes(path: Path, files: Sequence[Path], config: PretrainConfig) -> Planes:
+    shapes: list[Shape] = []
+    skipped = []
+    digest = hashlib.sha256()
+    arguments = (config.preprocessing, config.stains_in_colours)
+    try:
+        with path.open("wb") as out, OrderedPool(config.workers) as pool:
+            for file, result in pool.map(read_planes, files, *arguments):
+                if isinstance(result, DINOCellError):
+                    if file in config.images:
+                        raise result
+                    logger.warning("left out: %s", result)
+                    skipped.append(str(result))
+                    continue
+                for planes in result:
+                    out.write(planes.tobytes())
+                    digest.update(planes.tobytes())
+                    shapes.append((planes.shape[0], planes.shape[1], planes.shape[2]))
+    except OSError as error:
+        if isinstance(error, DINOCellError):
+            raise
+        raise OutputError(f"cannot write {path}: {error.strerror}. Free some space there") from error
+    if not shapes:
+        raise FileFormatError(f"none of {len(files)} images can be read, first: {skipped[0]}")
+    offsets = np.cumsum([0, *map(math.prod, shapes[:-1])]).tolist()
+    return Planes(path, tuple(shapes), tuple(offsets), digest.hexdigest(), tuple(skipped))
+
+
+def read_planes(
+    path: Path, preprocessing: Preprocessing, stains_in_colours: bool
+) -> list[NDArray[np.uint8]] | DINOCellError:
+    """Read and preprocess the images of a file.
+
+    Parameters
+    ----------
+    path : Path
+    preprocessing : Preprocessing
+    stains_in_colours : bool
+        Whether the channels of a colour image are kept apart, as stains are, rather than made gray.
+
+    Returns
+    -------
+    list of uint8 array, shape (C, Y, X); or DINOCellError
+        An image a page; several channels where there are stains. What makes a file unreadable is returned,
+        so that the caller decides whether to go on.
+    """
+    try:
+        return [_preprocess_channels(image, preprocessing, stains_in_colours) for image in _pages(path)]
+    except InputError as error:  # of the pixels: it does not know the file
+        return FileFormatError(f"{path}: {error}")
+    except DINOCellError as error:
+        return error
+
+
+def _pages(path: Path) -> Iterator[Image]:
+    try:
+        only = read_image(path)
+    except InputError:  # a stack
+        yield read_image(path, page=0)
+    else:
+        yield only
+        return
+    for page in range(1, 2**31):
+        try:
+            yield read_image(path, page=page)
+        except InputError:  # beyond its end
+            return
+
+
+def _preprocess_channels(
+    image: Image, preprocessing: Preprocessing, stains_in_colours: bool
+) -> NDArray[np.uint8]:
+    pixels = image.pixels
+    if image.axes == "YXS" and stains_in_colours:
+        pixels = pixels[:, :, :3]
+    elif image.axes != "YXC":
+        return preprocess(pixels, preprocessing)[None]
+    planes = [preprocess(pixels[:, :, number], preprocessing) for number in range(pixels.shape[2])]
+    shown = [plane for plane in planes if plane.any()]  # an empty channel has nothing to learn from
+    return np.stack(shown or planes[:1])
