@@ -110,7 +110,7 @@ def test_determinism_is_said_as_it_is(folder, monkeypatch):
 
 
 def test_the_file_holds_no_path_of_this_machine(folder, tmp_path):
-    path = write_environment(tmp_path, make_config(folder, output=tmp_path / "run"))
+    path = write_environment(tmp_path, describe_environment(make_config(folder, output=tmp_path / "run")))
     text = path.read_text(encoding="utf-8")
     assert path == tmp_path / "environment.json"
     assert str(tmp_path) not in text
@@ -122,4 +122,4 @@ def test_missing_data_and_a_missing_folder_are_named(folder, tmp_path):
     with pytest.raises(FileMissingError, match="nowhere"):
         describe_environment(make_config(folder, tmp_path / "nowhere"))
     with pytest.raises(OutputError, match=r"environment\.json cannot be written"):
-        write_environment(tmp_path / "nowhere", make_config(folder))
+        write_environment(tmp_path / "nowhere", describe_environment(make_config(folder)))

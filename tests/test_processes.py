@@ -32,7 +32,9 @@ def test_accumulated_batches_are_one_large_batch(tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     data = disks(tmp_path / "data", ignored=True)
-    changes = {"batch_size": 4, "accumulate": 2, "epochs": 3, "ema_decay": 0.9}
+    other = disks(tmp_path / "other")
+    validation = [{"path": data, "weight": 3}, {"path": other}]
+    changes = {"batch_size": 2, "accumulate": 2, "epochs": 3, "ema_decay": 0.9, "validation": validation}
     runs = {}
     for name, launcher in (
         ("one", ()),

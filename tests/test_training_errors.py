@@ -1,26 +1,33 @@
 """What a run does with bad data, numbers and disks: one line that says what to do, and nothing is lost."""
 
 import contextlib
+import json
+import os
 import resource
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.errors import (
+    CheckpointError,
     ConfigError,
     FileFormatError,
     FileMissingError,
     InputError,
     OutputError,
     TrainingError,
+    WorkerError,
 )
 from dinocell.images import write_labels
 from dinocell.model import DINOCell
-from dinocell.training import train
+from dinocell.training import EpochRecord, train
+from dinocell.training.config import Dataset
+from dinocell.training.samples import TrainingSamples, load
 from tests.fakes_training import disks, make_config, rows_of
 
 
@@ -48,12 +55,23 @@ def files_no_larger_than(size):
 def test_a_full_disk_costs_the_epoch_and_nothing_else(folder, tmp_path):
     train(make_config(folder, tmp_path / "whole"))
     config = make_config(folder, tmp_path / "full")
-    train(config.model_copy(update={"epochs": 1}))
-    with files_no_larger_than(100_000), pytest.raises(OutputError, match="cannot"):
-        train(config, resume=True)
+    with contextlib.ExitStack() as stack:
+
+        def fill_after_the_first_epoch(event):
+            if isinstance(event, EpochRecord):
+                stack.enter_context(files_no_larger_than(100_000))
+
+        with pytest.raises(OutputError, match="cannot"):
+            train(config, progress=fill_after_the_first_epoch)
     assert DINOCell.from_pretrained(tmp_path / "full" / "last").config.training["epoch"] == 1
     train(config, resume=True)
-    assert [row["epoch"] for row in rows_of(tmp_path / "full")] == ["1", "2"]
+    assert rows_of(tmp_path / "full") == rows_of(tmp_path / "whole")
+    events = EventAccumulator(str(tmp_path / "full" / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss/validation")] == [
+        3,
+        6,
+    ]  # the failed epoch is there once
     assert not [path for path in (tmp_path / "full").rglob("*") if ".tmp" in path.name]
 
 
@@ -67,7 +85,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(folder, tmp_pa
     torch.save(saved, state)
     before = DINOCell.from_pretrained(tmp_path / "run" / "last").state_dict()
     with pytest.raises(
-        TrainingError, match=r"loss is nan at step 4, on crops of [ab](, b)?: look at the images"
+        TrainingError, match=r"loss is nan at step 4, on crops of .*the last good weights are in"
     ):
         train(config.model_copy(update={"epochs": 2}), resume=True)
     after = DINOCell.from_pretrained(tmp_path / "run" / "last").state_dict()
@@ -122,3 +140,56 @@ def test_settings_that_do_not_fit_the_model_or_the_machine_are_refused(folder, t
         train(make_config(folder, tmp_path / "run", crop_size=80))
     with pytest.raises(ConfigError, match="float16 cannot be trained on cpu"):
         train(make_config(folder, tmp_path / "run", precision="float16"))
+
+
+def test_a_run_goes_on_with_the_same_data_alone(folder, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    config = make_config(folder, tmp_path / "run", epochs=1, validation=[{"path": data}])
+    train(config)
+    moved = data.rename(tmp_path / "moved")
+    longer = config.model_copy(update={"epochs": 2, "validation": (Dataset(path=moved),)})
+    train(longer, resume=True)
+    heavier = longer.model_copy(update={"train": (Dataset(path=folder, weight=2),)})
+    with pytest.raises(CheckpointError, match="made with another train:"):
+        train(heavier, resume=True)
+    shutil.copy(moved / "a_masks.tif", moved / "b_masks.tif")
+    with pytest.raises(CheckpointError, match="made with another validation:"):
+        train(longer, resume=True)
+
+
+def test_what_was_changed_by_hand_in_a_run_folder_is_named(folder, tmp_path):
+    config = make_config(folder, tmp_path / "run", epochs=2, steps_per_epoch=1)
+    train(config)
+    metrics = tmp_path / "run" / "metrics.csv"
+    for text in ("epoch,loss\n1.5,2\n", "loss\n2\n", "epoch\n\xff\n"):
+        metrics.write_text(text, encoding="latin-1")
+        with pytest.raises(CheckpointError, match=r"metrics\.csv has no row an epoch any more"):
+            train(config, resume=True)
+    metrics.unlink()
+    shutil.rmtree(tmp_path / "run" / "last")
+    best = tmp_path / "run" / "best_model" / "config.json"
+    found = json.loads(best.read_text())
+    best.write_text(json.dumps(found | {"training": found["training"] | {"epoch": 2}}))
+    with pytest.raises(CheckpointError, match="best_model has no last beside it"):
+        train(config, resume=True)
+
+
+class DamagedSamples(TrainingSamples):
+    def __getitem__(self, number):
+        raise FileFormatError("x.png is damaged: copy it again")
+
+
+class DeadlySamples(TrainingSamples):
+    def __getitem__(self, number):
+        os._exit(1)
+
+
+def test_what_goes_wrong_in_a_process_that_prepares_crops_is_one_line(folder, tmp_path):
+    config = make_config(folder, tmp_path / "run", workers=1)
+    images = load(config.train[0], config.preprocessing)
+    with pytest.raises(FileFormatError) as caught:
+        next(DamagedSamples([images], config).steps(0, 1))
+    assert str(caught.value) == "x.png is damaged: copy it again"
+    with pytest.raises(WorkerError, match="lower workers"):
+        next(DeadlySamples([images], config).steps(0, 1))

@@ -25,12 +25,14 @@ def import_extra(module: str, *, extra: str, purpose: str) -> Any:
 
     Examples
     --------
-    >>> import_extra("no_such_module", extra="train", purpose="training")
+    >>> import_extra("no_such_module", extra="train", purpose="training")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    dinocell.errors.MissingExtraError: training needs no_such_module: pip install "dinocell[train]"
+    dinocell.errors.MissingExtraError: training needs no_such_module (No module named 'no_such_module'): ...
     """
     try:
         return import_module(module)
     except ImportError as error:
         name = module.partition(".")[0]
-        raise MissingExtraError(f'{purpose} needs {name}: pip install "dinocell[{extra}]"') from error
+        raise MissingExtraError(
+            f'{purpose} needs {name} ({error}): pip install "dinocell[{extra}]"'
+        ) from error

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -36,7 +37,7 @@ def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileMissingError(f"cannot read {path}: {error.strerror}. {remedy}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings: expected lines such as `model: nano`")
@@ -122,15 +123,19 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
     if first["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where}: {first['msg']}, not {first['input']!r}"
-    near = _nearest(str(first["loc"][-1]), model)
+    near = _nearest(where, model)
     return f"unknown key {where!r}" + (f": did you mean {near!r}?" if near else "")
 
 
-def _nearest(key: str, model: type[BaseModel]) -> str | None:
-    """Find the setting, in whatever section, whose name is most like `key`."""
-    known = {name.rpartition(".")[2]: name for name in _names(model)}
-    near = difflib.get_close_matches(key, known, n=1)
-    return known[near[0]] if near else None
+def _nearest(where: str, model: type[BaseModel]) -> str | None:
+    """Find the setting whose name is most like the last part of `where`, in its own section first."""
+    section, _, key = re.sub(r"\.\d+\b", "", where).rpartition(".")
+    names = list(_names(model))
+    for known in ([name for name in names if name.rpartition(".")[0] == section], names):
+        by_key = {name.rpartition(".")[2]: name for name in known}
+        if near := difflib.get_close_matches(key, by_key, n=1):
+            return by_key[near[0]]
+    return None
 
 
 def _names(model: Any) -> Iterator[str]:

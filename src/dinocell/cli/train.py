@@ -67,10 +67,14 @@ def command(
     console.quiet = (
         os.environ.get("RANK", "0") != "0"
     )  # of several processes that torchrun starts, one speaks
+    if resume and not (settings.output / "last").exists():
+        console.print(f"no checkpoint in {escape(str(settings.output))}: starting anew")
+    last = 0
     with progress_bar(keep=True) as bar:
         task = bar.add_task("training", total=settings.total_steps)
         for event in training_steps(settings, resume=resume):
             if isinstance(event, EpochRecord):
+                last = event.epoch
                 console.print(
                     f"epoch {event.epoch}: "
                     f"train {event.train_loss:.4f}, validation {event.validation_loss:.4f}, "
@@ -78,6 +82,10 @@ def command(
                 )
             else:
                 bar.update(task, completed=event.step, description=f"loss {event.train_loss:.4f}")
+    if not last:
+        console.print("nothing was left to do: raise epochs, or patience where that ended the run")
+    elif last < settings.epochs:
+        console.print(f"stopped: for {settings.patience} epochs the validation loss has not fallen")
     console.print(f"best model: {escape(str(settings.output / 'best_model'))}")
 
 

@@ -5,21 +5,26 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dinocell.augment import Augmentation
+from dinocell.augment import Augmentation, Range
 from dinocell.preprocessing import Preprocessing
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Dataset(_Section):
     """A folder of ``NAME_img.*`` and ``NAME_masks.*``, or a store of `dinocell process`."""
 
     path: Path = Field(description="Folder of annotated images, or a store")
-    weight: float = Field(default=1.0, gt=0, description="Share of the samples, relative to other datasets")
+    weight: float = Field(
+        default=1.0,
+        gt=0,
+        le=1e6,
+        description="Share of the samples, or of the validation loss, beside other datasets",
+    )
 
 
 class BackboneTraining(_Section):
@@ -80,7 +85,9 @@ class TrainConfig(_Section):
         min_length=1, description="Annotated images for early stopping; fixed crops, never augmented"
     )
     output: Path = Field(default=Path("checkpoints/run"), description="Run folder")
-    seed: int = Field(default=0, ge=0, description="The samples drawn depend on it and on nothing else")
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description="The samples drawn depend on it and on nothing else"
+    )
     epochs: int = Field(default=100, ge=1, description="Most epochs; checkpoints are written once an epoch")
     steps_per_epoch: int = Field(
         default=250, ge=1, description="Optimiser steps from one checkpoint to the next"
@@ -111,8 +118,9 @@ class TrainConfig(_Section):
     )
     workers: int = Field(default=1, ge=0, description="Processes a device that prepare crops")
     wandb: bool = Field(default=False, description="Log to Weights & Biases as well, where that is installed")
-    diameter_range: tuple[float, float] | None = Field(
-        default=None, description="Typical cell diameters in pixels that the model is best at"
+    diameter_range: Range | None = Field(
+        default=None,
+        description="Typical cell diameters in pixels that the model is best at; null: as in start_from",
     )
     preprocessing: Preprocessing = Field(
         default=Preprocessing(), description="Of images before the crop; the checkpoint keeps it"

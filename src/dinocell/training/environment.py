@@ -58,8 +58,8 @@ def describe_environment(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def write_environment(folder: Path, config: TrainConfig) -> Path:
-    """Write ``environment.json`` into a run folder; see `describe_environment`.
+def write_environment(folder: Path, environment: dict[str, Any]) -> Path:
+    """Write ``environment.json`` into a run folder; what `describe_environment` says.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def write_environment(folder: Path, config: TrainConfig) -> Path:
         If it cannot be written.
     """
     path = folder / ENVIRONMENT_FILE
-    text = json.dumps(describe_environment(config), indent=2, ensure_ascii=False)
+    text = json.dumps(environment, indent=2, ensure_ascii=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return path

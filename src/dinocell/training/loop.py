@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,13 @@ from dinocell.training.logs import RunLog
 from dinocell.training.run_folder import EpochRecord, open_run, prepare_folder, save_epoch
 from dinocell.training.run_state import RunState, new_state
 from dinocell.training.samples import Batch, TrainingSamples, load, validation_batches
-from dinocell.training.step import learning_rate_at, optimise, validate, validation_panels
+from dinocell.training.step import Step, learning_rate_at, optimise, validate, validation_panels
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+WAIT = timedelta(hours=2)
+"""How long processes wait for one another: one of them reads all data once more, to hash it."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,13 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     torch.manual_seed(config.seed)
     with accelerator.main_process_first():
         resume = prepare_folder(config, resume=resume)
-    with explain_out_of_memory(f"the memory is not enough to train {config.model!r}: choose a smaller model"):
-        state = new_state(config, accelerator, resume=resume)
     samples = TrainingSamples([load(dataset, config.preprocessing) for dataset in config.train], config)
     validation = [
         validation_batches(load(dataset, config.preprocessing), config.crop_size, config.batch_size)
         for dataset in config.validation
     ]
+    with explain_out_of_memory(f"the memory is not enough to train {config.model!r}: choose a smaller model"):
+        state = new_state(config, accelerator, resume=resume)
     open_run(state, config, resume=resume)
     with explain_out_of_memory(_advice(config)), _log(state, config) as log:
         yield from _epochs(state, samples, validation, log)
@@ -106,7 +110,12 @@ def _accelerator() -> "Accelerator":
     accelerate = import_extra(
         "accelerate", extra="train", purpose="training"
     )  # takes seconds: only when used
-    return accelerate.Accelerator(cpu=not torch.cuda.is_available())
+    patience = accelerate.InitProcessGroupKwargs(timeout=WAIT)
+    return accelerate.Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",  # our own setting decides, and no variable of the environment
+        kwargs_handlers=[patience],
+    )
 
 
 def _epochs(
@@ -123,21 +132,17 @@ def _epochs(
     start = time.monotonic() - state.seconds
     with contextlib.closing(steps):  # one loader for all epochs: it prepares crops during validation, too
         while state.epoch < config.epochs and state.bad_epochs < config.patience:
-            losses: list[float] = []
+            done: list[Step] = []
             first = state.epoch * config.steps_per_epoch
             for step in range(first, first + config.steps_per_epoch):
-                losses.append(_step(state, next(steps), step, samples))
-                yield StepDone(step + 1, config.total_steps, state.epoch + 1, losses[-1])
+                done.append(_step(state, next(steps), step, samples))
+                yield StepDone(step + 1, config.total_steps, state.epoch + 1, done[-1].loss)
             state.epoch += 1
             state.seconds = time.monotonic() - start
-            record = _finish_epoch(state, sum(losses) / len(losses), validation, config)
-            if log is not None:
-                log.scalars(record.step, record.curves())
-                log.images(record.step, validation_panels(state, validation))
-            yield record
+            yield _finish_epoch(state, done, validation, log, config)
 
 
-def _step(state: RunState, batches: list[Batch], step: int, samples: TrainingSamples) -> float:
+def _step(state: RunState, batches: list[Batch], step: int, samples: TrainingSamples) -> Step:
     config = samples.config
     try:
         return optimise(state, batches, step, config)
@@ -147,10 +152,9 @@ def _step(state: RunState, batches: list[Batch], step: int, samples: TrainingSam
 
 
 def _remedy(config: TrainConfig) -> str:
-    return (
-        "look at the images, or lower optimiser.learning_rate and start anew; "
-        f"the last good weights are in {config.output / 'last'}"
-    )
+    last = config.output / "last"
+    kept = f"; the last good weights are in {last}" if last.exists() else ""
+    return f"look at the images, or lower optimiser.learning_rate and start anew{kept}"
 
 
 def _advice(config: TrainConfig) -> str:
@@ -161,9 +165,13 @@ def _advice(config: TrainConfig) -> str:
 
 
 def _finish_epoch(
-    state: RunState, train_loss: float, validation: Sequence[Sequence[Batch]], config: TrainConfig
+    state: RunState,
+    done: Sequence[Step],
+    validation: Sequence[Sequence[Batch]],
+    log: RunLog | None,
+    config: TrainConfig,
 ) -> EpochRecord:
-    """Validate the averaged weights and save the epoch."""
+    """Validate the averaged weights, and log and save the epoch."""
     loss, mse = validate(state, validation, config)
     if not math.isfinite(loss):  # what is saved stays good
         raise TrainingError(f"the validation loss is {loss} after epoch {state.epoch}: {_remedy(config)}")
@@ -172,7 +180,8 @@ def _finish_epoch(
         epoch=state.epoch,
         step=step,
         learning_rate=learning_rate_at(step - 1, config),
-        train_loss=train_loss,
+        train_loss=sum(of.loss for of in done) / len(done),
+        gradient_norm=sum(of.gradient_norm for of in done) / len(done),
         validation_loss=loss,
         validation_mse=mse,
         seconds=round(state.seconds, 1),
@@ -181,6 +190,9 @@ def _finish_epoch(
     if best:
         state.best_loss = loss
     state.bad_epochs = 0 if best else state.bad_epochs + 1
+    if log is not None:  # before the checkpoint: what a resumed run repeats is forgotten in the log
+        log.scalars(record.step, record.curves())
+        log.images(record.step, validation_panels(state, validation))
     if state.is_main:
         save_epoch(state, config, record, best=best)
     state.accelerator.wait_for_everyone()

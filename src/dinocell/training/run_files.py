@@ -67,13 +67,18 @@ def add_row(folder: Path, record: Record) -> None:
 def _known_rows(path: Path, epoch: int) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} has no row an epoch any more ({error}): undo what was changed in it, or move it away"
+        ) from error
 
 
 def _write_rows(path: Path, kind: type[Record], rows: Sequence[Mapping[str, str]]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(kind.__dataclass_fields__))
+        writer = csv.DictWriter(file, list(kind.__dataclass_fields__), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
 

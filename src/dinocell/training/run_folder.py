@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from dinocell import __version__
-from dinocell.checkpoint import previous_folder, replaced_folder, write_checkpoint
+from dinocell.checkpoint import previous_folder, read_config, replaced_folder, write_checkpoint
 from dinocell.errors import CheckpointError, OutputError
 from dinocell.images import atomic_path
 from dinocell.settings import commented_yaml
 from dinocell.training.adaptation import merged
 from dinocell.training.config import TrainConfig
-from dinocell.training.environment import write_environment
+from dinocell.training.environment import describe_environment, write_environment
 from dinocell.training.run_files import (
     add_row,
     explain_unreadable_state,
@@ -29,7 +29,7 @@ STATE_FILE = "state.pt"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """A row of ``metrics.csv``; losses are means over the epoch, validation over fixed crops."""
+    """A row of ``metrics.csv``; loss and norm are means over the steps, validation over fixed crops."""
 
     epoch: int
     step: int
@@ -37,6 +37,7 @@ class EpochRecord:
     train_loss: float
     validation_loss: float
     validation_mse: float
+    gradient_norm: float
     seconds: float
 
     def curves(self) -> dict[str, float]:
@@ -46,6 +47,7 @@ class EpochRecord:
             "loss/validation": self.validation_loss,
             "validation MSE": self.validation_mse,
             "learning rate": self.learning_rate,
+            "gradient norm": self.gradient_norm,
         }
 
 
@@ -57,7 +59,7 @@ def prepare_folder(config: TrainConfig, *, resume: bool) -> bool:
     OutputError
         If the folder holds a run and `resume` is False, or cannot be written.
     CheckpointError
-        If its last checkpoint lacks the state of the training.
+        If its last checkpoint is missing or lacks the state of the training.
     """
     folder = config.output
     for name in ("last", "best_model"):
@@ -67,8 +69,11 @@ def prepare_folder(config: TrainConfig, *, resume: bool) -> bool:
                 f"{folder} holds a training run already: go on with --resume, or choose another output"
             )
     make_run_folder(folder)
+    for left in folder.glob(".*.tmp-*"):  # by a run that was killed while it wrote
+        left.unlink(missing_ok=True)
     last = folder / "last"
     if not (resume and last.exists()):
+        _refuse_to_replace(folder / "best_model")
         return False
     if not (last / STATE_FILE).is_file():
         raise CheckpointError(
@@ -76,6 +81,14 @@ def prepare_folder(config: TrainConfig, *, resume: bool) -> bool:
             "or start anew in another output"
         )
     return True
+
+
+def _refuse_to_replace(best: Path) -> None:
+    """Refuse a run that would begin anew over a model; that of its first epoch a kill may have left alone."""
+    if best.exists() and read_config(best).training.get("epoch") != 1:
+        raise CheckpointError(
+            f"{best} has no last beside it to go on from: bring that back, or start anew in another output"
+        )
 
 
 def open_run(state: RunState, config: TrainConfig, *, resume: bool) -> None:
@@ -87,11 +100,14 @@ def open_run(state: RunState, config: TrainConfig, *, resume: bool) -> None:
         If the last checkpoint is damaged or belongs to other settings.
     """
     folder = config.output
+    if state.is_main:
+        environment = describe_environment(config)
+        state.data = _data(config, environment)
     if resume:
         _restore(state, folder / "last" / STATE_FILE, config)
     if not state.is_main:
         return
-    write_environment(folder, config)
+    write_environment(folder, environment)
     with atomic_path(folder / "config.yaml") as temporary:
         temporary.write_text(commented_yaml(config), encoding="utf-8")
     forget_later_rows(folder, EpochRecord, state.epoch)
@@ -126,24 +142,33 @@ def _contents(state: RunState, config: TrainConfig) -> dict[str, Any]:
 
 
 def _decisive(config: TrainConfig, state: RunState) -> dict[str, Any]:
-    """Select the settings that a resumed run must share; paths, length, devices and logs may change."""
+    """Select what a resumed run must share: not the paths, the length, the devices and the logs."""
     data = {"train", "validation", "output"}
     length = {"epochs", "patience"}
     settings = config.model_dump(
         mode="json", exclude=data | length | {"workers", "precision", "wandb", "start_from"}
     )
     settings["backbone"] |= {"weights": None, "mode": state.mode}
-    return settings
+    return settings | state.data
+
+
+def _data(config: TrainConfig, environment: dict[str, Any]) -> dict[str, Any]:
+    """Say what a run learns from, whatever its folders are called and wherever they are."""
+    return {
+        part: [[found["sha256"], of.weight] for found, of in zip(environment[part], datasets, strict=True)]
+        for part, datasets in (("train", config.train), ("validation", config.validation))
+    }
 
 
 def _restore(state: RunState, path: Path, config: TrainConfig) -> None:
     with explain_unreadable_state(path):
-        saved = torch.load(path, map_location=state.model.device, weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
         refuse_other_settings(path, saved["settings"], _decisive(config, state))
         state.model.load_state_dict(saved["model"])
         state.average.model.load_state_dict(saved["average"])
         state.optimiser.load_state_dict(saved["optimiser"])
-        state.scaler.load_state_dict(saved["scaler"])
+        if saved["scaler"]:  # empty in other precisions than float16
+            state.scaler.load_state_dict(saved["scaler"])
         state.epoch, state.best_loss = saved["epoch"], saved["best_loss"]
         state.bad_epochs, state.seconds = saved["bad_epochs"], saved["seconds"]
 

@@ -1,8 +1,8 @@
 """All that changes during a run: model, moving average, optimiser, and how far it is."""
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -39,6 +39,8 @@ class RunState:
         How the backbone learns: frozen, full or lora.
     precision : torch.dtype
         Of the forward pass.
+    data : dict
+        Hashes and weights of the datasets, where this process is the one that writes.
     epoch, bad_epochs : int
         Epochs done; of them, the last ones without a better validation loss.
     best_loss : float
@@ -55,6 +57,7 @@ class RunState:
     scaler: torch.amp.GradScaler
     mode: str
     precision: torch.dtype
+    data: dict[str, Any] = field(default_factory=dict)
     epoch: int = 0
     best_loss: float = math.inf
     bad_epochs: int = 0
@@ -83,8 +86,13 @@ def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) 
     """
     model = _initial_model(config, resume=resume)
     _check(model, config, accelerator.num_processes)
-    record = {"trained": True, "preprocessing": config.preprocessing, "diameter_range": config.diameter_range}
-    model.config = model.config.model_copy(update=record)
+    model.config = model.config.model_copy(
+        update={
+            "trained": True,
+            "preprocessing": config.preprocessing,
+            "diameter_range": config.diameter_range or model.config.diameter_range,
+        }
+    )
     mode = adapt(model, config.backbone)
     device = accelerator.device
     model = model.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -117,6 +125,11 @@ def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
             f"start_from {config.start_from} is a {model.config.variant!r}, but model is {config.model!r}: "
             "make them the same"
         )
+    if model.config.trained and model.config.preprocessing != config.preprocessing:
+        raise ConfigError(
+            f"start_from {config.start_from} was trained with {model.config.preprocessing}, "
+            f"but preprocessing is {config.preprocessing}: make them the same"
+        )
     return model
 
 
@@ -146,7 +159,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         if device.type != "cuda":
             return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if name == "float16" and device.type != "cuda":
         raise ConfigError(f"precision float16 cannot be trained on {device.type}: choose auto or float32")
     precision: torch.dtype = getattr(torch, name)

@@ -1,8 +1,9 @@
 """From annotated folders to batches: what the training loop draws and what it validates on."""
 
+import contextlib
 import itertools
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch.utils.data import Dataset as TorchDataset
 from dinocell.augment import NO_AUGMENTATION, Augmentation, Crop, bounding_boxes, random_crop
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.store import DINOCellDataset, is_store
-from dinocell.errors import ConfigError, FileFormatError, InputError
+from dinocell.errors import ConfigError, DINOCellError, FileFormatError, InputError, WorkerError
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.training.config import Dataset, TrainConfig
 
@@ -183,8 +184,26 @@ class TrainingSamples(TorchDataset[Batch]):
             pin_memory=torch.cuda.is_available(),
         )
         batches = iter(loader)
-        for _ in range(first, last):
-            yield list(itertools.islice(batches, config.accumulate))
+        with _explain_worker_errors():
+            for _ in range(first, last):
+                yield list(itertools.islice(batches, config.accumulate))
+
+
+@contextlib.contextmanager
+def _explain_worker_errors() -> Iterator[None]:
+    """Turn what a loader says of its processes into one line."""
+    try:
+        yield
+    except DINOCellError as error:  # with the traceback of the process in its message
+        raise type(error)(
+            str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)
+        ) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise WorkerError(
+            "a process that prepares crops died, perhaps because the memory was not enough: lower workers"
+        ) from error
 
 
 def _shares(items: Sequence[Annotated]) -> NDArray[np.float64]:
@@ -212,7 +231,8 @@ def validation_batches(items: Sequence[Annotated], crop_size: int, batch_size: i
     crops = []
     for number, item in enumerate(items):
         rng = np.random.default_rng(number)
-        for _ in range(VALIDATION_CROPS):
+        whole = item.image.shape == (crop_size, crop_size)  # then a second crop would be the same
+        for _ in range(1 if whole else VALIDATION_CROPS):
             crops.append(_draw(item, crop_size, NO_AUGMENTATION, rng))
     return [
         (

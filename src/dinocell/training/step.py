@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,6 +23,14 @@ ValidationLosses = tuple[float, float]
 """The configured loss, and the mean squared error."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a step found: the loss, and the norm of its gradient before it was clipped."""
+
+    loss: float
+    gradient_norm: float
+
+
 def learning_rate_at(step: int, config: TrainConfig) -> float:
     """Highest learning rate of any part of the model at a step."""
     settings = config.optimiser
@@ -29,7 +38,7 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
     return settings.learning_rate * factor
 
 
-def optimise(state: RunState, batches: Sequence[Batch], step: int, config: TrainConfig) -> float:
+def optimise(state: RunState, batches: Sequence[Batch], step: int, config: TrainConfig) -> Step:
     """Take one step; its gradient is that of all batches of all processes taken as one.
 
     Parameters
@@ -43,16 +52,15 @@ def optimise(state: RunState, batches: Sequence[Batch], step: int, config: Train
 
     Returns
     -------
-    float
-        The loss, the same in every process.
+    Step
+        The same in every process.
 
     Raises
     ------
     TrainingError
-        If it is not finite; then no weight has changed.
+        If the loss or its gradient is not finite; then no weight has changed.
     """
     accelerator = state.accelerator
-    _seed(config.seed, step, accelerator.process_index)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate_at(step, config) * group["lr_scale"]
     counts = accelerator.reduce(_count(batches).to(accelerator.device), "sum")
@@ -65,20 +73,21 @@ def optimise(state: RunState, batches: Sequence[Batch], step: int, config: Train
             # Several processes average their gradients, but each has a part of the sum.
             state.scaler.scale(loss * accelerator.num_processes).backward()
         total += loss.detach()
-    value = float(accelerator.reduce(total, "sum").item())
-    if not math.isfinite(value):
-        raise TrainingError(f"the loss is {value} at step {step + 1}")
     state.scaler.unscale_(state.optimiser)
-    nn.utils.clip_grad_norm_(state.model.parameters(), config.optimiser.clip_grad_norm)
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.optimiser.clip_grad_norm)
+    done = Step(float(accelerator.reduce(total, "sum").item()), float(norm))
+    _refuse_infinite(done, step, scaled=state.scaler.is_enabled())
     state.scaler.step(state.optimiser)
     state.scaler.update()
     state.average.update(state.model, step)
-    return value
+    return done
 
 
-def _seed(seed: int, step: int, process: int) -> None:
-    """Key torch's random numbers (stochastic depth) to the step, so that a resumed run draws the same."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, step, process)).generate_state(1)[0]))
+def _refuse_infinite(done: Step, step: int, *, scaled: bool) -> None:
+    if not math.isfinite(done.loss):
+        raise TrainingError(f"the loss is {done.loss} at step {step + 1}")
+    if not math.isfinite(done.gradient_norm) and not scaled:  # a scaler skips the step, and scales less
+        raise TrainingError(f"the norm of the gradient is {done.gradient_norm} at step {step + 1}")
 
 
 def _forward(model: nn.Module, batch: Batch, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,7 +102,7 @@ def _forward(model: nn.Module, batch: Batch, precision: torch.dtype) -> tuple[Te
 
 @torch.no_grad()
 def validate(state: RunState, datasets: Sequence[Sequence[Batch]], config: TrainConfig) -> ValidationLosses:
-    """Losses of the averaged weights: the mean over datasets of the mean over the pixels of their crops.
+    """Losses of the averaged weights: the weighted mean over datasets of the mean over their crops' pixels.
 
     Parameters
     ----------
@@ -115,7 +124,9 @@ def validate(state: RunState, datasets: Sequence[Sequence[Batch]], config: Train
             prediction = _forward(model, batch, state.precision)
             parts = [map_loss(*prediction, counts, loss).item() for loss in (config.loss, Loss())]
             sums[number] += torch.tensor(parts)
-    loss, mse = accelerator.reduce(sums.to(accelerator.device), "sum").mean(dim=0).tolist()
+    weights = torch.tensor([dataset.weight for dataset in config.validation])
+    means = accelerator.reduce(sums.to(accelerator.device), "sum").cpu()
+    loss, mse = ((weights / weights.sum()) @ means).tolist()
     return loss, mse
 
 
