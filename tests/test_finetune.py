@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from dinocell.augment import Crop
 from dinocell.backbone import ViTConfig
 from dinocell.checkpoint import ModelConfig
-from dinocell.cli.finetune import command
+from dinocell.cli import app
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import (
     ConfigError,
@@ -291,17 +291,11 @@ def test_what_cannot_work_is_refused(folder, tiny, tmp_path):
         read_settings(FinetuneConfig, images=folder, masks=folder, corrected=folder, output=tmp_path)
 
 
-@pytest.fixture
-def run_command():
-    """The command alone, as `dinocell finetune` runs it."""
-    import typer
-
-    app = typer.Typer()
-    app.command()(command)
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run_command(*arguments):
+    return CliRunner().invoke(app, ["finetune", *(str(argument) for argument in arguments)])
 
 
-def test_the_command_says_what_it_found(folder, tmp_path, run_command):
+def test_the_command_says_what_it_found(folder, tmp_path):
     few = ("--steps", 3, "--variants", 2, "--crop-size", 64, "--batch-size", 1, "--device", "cpu")
     result = run_command(folder, "-o", tmp_path / "out", *few, "--folds", 2, "--learning-rate", 1e-8)
     assert result.exit_code == 0, result.output
@@ -317,3 +311,19 @@ def test_the_command_says_what_it_found(folder, tmp_path, run_command):
     assert f"--model {tmp_path / 'again' / 'model'}" in result.output
     result = run_command(folder, "-o", tmp_path / "third", "--learn", "nothing")
     assert isinstance(result.exception, DINOCellError)
+
+
+def test_scores_on_what_it_learned_from_are_called_no_test(folder, tmp_path):
+    few = {"steps": 1, "variants": 1, "crop_size": 64, "batch_size": 1, "cross_validation": False}
+    model = finetune(FinetuneConfig(images=folder, output=tmp_path / "out", **few)).model
+    record = DINOCell.from_pretrained(model).config.training
+    assert (
+        record["thresholds_chosen_on"]
+        == DINOCell.from_pretrained("nano").config.training["thresholds_chosen_on"]
+    )
+    result = CliRunner().invoke(app, ["evaluate", "--model", str(model), "--data", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert (
+        f"the model learned from 3 of the 3 images of {folder.name}: this is validation, no test"
+        in result.output
+    )

@@ -22,6 +22,15 @@ from dinocell.pooling import pool
 from dinocell.segmentation import Diameter
 from dinocell.watershed import distance_to_labels
 
+CHOSEN_ON = "thresholds_chosen_on"
+"""Key of a checkpoint's training record: hashes of the images its thresholds were chosen on, by data set."""
+
+LEARNED_FROM = "learned_from"
+"""The same of the images that a model was fine-tuned on: a hash by the name of each."""
+
+HASH_DIGITS = 16
+"""How much is kept of a hash."""
+
 PREDICTION_ENDINGS = ("_labels", "_img_labels", "_masks", "_cp_masks", "_img_cp_masks", "")
 """What may stand between an image's name and the suffix of its label image."""
 
@@ -183,8 +192,13 @@ def score_image(
         detection=None if markers is None else evaluate(markers, predicted),
         areas=overlaps.true_areas,
         ious=ious,
-        labels_sha256=hashlib.sha256(relabel(true).tobytes()).hexdigest(),
+        labels_sha256=hash_labels(true),
     )
+
+
+def hash_labels(labels: Labels) -> str:
+    """Give the SHA-256 of labels, numbered consecutively, in hexadecimal digits."""
+    return hashlib.sha256(relabel(labels).tobytes()).hexdigest()
 
 
 def pool_results(results: Sequence[ImageResult]) -> Scores:

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from dinocell.segmentation import Diameter
 
 
-CHOSEN_ON = "thresholds_chosen_on"
-"""Key of the checkpoint's training record: hashes of the annotated images by the name of the data."""
-
-HASH_DIGITS = 16
+NO_TEST = "this is validation, no test"
 
 
 def command(
@@ -210,18 +207,28 @@ class _Run:
 
     def _note_what_was_chosen_on(self, pipeline: "DINOCellPipeline") -> None:
         """Say when thresholds were chosen on the very images that they are scored on."""
-        chosen_on = pipeline.model.config.training.get(CHOSEN_ON)
-        if not isinstance(chosen_on, dict):  # a checkpoint may record anything about its training
-            return
-        known = {digest for hashes in chosen_on.values() for digest in hashes}
-        for name, of_one in self.results.items():
-            count = sum(result.labels_sha256[:HASH_DIGITS] in known for result in of_one)
-            if count and not self.points:
-                note = (
-                    f"the model's thresholds were chosen on {count} of the {len(of_one)} images of {name}: "
-                )
-                self.notes.append(f"{note}this is validation, no test")
-                console.print(f"note: {escape(self.notes[-1])}")
+        from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM
+
+        record = pipeline.model.config.training
+        for key, what in (
+            (CHOSEN_ON, "model's thresholds were chosen on"),
+            (LEARNED_FROM, "model learned from"),
+        ):
+            known = _hashes(record.get(key))
+            for name, of_one in self.results.items():
+                count = sum(result.labels_sha256[:HASH_DIGITS] in known for result in of_one)
+                if count and not self.points:
+                    self.notes.append(f"the {what} {count} of the {len(of_one)} images of {name}: {NO_TEST}")
+                    console.print(f"note: {escape(self.notes[-1])}")
+
+
+def _hashes(record: object) -> set[str]:
+    """Collect the hashes in a record by names; a checkpoint may say anything about its training."""
+    if not isinstance(record, dict):
+        return set()
+    return {
+        digest for hashes in record.values() for digest in (hashes if isinstance(hashes, list) else [hashes])
+    }
 
 
 def _print(datasets: "dict[str, list[ImageResult]]") -> None:
@@ -247,6 +254,7 @@ def _shown(scores: "Scores") -> tuple[float, ...]:
 def _write_thresholds(checkpoint: Path, run: _Run) -> None:
     """Put the best thresholds into a checkpoint, with hashes of the images they were chosen on."""
     from dinocell.checkpoint import CONFIG_FILE, read_config, write_config
+    from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS
     from dinocell.images import atomic_path
 
     config = read_config(checkpoint)

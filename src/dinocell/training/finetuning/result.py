@@ -9,6 +9,7 @@ from typing import Any
 
 from dinocell.checkpoint import ModelConfig
 from dinocell.datasets.corrected import Repairs
+from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM, hash_labels
 from dinocell.images import atomic_path
 from dinocell.labels import Labels, median_diameter
 from dinocell.metrics import Scores
@@ -132,7 +133,7 @@ def write_result(
     found = model.config
     model.config = found.model_copy(
         update={
-            "training": _record(config, found, result),
+            "training": _record(config, found, result) | _known_images(found.training, labels, result.images),
             "diameter_range": _widened(found.diameter_range, map(median_diameter, labels)),
         }
     )
@@ -179,6 +180,15 @@ def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) 
         "dinocell": __version__,
         "earlier_training": found.training,
     }
+
+
+def _known_images(earlier: dict[str, Any], labels: Sequence[Labels], names: Sequence[str]) -> dict[str, Any]:
+    """Say by hashes of their labels on which images a score of the model is no test."""
+    hashes = {name: hash_labels(of)[:HASH_DIGITS] for name, of in zip(names, labels, strict=True)}
+    before = earlier.get(LEARNED_FROM)
+    known = {LEARNED_FROM: (before if isinstance(before, dict) else {}) | hashes}
+    # The thresholds are as they were, so what they were chosen on is, too.
+    return known | {key: earlier[key] for key in (CHOSEN_ON,) if key in earlier}
 
 
 def _name_of(model: str) -> str:
