@@ -174,3 +174,11 @@ def test_cells_that_the_mark_touches_are_ignored_whole(folders):
     np.testing.assert_array_equal(image.labels == 1, labels == 1)
     assert repairs == Repairs(unchecked_cells=1, unchecked_share=ignored.mean())
     assert str(Repairs(2, 1, 1, 0.12)) == "2 cells split into their pieces, 1 speck dropped, 12% unchecked"
+
+
+def test_a_mark_says_that_a_person_has_looked(folders):
+    images, results = folders
+    write_image(results / "b_unchecked.png", np.pad(np.full((4, 4), 255, np.uint8), ((0, 60), (0, 76))))
+    (item,), left_out = find_corrected(images, results)
+    assert item.name == "b"
+    assert list(left_out) == ["a"]

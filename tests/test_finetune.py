@@ -22,6 +22,7 @@ from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.settings import read_settings
+from dinocell.training.finetuning import loop
 from dinocell.training.finetuning.cached_taps import CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner
@@ -231,8 +232,8 @@ def test_unchecked_pixels_count_for_nothing(tmp_path):
     images, results = tmp_path / "images", tmp_path / "results"
     images.mkdir()
     results.mkdir()
-    for name in ("a", "b", "c"):
-        labels = write_disks(tmp_path, name, 0)
+    for seed, name in enumerate(("a", "b", "c")):
+        labels = write_disks(tmp_path, name, seed)
         (tmp_path / f"{name}_img.png").rename(images / f"{name}.png")
         labels[:, 52:] = 0  # three cells that the person never drew
         if name != "c":
@@ -327,3 +328,57 @@ def test_scores_on_what_it_learned_from_are_called_no_test(folder, tmp_path):
         f"the model learned from 3 of the 3 images of {folder.name}: this is validation, no test"
         in result.output
     )
+
+
+def test_nothing_is_scored_that_a_training_saw_and_the_last_training_is_saved(folder, tmp_path, monkeypatch):
+    trainings, scored = [], []
+    learn, score = Learner.learn, loop._score
+
+    def recording_learn(self, numbers):
+        trainings.append(set(numbers // self.config.variants))
+        return learn(self, numbers)
+
+    def recording_score(pipeline, image):
+        scored.append((len(trainings), image.name))
+        return score(pipeline, image)
+
+    monkeypatch.setattr(Learner, "learn", recording_learn)
+    monkeypatch.setattr(loop, "_score", recording_score)
+    few = {"images": folder, "steps": 2, "variants": 2, "crop_size": 64, "batch_size": 1}
+    first = finetune(FinetuneConfig(output=tmp_path / "a", **few))
+    assert [len(seen) for seen in trainings] == [2, 2, 2, 3]
+    after = [(number, name) for number, name in scored if number]
+    assert sorted(name for _, name in after) == ["a", "b", "c"]
+    for number, name in after:
+        assert "abc".index(name) not in trainings[number - 1]
+    second = finetune(FinetuneConfig(output=tmp_path / "b", cross_validation=False, **few))
+    one, other = (DINOCell.from_pretrained(of.model).state_dict() for of in (first, second))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_an_image_without_a_cell_is_no_partner_to_learn_from(tmp_path):
+    write_image(tmp_path / "a_img.png", np.full((64, 64), 30, np.uint8))
+    write_labels(tmp_path / "a_masks.tif", np.zeros((64, 64), np.int32))
+    labels = np.zeros((64, 64), np.int32)
+    labels[disk(labels.shape, (30, 30), 10)] = 1
+    write_image(tmp_path / "b_img.png", (labels * 100 + 20).astype(np.uint8))
+    write_labels(tmp_path / "b_masks.tif", labels)
+    few = {"images": tmp_path, "steps": 1, "variants": 1, "crop_size": 64, "batch_size": 1}
+    result = finetune(FinetuneConfig(output=tmp_path / "out", **few))
+    assert result.helps is None
+    write_image(tmp_path / "c_img.png", (labels * 100 + 20).astype(np.uint8))
+    write_labels(tmp_path / "c_masks.tif", labels)
+    with pytest.raises(InputError, match="b and c are the same image"):
+        finetune(FinetuneConfig(output=tmp_path / "again", **few))
+
+
+def test_of_a_partly_checked_image_the_checked_part_is_drawn(tmp_path):
+    labels = np.full((600, 700), -1, np.int32)
+    labels[500:580, 20:120] = 0
+    labels[510:530, 40:60] = 1
+    gray = np.zeros(labels.shape, np.uint8)
+    images = [loop._Image("a", gray, gray, labels)]
+    crops = list(loop._draw(images, FinetuneConfig(images=tmp_path, output=tmp_path, variants=40), 128))
+    assert len(crops) == 40
+    assert np.mean([crop.valid.mean() > 0.1 for crop in crops]) > 0.9
+    assert any((crop.distance > 0).any() for crop in crops)

@@ -303,7 +303,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_epoch(folder
     state["student"]["view_head.prototypes"].fill_(torch.nan)
     torch.save(state, config.output / "state.pt")
     before = (config.output / "backbone" / "model.safetensors").read_bytes()
-    with pytest.raises(TrainingError, match="at step 3: start anew with a lower"):
+    with pytest.raises(TrainingError, match="at step 3 is not finite: start anew with a lower"):
         pretrain(config.model_copy(update={"epochs": 2}), resume=True)
     assert (config.output / "backbone" / "model.safetensors").read_bytes() == before
 
@@ -363,3 +363,27 @@ def test_the_command_line_prints_settings_that_it_reads(tmp_path):
     config = read_settings(PretrainConfig, file)
     assert (config.loss.koleo, config.images) == (0.5, (Path("some/images"),))
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_say_what_the_steps_were_taken_with(folder, tmp_path):
+    changes = ["optimiser.learning_rate=0.01", "optimiser.warmup_steps=2", "teacher.momentum=0.9"]
+    changes += ["teacher.first_temperature=0.02", "teacher.temperature=0.04", "teacher.warmup_steps=2"]
+    config = make_config(folder, tmp_path / "run", *changes, epochs=2, steps_per_epoch=2)
+    records = []
+    pretrain(
+        config, progress=lambda event: records.append(event) if isinstance(event, PretrainRecord) else None
+    )
+    # steps 1 and 3 of 4: the end of the warm-up, and the middle of the cosine that follows
+    assert [record.learning_rate for record in records] == pytest.approx([0.01, 0.005])
+    assert records[0].momentum < records[1].momentum <= 1
+    assert records[1].temperature == pytest.approx(0.04)
+
+
+def test_weights_that_are_not_finite_are_refused_before_they_are_watched_or_written(folder, tmp_path):
+    config = make_config(
+        folder, tmp_path / "run", "optimiser.learning_rate=1e30", epochs=3, steps_per_epoch=1
+    )
+    with pytest.raises(TrainingError, match="is not finite: start anew"):
+        pretrain(config)
+    with pytest.raises(ConfigError, match=r"field is 32, expected at least global_views\.size"):
+        make_config(folder, tmp_path / "run", "field=32", "global_views.size=64")

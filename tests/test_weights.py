@@ -212,7 +212,7 @@ def damaged(config, folder, change):
             "number of attention heads",
         ),
         (lambda w: w.update({"rope_embed.periods": torch.tensor(1.0)}), "number of attention heads"),
-        (lambda w: (w.clear(), w.update(conv1=torch.ones(2))), "no DINOv3 weights .* names are conv1$"),
+        (lambda w: (w.clear(), w.update(conv1=torch.ones(2))), "no weights of Meta.* names are conv1$"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(change, message, tmp_path):

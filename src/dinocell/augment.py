@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from scipy.ndimage import find_objects
 
 from dinocell.distance import labels_to_distance
+from dinocell.errors import InputError
 from dinocell.labels import IGNORE
 
 
@@ -55,6 +56,9 @@ class Augmentation(BaseModel):
     )
     invert: float = Field(default=0.5, ge=0, le=1, description="Probability of inverted intensities")
 
+
+LARGEST_SIDE = 2**15 - 2
+"""In pixels, of an image that OpenCV warps."""
 
 NO_AUGMENTATION = Augmentation(flip=0, rotate=0, scale=(1, 1), brightness=(1, 1), invert=0)
 
@@ -110,6 +114,11 @@ def random_crop(
     Crop
     """
     shape = (image.shape[0], image.shape[1])
+    if max(shape) > LARGEST_SIDE:
+        raise InputError(
+            f"an image of {shape} px is too large to be augmented, expected at most {LARGEST_SIDE} a side: "
+            "cut it into parts, as `dinocell process` does"
+        )
     matrix = _random_transform(shape, size, settings, rng)
     pixels = _warp(image, matrix, (size, size), cv2.INTER_LINEAR)
     cropped = _warp(labels, matrix, (size, size), cv2.INTER_NEAREST)

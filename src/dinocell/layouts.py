@@ -210,7 +210,7 @@ def _recognise(tensors: Mapping[str, Tensor]) -> tuple[Layout, str]:
         if prefixes:
             return layout, _choose(prefixes)
     raise CheckpointError(
-        f"these are no DINOv3 weights of Meta, timm or Hugging Face; the names are {summarise(tensors)}"
+        f"these are no weights of Meta, timm, Hugging Face or DINOCell; the names are {summarise(tensors)}"
     )
 
 

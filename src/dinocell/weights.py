@@ -69,7 +69,7 @@ def load_backbone_weights(backbone: nn.Module, variant: Variant, source: str | P
     variant : Variant
     source : str or Path
         ``pretrained`` (the variant's own), a Hugging Face id, a folder with ``.safetensors``, or a
-        ``.safetensors``, ``.pth`` or ``.pt`` file; in the layout of Meta, timm or Hugging Face.
+        ``.safetensors``, ``.pth`` or ``.pt`` file; in the layout of Meta, timm, Hugging Face or DINOCell.
 
     Returns
     -------

@@ -110,8 +110,10 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
 def _report(result: "FinetuneResult", config: "FinetuneConfig") -> None:
     if result.after:
         _print_scores(result)
-    elif len(result.images) == 1 and config.cross_validation:
-        console.print("one image: nothing is left to check the result on; look at it before you trust it")
+    elif config.cross_validation:
+        console.print(
+            "one image with cells: nothing is left to check the result on; look at it before you trust it"
+        )
     if result.times is not None:
         times = result.times
         console.print(

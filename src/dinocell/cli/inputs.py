@@ -5,10 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from dinocell.datasets.folder import DERIVED_ENDINGS
 from dinocell.images import IMAGE_SUFFIXES
-
-ANNOTATION_ENDINGS = ("_masks", "_labels", "_overlay", "_distance", "_ignore", "_unchecked")
-"""Files of a folder that are no images to segment: annotations, and our own results."""
 
 
 def find_inputs(arguments: list[str]) -> tuple[list[Path], list[str]]:
@@ -48,7 +46,7 @@ def _expand(argument: str) -> list[Path]:
             file
             for file in path.iterdir()
             if file.suffix.lower() in IMAGE_SUFFIXES
-            and not file.stem.endswith(ANNOTATION_ENDINGS)
+            and not file.stem.endswith(DERIVED_ENDINGS)
             and not file.name.startswith(".")
         )
     if path.exists():

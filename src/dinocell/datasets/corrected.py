@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dinocell.datasets.folder import MASK_ENDINGS, list_images, read_masks
+from dinocell.datasets.folder import DERIVED_ENDINGS, MASK_ENDINGS, list_images, read_masks
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import read_image, read_labels
@@ -26,8 +26,6 @@ UNCHECKED_ENDINGS = ("_unchecked", "_ignore")
 
 SPECK = 5
 """A piece of fewer pixels is a trace of the brush and no cell."""
-
-_NO_IMAGES = (*MASK_ENDINGS[1:], *UNCHECKED_ENDINGS, "_overlay", "_distance")
 
 
 @dataclass(frozen=True)
@@ -151,18 +149,19 @@ def find_corrected(
     """
     here, there = list_images(images, "images"), list_images(corrected, "NAME_labels.tif files")
     # As `segment` does: what is named after another file is no image.
-    names = [stem for stem in sorted(here) if not stem.endswith(_NO_IMAGES)]
+    names = [stem for stem in sorted(here) if not stem.endswith(DERIVED_ENDINGS)]
     # In one folder for both, an image is not its own label image.
     endings = MASK_ENDINGS[1:] if images.resolve() == corrected.resolve() else MASK_ENDINGS
     items, left_out = [], {}
     for name in names:
         labels = _one_of(there, name, endings, "label image")
+        unchecked = _one_of(there, name, UNCHECKED_ENDINGS, "mark of what is unchecked")
+        trusted = accept_unchanged or unchecked is not None  # who marked it has looked at it
         if labels is None:
             left_out[name] = "no label image"
-        elif not accept_unchanged and _is_as_written(labels, corrected / f"{name}_cells.csv"):
+        elif not trusted and _is_as_written(labels, corrected / f"{name}_cells.csv"):
             left_out[name] = "still as segment wrote it, so not corrected"
         else:
-            unchecked = _one_of(there, name, UNCHECKED_ENDINGS, "mark of what is unchecked")
             items.append(Corrected(name, here[name], labels, unchecked, channel))
     if not items:
         reasons = [f"{name} ({reason})" for name, reason in left_out.items()]

@@ -17,7 +17,8 @@ from dinocell.labels import Labels
 MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")
 """What may follow an image's stem in the name of its masks, where masks have a folder of their own."""
 
-_DERIVED = (*MASK_ENDINGS[1:], "_ignore", "_overlay", "_distance")
+DERIVED_ENDINGS = (*MASK_ENDINGS[1:], "_ignore", "_unchecked", "_overlay", "_distance")
+"""What follows an image's stem in the names of its annotations and of our results, which are no images."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,9 @@ def _match_folders(images: Path, masks: Path) -> list[Pair]:
     here, there = list_images(images, "images"), list_images(masks, "masks named as their images")
     # A file named after another one, as annotations are, is no image.
     stems = [
-        s for s in sorted(here) if not any(s.endswith(e) and s.removesuffix(e) in here for e in _DERIVED)
+        s
+        for s in sorted(here)
+        if not any(s.endswith(e) and s.removesuffix(e) in here for e in DERIVED_ENDINGS)
     ]
     if not stems:
         raise FileMissingError(f"{images} holds no images: expected files ending in {IMAGE_SUFFIXES}")

@@ -24,6 +24,9 @@ TapDtype = Literal["float32", "float16", "bfloat16"]
 
 Maps = tuple[Tensor, ...]
 
+TAPS_PREFIX = ".taps-"
+"""Of the folder of a temporary file."""
+
 
 @dataclass(frozen=True)
 class CropBatch:
@@ -190,4 +193,4 @@ def _temporary_folder(folder: Path, needed: int) -> "tempfile.TemporaryDirectory
             f"{folder} has {free / 2**30:.1f} GiB left, but the cached features need {needed / 2**30:.1f}: "
             "choose fewer variants, a smaller crop size, or another disk"
         )
-    return tempfile.TemporaryDirectory(dir=folder, prefix=".taps-", ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(dir=folder, prefix=TAPS_PREFIX, ignore_cleanup_errors=True)

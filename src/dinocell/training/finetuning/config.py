@@ -67,4 +67,6 @@ class FinetuneConfig(BaseModel):
     def _one_annotation(self) -> Self:
         if self.masks is not None and self.corrected is not None:
             raise ValueError("masks and corrected are both given, expected one: leave one out")
+        if self.accept_unchanged and self.corrected is None:
+            raise ValueError("accept_unchanged is for corrected results: give corrected, or leave it out")
         return self

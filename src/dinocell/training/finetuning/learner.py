@@ -99,15 +99,21 @@ class Learner:
                     step, total_steps=settings.steps, warmup_steps=round(WARMUP * settings.steps)
                 )
             batch = self.cache.batch(chosen)
-            loss = self._step(batch, optimiser, weights)
-            if not math.isfinite(loss):
-                raise TrainingError(f"the loss is {loss} at step {step + 1}: choose a lower learning_rate")
+            loss, norm = self._step(batch, optimiser, weights)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise TrainingError(
+                    f"the loss is {loss} at step {step + 1}, and the norm of its gradient {norm}: "
+                    "choose a lower learning_rate"
+                )
             if self.cache.has_taps and step and len(self._seconds) < TIMED_STEPS:
                 self._seconds.append((time.perf_counter() - start, self._time_backbone(batch.x)))
             yield loss
         self.model.eval()
 
-    def _step(self, batch: CropBatch, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter]) -> float:
+    def _step(
+        self, batch: CropBatch, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter]
+    ) -> tuple[float, float]:
+        """Take a step; give the loss and the norm of its gradient."""
         cuda = batch.x.device.type == "cuda"
         with explain_out_of_memory(
             f"the memory of {batch.x.device} is not enough for "
@@ -120,9 +126,9 @@ class Learner:
             loss = map_loss(logits, batch.distance, batch.valid, counts, Loss())
             optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(weights, 1.0)
+            norm = nn.utils.clip_grad_norm_(weights, 1.0)
             optimiser.step()
-        return loss.item()
+        return loss.item(), norm.item()
 
     def _time_backbone(self, x: Tensor) -> float:
         start = time.perf_counter()

@@ -4,6 +4,8 @@ The whole model learns, or its decoder alone on taps that the frozen backbone co
 the result is to be expected on other images is measured by cross-validation over the images.
 """
 
+import hashlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,15 +21,17 @@ from dinocell.datasets.corrected import Corrected, Repairs, find_corrected
 from dinocell.datasets.folder import Pair, find_items
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
+from dinocell.labels import IGNORE
 from dinocell.metrics import Scores, evaluate
 from dinocell.model import DINOCell
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.preprocessing import preprocess
-from dinocell.training.finetuning.cached_taps import CropCache
+from dinocell.training.finetuning.cached_taps import TAPS_PREFIX, CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.result import (
     MODEL_FOLDER,
+    SCORES_FILE,
     CropsDone,
     Event,
     FinetuneResult,
@@ -39,6 +43,10 @@ from dinocell.training.finetuning.result import (
 
 CROP_SIZE = 128
 """Side of a crop in pixels where features are local: large enough for whole cells, and quick."""
+
+
+DRAWS, LEAST_VALID = 10, 0.1
+"""A crop is drawn so often until a larger share of its pixels counts."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,9 @@ def _prepare_output(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        (folder / SCORES_FILE).unlink(missing_ok=True)  # of a model that is gone
+        for left in folder.glob(f"{TAPS_PREFIX}*"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"cannot write to folder {folder} ({error.strerror}): choose another") from error
 
@@ -159,12 +170,25 @@ def _read_images(
     images = []
     for item in items:
         annotated, repairs = item.read_repaired() if isinstance(item, Corrected) else (item.read(), Repairs())
+        if (annotated.labels == IGNORE).all():
+            yield LeftOut(item.name, "all of it is ignored")
+            continue
         images.append(_to_network_input(item, annotated, pipeline))
         cells = np.unique(annotated.labels)
         yield ImageRead(item.name, int((cells > 0).sum()), repairs)
     if not any((image.labels > 0).any() for image in images):
         raise InputError("there is no annotated cell in any image: annotate some")
+    _refuse_copies(images)
     return images
+
+
+def _refuse_copies(images: Sequence[_Image]) -> None:
+    """Refuse one image under two names: cross-validation would learn from what it scores."""
+    seen: dict[bytes, str] = {}
+    for image in images:
+        first = seen.setdefault(hashlib.sha256(image.gray.tobytes()).digest(), image.name)
+        if first != image.name:
+            raise InputError(f"{first} and {image.name} are the same image: remove one of them")
 
 
 def _to_network_input(
@@ -185,10 +209,24 @@ def _to_network_input(
 def _draw(images: Sequence[_Image], config: FinetuneConfig, size: int) -> Iterator[Crop]:
     """Draw the variants of the first image, then those of the second, and so on."""
     for number, image in enumerate(images):
-        boxes = bounding_boxes(image.labels)
+        box = _checked(image.labels, margin=size // 2)
+        gray, labels = np.ascontiguousarray(image.gray[box]), np.ascontiguousarray(image.labels[box])
+        boxes = bounding_boxes(labels)
         for variant in range(config.variants):
             rng = np.random.default_rng((config.seed, number, variant))
-            yield random_crop(image.gray, image.labels, boxes, size, config.augmentation, rng)
+            for _ in range(DRAWS):
+                crop = random_crop(gray, labels, boxes, size, config.augmentation, rng)
+                if crop.valid.mean() > LEAST_VALID:
+                    break
+            yield crop
+
+
+def _checked(labels: NDArray[np.int32], margin: int) -> tuple[slice, slice]:
+    """Box the pixels that count, with as much around them as a crop may show."""
+    counts = labels != IGNORE
+    rows, columns = (np.flatnonzero(counts.any(axis=axis)) for axis in (1, 0))
+    top, left = (max(0, int(found[0]) - margin) for found in (rows, columns))
+    return slice(top, int(rows[-1]) + 1 + margin), slice(left, int(columns[-1]) + 1 + margin)
 
 
 def _learn_all(
@@ -196,7 +234,7 @@ def _learn_all(
 ) -> Generator[StepDone, None, tuple[dict[str, Scores], dict[str, Scores]]]:
     """Cross-validate, then learn from all images; scores by image, before and after."""
     config = learner.config
-    folds = _folds(len(images), config)
+    folds = _folds(images, config)
     before = {image.name: _score(pipeline, image) for image in images} if folds else {}
     after: dict[str, Scores] = {}
     trainings = len(folds) + 1
@@ -209,13 +247,15 @@ def _learn_all(
     return before, {image.name: after[image.name] for image in images} if folds else {}
 
 
-def _folds(images: int, config: FinetuneConfig) -> list[list[int]]:
-    """Which images every training leaves out; no training where nothing would be left."""
-    if not config.cross_validation or images < 2:
+def _folds(images: Sequence[_Image], config: FinetuneConfig) -> list[list[int]]:
+    """Which images every training leaves out; none where a training would be left without a cell."""
+    shuffled = np.random.default_rng(config.seed).permutation(len(images)).tolist()
+    with_cells = [number for number in shuffled if (images[number].labels > 0).any()]
+    count = min(len(with_cells), config.folds)
+    if not config.cross_validation or count < 2:
         return []
-    count = min(images, config.folds)
-    shuffled = np.random.default_rng(config.seed).permutation(images).tolist()
-    return [sorted(shuffled[fold::count]) for fold in range(count)]
+    order = with_cells + [number for number in shuffled if number not in with_cells]
+    return [sorted(order[fold::count]) for fold in range(count)]
 
 
 def _score(pipeline: DINOCellPipeline, image: _Image) -> Scores:

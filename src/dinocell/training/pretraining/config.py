@@ -6,19 +6,20 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dinocell.augment import Augmentation, Range
+from dinocell.datasets.folder import DERIVED_ENDINGS
 from dinocell.preprocessing import Preprocessing
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 ANNOTATIONS = (
-    *(f"*_{ending}.*" for ending in ("masks", "mask", "labels", "label", "ignore", "overlay", "distance")),
+    *(f"*{ending}.*" for ending in DERIVED_ENDINGS),
     *("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*"),
 )
 """What annotations and results are called in the formats that this package reads."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 # Every section states its own defaults: a file that changes one value of it keeps the others.
@@ -174,7 +175,9 @@ class PretrainConfig(_Section):
         description="Published weights to begin with: pretrained, a Hugging Face id, a path; else random",
     )
     output: Path = Field(default=Path("checkpoints/pretraining"), description="Run folder")
-    seed: int = Field(default=0, ge=0, description="The views drawn depend on it and on nothing else")
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description="The views drawn depend on it and on nothing else"
+    )
     epochs: int = Field(default=100, ge=1, description="Epochs; the backbone is written once an epoch")
     steps_per_epoch: int = Field(
         default=250, ge=1, description="Optimiser steps from one checkpoint to the next"
@@ -207,6 +210,14 @@ class PretrainConfig(_Section):
     preprocessing: Preprocessing = Field(
         default=Preprocessing(), description="Of images before the views; train with the same"
     )
+
+    @model_validator(mode="after")
+    def _views_fit_into_the_field(self) -> Self:
+        if self.field < self.global_views.size:
+            raise ValueError(
+                f"field is {self.field}, expected at least global_views.size, {self.global_views.size}"
+            )
+        return self
 
     @property
     def total_steps(self) -> int:

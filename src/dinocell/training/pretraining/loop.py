@@ -1,11 +1,10 @@
 """The pretraining loop: draw views, step, move the teacher, watch for collapse, write the backbone."""
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from dinocell.training.pretraining.objective import (
 )
 from dinocell.training.pretraining.state import (
     BACKBONE_FOLDER,
+    STATE_FILE,
     PretrainRecord,
     RunState,
     open_run,
@@ -64,6 +64,15 @@ class PretrainStep:
     total_steps: int
     epoch: int
     loss: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a step was taken with: learning rate, momentum and temperature of the teacher."""
+
+    learning_rate: float
+    momentum: float
+    temperature: float
 
 
 Event = ImagesRead | PretrainStep | PretrainRecord
@@ -142,7 +151,7 @@ def _run_epochs(state: RunState, planes: Planes, config: PretrainConfig) -> Iter
         first = state.epoch * config.steps_per_epoch
         for step, batch in enumerate(samples.batches(first, first + config.steps_per_epoch), first):
             with explain_out_of_memory(advice):
-                seen.add(_step(state, batch, step, config), batch)
+                seen.add(*_step(state, batch, step, config), batch)
             yield PretrainStep(step + 1, config.total_steps, state.epoch + 1, seen.losses[-1][0])
         state.epoch += 1
         state.seconds = round(time.monotonic() - start, 1)
@@ -187,24 +196,29 @@ def _new_state(config: PretrainConfig, device: torch.device, *, resume: bool) ->
     return RunState(student.train(), teacher, optimiser, model)
 
 
-def _step(state: RunState, batch: Batch, step: int, config: PretrainConfig) -> Losses:
-    optimiser = config.optimiser
+def _step(state: RunState, batch: Batch, step: int, config: PretrainConfig) -> tuple[Losses, Rates]:
+    rates = Rates(_learning_rate_at(step, config), _momentum_at(step, config), temperature_at(step, config))
     for group in state.optimiser.param_groups:
-        group["lr"] = _learning_rate_at(step, config)
-    temperature = temperature_at(step, config)
-    losses = batch_losses(state.student, state.teacher, batch, config, temperature=temperature)
-    value = losses.total.item()
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss is {value} at step {step + 1}: start anew with a lower optimiser.learning_rate; "
-            f"{config.output} keeps the last epoch that was written"
-        )
+        group["lr"] = rates.learning_rate
+    losses = batch_losses(state.student, state.teacher, batch, config, temperature=rates.temperature)
     state.optimiser.zero_grad()
     losses.total.backward()
-    nn.utils.clip_grad_norm_(state.student.parameters(), optimiser.clip_grad_norm)
+    norm = nn.utils.clip_grad_norm_(state.student.parameters(), config.optimiser.clip_grad_norm)
+    _refuse_infinite(f"loss at step {step + 1}", losses.total, config)
+    _refuse_infinite(f"norm of the gradient at step {step + 1}", norm, config)
     state.optimiser.step()
-    update_teacher(state.teacher, state.student, _momentum_at(step, config))
-    return losses
+    update_teacher(state.teacher, state.student, rates.momentum)
+    return losses, rates
+
+
+def _refuse_infinite(what: str, value: Tensor, config: PretrainConfig) -> None:
+    """Stop before anything that is not finite reaches a weight or a file."""
+    if not value.isfinite().all():
+        state = config.output / STATE_FILE
+        kept = f"; {config.output} keeps the last epoch that was written" if state.exists() else ""
+        raise TrainingError(
+            f"the {what} is not finite: start anew with a lower optimiser.learning_rate{kept}"
+        )
 
 
 def _learning_rate_at(step: int, config: PretrainConfig) -> float:
@@ -223,7 +237,8 @@ class _Epoch:
         self.losses: list[tuple[float, ...]] = []
         self._watched: deque[Tensor] = deque()
 
-    def add(self, losses: Losses, batch: Batch) -> None:
+    def add(self, losses: Losses, rates: Rates, batch: Batch) -> None:
+        self._rates = rates
         parts = (losses.total, losses.dino, losses.ibot, losses.koleo)
         self.losses.append(tuple(part.item() for part in parts))
         self._watched.append(batch[0].flatten(0, 1))
@@ -236,15 +251,14 @@ class _Epoch:
         means = [sum(part) / len(self.losses) for part in zip(*self.losses, strict=True)]
         described = [describe_views(state.teacher, views[None], config) for views in self._watched]
         features, logits = (torch.cat(parts) for parts in zip(*described, strict=True))
-        temperature = temperature_at(step - 1, config)
+        _refuse_infinite(f"teacher's view of images after epoch {state.epoch}", features, config)
+        temperature = self._rates.temperature
         entropy = assignment_entropy(logits, temperature=temperature)
         spread = feature_spread(features)
         return PretrainRecord(
             epoch=state.epoch,
             step=step,
-            learning_rate=_learning_rate_at(step - 1, config),
-            momentum=_momentum_at(step - 1, config),
-            temperature=temperature,
+            **asdict(self._rates),
             loss=means[0],
             dino=means[1],
             ibot=means[2],

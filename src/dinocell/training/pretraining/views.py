@@ -132,7 +132,7 @@ def draw_mask(grid: int, masking: Masking, rng: np.random.Generator) -> NDArray[
     if rng.random() >= masking.probability:
         return np.zeros((grid, grid), np.bool_)
     share = rng.uniform(masking.lowest, masking.highest)
-    return block_mask(grid, max(1, round(share * grid * grid)), rng)
+    return block_mask(grid, min(grid * grid - 1, max(1, round(share * grid * grid))), rng)
 
 
 def block_mask(grid: int, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
