@@ -1,5 +1,6 @@
 import csv
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from dinocell.variants import VARIANTS
 from tests.cases import disk
 
 runner = CliRunner()
+
+ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments):
@@ -252,3 +255,23 @@ def test_a_read_only_output_folder_is_refused(image_file, tmp_path):
     tmp_path.chmod(0o500)
     result = _main("segment", image_file, "-o", tmp_path / "out", cwd="/")
     assert "cannot write to output folder" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "expected"),
+    [
+        ("training/train.py", ["--help"], "train.py train"),
+        ("training/train_with_config.py", ["--help"], "train_with_config.py train"),
+        ("training/train_with_config.py", ["configs/nano.yaml", "--print-config"], "model: nano"),
+        ("training/pretrain_dinov3.py", ["--help"], "pretrain_dinov3.py pretrain"),
+        ("evaluation/evaluate.py", ["--help"], "evaluate.py evaluate"),
+        ("dataset_processing/process_dataset.py", ["--help"], "process_dataset.py process"),
+    ],
+)
+def test_the_scripts_of_the_method_paper_are_the_commands(script, arguments, expected, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["dinocell", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(script, run_name="__main__")
+    assert ended.value.code in (0, None)
+    assert expected in capsys.readouterr().out
