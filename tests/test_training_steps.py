@@ -15,7 +15,7 @@ from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.training import EpochRecord, train, training_steps
 from dinocell.training.run_state import choose_precision, new_state
 from dinocell.training.samples import TrainingSamples, load, validation_batches
-from dinocell.training.step import optimise
+from dinocell.training.step import optimise, validate
 from dinocell.variants import VARIANTS, Variant
 from tests import dinov3_reference
 from tests.fakes_training import disks, make_config, rows_of
@@ -178,3 +178,17 @@ def test_start_from_keeps_what_the_checkpoint_says_of_itself(folder, tmp_path):
     assert DINOCell.from_pretrained(tmp_path / "b" / "last").config.diameter_range == (10, 40)
     with pytest.raises(ConfigError, match=r"was trained with .*clahe=True.*make them the same"):
         train(make_config(folder, tmp_path / "c", "preprocessing={clahe: false}", **one))
+
+
+def test_the_validation_loss_is_a_weighted_mean_over_datasets(folder, misleading, tmp_path):
+    def losses_on(*weighted):
+        validation = [{"path": path, "weight": weight} for path, weight in weighted]
+        config = make_config(folder, tmp_path / "run", validation=validation)
+        torch.manual_seed(0)
+        state = new_state(config, Accelerator(cpu=True), resume=False)
+        datasets = [validation_batches(load(of, config.preprocessing), 64, 3) for of in config.validation]
+        return np.array(validate(state, datasets, config))
+
+    one, other = losses_on((folder, 1)), losses_on((misleading, 1))
+    assert not np.allclose(one, other)
+    assert losses_on((folder, 2), (misleading, 6)) == pytest.approx((one + 3 * other) / 4)
