@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from dinocell.segmentation import Diameter
 
 
-NO_TEST = "this is validation, no test"
-
-
 def command(
     data: Annotated[
         list[Path],
@@ -210,15 +207,15 @@ class _Run:
         from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM
 
         record = pipeline.model.config.training
-        for key, what in (
-            (CHOSEN_ON, "model's thresholds were chosen on"),
-            (LEARNED_FROM, "model learned from"),
+        for key, what, so in (
+            (CHOSEN_ON, "model's thresholds were chosen on", "this is validation, no test"),
+            (LEARNED_FROM, "model learned from", "this is no test, nor validation"),
         ):
             known = _hashes(record.get(key))
             for name, of_one in self.results.items():
                 count = sum(result.labels_sha256[:HASH_DIGITS] in known for result in of_one)
                 if count and not self.points:
-                    self.notes.append(f"the {what} {count} of the {len(of_one)} images of {name}: {NO_TEST}")
+                    self.notes.append(f"the {what} {count} of the {len(of_one)} images of {name}: {so}")
                     console.print(f"note: {escape(self.notes[-1])}")
 
 
