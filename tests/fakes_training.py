@@ -6,10 +6,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from dinocell.backbone import ViTConfig
+from dinocell.decoder import DecoderConfig
 from dinocell.images import write_image, write_labels
 from dinocell.settings import commented_yaml, read_settings
 from dinocell.training import TrainConfig
+from dinocell.variants import VARIANTS, Variant
+from tests import dinov3_reference
 from tests.cases import disk
 
 SCRIPT = Path(__file__).with_name("training_process.py")
@@ -77,3 +82,15 @@ def kill_after(process, events):
 def finish(process):
     output, _ = process.communicate()
     assert process.returncode == 0, output
+
+
+def tiny_variant(folder, monkeypatch, *, depth):
+    """Make "tiny" a variant, a small ViT, and give a file of weights for it in Meta's layout."""
+    taps = (0, 1, 2, depth - 1)
+    backbone = ViTConfig(hidden_size=48, depth=depth, heads=2, intermediate_size=96, taps=taps)
+    decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
+    variant = Variant("tiny", "a small ViT", backbone, decoder, "a licence", ("timm/tiny",))
+    monkeypatch.setitem(VARIANTS, "tiny", variant)
+    path = folder / "vit.pth"
+    torch.save(dinov3_reference.meta_vit(backbone), path)
+    return path

@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from dinocell.augment import NO_AUGMENTATION
-from dinocell.backbone import ViTConfig
 from dinocell.checkpoint import CONFIG_FILE
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
-from dinocell.decoder import DecoderConfig
 from dinocell.distance import labels_to_distance
 from dinocell.errors import (
     CheckpointError,
@@ -28,9 +26,7 @@ from dinocell.training.objective import map_loss, pixel_counts, pixel_losses
 from dinocell.training.run_folder import STATE_FILE
 from dinocell.training.samples import TrainingSamples, load
 from dinocell.training.schedule import rate_factor
-from dinocell.variants import VARIANTS, Variant
-from tests import dinov3_reference
-from tests.fakes_training import disks, make_config, rows_of
+from tests.fakes_training import disks, make_config, rows_of, tiny_variant
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -157,14 +153,7 @@ def test_start_from_goes_on_from_those_weights(folder, tmp_path):
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """A variant "tiny", and a file of weights for it in Meta's layout."""
-    backbone = ViTConfig(hidden_size=48, depth=5, heads=2, intermediate_size=96, taps=(0, 1, 2, 4))
-    decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
-    variant = Variant("tiny", "a small ViT", backbone, decoder, "a licence", ("timm/tiny",))
-    monkeypatch.setitem(VARIANTS, "tiny", variant)
-    path = tmp_path / "vit.pth"
-    torch.save(dinov3_reference.meta_vit(backbone), path)
-    return path
+    return tiny_variant(tmp_path, monkeypatch, depth=5)
 
 
 def backbone_of(checkpoint):

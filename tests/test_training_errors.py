@@ -11,6 +11,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dinocell.augment import bounding_boxes
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.errors import (
@@ -27,7 +28,7 @@ from dinocell.images import write_labels
 from dinocell.model import DINOCell
 from dinocell.training import EpochRecord, train
 from dinocell.training.config import Dataset
-from dinocell.training.samples import TrainingSamples, load
+from dinocell.training.samples import Annotated, TrainingSamples, load
 from tests.fakes_training import disks, make_config, rows_of
 
 
@@ -75,14 +76,18 @@ def test_a_full_disk_costs_the_epoch_and_nothing_else(folder, tmp_path):
     assert not [path for path in (tmp_path / "full").rglob("*") if ".tmp" in path.name]
 
 
+def spoil(run, part):
+    """Let a weight of a run's state have gone astray since its last epoch."""
+    state = run / "last" / "state.pt"
+    saved = torch.load(state, weights_only=True)
+    saved[part]["decoder.head.bias"].fill_(float("nan"))
+    torch.save(saved, state)
+
+
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", epochs=1)
     train(config)
-    # the same run, but for weights that have gone astray in the meantime
-    state = tmp_path / "run" / "last" / "state.pt"
-    saved = torch.load(state, weights_only=True)
-    saved["model"]["decoder.head.bias"].fill_(float("nan"))
-    torch.save(saved, state)
+    spoil(config.output, "model")
     before = DINOCell.from_pretrained(tmp_path / "run" / "last").state_dict()
     with pytest.raises(
         TrainingError, match=r"loss is nan at step 4, on crops of .*the last good weights are in"
@@ -96,10 +101,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(folder, tmp_pa
 def test_averaged_weights_that_are_not_finite_are_never_saved(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", epochs=1)
     train(config)
-    state = tmp_path / "run" / "last" / "state.pt"
-    saved = torch.load(state, weights_only=True)
-    saved["average"]["decoder.head.bias"].fill_(float("nan"))
-    torch.save(saved, state)
+    spoil(config.output, "average")
     with pytest.raises(TrainingError, match="validation loss is nan after epoch 2"):
         train(config.model_copy(update={"epochs": 2}), resume=True)
     weights = DINOCell.from_pretrained(tmp_path / "run" / "last").state_dict()
@@ -193,3 +195,13 @@ def test_what_goes_wrong_in_a_process_that_prepares_crops_is_one_line(folder, tm
     assert str(caught.value) == "x.png is damaged: copy it again"
     with pytest.raises(WorkerError, match="lower workers"):
         next(DeadlySamples([images], config).steps(0, 1))
+
+
+def test_an_image_too_large_to_be_warped_is_named(folder, tmp_path):
+    config = make_config(folder, tmp_path / "run")
+    labels = np.ones((1, 40_000), np.int32)
+    huge = Annotated("wide", labels.astype(np.uint8), labels, bounding_boxes(labels))
+    with pytest.raises(
+        InputError, match=r"wide: an image of \(1, 40000\) px is too large.*cut it into parts"
+    ):
+        TrainingSamples([[huge]], config)[0]

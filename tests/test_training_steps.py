@@ -5,9 +5,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from dinocell.backbone import ViTConfig
 from dinocell.datasets.folder import find_pairs
-from dinocell.decoder import DecoderConfig
 from dinocell.errors import ConfigError
 from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
@@ -16,9 +14,7 @@ from dinocell.training import EpochRecord, train, training_steps
 from dinocell.training.run_state import choose_precision, new_state
 from dinocell.training.samples import TrainingSamples, load, validation_batches
 from dinocell.training.step import optimise, validate
-from dinocell.variants import VARIANTS, Variant
-from tests import dinov3_reference
-from tests.fakes_training import disks, make_config, rows_of
+from tests.fakes_training import disks, make_config, rows_of, tiny_variant
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +24,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """Published weights of a small ViT, the variant "tiny"."""
-    backbone = ViTConfig(hidden_size=48, depth=4, heads=2, intermediate_size=96, taps=(0, 1, 2, 3))
-    decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
-    variant = Variant("tiny", "a small ViT", backbone, decoder, "a licence", ("timm/tiny",))
-    monkeypatch.setitem(VARIANTS, "tiny", variant)
-    path = tmp_path / "vit.pth"
-    torch.save(dinov3_reference.meta_vit(backbone), path)
-    return path
+    return tiny_variant(tmp_path, monkeypatch, depth=4)
 
 
 def one_step(config):

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from dinocell.errors import ConfigError, FileMissingError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """Settings that belong together; frozen, and neither unknown names nor infinite numbers are taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:

@@ -3,19 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dinocell.augment import Augmentation, Range
 from dinocell.preprocessing import Preprocessing
+from dinocell.settings import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Dataset(_Section):
+class Dataset(Section):
     """A folder of ``NAME_img.*`` and ``NAME_masks.*``, or a store of `dinocell process`."""
 
     path: Path = Field(description="Folder of annotated images, or a store")
@@ -27,7 +24,7 @@ class Dataset(_Section):
     )
 
 
-class BackboneTraining(_Section):
+class BackboneTraining(Section):
     """What the backbone begins with, and how it learns."""
 
     weights: str | None = Field(
@@ -53,7 +50,7 @@ class BackboneTraining(_Section):
     lora_rank: int = Field(default=8, ge=1, description="Rank of the adapters")
 
 
-class Optimiser(_Section):
+class Optimiser(Section):
     """AdamW with a linear warm-up and a cosine decay to zero."""
 
     learning_rate: float = Field(default=1e-4, gt=0, description="Highest rate, after the warm-up")
@@ -63,7 +60,7 @@ class Optimiser(_Section):
     clip_grad_norm: float = Field(default=1.0, gt=0, description="Largest norm of the gradient")
 
 
-class Loss(_Section):
+class Loss(Section):
     """Between sigmoid output and distance map."""
 
     kind: Literal["mse", "bce"] = Field(default="mse", description="Both have the same optimum")
@@ -72,7 +69,7 @@ class Loss(_Section):
     )
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """Settings of a training run; the defaults are the method paper's, each with its meaning beside it."""
 
     model: str = Field(default="small", description="Variant to train, see `dinocell models`")

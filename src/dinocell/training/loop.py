@@ -107,9 +107,8 @@ def _log(state: RunState, config: TrainConfig) -> "contextlib.AbstractContextMan
 
 
 def _accelerator() -> "Accelerator":
-    accelerate = import_extra(
-        "accelerate", extra="train", purpose="training"
-    )  # takes seconds: only when used
+    # It takes seconds to import: only when used.
+    accelerate = import_extra("accelerate", extra="train", purpose="training")
     patience = accelerate.InitProcessGroupKwargs(timeout=WAIT)
     return accelerate.Accelerator(
         cpu=not torch.cuda.is_available(),
@@ -164,6 +163,12 @@ def _advice(config: TrainConfig) -> str:
     )
 
 
+def _mean_norm(done: Sequence[Step]) -> float:
+    """Mean over the steps that were taken; float16 skips those whose gradient is not finite."""
+    norms = [of.gradient_norm for of in done if math.isfinite(of.gradient_norm)]
+    return sum(norms) / max(1, len(norms))
+
+
 def _finish_epoch(
     state: RunState,
     done: Sequence[Step],
@@ -181,7 +186,7 @@ def _finish_epoch(
         step=step,
         learning_rate=learning_rate_at(step - 1, config),
         train_loss=sum(of.loss for of in done) / len(done),
-        gradient_norm=sum(of.gradient_norm for of in done) / len(done),
+        gradient_norm=_mean_norm(done),
         validation_loss=loss,
         validation_mse=mse,
         seconds=round(state.seconds, 1),

@@ -136,7 +136,10 @@ class TrainingSamples(TorchDataset[Batch]):
 
     def __getitem__(self, number: int) -> Batch:
         rng, item = self._choose(number)
-        crop = _draw(item, self.config.crop_size, self.config.augmentation, rng)
+        try:
+            crop = _draw(item, self.config.crop_size, self.config.augmentation, rng)
+        except InputError as error:  # it does not know the image
+            raise InputError(f"{item.name}: {error}") from error
         return torch.from_numpy(crop.image), torch.from_numpy(crop.distance), torch.from_numpy(crop.valid)
 
     def _choose(self, number: int) -> tuple[np.random.Generator, Annotated]:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dinocell.augment import Augmentation
+from dinocell.settings import Section
 
 OWN_IMAGES = Augmentation(
     scale=(0.8, 1.25), brightness=(0.8, 1.2), contrast=(0.8, 1.25), gamma=(0.8, 1.25), invert=0
@@ -13,10 +14,8 @@ OWN_IMAGES = Augmentation(
 """Between images of one experiment less changes than between those that a model is trained on."""
 
 
-class FinetuneConfig(BaseModel):
+class FinetuneConfig(Section):
     """Settings of a fine-tuning run; the defaults were chosen by `benchmarks/finetune.py`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: Path = Field(description="Folder of images")
     masks: Path | None = Field(

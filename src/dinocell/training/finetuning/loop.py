@@ -186,7 +186,8 @@ def _refuse_copies(images: Sequence[_Image]) -> None:
     """Refuse one image under two names: cross-validation would learn from what it scores."""
     seen: dict[bytes, str] = {}
     for image in images:
-        first = seen.setdefault(hashlib.sha256(image.gray.tobytes()).digest(), image.name)
+        content = str(image.gray.shape).encode() + image.gray.tobytes()
+        first = seen.setdefault(hashlib.sha256(content).digest(), image.name)
         if first != image.name:
             raise InputError(f"{first} and {image.name} are the same image: remove one of them")
 

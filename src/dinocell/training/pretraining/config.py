@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dinocell.augment import Augmentation, Range
 from dinocell.datasets.folder import DERIVED_ENDINGS
 from dinocell.preprocessing import Preprocessing
+from dinocell.settings import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -16,10 +17,6 @@ ANNOTATIONS = (
     *("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*"),
 )
 """What annotations and results are called in the formats that this package reads."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 # Every section states its own defaults: a file that changes one value of it keeps the others.
@@ -61,7 +58,7 @@ class LocalAugmentation(GlobalAugmentation):
     scale: Range = Field(default=(0.8, 2.0), description="Range of the zoom, drawn log-uniformly")
 
 
-class GlobalViews(_Section):
+class GlobalViews(Section):
     """Large views, which student and teacher see; the first of them is the mean of an image's channels."""
 
     size: int = Field(
@@ -76,7 +73,7 @@ class GlobalViews(_Section):
     )
 
 
-class LocalViews(_Section):
+class LocalViews(Section):
     """Small views, which the student alone sees."""
 
     size: int = Field(
@@ -91,7 +88,7 @@ class LocalViews(_Section):
     )
 
 
-class Masking(_Section):
+class Masking(Section):
     """Patches of large views that are hidden from the student."""
 
     probability: float = Field(default=0.5, ge=0, le=1, description="Share of the large views with a mask")
@@ -105,7 +102,7 @@ class Masking(_Section):
         return self
 
 
-class Objective(_Section):
+class Objective(Section):
     """Weights of the losses, and how sharp the student's predictions are."""
 
     dino: float = Field(default=1.0, ge=0, description="Weight of the loss on whole views")
@@ -114,7 +111,7 @@ class Objective(_Section):
     temperature: float = Field(default=0.1, gt=0, description="Of the student's softmax")
 
 
-class Heads(_Section):
+class Heads(Section):
     """Two networks, for views and for patches, that compare features with prototypes; not kept."""
 
     hidden: int = Field(default=1024, ge=1, description="Width of the two hidden layers")
@@ -124,7 +121,7 @@ class Heads(_Section):
     )
 
 
-class Teacher(_Section):
+class Teacher(Section):
     """The moving average of the student, which sets its targets and is what is saved."""
 
     momentum: float = Field(
@@ -144,7 +141,7 @@ class Teacher(_Section):
     )
 
 
-class PretrainOptimiser(_Section):
+class PretrainOptimiser(Section):
     """AdamW with a linear warm-up and a cosine decay to zero."""
 
     learning_rate: float = Field(default=5e-4, gt=0, description="Highest rate, after the warm-up")
@@ -154,7 +151,7 @@ class PretrainOptimiser(_Section):
     clip_grad_norm: float = Field(default=3.0, gt=0, description="Largest norm of the gradient")
 
 
-class PretrainConfig(_Section):
+class PretrainConfig(Section):
     """Settings of a pretraining run, each with its meaning beside it."""
 
     model: str = Field(
