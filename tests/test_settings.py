@@ -9,6 +9,8 @@ from dinocell.cli import app
 from dinocell.errors import ConfigError, FileMissingError
 from dinocell.settings import commented_yaml, read_settings
 from dinocell.training import TrainConfig
+from dinocell.training.finetuning import FinetuneConfig
+from dinocell.training.pretraining import PretrainConfig
 
 DATA = {"train": [{"path": "x"}], "validation": [{"path": "x"}]}
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -71,6 +73,14 @@ def test_changes_win_over_values_and_values_over_the_file(tmp_path):
     assert (settings.seed, settings.epochs, settings.model) == (3, 7, "small")
     assert settings.optimiser.learning_rate == 3e-5
     assert settings.optimiser.weight_decay == 0.5  # its neighbours stay
+
+
+@pytest.mark.parametrize("kind", [FinetuneConfig, PretrainConfig])
+def test_no_setting_is_infinite(kind):
+    name = "learning_rate" if kind is FinetuneConfig else "optimiser.learning_rate"
+    given = {"images": "x", "output": "y"} if kind is FinetuneConfig else {}
+    with pytest.raises(ConfigError, match=rf"{name}: .*finite"):
+        read_settings(kind, None, [f"{name}=.inf"], **given)
 
 
 def test_start_from_and_published_weights_exclude_each_other():

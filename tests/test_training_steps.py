@@ -1,5 +1,7 @@
 """What a step does to the weights, what a run draws, validates and keeps."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,10 @@ from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.training import EpochRecord, train, training_steps
+from dinocell.training.loop import _mean_norm
 from dinocell.training.run_state import choose_precision, new_state
 from dinocell.training.samples import TrainingSamples, load, validation_batches
-from dinocell.training.step import optimise, validate
+from dinocell.training.step import Step, optimise, validate
 from tests.fakes_training import disks, make_config, rows_of, tiny_variant
 
 
@@ -181,3 +184,8 @@ def test_the_validation_loss_is_a_weighted_mean_over_datasets(folder, misleading
     one, other = losses_on((folder, 1)), losses_on((misleading, 1))
     assert not np.allclose(one, other)
     assert losses_on((folder, 2), (misleading, 6)) == pytest.approx((one + 3 * other) / 4)
+
+
+def test_a_step_that_float16_skipped_has_no_norm():
+    assert _mean_norm([Step(1.0, 2.0), Step(1.0, math.inf), Step(1.0, 4.0)]) == 3.0
+    assert _mean_norm([Step(1.0, math.inf)]) == 0.0
