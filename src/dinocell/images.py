@@ -5,14 +5,12 @@ The format is told by a file's content, not by its name. Values are never rescal
 
 import math
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import imagecodecs
 import numpy as np
 import tifffile
@@ -20,9 +18,9 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.labels import Labels, validate_labels
-from dinocell.planes import Pixels
-from dinocell.raster import read_raster
-from dinocell.tiff import METADATA_ERRORS, read_tiff
+from dinocell.planes import Pixels, decoding
+from dinocell.readers.raster import read_raster
+from dinocell.readers.tiff import read_tiff
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 """Names of the files that a folder is searched for."""
@@ -35,10 +33,6 @@ _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",
 }
-# What the decoders let escape on damaged files; imagecodecs' own errors are RuntimeErrors.
-_DECODE_ERRORS = (
-    *METADATA_ERRORS, AssertionError, MemoryError, OSError, RuntimeError, cv2.error, struct.error,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,21 +88,11 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
     """
     file = Path(path)
     kind = _detect_format(file)
-    try:
+    with decoding(file, kind):
         if kind == "TIFF":
             pixels, colour, pixel_size_um, names = read_tiff(file, page, channel)
         else:
             pixels, colour, pixel_size_um, names = read_raster(file, kind, page, channel), True, None, ()
-    except DINOCellError:
-        raise
-    except _DECODE_ERRORS as exc:
-        detail = " ".join(f"{exc}".split())[:120] or type(exc).__name__
-        if isinstance(exc, struct.error):
-            detail = "it ends too early"
-        raise FileFormatError(
-            f"{file} is a damaged or unsupported {kind} file ({detail}), expected one complete image: "
-            "copy it again or save it as a plain TIFF"
-        ) from exc
     if pixels.dtype.kind not in "buif":
         raise FileFormatError(
             f"{file} has {pixels.dtype} pixels, expected booleans, integers or floats: save their magnitude"

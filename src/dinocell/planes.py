@@ -1,16 +1,51 @@
-"""What a plane of an image file may be: its size, its page, its channel."""
+"""What a plane of an image file may be: its size, its page, its channel; what it says when it is damaged."""
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 from numpy.typing import NDArray
 
-from dinocell.errors import FileFormatError, InputError
+from dinocell.errors import DINOCellError, FileFormatError, InputError
 
 Pixels = NDArray[Any]
 
 MAX_PIXELS = 2**31
 """A plane of more pixels (height × width) is refused from its header, before memory is taken."""
+
+METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
+"""What readers let escape on damaged tags and descriptions."""
+
+# What the decoders let escape on damaged files; imagecodecs' own errors are RuntimeErrors.
+_DECODE_ERRORS = (
+    *METADATA_ERRORS, AssertionError, EOFError, MemoryError, OSError, RuntimeError, cv2.error, struct.error,
+)  # fmt: skip
+
+
+@contextmanager
+def decoding(file: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a decoder raises on a damaged file into one error that names it.
+
+    Raises
+    ------
+    FileFormatError
+        For any of them; DINOCell's own errors pass.
+    """
+    try:
+        yield
+    except DINOCellError:
+        raise
+    except _DECODE_ERRORS as exc:
+        detail = " ".join(f"{exc}".split())[:120] or type(exc).__name__
+        if isinstance(exc, struct.error):
+            detail = "it ends too early"
+        raise FileFormatError(
+            f"{file} is a damaged or unsupported {kind} file ({detail}), expected one complete image: "
+            "copy it again or save it as a plain TIFF"
+        ) from exc
 
 
 def checked_index(index: int | None, count: int, what: str, file: Path) -> int:

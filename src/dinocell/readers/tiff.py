@@ -11,10 +11,7 @@ import numpy as np
 import tifffile
 
 from dinocell.errors import FileFormatError
-from dinocell.planes import Pixels, check_size, checked_index
-
-METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
-"""What tifffile lets escape on damaged tags and descriptions."""
+from dinocell.planes import METADATA_ERRORS, Pixels, check_size, checked_index
 
 # tifffile logs the damage that it works around as errors. These leave the pixels alone: broken OME-XML,
 # superfluous strips, private tags.

@@ -1,0 +1,1 @@
+"""How cells leave and come back: one file a format that other programs read."""
