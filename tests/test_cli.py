@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from dinocell import __version__
 from dinocell.cli import app
-from dinocell.cli.inputs import find_inputs, output_names
 from dinocell.errors import UntrainedModelError
 from dinocell.images import read_image, read_labels, write_image
 from dinocell.model import DINOCell
@@ -46,7 +45,7 @@ def image_file(tmp_path):
 
 def test_segment_writes_labels_overlay_and_table(image_file, tmp_path):
     out = tmp_path / "out"
-    result = run("segment", image_file, "-o", out, "--save-distance-map")
+    result = run("segment", image_file, "-o", out, "--format", "tif,csv", "--format", "overlay,distance")
     assert result.exit_code == 0, result.output
     assert "cells.png: 3 cells" in result.output
     assert "try --diameter" not in result.output
@@ -65,21 +64,8 @@ def test_segment_writes_labels_overlay_and_table(image_file, tmp_path):
     assert float(rows[0]["mean_intensity"]) == pytest.approx(disks()[labels == 1].mean(), rel=1e-4)
     assert sorted(p.name for p in out.iterdir()) == [
         "cells_cells.csv", "cells_distance.tif", "cells_labels.tif", "cells_overlay.png",
+        "cells_provenance.json", "segment.jsonl",
     ]  # fmt: skip
-
-
-def test_existing_labels_are_never_replaced_unasked(image_file, tmp_path):
-    run("segment", image_file, "-o", tmp_path)
-    (tmp_path / "cells_labels.tif").write_bytes(b"mine")
-    (tmp_path / "cells_cells.csv").unlink()
-    result = run("segment", image_file, "-o", tmp_path)
-    assert result.exit_code == 0
-    assert "skipped" in result.output
-    assert "exists without cells_cells.csv" in result.output
-    assert (tmp_path / "cells_labels.tif").read_bytes() == b"mine"
-    run("segment", image_file, "-o", tmp_path, "--overwrite")
-    assert read_labels(tmp_path / "cells_labels.tif").max() == 3
-    assert (tmp_path / "cells_cells.csv").exists()
 
 
 def test_stains_are_not_mistaken_for_a_colour(image_file, tmp_path):
@@ -105,9 +91,10 @@ def test_the_rest_of_a_batch_is_done_when_some_files_are_bad(image_file, tmp_pat
     for name in ("broken.png", "empty.tif", "stack.tif", "nothing.png"):
         lines = [line for line in result.output.splitlines() if line.startswith("error:") and name in line]
         assert len(lines) == 1, result.output
-    assert "--page" in result.output
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        f"{stem}_{what}" for stem in ("cells", "one") for what in ("labels.tif", "overlay.png", "cells.csv")
+    assert "--all-planes" in result.output
+    endings = ("labels.tif", "overlay.png", "cells.csv", "provenance.json")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"segment.jsonl"} | {
+        f"{stem}_{what}" for stem in ("cells", "one") for what in endings
     }
 
 
@@ -120,8 +107,8 @@ def test_options_reach_the_result(image_file, tmp_path):
     assert "px found" in found
     stack = image_file.parent / "stack.tif"
     tifffile.imwrite(stack, np.stack([np.zeros_like(disks()), disks()]), photometric="minisblack")
-    assert "0 cells" in run("segment", stack, "-o", tmp_path, "--page", "0").output
-    assert "3 cells" in run("segment", stack, "-o", tmp_path, "--page", "1", "--overwrite").output
+    assert "0 cells" in run("segment", stack, "-o", tmp_path, "--z", "0").output
+    assert "3 cells" in run("segment", stack, "-o", tmp_path, "--z", "1").output
     rgb = image_file.parent / "rgb.png"
     write_image(rgb, np.dstack([np.zeros_like(disks()), disks(), np.zeros_like(disks())]))
     assert "0 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "0").output
@@ -227,27 +214,6 @@ def test_evaluate_prints_a_row_a_folder():
     output = run("evaluate", "--data", samples).output
     row = next(line for line in output.splitlines() if line.startswith("│ samples"))
     assert len([cell for cell in row.split("│") if "(" in cell]) == 5
-
-
-def test_folders_globs_and_files_name_each_image_once(tmp_path):
-    for name in ("a.png", "b.TIF", "a_masks.png", "a_labels.tif", "b_overlay.png", ".h.png", "notes.txt"):
-        (tmp_path / name).write_bytes(b"x")
-    found, failures = find_inputs([str(tmp_path), str(tmp_path / "*.png"), str(tmp_path / "a.png")])
-    assert [p.name for p in found] == ["a.png", "b.TIF", "a_masks.png", "b_overlay.png"]
-    assert not failures  # a glob is taken at its word, a folder leaves annotations out
-    _, failures = find_inputs(["x" * 5000])
-    assert "cannot be opened" in failures[0] or "does not exist" in failures[0]
-    _, failures = find_inputs([str(tmp_path / "none.png"), str(tmp_path / "*.nd2")])
-    assert ["does not exist" in failures[0], "matches no file" in failures[1]] == [True, True]
-
-
-def test_inputs_of_the_same_stem_get_names_of_their_own():
-    paths = [Path(p) for p in ("/x/a/cell.png", "/x/b/cell.png", "/x/b/cell.tif", "/y/b/cell.tif", "/x/c/b_cell.png", "/x/CELL2.png", "/y/cell2.png")]  # fmt: skip # noqa: E501
-    names = output_names(paths)
-    assert len({name.casefold() for name in names.values()}) == len(paths)
-    assert names[paths[0]] == "a_cell"
-    assert names[paths[4]] == "b_cell"
-    assert output_names([Path("/x/a.png")]) == {Path("/x/a.png"): "a"}
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

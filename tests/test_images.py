@@ -146,13 +146,13 @@ def test_a_stack_needs_a_page(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "a.tif"
     tifffile.imwrite(file, pixels, **STACKS[kind])
     with pytest.raises(
-        InputError, match=r"a\.tif is a stack of 3 pages, .*: choose with --page N, N from 0 to 2$"
+        InputError, match=r"a\.tif is a stack of 3 pages, .*: choose with page=N, N from 0 to 2$"
     ):
         read_image(file)
     for page in range(3):
         assert_exact(read_image(file, page=page).pixels, pixels[page])
     for page in (3, -1):
-        with pytest.raises(InputError, match=rf"has no page {page}, expected --page from 0 to 2: it holds 3"):
+        with pytest.raises(InputError, match=rf"has no page {page}, expected one from 0 to 2: it holds 3"):
             read_image(file, page=page)
 
 
@@ -188,7 +188,8 @@ def test_channels_need_no_page_and_keep_their_names_and_scale(tmp_path: Path) ->
         assert image.channel_names == tuple(names)
         assert read_image(file, channel=1).channel_names == ("488,5",)
         with pytest.raises(
-            InputError, match="has no channel 3, expected --channel from 0 to 2: it holds 3 channels"
+            InputError,
+            match=r"has no channel 3, expected a number from 0 to 2 or a name: it holds 0 'DAPI', 1 '488,5', 2",
         ):
             read_image(file, channel=3)
 
@@ -341,10 +342,10 @@ def test_gray_has_one_channel(tmp_path: Path) -> None:
         assert_exact(read_image(tmp_path / name, channel=0, page=0).pixels, noise(9, 14))
         with pytest.raises(
             InputError,
-            match=rf"{name} has no channel 1, expected --channel from 0 to 0: it holds 1 channel$",
+            match=rf"{name} has no channel 1, expected one from 0 to 0: it holds 1 channel$",
         ):
             read_image(tmp_path / name, channel=1)
-        with pytest.raises(InputError, match=r"has no page 1, expected --page from 0 to 0: it holds 1 page$"):
+        with pytest.raises(InputError, match=r"has no page 1, expected one from 0 to 0: it holds 1 page$"):
             read_image(tmp_path / name, page=1)
 
 
@@ -379,7 +380,10 @@ def tiff(pixels: Array, **options: Any) -> bytes:
 
 GRAY = noise(40, 50)
 BAD_FILES: dict[str, tuple[bytes, str]] = {
-    "empty.png": (b"", r"is empty \(0 bytes\), expected the content of a TIFF, PNG, JPEG or BMP file"),
+    "empty.png": (
+        b"",
+        r"is empty \(0 bytes\), expected the content of a TIFF, PNG, JPEG, BMP, NPY, CZI, ND2 or LIF file",
+    ),
     "text.png": (b"hello, world", "is not an image that can be read, expected the content of a TIFF"),
     "text.xyz": (b"hello, world", "is not an image that can be read, expected the content of a TIFF"),
     "bm.bmp": (b"BM is how this text starts, and it goes on", "damaged or unsupported BMP"),
@@ -418,7 +422,9 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     for missing in (tmp_path / "no.tif", file / "below.tif", tmp_path / "nul\0.tif"):
         with pytest.raises(FileMissingError, match=r"does not exist, .*check the path"):
             read_image(missing)
-    with pytest.raises(FileFormatError, match="is a folder, expected an image file: name one of the files"):
+    with pytest.raises(
+        FileFormatError, match="is a folder, expected an image file or an OME-Zarr: name one of"
+    ):
         read_image(tmp_path)
     (tmp_path / "loop.tif").symlink_to("loop.tif")
     with pytest.raises(DINOCellError, match=r"loop\.tif"):

@@ -1,6 +1,7 @@
 """Checkpoint folders: ``config.json`` and ``model.safetensors``, written whole or not at all."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -166,6 +167,26 @@ def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterat
             names = sorted(keys)
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             yield f"{len(names)} {what} ({', '.join(names[:3])}{more})"
+
+
+def hash_checkpoint(folder: Path) -> str:
+    """Give the SHA-256 of a checkpoint: of its configuration, then its weights.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        try:
+            with (folder / name).open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise CheckpointError(
+                f"{folder} is no checkpoint: {name} cannot be read ({error.strerror}). Copy the whole folder"
+            ) from error
+    return digest.hexdigest()
 
 
 def is_trained(name: str) -> bool:

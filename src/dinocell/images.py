@@ -3,11 +3,16 @@
 The format is told by a file's content, not by its name. Values are never rescaled; colours are R, G, B.
 """
 
+import hashlib
+import json
 import math
 import os
-from collections.abc import Iterator
+import stat
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +23,15 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.labels import Labels, validate_labels
-from dinocell.planes import Pixels, decoding
-from dinocell.readers.raster import read_raster
-from dinocell.readers.tiff import read_tiff
+from dinocell.planes import Pixels, checked_index, decoding
+from dinocell.readers.lazy import LazyImage, channel_index
+from dinocell.version import __version__
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-"""Names of the files that a folder is searched for."""
+"""Endings of the files that a folder of images and annotations is searched for."""
+
+MICROSCOPE_SUFFIXES = (".nd2", ".czi", ".lif", ".zarr")
+"""Endings of the formats of microscopes, which a folder to be segmented is searched for as well."""
 
 PathLike = str | os.PathLike[str]
 
@@ -32,6 +40,21 @@ _MAGIC = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",
+    b"\x93NUMPY": "NPY",
+    b"ZISRAWFILE": "CZI",
+    b"\xda\xce\xbe\n": "ND2",
+    b"\0\0\0\x0cjP  ": "ND2",  # the kind before 2008 is a JPEG 2000
+    b"p\0\0\0": "LIF",
+}
+_ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs")
+_READERS = {  # module NAME of readers, imported when it is needed, with a function open_NAME
+    "TIFF": "tiff",
+    **dict.fromkeys(("PNG", "JPEG", "BMP"), "raster"),
+    "NPY": "npy",
+    "CZI": "czi",
+    "ND2": "nd2",
+    "LIF": "lif",
+    "OME-Zarr": "ome_zarr",
 }
 
 
@@ -57,8 +80,43 @@ class Image:
     channel_names: tuple[str, ...] = ()
 
 
-def read_image(path: PathLike, *, channel: int | None = None, page: int | None = None) -> Image:
-    """Read one plane of a TIFF, PNG, JPEG or BMP file.
+def open_image(path: PathLike, *, scene: int | str = 0) -> LazyImage:
+    """Open a microscopy image without reading its pixels: TIFF, ND2, CZI, LIF, OME-Zarr, NPY, PNG, JPEG, BMP.
+
+    Parameters
+    ----------
+    path : path
+        The file; of an OME-Zarr its folder.
+    scene : int or str
+        Which of the file's scenes (series, positions), by number or by name.
+
+    Returns
+    -------
+    LazyImage
+        For a ``with`` block, or to be closed; `LazyImage.info` says what it is, `LazyImage.read_plane` reads.
+
+    Raises
+    ------
+    FileMissingError
+        If there is no such file.
+    FileFormatError
+        If it is empty, damaged, too large, of another format, or not of real numbers.
+    InputError
+        If there is no such scene.
+    MissingExtraError
+        If its format needs a package that is not installed.
+    """
+    file = Path(path)
+    kind = _detect_format(file)
+    name = _READERS[kind]
+    opener = getattr(import_module(f"dinocell.readers.{name}"), f"open_{name}")
+    with decoding(file, kind):
+        image: LazyImage = opener(file, scene)
+    return image
+
+
+def read_image(path: PathLike, *, channel: int | str | None = None, page: int | None = None) -> Image:
+    """Read one plane of an image file of any format that `open_image` knows.
 
     Palette PNG and BMP become RGB; a palette TIFF, where it is a lookup table, stays as stored. Alpha is kept
     beside RGB and dropped beside gray. Orientation tags are not applied, so that images and masks agree.
@@ -67,10 +125,11 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
     ----------
     path : path
         The file.
-    channel : int, optional
-        Keep this channel only, counted from 0.
+    channel : int or str, optional
+        Keep this channel only, counted from 0, or by its name; colours are R, G, B, A.
     page : int, optional
-        Plane of a stack, counted from 0 over all axes but Y, X and channels, the last one fastest.
+        Plane of a stack, counted from 0: in a TIFF over all series and their axes but Y, X and channels, the
+        last one fastest; elsewhere over times and, within each, z slices of the first scene.
 
     Returns
     -------
@@ -88,11 +147,13 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
     """
     file = Path(path)
     kind = _detect_format(file)
+    if kind != "TIFF":
+        with open_image(file) as opened:
+            return _read_page(opened, page, channel)
+    from dinocell.readers.tiff import read_tiff
+
     with decoding(file, kind):
-        if kind == "TIFF":
-            pixels, colour, pixel_size_um, names = read_tiff(file, page, channel)
-        else:
-            pixels, colour, pixel_size_um, names = read_raster(file, kind, page, channel), True, None, ()
+        pixels, colour, pixel_size_um, names = read_tiff(file, page, channel)
     if pixels.dtype.kind not in "buif":
         raise FileFormatError(
             f"{file} has {pixels.dtype} pixels, expected booleans, integers or floats: save their magnitude"
@@ -101,8 +162,26 @@ def read_image(path: PathLike, *, channel: int | None = None, page: int | None =
     return Image(np.ascontiguousarray(pixels), axes, pixel_size_um, names)
 
 
+def _read_page(opened: LazyImage, page: int | None, channel: int | str | None) -> Image:
+    """Read plane `page`, counted over times and slices, with one channel or all."""
+    info = opened.info
+    times, channels, slices = info.shape[:3]
+    t, z = divmod(checked_index(page, times * slices, "page", opened.path), slices)
+    names = info.channel_names
+    if channel is not None:
+        c, sample = divmod(channel_index(info, channel, opened.path), info.samples)
+        pixels = opened.read_plane(t, c, z)
+        pixels = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., sample])
+        return Image(pixels, "YX", info.pixel_size_um, names[c : c + 1])
+    planes = [opened.read_plane(t, c, z) for c in range(channels)]
+    if channels == 1:
+        return Image(planes[0], "YXS"[: planes[0].ndim], info.pixel_size_um, names)
+    pixels = np.concatenate([np.atleast_3d(plane) for plane in planes], axis=2)
+    return Image(pixels, "YXC", info.pixel_size_um, names if info.samples == 1 else ())
+
+
 def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
-    """Read a label image from a TIFF or PNG file, every id as stored.
+    """Read a label image from a file of any format but JPEG and BMP, every id as stored.
 
     Parameters
     ----------
@@ -127,7 +206,7 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     file = Path(path)
     remedy = "expected one plane of ids: save labels as a 16-bit gray TIFF or PNG"
     kind = _detect_format(file)
-    if kind not in ("TIFF", "PNG"):
+    if kind in ("JPEG", "BMP"):
         raise FileFormatError(f"{file} is a {kind} file, which does not keep ids as they are, {remedy}")
     pixels = read_image(file, page=page).pixels
     if pixels.ndim == 3:
@@ -141,8 +220,17 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     return validate_labels(pixels, name=str(file))
 
 
-def write_labels(path: PathLike, labels: NDArray[Any]) -> None:
+def write_labels(
+    path: PathLike,
+    labels: NDArray[Any],
+    *,
+    pixel_size_um: float | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
     """Write a label image as a zlib-compressed TIFF that `read_labels` gives back bit by bit.
+
+    It is an OME-TIFF where there is a pixel size or a provenance to be stored; the same input gives the same
+    bytes.
 
     Parameters
     ----------
@@ -150,11 +238,17 @@ def write_labels(path: PathLike, labels: NDArray[Any]) -> None:
         Name ending in .tif or .tiff; an existing file is replaced in one step.
     labels : integer array, shape (Y, X)
         Stored as uint16, as uint32 where an id is above 65535, as int32 where pixels are −1 (ignore).
+    pixel_size_um : float, optional
+        Edge of a pixel in micrometres, 1e-5 to 1e5; stored in the OME-XML and in TIFF's own tags.
+    provenance : mapping, optional
+        How the labels were made, of what JSON can hold; stored in the OME-XML as a comment of namespace
+        ``dinocell``.
 
     Raises
     ------
     InputError
-        If `labels` is no label image or empty, or the name ends otherwise.
+        If `labels` is no label image or empty, the name ends otherwise, or the pixel size or the provenance
+        cannot be stored.
     OutputError
         If the file cannot be written.
     """
@@ -162,8 +256,48 @@ def write_labels(path: PathLike, labels: NDArray[Any]) -> None:
     _check_writable(array, file, (".tif", ".tiff"))
     dtype = np.uint16 if array.max() <= np.iinfo(np.uint16).max else np.uint32
     stored = array.astype(np.int32 if array.min() < 0 else dtype)
+    options = _ome_options(stored, pixel_size_um, provenance) or {"metadata": None}
     with atomic_path(file) as temporary:
-        tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", metadata=None)
+        tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", **options)
+
+
+def _ome_options(
+    stored: NDArray[Any], pixel_size_um: float | None, provenance: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Give what makes tifffile write an OME-TIFF; nothing where there is nothing to say."""
+    if pixel_size_um is None and not provenance:
+        return {}
+    metadata: dict[str, Any] = {"axes": "YX", "Name": "labels", "Creator": f"DINOCell {__version__}"}
+    options: dict[str, Any] = {"ome": True, "metadata": metadata}
+    if provenance:
+        metadata["CommentAnnotation"] = {"Namespace": "dinocell", "Value": encode_provenance(provenance)}
+    if pixel_size_um is not None:
+        if not 1e-5 <= pixel_size_um <= 1e5:
+            raise InputError(f"pixel_size_um is {pixel_size_um}, expected 1e-5 to 1e5 micrometres")
+        metadata |= {f"PhysicalSize{axis}": float(pixel_size_um) for axis in "XY"}
+        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+        options |= {"resolution": (1e4 / pixel_size_um,) * 2, "resolutionunit": "centimeter"}
+    # OME wants an id of the file; one of its content keeps the bytes the same.
+    content = hashlib.sha256(stored.tobytes() + repr((stored.shape, metadata)).encode())
+    metadata["UUID"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, content.hexdigest())}"
+    return options
+
+
+def encode_provenance(provenance: Mapping[str, Any]) -> str:
+    """Write down how a result was made, as one line of JSON in ASCII.
+
+    Raises
+    ------
+    InputError
+        If it holds what JSON cannot, NaN among it.
+    """
+    try:
+        return json.dumps(dict(provenance), allow_nan=False)
+    except (RecursionError, TypeError, ValueError) as exc:
+        raise InputError(
+            f"the provenance cannot be stored ({exc}), expected texts, finite numbers, booleans, None, and "
+            "lists and mappings of them"
+        ) from exc
 
 
 def write_image(path: PathLike, pixels: Pixels) -> None:
@@ -254,23 +388,40 @@ def _check_writable(array: Pixels, file: Path, suffixes: tuple[str, ...]) -> Non
         )
 
 
+def is_ome_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr group, and so one image rather than a folder of images."""
+    return any((path / name).is_file() for name in _ZARR_FILES)
+
+
 def _detect_format(file: Path) -> str:
-    """Tell the format from the first bytes."""
+    """Tell the format from the first bytes, of a folder from the files in it."""
     if file.is_dir():
-        raise FileFormatError(f"{file} is a folder, expected an image file: name one of the files in it")
+        if is_ome_zarr(file):
+            return "OME-Zarr"
+        raise FileFormatError(
+            f"{file} is a folder, expected an image file or an OME-Zarr: name one of the files in it"
+        )
+    head = _first_bytes(file)
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    names = list(dict.fromkeys(_MAGIC.values()))
+    what = "is not an image that can be read" if head else "is empty (0 bytes)"
+    raise FileFormatError(
+        f"{file} {what}, expected the content of a {', '.join(names[:-1])} or {names[-1]} file: "
+        "export the image again"
+    )
+
+
+def _first_bytes(file: Path) -> bytes:
     try:
-        with file.open("rb") as stream:
-            head = stream.read(8)
+        if stat.S_ISREG(file.stat().st_mode):  # opening a pipe would wait for its other end
+            with file.open("rb") as stream:
+                return stream.read(16)
     except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
         raise FileMissingError(f"{file} does not exist, expected an image file: check the path") from exc
     except OSError as exc:
         raise FileFormatError(
             f"{file} cannot be opened ({exc.strerror}), expected a readable file: check its permissions"
         ) from exc
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    what = "is not an image that can be read" if head else "is empty (0 bytes)"
-    raise FileFormatError(
-        f"{file} {what}, expected the content of a TIFF, PNG, JPEG or BMP file: export the image again"
-    )
+    raise FileFormatError(f"{file} is a pipe or device, expected an image file: save it to a file")

@@ -1,5 +1,8 @@
 """Measure every cell: one row a cell, one column a property."""
 
+import math
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -7,9 +10,12 @@ from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 
 from dinocell.errors import InputError
-from dinocell.labels import validate_labels
+from dinocell.labels import Labels, relabel, validate_labels
 
-COLUMNS = {
+Column = NDArray[Any]
+Intensities = NDArray[Any] | Mapping[str, NDArray[Any]]
+
+SHAPE_COLUMNS = {
     "label": "label",
     "area": "area",
     "centroid-0": "centroid_y",
@@ -21,38 +27,198 @@ COLUMNS = {
     "equivalent_diameter_area": "equivalent_diameter",
     "eccentricity": "eccentricity",
     "solidity": "solidity",
-    "intensity_mean": "mean_intensity",
+    "perimeter_crofton": "perimeter",
+    "axis_major_length": "major_axis",
+    "axis_minor_length": "minor_axis",
+    "orientation": "orientation",
 }
 """scikit-image's names and ours, in the order of the table."""
 
-_PROPERTIES = (
-    "label", "area", "centroid", "bbox", "equivalent_diameter_area", "eccentricity", "solidity",
-    "intensity_mean",
-)  # fmt: skip
+COMPUTED_COLUMNS = ("circularity", "touches_border", "neighbours")
+"""What follows them, made here."""
+
+INTENSITY_COLUMNS = {
+    "intensity_mean": "mean_intensity",
+    "intensity_std": "std_intensity",
+    "intensity_min": "min_intensity",
+    "intensity_max": "max_intensity",
+}
+"""scikit-image's names and ours; where there are several channels, each ends in _ and the channel."""
+
+PHYSICAL_COLUMNS = {
+    "area": "area_um2",
+    "perimeter": "perimeter_um",
+    "equivalent_diameter": "equivalent_diameter_um",
+    "major_axis": "major_axis_um",
+    "minor_axis": "minor_axis_um",
+    "centroid_y": "centroid_y_um",
+    "centroid_x": "centroid_x_um",
+}
+"""Columns in pixels, and the same in micrometres."""
 
 
-def measure_cells(labels: NDArray[Any], intensity: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def measure_cells(
+    labels: NDArray[Any],
+    intensities: Intensities,
+    *,
+    pixel_size_um: float | None = None,
+    confidence: NDArray[Any] | None = None,
+) -> dict[str, Column]:
     """Measure the cells of a label image.
 
     Parameters
     ----------
     labels : integer array, shape (Y, X)
-    intensity : array, shape (Y, X)
-        The image in its own units; NaN pixels make a cell's mean NaN.
+    intensities : array, shape (Y, X), or mapping of str to such arrays
+        The image in its own units, or its channels by name. Where a cell has a NaN pixel, its intensities
+        are NaN.
+    pixel_size_um : float, optional
+        Edge of a pixel in micrometres.
+    confidence : float array, shape (N,), optional
+        One a cell, in the order of the ids: see `dinocell.confidence`.
 
     Returns
     -------
     dict of array, shape (N,)
-        By column, see `COLUMNS`: lengths in pixels, areas in square pixels, positions counted from the centre
-        of the upper left pixel, bounding boxes half open, solidity the cell's share of its convex hull.
+        By column, a row a cell in the order of the ids. Lengths are in pixels, areas in square pixels,
+        positions counted from the centre of the upper left pixel, bounding boxes half open.
+
+        solidity
+            The cell's share of its convex hull.
+        perimeter
+            Crofton's estimate from lines in 4 directions; holes count.
+        major_axis, minor_axis
+            Of the ellipse with the same second moments.
+        orientation
+            Of the major axis: degrees in [0, 180), counterclockwise as displayed, 0 lies along X. Of a round
+            cell (eccentricity 0) it means nothing.
+        circularity
+            4π area / perimeter²: 1 for a disk; cells of a few pixels may be above it.
+        touches_border
+            1 where a pixel of the cell lies on the edge of the image, else 0.
+        neighbours
+            How many other cells touch it, corners included.
+        mean_intensity, std_intensity, min_intensity, max_intensity
+            Of one channel; of several ``mean_intensity_NAME`` and so on.
+        area_um2, …
+            `PHYSICAL_COLUMNS`, where `pixel_size_um` is given.
+        confidence
+            Where it is given.
 
     Raises
     ------
     InputError
-        If the shapes differ.
+        If shapes differ, an image is not of real numbers, or the pixel size is not a positive number.
     """
     cells = np.maximum(validate_labels(labels), 0)
-    if intensity.shape != cells.shape:
-        raise InputError(f"intensity has shape {intensity.shape}, expected {cells.shape} as labels")
-    table = regionprops_table(cells, intensity, properties=_PROPERTIES)
-    return {ours: table[theirs] for theirs, ours in COLUMNS.items()}
+    channels = intensities if isinstance(intensities, Mapping) else {"": intensities}
+    for name, pixels in channels.items():
+        _check_intensity(name, pixels, cells)
+    ids = np.unique(cells)
+    # scikit-image takes memory for every id up to the highest.
+    cells = relabel(cells)
+    table = _measure_shapes(cells) | _measure_intensities(cells, channels)
+    table["label"] = ids[ids > 0].astype(np.int64)
+    if pixel_size_um is not None:
+        table |= _to_micrometres(table, pixel_size_um)
+    if confidence is not None:
+        if confidence.shape != table["label"].shape:
+            raise InputError(
+                f"confidence has shape {confidence.shape}, expected {table['label'].shape}: one value a cell"
+            )
+        table["confidence"] = confidence
+    return table
+
+
+def _check_intensity(name: str, pixels: NDArray[Any], cells: Labels) -> None:
+    what = f"intensity {name!r}" if name else "intensity"
+    if pixels.shape != cells.shape:
+        raise InputError(f"{what} has shape {pixels.shape}, expected {cells.shape} as labels")
+    if pixels.dtype.kind not in "buif":
+        raise InputError(f"{what} has dtype {pixels.dtype}, expected booleans, integers or floats")
+
+
+def _measure_shapes(cells: Labels) -> dict[str, Column]:
+    properties = dict.fromkeys(name.partition("-")[0] for name in SHAPE_COLUMNS)
+    measured = regionprops_table(cells, properties=tuple(properties))
+    table: dict[str, Column] = {ours: measured[theirs] for theirs, ours in SHAPE_COLUMNS.items()}
+    # scikit-image's angle begins at the row axis.
+    table["orientation"] = (np.degrees(table["orientation"]) + 90) % 180
+    table["circularity"] = 4 * math.pi * table["area"] / table["perimeter"] ** 2
+    height, width = cells.shape
+    starts = np.minimum(table["bbox_y0"], table["bbox_x0"]) == 0
+    table["touches_border"] = (starts | (table["bbox_y1"] == height) | (table["bbox_x1"] == width)).astype(
+        np.int64
+    )
+    table["neighbours"] = count_neighbours(cells)
+    return table
+
+
+def _measure_intensities(cells: Labels, channels: Mapping[str, NDArray[Any]]) -> dict[str, Column]:
+    endings = [""] if len(channels) == 1 else [f"_{name}" for name in _safe_names(channels)]
+    table: dict[str, Column] = {}
+    for ending, pixels in zip(endings, channels.values(), strict=True):
+        numbers = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+        measured = regionprops_table(cells, numbers, properties=tuple(INTENSITY_COLUMNS))
+        table |= {ours + ending: measured[theirs] for theirs, ours in INTENSITY_COLUMNS.items()}
+    return table
+
+
+def _safe_names(names: Iterable[str]) -> list[str]:
+    """Make names of letters, digits and underscores, no two of which differ by case alone."""
+    safe: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        stem = re.sub(r"\W+", "_", name).strip("_") or "channel"
+        unique, number = stem, 1
+        while unique.casefold() in taken:
+            number += 1
+            unique = f"{stem}_{number}"
+        taken.add(unique.casefold())
+        safe.append(unique)
+    return safe
+
+
+def count_neighbours(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Count the other cells that each cell touches, corners included.
+
+    Parameters
+    ----------
+    labels : integer array, shape (Y, X)
+
+    Returns
+    -------
+    int64 array, shape (N,)
+        In the order of the ids.
+
+    Examples
+    --------
+    >>> count_neighbours(np.array([[4, 4, 0, 9], [0, 0, 7, 0]]))
+    array([1, 2, 1])
+    """
+    cells = np.maximum(validate_labels(labels), 0).astype(np.int64)
+    pairs = []
+    # Half of the 8 neighbours: the other half are the same pairs, seen from the other side.
+    for here, there in (
+        (cells[:, :-1], cells[:, 1:]),
+        (cells[:-1], cells[1:]),
+        (cells[:-1, :-1], cells[1:, 1:]),
+        (cells[:-1, 1:], cells[1:, :-1]),
+    ):
+        touching = (here != there) & (here > 0) & (there > 0)
+        first, second = here[touching], there[touching]
+        pairs.append(np.minimum(first, second) << 32 | np.maximum(first, second))
+    distinct = np.unique(np.concatenate(pairs))
+    ids = np.unique(cells)
+    ids = ids[ids > 0]
+    members = np.concatenate([distinct >> 32, distinct & 0xFFFFFFFF])
+    return np.bincount(np.searchsorted(ids, members), minlength=ids.size).astype(np.int64)
+
+
+def _to_micrometres(table: Mapping[str, Column], pixel_size_um: float) -> dict[str, Column]:
+    if not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
+        raise InputError(f"pixel_size_um is {pixel_size_um}, expected a positive number of micrometres")
+    return {
+        physical: table[name] * pixel_size_um ** (2 if name == "area" else 1)
+        for name, physical in PHYSICAL_COLUMNS.items()
+    }

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from dinocell.labels import Labels, median_diameter
 from dinocell.model import DINOCell
 from dinocell.prediction import Predictor
 from dinocell.preprocessing import count_nonfinite
-from dinocell.segmentation import Diameter, Parameters, Segmentation, TilesDone
+from dinocell.segmentation import Diameter, Parameters, Prediction, Segmentation, TilesDone
 from dinocell.variants import VARIANTS
 from dinocell.watershed import distance_to_labels
 
@@ -154,18 +154,47 @@ class DINOCellPipeline:
         Segmentation
             Last.
         """
+        prediction = yield from self.predict_steps(image, diameter=diameter, thresholds=thresholds)
+        yield self.finish(image, prediction, thresholds=thresholds, min_size=min_size, fill_holes=fill_holes)
+
+    def predict_steps(
+        self, image: NDArray[Any], *, diameter: Diameter = None, thresholds: Thresholds | None = None
+    ) -> Generator[TilesDone, None, Prediction]:
+        """Predict step by step; a generator that returns the prediction, for `finish`.
+
+        Parameters
+        ----------
+        image, diameter
+            As for `run`.
+        thresholds : Thresholds, optional
+            With these ``auto`` finds the cells whose size it looks at.
+        """
         image = np.asarray(image)
-        thresholds = thresholds or self.model.config.thresholds
         if diameter == "auto":
+            thresholds = thresholds or self.model.config.thresholds
             scale, distance = yield from predict_at_best_scale(self.predictor, image, thresholds)
         else:
             scale = self.predictor.scale_for(diameter)
             distance = yield from self.predictor.predict(image, scale)
+        return Prediction(distance, scale, diameter)
+
+    def finish(
+        self,
+        image: NDArray[Any],
+        prediction: Prediction,
+        *,
+        thresholds: Thresholds | None = None,
+        min_size: int = 0,
+        fill_holes: bool = False,
+    ) -> Segmentation:
+        """Turn a prediction into the result; needs no network, so another thread may do it."""
+        image, distance, diameter = np.asarray(image), prediction.distance_map, prediction.diameter
+        thresholds = thresholds or self.model.config.thresholds
         labels = self.cells_from_dist_map(
             distance, thresholds=thresholds, min_size=min_size, fill_holes=fill_holes
         )
         found = median_diameter(labels) if diameter == "auto" else diameter
-        yield Segmentation(
+        return Segmentation(
             labels,
             distance,
             Parameters(
@@ -177,7 +206,7 @@ class DINOCellPipeline:
                 tile_size=self.predictor.tile_size,
                 overlap=self.predictor.overlap,
                 diameter=None if found is None or np.isnan(found) else float(found),
-                scale=scale,
+                scale=prediction.scale,
                 min_size=min_size,
                 fill_holes=fill_holes,
                 nonfinite_pixels=count_nonfinite(image),

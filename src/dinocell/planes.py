@@ -49,15 +49,15 @@ def decoding(file: Path, kind: str) -> Iterator[None]:
 
 
 def checked_index(index: int | None, count: int, what: str, file: Path) -> int:
-    """Return a page or channel number that exists; None stands for the only one."""
+    """Return a number of a page, time, channel or slice that exists; None stands for the only one."""
     if index is None and count > 1:
         raise InputError(
-            f"{file} is a stack of {count} {what}s, expected a single one: choose with --{what} N, "
+            f"{file} is a stack of {count} {what}s, expected a single one: choose with {what}=N, "
             f"N from 0 to {count - 1}"
         )
     if not 0 <= (index or 0) < count:
         raise InputError(
-            f"{file} has no {what} {index}, expected --{what} from 0 to {count - 1}: "
+            f"{file} has no {what} {index}, expected one from 0 to {count - 1}: "
             f"it holds {count} {what}{'s' if count > 1 else ''}"
         )
     return index or 0

@@ -54,6 +54,25 @@ class Parameters:
 
 
 @dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the network saw in one image, before the watershed.
+
+    Attributes
+    ----------
+    distance_map : float32 array, shape (Y, X)
+        In [0, 1].
+    scale : float
+        The factor on both sides of the image before the network saw it.
+    diameter : float, "auto" or None
+        As it was asked for.
+    """
+
+    distance_map: NDArray[np.float32]
+    scale: float
+    diameter: Diameter
+
+
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """The result for one image.
 

@@ -14,6 +14,8 @@ from dinocell.cli import (
     download,
     evaluate,
     finetune,
+    import_cells,
+    info,
     models,
     pretrain,
     process,
@@ -30,6 +32,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("segment")(segment.command)
+app.command("info")(info.command)
+app.command("import")(import_cells.command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
 app.command("tune")(tune.command)

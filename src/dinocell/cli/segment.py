@@ -1,69 +1,64 @@
-"""`dinocell segment`: images in; label images, overlays and tables out."""
+"""`dinocell segment`: images in; label images, overlays, tables and whatever other programs read out."""
 
-import csv
 import math
-import time
-from dataclasses import dataclass
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, TaskID
+from rich.table import Table
 
-from dinocell.cli.inputs import find_inputs, output_names
 from dinocell.cli.outputs import make_folder
-from dinocell.cli.terminal import console, errors, progress_bar
-from dinocell.errors import DINOCellError, InputError, UntrainedModelError
-from dinocell.labels import median_diameter
+from dinocell.cli.terminal import console, errors, one_line, progress_bar
+from dinocell.errors import InputError, UntrainedModelError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from dinocell.checkpoint import Thresholds
-    from dinocell.images import Image
+    from dinocell.batch.jobs import Outcome, Status
+    from dinocell.batch.settings import BatchSettings
+    from dinocell.batch.sources import Source
     from dinocell.pipeline import DINOCellPipeline
     from dinocell.preset import Preset
-    from dinocell.segmentation import Segmentation
+    from dinocell.selection import Selection
 
-
-@dataclass(frozen=True)
-class _Outputs:
-    """The files written for one input; the label image comes last, so its presence means "done"."""
-
-    overlay: Path
-    table: Path
-    distance_map: Path | None
-    labels: Path
-
-    @classmethod
-    def of(cls, folder: Path, name: str, *, with_map: bool) -> "_Outputs":
-        return cls(
-            overlay=folder / f"{name}_overlay.png",
-            table=folder / f"{name}_cells.csv",
-            distance_map=folder / f"{name}_distance.tif" if with_map else None,
-            labels=folder / f"{name}_labels.tif",
-        )
-
-    def missing(self) -> list[str]:
-        files = (self.overlay, self.table, self.distance_map)
-        return [file.name for file in files if file is not None and not file.exists()]
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """How every image of the call is read and segmented."""
-
-    channel: int | None
-    page: int | None
-    diameter: float | Literal["auto"] | None
-    thresholds: "Thresholds"
-    min_size: int
+_LISTED = 20  # failures that the closing table names
 
 
 def command(
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders, or quoted globs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="tif, png, npy, csv, parquet, overlay, distance, rois, geojson, coco, zarr: one or several, "
+            "joined by commas. Default: tif,csv,overlay.",
+        ),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Take what is below folders too; keep their tree.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do all again, and replace what was edited.")
+    ] = False,
+    scene: Annotated[
+        str | None, typer.Option(help="Name or number (from 0) of a scene or position; or 'all'.")
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="Name or number (from 0) of the channel to use.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="Times, such as 3 or 0:10, counted from 0.")] = None,
+    z: Annotated[
+        str | None, typer.Option("--z", help="Slices, such as 3 or 0:10; or a projection: max, mean.")
+    ] = None,
+    all_planes: Annotated[
+        bool, typer.Option("--all-planes", help="Segment every time and slice, each on its own.")
+    ] = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -85,9 +80,11 @@ def command(
     diameter: Annotated[
         str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto' to try several scales.")
     ] = None,
+    diameter_um: Annotated[
+        float | None,
+        typer.Option(help="The same in micrometres, for files that know the size of their pixels."),
+    ] = None,
     min_size: Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")] = 0,
-    channel: Annotated[int | None, typer.Option(min=0, help="Use this channel, counted from 0.")] = None,
-    page: Annotated[int | None, typer.Option(min=0, help="Use this page of a stack, counted from 0.")] = None,
     tile_size: Annotated[
         int | None, typer.Option(help="Side of a tile in pixels. Default: the model's.")
     ] = None,
@@ -96,10 +93,6 @@ def command(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Tiles a forward pass.")] = 8,
     no_clahe: Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")] = False,
-    save_distance_map: Annotated[
-        bool, typer.Option("--save-distance-map", help="Also write STEM_distance.tif.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")] = False,
     allow_untrained: Annotated[
         bool,
         typer.Option(
@@ -109,51 +102,73 @@ def command(
     ] = False,
 ) -> None:
     """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
+    from dinocell.batch.sources import find_sources
+    from dinocell.results.formats import parse_formats
+
+    chosen_formats = parse_formats(formats or [])
+    selection = _parse_selection(scene, channel, time, z, all_planes=all_planes)
+    parsed_diameter = parse_diameter(diameter, diameter_um)
     tuned = None if preset is None else _read_preset(preset, model)
-    model = tuned.model if tuned else model or "nano"
-    channel = tuned.channel if tuned and channel is None else channel
-    parsed_diameter = tuned.diameter if tuned and diameter is None else parse_diameter(diameter)
-    images, failures = find_inputs(inputs)
-    total = len(images) + len(failures)
-    for message in failures:
-        _report_failure(message)
-    suffix = "_untrained" if allow_untrained and not _is_trained(model) else ""
-    todo = _not_done(images, output, suffix, with_map=save_distance_map, overwrite=overwrite)
-    if todo:
-        from dinocell.pipeline import DINOCellPipeline
-
-        try:
-            pipeline = DINOCellPipeline(
-                model,
-                device=device,
-                batch_size=batch_size,
-                tile_size=tile_size,
-                overlap=overlap,
-                clahe=False if no_clahe else None,
-                allow_untrained=allow_untrained,
-            )
-        except UntrainedModelError as error:
-            raise UntrainedModelError(f"{error} (--allow-untrained rehearses with it)") from error
-        thresholds = pipeline.thresholds(
-            cells_max, cell_fill, merge, base=tuned.thresholds if tuned else None
-        )
-        make_folder(output)
-        failures += _segment_all(
-            pipeline, todo, _Settings(channel, page, parsed_diameter, thresholds, min_size)
-        )
-    if failures:
-        errors.print(f"{len(failures)} of {total} inputs failed")
-        raise typer.Exit(1)
+    if tuned and channel is None:
+        selection = replace(selection, channel=tuned.channel)
+    if tuned and diameter is None and diameter_um is None:
+        parsed_diameter = tuned.diameter
+    name = tuned.model if tuned else model or "nano"
+    sources, failures = find_sources(inputs, recursive=recursive, leave_out=output)
+    pipeline = _load_pipeline(
+        name,
+        device=device,
+        batch_size=batch_size,
+        tile_size=tile_size,
+        overlap=overlap,
+        clahe=False if no_clahe else None,
+        allow_untrained=allow_untrained,
+    )
+    settings = _settings(
+        pipeline,
+        name,
+        output=output,
+        formats=chosen_formats,
+        thresholds=pipeline.thresholds(cells_max, cell_fill, merge, base=tuned.thresholds if tuned else None),
+        diameter=parsed_diameter,
+        diameter_um=diameter_um,
+        min_size=min_size,
+        selection=selection,
+        overwrite=overwrite,
+    )
+    if dry_run:
+        _rehearse(sources, settings, failures)
+    else:
+        _segment(pipeline, sources, settings, failures)
 
 
-def parse_diameter(text: str | None) -> float | Literal["auto"] | None:
+def _parse_selection(
+    scene: str | None, channel: str | None, time: str | None, z: str | None, *, all_planes: bool
+) -> "Selection":
+    from dinocell.selection import Selection, parse_span
+
+    return Selection(
+        scene=scene,
+        channel=channel,
+        time=None if time is None else parse_span(time, "--time"),
+        z=None if z in (None, "max", "mean") else parse_span(str(z), "--z"),
+        projection="max" if z == "max" else "mean" if z == "mean" else None,
+        all_planes=all_planes,
+    )
+
+
+def parse_diameter(text: str | None, micrometres: float | None = None) -> float | Literal["auto"] | None:
     """Read ``--diameter``: a number of pixels or 'auto'.
 
     Raises
     ------
     InputError
-        If it is neither.
+        If it is neither, or ``--diameter-um`` is not above 0 or was given as well.
     """
+    if micrometres is not None and text is not None:
+        raise InputError("--diameter and --diameter-um were both given: leave one out")
+    if micrometres is not None and not (math.isfinite(micrometres) and micrometres > 0):
+        raise InputError(f"--diameter-um is {micrometres}, expected micrometres above 0")
     if text is None or text == "auto":
         return None if text is None else "auto"
     try:
@@ -176,138 +191,115 @@ def _read_preset(path: Path, model: str | None) -> "Preset":
     return preset
 
 
-def _is_trained(model: str) -> bool:
-    """Whether results of a model may look like results; a rehearsal's get names of their own."""
-    from dinocell.checkpoint import find_checkpoint, read_config
+def _load_pipeline(name: str, **options: Any) -> "DINOCellPipeline":
+    from dinocell.pipeline import DINOCellPipeline
 
     try:
-        return read_config(find_checkpoint(model)).trained
-    except UntrainedModelError:
-        return False
+        return DINOCellPipeline(name, **options)
+    except UntrainedModelError as error:
+        raise UntrainedModelError(f"{error} (--allow-untrained rehearses with it)") from error
 
 
-def _not_done(
-    images: list[Path], folder: Path, suffix: str, *, with_map: bool, overwrite: bool
-) -> dict[Path, _Outputs]:
-    """Pair every image with its outputs; those that exist are skipped, and that is said."""
-    todo = {}
-    for path, name in output_names(images).items():
-        outputs = _Outputs.of(folder, f"{name}{suffix}", with_map=with_map)
-        if outputs.labels.exists() and not overwrite:
-            missing = outputs.missing()
-            without = f" without {', '.join(missing)}" if missing else ""
-            line = f"{path}: skipped, {outputs.labels} exists{without} (see --overwrite)"
-            console.print(escape(line))
-        else:
-            todo[path] = outputs
-    return todo
+def _settings(pipeline: "DINOCellPipeline", name: str, **chosen: Any) -> "BatchSettings":
+    """Fill in what the model decides."""
+    from dinocell.batch.settings import BatchSettings
+    from dinocell.checkpoint import find_checkpoint, hash_checkpoint
 
-
-def _segment_all(pipeline: "DINOCellPipeline", todo: dict[Path, _Outputs], settings: _Settings) -> list[str]:
-    """Segment every image; return a line for each that failed."""
-    failures = []
-    with progress_bar() as bar:
-        files = bar.add_task("images", total=len(todo))
-        tiles = bar.add_task("tiles")
-        for path, outputs in todo.items():
-            try:
-                line = _segment_one(pipeline, path, outputs, settings, bar, tiles)
-                console.print(f"{escape(str(path))}: {escape(line)}")
-            except (DINOCellError, MemoryError) as error:
-                reason = str(error) if isinstance(error, DINOCellError) else "the memory is not enough for it"
-                message = reason if str(path) in reason else f"{path}: {reason}"
-                _report_failure(message)
-                failures.append(message)
-            bar.advance(files)
-    return failures
-
-
-def _segment_one(
-    pipeline: "DINOCellPipeline",
-    path: Path,
-    outputs: _Outputs,
-    settings: _Settings,
-    bar: Progress,
-    tiles: TaskID,
-) -> str:
-    """Read, segment and write one image; return its summary."""
-    from dinocell.images import read_image
-
-    start = time.monotonic()
-    image = read_image(path, channel=settings.channel, page=settings.page)
-    if image.axes == "YXC":
-        raise InputError(_explain_channels(path, image))
-    pixels = image.pixels
-    result = pipeline.run(
-        pixels,
-        diameter=settings.diameter,
-        **settings.thresholds.model_dump(),
-        min_size=settings.min_size,
-        progress=lambda step: bar.update(tiles, completed=step.done, total=step.total),
-    )
-    _write(pixels, result, outputs)
-    best = pipeline.model.config.diameter_range if settings.diameter is None else None
-    return _summary(result, settings, time.monotonic() - start, outputs.labels) + _hint(result, best)
-
-
-def _explain_channels(path: Path, image: "Image") -> str:
-    count = image.pixels.shape[2]
-    names = f" ({', '.join(image.channel_names)})" if image.channel_names else ""
-    return (
-        f"{path} has {count} channels{names}, expected one or RGB: "
-        f"choose with --channel N, N from 0 to {count - 1}"
+    try:
+        digest = hash_checkpoint(find_checkpoint(name))
+    except UntrainedModelError:  # a rehearsal with a design that has no weights
+        digest = ""
+    return BatchSettings(
+        model=pipeline.model.config.variant,
+        model_sha256=digest,
+        trained=pipeline.model.config.trained,
+        preprocessing=pipeline.predictor.preprocessing,
+        tile_size=pipeline.predictor.tile_size,
+        overlap=pipeline.predictor.overlap,
+        **chosen,
     )
 
 
-def _summary(result: "Segmentation", settings: _Settings, seconds: float, labels: Path) -> str:
-    made = result.parameters
-    parts = [f"{result.count} cells"]
-    if not made.trained:
-        parts.append("meaningless, the model is untrained")
-    if settings.diameter == "auto":
-        found = "no cells to measure" if made.diameter is None else f"diameter {made.diameter:.1f} px found"
-        parts.append(found)
-    if settings.diameter is not None:
-        parts.append(f"scale {made.scale:.2f}")
-    if made.nonfinite_pixels:
-        parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")
-    return f"{', '.join(parts)}, {seconds:.1f} s → {labels}"
+def _rehearse(sources: "list[Source]", settings: "BatchSettings", failures: list[str]) -> None:
+    """Say what would be done."""
+    from dinocell.batch.jobs import Outcome, load_jobs
+
+    _report_failures(failures)
+    outcomes = []
+    for event in load_jobs(sources, settings, dry_run=True):
+        if isinstance(event, Outcome):
+            outcomes.append(event)
+            _report(event)
+    _close(outcomes, failures)
 
 
-def _hint(result: "Segmentation", best: tuple[float, float] | None) -> str:
-    """Say when the cells found are far from the sizes that the model is best at."""
-    if best is None or not result.count:
-        return ""
-    found = median_diameter(result.labels)
-    if best[0] / 2 <= found <= best[1] * 1.5:
-        return ""
-    return f" (cells of {found:.0f} px; the model is best at {best[0]:g} to {best[1]:g}: try --diameter auto)"
+def _segment(
+    pipeline: "DINOCellPipeline", sources: "list[Source]", settings: "BatchSettings", failures: list[str]
+) -> None:
+    """Segment, write, log and report."""
+    from dinocell.batch.jobs import Outcome, SourceRead
+    from dinocell.batch.log import BatchLog
+    from dinocell.batch.run import remove_leftovers, segment_files
+
+    make_folder(settings.output)
+    remove_leftovers(settings.output)
+    outcomes: list[Outcome] = []
+    with ExitStack() as stack:
+        log = stack.enter_context(BatchLog(settings.output))
+        bar = stack.enter_context(progress_bar())
+        log.write("started", settings.described() | {"files": len(sources)})
+        _report_failures(failures)
+        for message in failures:
+            log.write("failed", {"message": message})
+        files, tiles = bar.add_task("images", total=len(sources)), bar.add_task("tiles")
+        for event in segment_files(sources, settings, pipeline):
+            if isinstance(event, Outcome):
+                outcomes.append(event)
+                log.write_outcome(event)
+                _report(event)
+            elif isinstance(event, SourceRead):
+                bar.advance(files)
+            else:
+                bar.update(tiles, completed=event.done, total=event.total)
+        log.write("ended", Counter(outcome.status for outcome in outcomes))
+    _close(outcomes, failures)
 
 
-def _write(pixels: "NDArray[Any]", result: "Segmentation", outputs: _Outputs) -> None:
-    from dinocell.images import write_image, write_labels
-    from dinocell.measure import measure_cells
-    from dinocell.outlines import draw_outlines
-    from dinocell.preprocessing import scale_to_uint8, to_grayscale
-
-    gray = to_grayscale(pixels)
-    if outputs.distance_map is not None:
-        write_image(outputs.distance_map, result.distance_map)
-    write_image(outputs.overlay, draw_outlines(scale_to_uint8(gray), result.labels))
-    _write_table(outputs.table, measure_cells(result.labels, gray))
-    write_labels(outputs.labels, result.labels)
+def _report(outcome: "Outcome") -> None:
+    if outcome.status == "failed":
+        _report_failures([outcome.message])
+    else:
+        console.print(escape(one_line(outcome.message)))
 
 
-def _write_table(path: Path, table: "dict[str, NDArray[Any]]") -> None:
-    from dinocell.images import atomic_path
-
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(table)
-        for row in zip(*table.values(), strict=True):
-            # Whole numbers, such as areas, in full.
-            writer.writerow(int(value) if float(value).is_integer() else f"{value:.6g}" for value in row)
+def _report_failures(messages: list[str]) -> None:
+    for message in messages:
+        errors.print(f"error: {escape(one_line(message))}")
 
 
-def _report_failure(message: str) -> None:
-    errors.print(f"error: {escape(message)}")
+def _close(outcomes: "list[Outcome]", failures: list[str]) -> None:
+    """Print the closing table; fail unless all is well."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    failed = [*failures, *(outcome.message for outcome in outcomes if outcome.status == "failed")]
+    stopped = any(outcome.stops for outcome in outcomes)
+    if len(outcomes) + len(failures) > 1:
+        _print_table(counts, failed)
+    if stopped:
+        errors.print("stopped: nothing more can be written there; the same command goes on where it stopped")
+    if failed:
+        errors.print(f"{len(failed)} of {len(outcomes) + len(failures)} inputs failed")
+        raise typer.Exit(1)
+
+
+def _print_table(counts: "Counter[Status]", failed: list[str]) -> None:
+    table = Table("", "images", "", box=None, pad_edge=False)
+    titles: dict[Status, str] = {"planned": "to do", "done": "done", "skipped": "skipped, done before"}
+    for status, title in titles.items():
+        if counts[status]:
+            table.add_row(title, str(counts[status]), "")
+    for at, message in enumerate(failed[:_LISTED]):
+        title, count = ("failed", str(len(failed))) if at == 0 else ("", "")
+        table.add_row(title, count, escape(one_line(message)))
+    if len(failed) > _LISTED:
+        table.add_row("", "", f"and {len(failed) - _LISTED} more, see above or the log")
+    console.print(table)

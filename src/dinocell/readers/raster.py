@@ -1,6 +1,5 @@
 """PNG, JPEG and BMP: files that hold one plane."""
 
-import math
 import struct
 import zlib
 from pathlib import Path
@@ -10,22 +9,80 @@ import imagecodecs
 import numpy as np
 
 from dinocell.errors import FileFormatError
-from dinocell.planes import Pixels, check_size, checked_index
+from dinocell.planes import Pixels, check_size
+from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+
+_MAX_BYTES = 2**32  # these files are read whole
+_SLACK = 2**20  # bytes that a PNG may have or inflate to beyond its pixels
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by kind of colour
 
 
-def read_raster(file: Path, kind: str, page: int | None, channel: int | None) -> Pixels:
-    """Read a format that holds one plane."""
-    checked_index(page, 1, "page", file)
-    decode = {"PNG": _decode_png, "JPEG": _decode_jpeg, "BMP": _decode_bmp}[kind]
-    pixels = decode(file.read_bytes(), file)
-    checked_index(channel or 0, math.prod(pixels.shape[2:]), "channel", file)
-    return pixels if channel is None or pixels.ndim == 2 else pixels[..., channel]
+class RasterImage(LazyImage):
+    """A PNG, JPEG or BMP file: one plane. Parameters and errors as of `LazyImage`."""
+
+    def __init__(self, path: Path, info: ImageInfo, pixels: Pixels) -> None:
+        super().__init__(path, info)
+        self._pixels: Pixels | None = pixels
+
+    def _read(self, t: int, c: int, z: int) -> Pixels:
+        # the pixels that told the shape are given away once, so that no caller shares them with another
+        pixels, self._pixels = self._pixels, None
+        return _decode(self.path, self.info.format) if pixels is None else pixels
+
+
+def open_raster(file: Path, scene: int | str) -> LazyImage:
+    """Open a PNG, JPEG or BMP file.
+
+    Parameters
+    ----------
+    file : path
+    scene : int or str
+        There is one, of the name of the file.
+
+    Raises
+    ------
+    FileFormatError
+        If it is too large, or a CMYK JPEG.
+    InputError
+        If there is no such scene.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(2)
+    kind = {b"\x89P": "PNG", b"BM": "BMP"}.get(head, "JPEG")
+    scenes = (file.stem,)
+    number = choose_scene(scenes, scene, file)
+    pixels = _decode(file, kind)
+    height, width, *samples = pixels.shape
+    info = ImageInfo(
+        format=kind,
+        scenes=scenes,
+        scene=number,
+        shape=(1, 1, 1, height, width),
+        samples=samples[0] if samples else 1,
+        dtype=pixels.dtype,
+    )
+    return RasterImage(file, info, pixels)
+
+
+def _decode(file: Path, kind: str) -> Pixels:
+    size = file.stat().st_size
+    if size > _MAX_BYTES:
+        raise FileFormatError(
+            f"{file} has {size} bytes, expected at most {_MAX_BYTES} in a {kind} file: "
+            "save it as a tiled TIFF"
+        )
+    return {"PNG": _decode_png, "JPEG": _decode_jpeg, "BMP": _decode_bmp}[kind](file.read_bytes(), file)
 
 
 def _decode_png(data: bytes, file: Path) -> Pixels:
-    width, height, depth = struct.unpack(">IIB", data[16:25])
+    width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
     check_size(height, width, file)
     position, name, kept = 8, b"", [data[:8]]
+    inflating, left = (
+        zlib.decompressobj(),
+        2 * height * (1 + width * depth * _PNG_SAMPLES[colour] // 8) + _SLACK,
+    )
+    is_long = len(data) > _SLACK
     while name != b"IEND":  # libpng lets some damage pass, and prints about chunks that pixels do not need
         length, name = struct.unpack(">I4s", data[position : position + 8])
         end = position + 8 + length
@@ -33,6 +90,11 @@ def _decode_png(data: bytes, file: Path) -> Pixels:
             raise ValueError("a checksum is wrong")
         if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
             kept.append(data[position : end + 4])
+        for start in range(position + 8, end, _SLACK // 16) if is_long and name == b"IDAT" else ():
+            # libpng inflates what goes beyond the pixels, for as long as it takes
+            left -= len(inflating.decompress(data[start : min(start + _SLACK // 16, end)], left + 1))
+            if left < 0:
+                raise ValueError("it inflates to more than its pixels")
         position = end + 4
     pixels: Pixels = imagecodecs.png_decode(b"".join(kept))
     if pixels.shape[2:] == (2,):
@@ -44,6 +106,25 @@ def _decode_png(data: bytes, file: Path) -> Pixels:
 
 
 def _decode_jpeg(data: bytes, file: Path) -> Pixels:
+    height, width, samples, scan = jpeg_header(data)
+    check_size(height, width, file)
+    if samples not in (1, 3):
+        raise FileFormatError(f"{file} is a CMYK JPEG, expected gray or RGB: convert it to RGB")
+    if data.find(b"\xff\xd9", scan) < 0:  # libjpeg would fill the rest with gray
+        raise ValueError("the end of the image is missing")
+    pixels: Pixels = imagecodecs.jpeg8_decode(data)
+    return pixels
+
+
+def jpeg_header(data: bytes) -> tuple[int, int, int, int]:
+    """Return height, width, number of samples of a JPEG stream, and where its scan begins; 0 × 0 unsaid.
+
+    Raises
+    ------
+    ValueError, struct.error
+        If it is damaged.
+    """
+    height = width = samples = 0
     position, marker = 2, 0
     while marker != 0xDA:  # the segments before the scan have a length
         prefix, marker, length = struct.unpack(">BBH", data[position : position + 4])
@@ -53,20 +134,16 @@ def _decode_jpeg(data: bytes, file: Path) -> Pixels:
         if prefix != 0xFF:
             raise ValueError("segment marker expected")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width, samples = struct.unpack(">HHB", data[position + 5 : position + 10])
-            check_size(height, width, file)
-            if samples not in (1, 3):
-                raise FileFormatError(f"{file} is a CMYK JPEG, expected gray or RGB: convert it to RGB")
+            frame = struct.unpack(">HHB", data[position + 5 : position + 10])
+            height, width, samples = max(height, frame[0]), max(width, frame[1]), frame[2]
         position += 2 + length
-    if data.find(b"\xff\xd9", position) < 0:  # libjpeg would fill the rest with gray
-        raise ValueError("the end of the image is missing")
-    pixels: Pixels = imagecodecs.jpeg8_decode(data)
-    return pixels
+    return height, width, samples, position
 
 
 def _decode_bmp(data: bytes, file: Path) -> Pixels:
-    start, header, width, height, bits, compression = struct.unpack("<IIii2xHI", data[10:34])
-    if not 40 <= header <= 124:
+    start, header, width, height, bits, compression, colours = struct.unpack("<IIii2xHI12xI", data[10:50])
+    # OpenCV would print about the last two
+    if not 40 <= header <= 124 or compression > 3 or colours > 256:
         raise ValueError("unknown header")
     check_size(abs(height), abs(width), file)
     if compression == 0 and start + (width * bits + 31) // 32 * 4 * abs(height) > len(data):

@@ -1,0 +1,188 @@
+"""A batch of small crops: its rate against bare forward passes, its memory, kills, and faulty files.
+
+``python benchmarks/batch.py`` (options: ``--data FOLDER …`` of images, ``--images 1000``, ``--side 256``,
+``--kills 5``, ``--seed 0``). Exits with 1 where a killed and resumed batch differs from one left alone.
+
+The rate: the same crops, preprocessed and in memory, through the network one by one and through nothing else.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dinocell.images import read_image, write_image
+from dinocell.model import normalise
+from dinocell.pipeline import DINOCellPipeline
+from dinocell.preprocessing import preprocess
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+FAULTS = {
+    "truncated.png": lambda good: good[: len(good) // 2],
+    "empty.tif": lambda _good: b"",
+    "text.jpg": lambda _good: b"no image",
+}
+_MEASURED = """
+import resource, sys
+from dinocell.cli import main
+try:
+    main()
+finally:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak {peak:.0f} MiB", file=sys.stderr)
+"""
+
+
+def main() -> None:
+    """Run and print all of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", default=[SAMPLES])
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        crops = cut_crops(arguments.data, folder / "crops", arguments.images, arguments.side, arguments.seed)
+        few = folder / "few"
+        few.mkdir()
+        for crop in crops[: max(1, len(crops) // 10)]:
+            shutil.copy(crop, few)
+        print(f"{len(crops)} crops of {arguments.side} px, one thread count: {torch.get_num_threads()}")
+        rate_and_memory(folder, few, crops)
+        faulty_files(folder, crops[:200])
+        differences = kill_and_resume(folder, few, arguments.kills, arguments.seed)
+    sys.exit(differences > 0)
+
+
+def cut_crops(data: list[Path], folder: Path, count: int, side: int, seed: int) -> list[Path]:
+    """Cut crops at random places of the images of folders, into a tree of ten folders."""
+    draw = np.random.default_rng(seed)
+    images = sorted(path for of in data for path in of.glob("*_img.png"))
+    planes = [read_image(path).pixels for path in images]
+    crops = []
+    for number in range(count):
+        pixels = planes[int(draw.integers(len(planes)))]
+        top, left = (int(draw.integers(max(1, length - side + 1))) for length in pixels.shape[:2])
+        path = folder / f"day{number % 10}" / f"crop{number:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, np.ascontiguousarray(pixels[top : top + side, left : left + side]))
+        crops.append(path)
+    return crops
+
+
+def rate_and_memory(folder: Path, few: Path, crops: list[Path]) -> None:
+    """Print images a second of the command's batch and of bare forward passes, and memory at two sizes."""
+    small, _ = segment(few, folder / "out_few")
+    whole, messages = segment(folder / "crops", folder / "out")
+    seconds = batch_seconds(folder / "out")
+    bare = bare_seconds(crops)
+    rate, bare_rate = len(crops) / seconds, len(crops) / bare
+    print(f"batch          {rate:6.1f} images/s (from the log: first image to last)")
+    print(f"bare forwards  {bare_rate:6.1f} images/s; the batch takes {seconds / bare:.2f} times as long")
+    counts = len(list(few.iterdir())), len(crops)
+    print(f"peak memory    {small:.0f} MiB with {counts[0]} images, {whole:.0f} MiB with {counts[1]}")
+    print(messages.splitlines()[-1] if messages else "")
+
+
+def segment(inputs: Path, output: Path) -> tuple[float, str]:
+    """Run the command; return its peak memory in MiB, and what it printed."""
+    command = [sys.executable, "-c", _MEASURED, "segment", str(inputs), "-r", "-o", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own program)
+    peak = float(done.stderr.splitlines()[-1].split()[1])
+    return peak, done.stdout
+
+
+def batch_seconds(output: Path) -> float:
+    """Seconds from the first line of the log to the last."""
+    lines = [json.loads(line) for line in (output / "segment.jsonl").read_text().splitlines()]
+    first, last = (np.datetime64(line["time"].removesuffix("+00:00")) for line in (lines[0], lines[-1]))
+    return float((last - first) / np.timedelta64(1, "s"))
+
+
+def bare_seconds(crops: list[Path]) -> float:
+    """Seconds of the forward passes alone, one crop a pass as in the batch."""
+    pipeline = DINOCellPipeline("nano")
+    predictor = pipeline.predictor
+    size = predictor.tile_size
+    seconds = 0.0
+    with torch.inference_mode():
+        for crop in crops:
+            gray = preprocess(read_image(crop).pixels, predictor.preprocessing)
+            tile = np.zeros((1, size, size), np.uint8)
+            tile[0, : gray.shape[0], : gray.shape[1]] = gray[:size, :size]
+            x = normalise(torch.from_numpy(tile).to(predictor.device)).contiguous(
+                memory_format=torch.channels_last
+            )
+            start = time.perf_counter()
+            predictor.model(x).sum().item()
+            seconds += time.perf_counter() - start
+    return seconds
+
+
+def faulty_files(folder: Path, crops: list[Path]) -> None:
+    """Print the closing table of a batch with three faulty files."""
+    inputs = folder / "faulty"
+    inputs.mkdir()
+    for crop in crops[: len(crops) - len(FAULTS)]:
+        shutil.copy(crop, inputs)
+    for name, damage in FAULTS.items():
+        (inputs / name).write_bytes(damage(crops[0].read_bytes()))
+    command = [sys.executable, "-m", "dinocell", "segment", str(inputs), "-o", str(folder / "out_faulty")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own program)
+    table = done.stdout[done.stdout.index("done ") :].replace(str(folder), "")
+    print(f"a batch of {len(crops)} with {len(FAULTS)} faulty files, exit code {done.returncode}:")
+    print(table)
+
+
+def kill_and_resume(folder: Path, inputs: Path, kills: int, seed: int) -> int:
+    """Kill a batch at random moments, go on, and compare its files with those of one left alone."""
+    moments = random.Random(seed)  # noqa: S311 (moments, no secrets)
+    whole, killed = folder / "out_few", folder / "out_killed"
+    seconds = batch_seconds(whole)
+    for _ in range(kills):
+        command = [sys.executable, "-m", "dinocell", "segment", str(inputs), "-r", "-o", str(killed)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        wait_for_lines(killed / "segment.jsonl", process)
+        time.sleep(moments.uniform(0, 0.3) * seconds)
+        process.kill()
+        how = "killed" if process.wait() else "had ended before it could be killed"
+        print(f"{how} with {len(list(killed.rglob('*_labels.tif')))} label images there")
+    segment(inputs, killed)
+    one, other = hashes(whole), hashes(killed)
+    different = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    done = [json.loads(line) for line in (killed / "segment.jsonl").read_text().splitlines()]
+    repeated = [line["name"] for line in done if line["event"] == "done"]
+    print(f"{len(one)} files left alone, {len(other)} killed and resumed, {len(different)} differ")
+    print(f"{len(repeated)} planes logged as done, {len(repeated) - len(set(repeated))} of them twice")
+    return len(different)
+
+
+def wait_for_lines(log: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a batch has begun to segment: from then on kills are interesting."""
+    before = log.read_bytes().count(b"\n") if log.exists() else 0
+    while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") <= before):
+        time.sleep(0.02)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Hash every file but the log."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "segment.jsonl"
+    }
+
+
+if __name__ == "__main__":
+    main()

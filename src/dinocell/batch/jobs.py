@@ -1,0 +1,233 @@
+"""From files to planes that wait for the model: choose, hash, skip what is done, read."""
+
+import errno
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dinocell.batch.record import RECORD_ENDING, State, hash_file, state_of
+from dinocell.batch.settings import BatchSettings
+from dinocell.batch.sources import Source
+from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
+from dinocell.images import is_ome_zarr, open_image
+from dinocell.planes import Pixels
+from dinocell.readers.lazy import ImageInfo, LazyImage
+from dinocell.results.formats import FORMATS
+from dinocell.segmentation import Diameter
+from dinocell.selection import Place, check_scene, read_channels, read_place, select_places
+from dinocell.version import __version__
+
+Status = Literal["done", "skipped", "failed", "planned"]
+
+_MEASURED = {"csv", "parquet", "geojson"}
+_STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one plane, or of a file that could not be opened.
+
+    Attributes
+    ----------
+    source : Path
+    name : str
+        Of the results, relative and without ending.
+    status : "done", "skipped", "failed" or "planned"
+    message : str
+        Why, or what was found, in one line.
+    details : dict
+        For the log: JSON values.
+    stops : bool
+        Whether the same would happen to all that follow, as with a full disk.
+    """
+
+    source: Path
+    name: str
+    status: Status
+    message: str
+    details: dict[str, Any]
+    stops: bool = False
+
+
+@dataclass(frozen=True)
+class SourceRead:
+    """A mark that follows the last plane of a file."""
+
+    source: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A plane that waits for the model; arrays as in `PlaneResult`."""
+
+    source: Source
+    name: Path
+    info: ImageInfo
+    place: Place
+    pixels: Pixels
+    channels: dict[str, Pixels]
+    diameter: Diameter
+    provenance: dict[str, Any]
+    started: float
+
+
+def load_jobs(
+    sources: Iterable[Source], settings: BatchSettings, *, dry_run: bool = False
+) -> Iterator[Job | Outcome | SourceRead]:
+    """Read the planes that are wanted and not yet done, file by file.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+    settings : BatchSettings
+    dry_run : bool
+        Say what would be done, without reading pixels.
+
+    Yields
+    ------
+    Job
+        A plane to segment.
+    Outcome
+        Of a plane that is skipped, of one that cannot be read, and in a dry run of one that would be done.
+    SourceRead
+        After each file.
+    """
+    for source in sources:
+        try:
+            yield from _SourceLoader(source, settings, dry_run=dry_run).load()
+        except (DINOCellError, MemoryError) as error:
+            yield failed(source.path, source.name, error)
+        yield SourceRead(source.path)
+
+
+def failed(path: Path, name: Path, error: BaseException) -> Outcome:
+    """Make the outcome of an error."""
+    reason = str(error) if isinstance(error, DINOCellError) else "the memory is not enough for it"
+    message = reason if str(path) in reason else f"{path}: {reason}"
+    cause = error.__cause__
+    stops = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _STOPPING
+    return Outcome(path, str(name), "failed", message, {}, stops)
+
+
+def record_path(settings: BatchSettings, name: Path) -> Path:
+    """Where the record of a plane stands."""
+    return settings.output / f"{name}{RECORD_ENDING}"
+
+
+def result_files(settings: BatchSettings, name: Path) -> dict[str, Path]:
+    """Give the files of a plane's results by format; those written into the source have none."""
+    endings = {key: FORMATS[key].ending for key in settings.formats}
+    return {key: settings.output / f"{name}{ending}" for key, ending in endings.items() if ending}
+
+
+class _SourceLoader:
+    """Gives the jobs of one file."""
+
+    def __init__(self, source: Source, settings: BatchSettings, *, dry_run: bool) -> None:
+        self.source, self.settings, self.dry_run = source, settings, dry_run
+        self.signature = _signature(source.path)
+        self.digest = hash_file(source.path)
+
+    def load(self) -> Iterator[Job | Outcome]:
+        path, selection = self.source.path, self.settings.selection
+        if "zarr" in self.settings.formats and not is_ome_zarr(path):
+            raise InputError(
+                f"{path} is no OME-Zarr, which --format zarr writes labels into: choose another format"
+            )
+        with open_image(path) as first:
+            check_scene(first, selection)
+            scenes = range(len(first.info.scenes))
+        for scene in scenes if selection.scene == "all" else [selection.scene or 0]:
+            with open_image(path, scene=scene) as image:
+                diameter = _diameter(image, self.settings)
+                for place in select_places(image, selection):
+                    yield self._load_place(image, place, diameter)
+
+    def _load_place(self, image: LazyImage, place: Place, diameter: Diameter) -> Job | Outcome:
+        path, settings = self.source.path, self.settings
+        ending = "" if settings.trained else "_untrained"
+        name = self.source.name.with_name(f"{self.source.name.name}{place.suffix}{ending}")
+        try:
+            started = time.monotonic()
+            provenance = _provenance(image, place, self.digest, settings)
+            if (done := self._done(name, provenance)) is not None:
+                return done
+            if self.dry_run:
+                message = f"{path}: would be segmented → {settings.output / name}_*"
+                return Outcome(path, str(name), "planned", message, {})
+            pixels = read_place(image, place, settings.selection.channel)
+            channels = _measured_channels(image, place, settings)
+            self._check_unchanged()
+        except (DINOCellError, MemoryError) as error:  # the other planes of the file may be sound
+            return failed(path, name, error)
+        return Job(self.source, name, image.info, place, pixels, channels, diameter, provenance, started)
+
+    def _done(self, name: Path, provenance: dict[str, Any]) -> Outcome | None:
+        """Skip what is done, and refuse to replace what is not ours."""
+        settings = self.settings
+        if settings.overwrite:
+            return None
+        files = list(result_files(settings, name).values())
+        state = state_of(record_path(settings, name), files, settings.formats, provenance)
+        if state in (State.CHANGED, State.FOREIGN):
+            raise OutputError(
+                f"{self.source.path}: results named {name} exist in {settings.output} and are {state.value}: "
+                "move them away, or replace them with --overwrite"
+            )
+        if state in (State.DONE, State.EDITED):
+            message = f"{self.source.path}: skipped, {state.value}"
+            return Outcome(self.source.path, str(name), "skipped", message, {})
+        return None
+
+    def _check_unchanged(self) -> None:
+        if _signature(self.source.path) != self.signature:
+            raise FileFormatError(
+                f"{self.source.path} changed while it was read, expected a file at rest: "
+                "wait until it is written, then start again"
+            )
+
+
+def _measured_channels(image: LazyImage, place: Place, settings: BatchSettings) -> dict[str, Pixels]:
+    if image.info.shape[1] == 1 or not _MEASURED & set(settings.formats):
+        return {}
+    return dict(read_channels(image, place))
+
+
+def _diameter(image: LazyImage, settings: BatchSettings) -> Diameter:
+    if settings.diameter_um is None:
+        return settings.diameter
+    size = image.info.pixel_size_um
+    if size is None:
+        raise InputError(
+            f"{image.path} does not say its pixel size, which --diameter-um needs: give --diameter in pixels"
+        )
+    return settings.diameter_um / size
+
+
+def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSettings) -> dict[str, Any]:
+    info = image.info
+    return {
+        "dinocell": __version__,
+        **settings.described(),
+        "source": {
+            "name": os.fsencode(image.path.name).decode("utf-8", "replace"),
+            "sha256": digest,
+            "scene": info.scenes[info.scene],
+            "t": place.t,
+            "z": place.projection if place.z is None else place.z,
+            "channel": settings.selection.channel,
+            "pixel_size_um": info.pixel_size_um,
+        },
+    }
+
+
+def _signature(path: Path) -> tuple[int, int] | None:
+    """Give what changes when somebody writes to a file; None for a folder."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return None if path.is_dir() else (status.st_size, status.st_mtime_ns)

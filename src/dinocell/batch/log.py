@@ -1,0 +1,70 @@
+"""The log of a batch: one JSON object a line, so that a kill spoils the last one at most."""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from dinocell.batch.jobs import Outcome
+from dinocell.errors import OutputError
+
+LOG_FILE = "segment.jsonl"
+
+
+class BatchLog:
+    """Appends to the log of a folder of results.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LOG_FILE
+        try:
+            self._file = self.path.open("ab+", buffering=0)
+            if self._file.tell():
+                self._file.seek(-1, os.SEEK_END)
+                if self._file.read(1) != b"\n":  # a kill cut the last line
+                    self._file.write(b"\n")
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def write(self, event: str, values: Mapping[str, Any]) -> None:
+        """Append one line, at once.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full.
+        """
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        try:
+            self._file.write(json.dumps({"time": time, "event": event, **values}).encode() + b"\n")
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def write_outcome(self, outcome: Outcome) -> None:
+        """Append what became of a plane."""
+        source = os.fsencode(outcome.source).decode("utf-8", "replace")
+        values = {"source": source, "name": outcome.name, "message": outcome.message, **outcome.details}
+        self.write(outcome.status, values)
+
+    def _refusal(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.path} cannot be written ({error.strerror or error}), expected a writable folder with "
+            "free space: choose another -o or free some"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()

@@ -1,0 +1,143 @@
+"""The record beside the results of a plane: how they were made, whether they are complete and untouched."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dinocell.errors import FileFormatError
+from dinocell.images import atomic_path, is_ome_zarr
+
+RECORD_ENDING = "_provenance.json"
+
+
+class State(Enum):
+    """What is found where results should go."""
+
+    NEW = "new"
+    DONE = "done"
+    EDITED = "done, and edited since"
+    STALE = "made from other content or with other settings"
+    CHANGED = "made with other content or settings, and edited since"
+    FOREIGN = "not written by dinocell segment"
+
+
+class Record(BaseModel):
+    """How the results of one plane were made; stored as ``NAME_provenance.json``.
+
+    Attributes
+    ----------
+    provenance : dict
+        As in the files themselves: version, model and its hash, settings, the source and its hash.
+    result : dict
+        Number of cells, quality of the image, scale, device.
+    formats : tuple of str
+        Names of the formats written.
+    files : dict of str to str
+        SHA-256 by name of every file written; empty while they are being written.
+    finished : bool
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provenance: dict[str, Any]
+    result: dict[str, Any] = {}
+    formats: tuple[str, ...] = ()
+    files: dict[str, str] = {}
+    finished: bool = False
+
+
+def read_record(path: Path) -> Record | None:
+    """Read a record; None where there is none, or what is there is none."""
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def state_of(
+    record_path: Path, files: list[Path], formats: tuple[str, ...], provenance: Mapping[str, Any]
+) -> State:
+    """Tell whether results are there, were made from this content with these settings, and are untouched.
+
+    Parameters
+    ----------
+    record_path : Path
+    files : list of Path
+        The files that are wanted.
+    formats : tuple of str
+        The formats that are wanted, with those that are written into the source.
+    provenance : mapping
+        Of what would be written.
+    """
+    record = read_record(record_path)
+    if record is None:
+        return State.FOREIGN if any(file.exists() for file in files) else State.NEW
+    if not record.finished:
+        return State.STALE
+    edited = False
+    for name, digest in record.files.items():
+        file = record_path.parent / name
+        edited |= file.exists() and hash_file(file) != digest
+    same = _content(record.provenance) == _content(json.loads(json.dumps(provenance)))
+    complete = set(formats) <= set(record.formats) and all(file.exists() for file in files)
+    if same and complete:
+        return State.EDITED if edited else State.DONE
+    return State.CHANGED if edited else State.STALE
+
+
+def _content(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what makes no other results: an update alone is no reason to do all again."""
+    return {key: value for key, value in provenance.items() if key != "dinocell"}
+
+
+def hash_file(path: Path) -> str:
+    """Give the SHA-256 of a file's content.
+
+    Of a Zarr folder, which may hold millions of files, their names, sizes and times of change are hashed in
+    place of their content. The labels within are left out, so that writing them does not change the source.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read.
+    """
+    try:
+        if is_ome_zarr(path):
+            return _hash_listing(path)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileFormatError(
+            f"{path} cannot be read ({error.strerror or error}): check its permissions, copy it again"
+        ) from error
+
+
+def _hash_listing(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if name != "labels")
+        for name in sorted(files):
+            file = Path(path, name)
+            status, relative = file.stat(), file.relative_to(folder).as_posix()
+            line = f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            digest.update(os.fsencode(line))
+    return digest.hexdigest()

@@ -1,0 +1,66 @@
+"""What is asked of a batch."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dinocell.checkpoint import Thresholds
+from dinocell.preprocessing import Preprocessing
+from dinocell.segmentation import Diameter
+from dinocell.selection import Selection
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How every file of a batch is read, segmented and written.
+
+    Attributes
+    ----------
+    output : Path
+        Folder of the results.
+    formats : tuple of str
+        Names of `dinocell.results.formats.FORMATS`, in the order in which they are written.
+    model, model_sha256 : str
+        Its name, and the hash of its configuration and weights.
+    trained : bool
+        False for a rehearsal, whose results get names of their own.
+    thresholds : Thresholds
+    preprocessing : Preprocessing
+    tile_size, overlap : int
+    diameter : float, "auto" or None
+        In pixels.
+    diameter_um : float or None
+        In micrometres, in place of `diameter`, for files that know their pixel size.
+    min_size : int
+    selection : Selection
+    overwrite : bool
+        Do all again, and replace what was edited or is not ours.
+    """
+
+    output: Path
+    formats: tuple[str, ...]
+    model: str
+    model_sha256: str
+    trained: bool
+    thresholds: Thresholds
+    preprocessing: Preprocessing
+    tile_size: int
+    overlap: int
+    diameter: Diameter = None
+    diameter_um: float | None = None
+    min_size: int = 0
+    selection: Selection = field(default_factory=Selection)
+    overwrite: bool = False
+
+    def described(self) -> dict[str, Any]:
+        """All that decides about the labels, for the provenance: JSON values."""
+        return {
+            "model": {"name": self.model, "sha256": self.model_sha256, "trained": self.trained},
+            "thresholds": self.thresholds.model_dump(),
+            "preprocessing": asdict(self.preprocessing),
+            "tile_size": self.tile_size,
+            "overlap": self.overlap,
+            "diameter": self.diameter,
+            "diameter_um": self.diameter_um,
+            "min_size": self.min_size,
+        }

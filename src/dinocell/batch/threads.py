@@ -1,0 +1,118 @@
+"""Read ahead and write behind in threads, a bounded number of items, in order."""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+_PATIENCE = 0.1  # seconds after which a thread looks whether it is still wanted
+
+
+def read_ahead(items: Iterable[T], depth: int) -> Generator[T]:
+    """Iterate in another thread, up to some items ahead.
+
+    What the iteration raises is raised here, in its turn. When the generator is closed, the thread ends after
+    the item that it is at.
+
+    Parameters
+    ----------
+    items : iterable
+        Only touched by the thread.
+    depth : int
+        Items that may wait to be taken.
+
+    Examples
+    --------
+    >>> list(read_ahead(range(3), depth=2))
+    [0, 1, 2]
+    """
+    waiting: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(depth)
+    stopped = threading.Event()
+    thread = threading.Thread(target=_fill, args=(items, waiting, stopped), name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            is_item, item = waiting.get()
+            if isinstance(item, BaseException):
+                raise item
+            if not is_item:
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _fill(
+    items: Iterable[T],
+    waiting: "queue.Queue[tuple[bool, T | BaseException | None]]",
+    stopped: threading.Event,
+) -> None:
+    end: BaseException | None = None
+    try:
+        for item in items:
+            if not _put(waiting, (True, item), stopped):
+                break
+    except BaseException as error:  # noqa: BLE001 (raised again by the one who takes the items)
+        end = error
+    finally:
+        if isinstance(items, Generator):
+            items.close()
+    _put(waiting, (False, end), stopped)
+
+
+def _put(
+    waiting: "queue.Queue[tuple[bool, T | BaseException | None]]",
+    item: tuple[bool, T | BaseException | None],
+    stopped: threading.Event,
+) -> bool:
+    while not stopped.is_set():
+        try:
+            waiting.put(item, timeout=_PATIENCE)
+        except queue.Full:
+            continue
+        return True
+    return False
+
+
+class WriteBehind(Generic[T]):
+    """Threads that do what is handed over; results come back in the order in which it was.
+
+    At the end of the ``with`` block all that was handed over is finished, also when the block is left by an
+    error or by Ctrl-C: nothing that was begun is left half done.
+
+    Parameters
+    ----------
+    threads : int
+    depth : int
+        Tasks that may be under way; handing over one more waits for the oldest.
+    """
+
+    def __init__(self, threads: int, depth: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="write-behind")
+        self._depth = depth
+        self._tasks: deque[Future[T]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True)
+
+    def submit(self, task: Callable[[], T]) -> Iterator[T]:
+        """Hand a task over, and yield the results of those that are finished.
+
+        What a task raised is raised here.
+        """
+        self._tasks.append(self._pool.submit(task))
+        while self._tasks and (len(self._tasks) > self._depth or self._tasks[0].done()):
+            yield self._tasks.popleft().result()
+
+    def rest(self) -> Iterator[T]:
+        """Yield the results of all that is still under way."""
+        while self._tasks:
+            yield self._tasks.popleft().result()

@@ -1,0 +1,91 @@
+"""`dinocell import`: cells that were edited in Fiji or QuPath, back into label images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from dinocell.cli.outputs import make_folder
+from dinocell.cli.terminal import console, errors, one_line
+from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from dinocell.labels import Labels
+
+_ENDINGS = ("_rois", "_cells")
+
+
+def command(
+    files: Annotated[
+        list[Path], typer.Argument(help="ROI sets (.zip), single ROIs (.roi) or GeoJSON (.geojson, .json).")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for STEM_labels.tif.")],
+    image: Annotated[
+        Path | None,
+        typer.Option(help="The image they belong to, or the folder of the images: it gives the size."),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Size of the label image instead, as HEIGHTxWIDTH in pixels.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing label images.")] = False,
+) -> None:
+    """Turn ROI sets and GeoJSON into label images, STEM_labels.tif; of overlapping cells the later wins."""
+    if (image is None) == (size is None):
+        raise InputError("give either --image or --size, so that the label image has the size of its image")
+    make_folder(output)
+    failed = 0
+    for file in files:
+        try:
+            console.print(escape(one_line(_import(file, output, image, size, overwrite=overwrite))))
+        except DINOCellError as error:
+            errors.print(f"error: {escape(one_line(str(error)))}")
+            failed += 1
+    if failed:
+        errors.print(f"{failed} of {len(files)} files failed")
+        raise typer.Exit(1)
+
+
+def _import(file: Path, output: Path, image: Path | None, size: str | None, *, overwrite: bool) -> str:
+    from dinocell.images import write_labels
+
+    stem = file.stem
+    for ending in _ENDINGS:
+        stem = stem.removesuffix(ending)
+    target = output / f"{stem}_labels.tif"
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists: choose another -o, or replace it with --overwrite")
+    labels = _read(file, _size_of(stem, image, size))
+    write_labels(target, labels)
+    return f"{file}: {len(set(labels.ravel().tolist()) - {0})} cells → {target}"
+
+
+def _read(file: Path, shape: tuple[int, int]) -> "Labels":
+    from dinocell.results.geojson import read_geojson
+    from dinocell.results.imagej_rois import read_imagej_rois
+
+    kind = file.suffix.lower()
+    if kind in (".zip", ".roi"):
+        return read_imagej_rois(file, shape)
+    if kind in (".geojson", ".json"):
+        return read_geojson(file, shape)
+    raise FileFormatError(f"{file} ends in {kind!r}, expected .zip, .roi, .geojson or .json")
+
+
+def _size_of(stem: str, image: Path | None, size: str | None) -> tuple[int, int]:
+    from dinocell.datasets.folder import list_images
+    from dinocell.images import open_image
+
+    if size is not None:
+        height, times, width = size.lower().partition("x")
+        if not (times and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+            raise InputError(f"--size is {size!r}, expected HEIGHTxWIDTH such as 1024x1360")
+        return int(height), int(width)
+    path = Path() if image is None else image
+    if path.is_dir():
+        files = list_images(path, "the images")
+        if stem not in files:
+            raise InputError(f"{path} holds no image named {stem}: rename the file, or give the image itself")
+        path = files[stem]
+    with open_image(path) as opened:
+        return opened.info.shape[3], opened.info.shape[4]

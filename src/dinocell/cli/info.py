@@ -1,0 +1,89 @@
+"""`dinocell info`: what image files hold, as far as DINOCell reads it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from dinocell.cli.terminal import console, errors, one_line
+from dinocell.errors import DINOCellError
+
+if TYPE_CHECKING:
+    from dinocell.readers.lazy import ImageInfo
+
+
+def command(
+    files: Annotated[list[Path], typer.Argument(help="Image files, or OME-Zarr folders.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line and scene.")] = False,
+) -> None:
+    """Print axes, pixel size, channels and scenes of image files; no pixel is read."""
+    failed = 0
+    for file in files:
+        try:
+            infos = _read(file)
+        except DINOCellError as error:
+            errors.print(f"error: {escape(one_line(str(error)))}")
+            failed += 1
+            continue
+        for info in infos:
+            if as_json:
+                typer.echo(json.dumps(_values(file, info)))
+        if not as_json:
+            _print(file, infos)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _read(file: Path) -> "list[ImageInfo]":
+    from dinocell.images import open_image
+
+    with open_image(file) as first:
+        infos = [first.info]
+    for scene in range(1, len(infos[0].scenes)):
+        with open_image(file, scene=scene) as image:
+            infos.append(image.info)
+    return infos
+
+
+def _values(file: Path, info: "ImageInfo") -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "format": info.format,
+        "scene": info.scenes[info.scene],
+        "axes": dict(zip("TCZYX", info.shape, strict=True)),
+        "samples": info.samples,
+        "dtype": str(info.dtype),
+        "pixel_size_um": info.pixel_size_um,
+        "z_step_um": info.z_step_um,
+        "time_step_s": info.time_step_s,
+        "channels": list(info.channel_names),
+    }
+
+
+def _print(file: Path, infos: "list[ImageInfo]") -> None:
+    many = f", {len(infos)} scenes" if len(infos) > 1 else ""
+    console.print(escape(one_line(f"{file}: {infos[0].format}{many}")))
+    for number, info in enumerate(infos):
+        if many:
+            console.print(escape(one_line(f"  scene {number}  {info.scenes[number]}")))
+        for title, text in _lines(info):
+            console.print(escape(one_line(f"  {title:<10}{text}")))
+
+
+def _lines(info: "ImageInfo") -> list[tuple[str, str]]:
+    times, channels, slices, height, width = info.shape
+    colour = f", {info.samples} colour samples a pixel" if info.samples > 1 else ""
+    lines = [
+        ("size", f"{height} × {width} pixels (Y × X), {info.dtype}{colour}"),
+        ("planes", f"{times} times, {channels} channels, {slices} z slices"),
+        ("pixel", "size not known" if info.pixel_size_um is None else f"{info.pixel_size_um:g} µm"),
+    ]
+    if info.z_step_um is not None:
+        lines.append(("z step", f"{info.z_step_um:g} µm"))
+    if info.time_step_s is not None:
+        lines.append(("time step", f"{info.time_step_s:g} s"))
+    if info.channel_names:
+        lines.append(("channels", ", ".join(f"{at} {name}" for at, name in enumerate(info.channel_names))))
+    return lines

@@ -1,0 +1,123 @@
+"""Cells as COCO JSON: one image a file, a run-length mask a cell."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+from dinocell.images import PathLike, atomic_path, encode_provenance
+from dinocell.labels import IGNORE, validate_labels
+
+CATEGORY = "cell"
+"""Name of the only category."""
+
+
+def write_coco(
+    path: PathLike,
+    labels: NDArray[Any],
+    *,
+    image_name: str | None = None,
+    scores: NDArray[Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write cells as COCO JSON, which pycocotools reads; masks are exact, with holes.
+
+    Masks are run lengths that are not packed: any program can read and write them. An annotation's id is the
+    cell's. Ignored pixels (−1), if there are any, are a crowd, which COCO's evaluation ignores.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced in one step.
+    labels : integer array, shape (Y, X)
+    image_name : str, optional
+        Name of the image file; the JSON's own name as PNG otherwise.
+    scores : float array, shape (N,), optional
+        How sure each cell is, in the order of the ids; those that are not finite are left out.
+    provenance : mapping, optional
+        How the cells were made, of what JSON can hold; stored as ``info.provenance``.
+
+    Raises
+    ------
+    InputError
+        If `labels` is no label image or empty, there is not one score a cell, or the provenance cannot be
+        stored.
+    OutputError
+        If the file cannot be written.
+    """
+    array = validate_labels(labels)
+    if not array.size:
+        raise InputError(f"{path} cannot hold labels of shape {array.shape}, expected at least one pixel")
+    cells = _annotations(array)
+    numbers = [None] * len(cells) if scores is None else np.asarray(scores, np.float64).tolist()
+    if len(numbers) != len(cells):
+        raise InputError(f"scores has {len(numbers)} values, expected {len(cells)}: one a cell")
+    for cell, score in zip(cells, numbers, strict=True):
+        if score is not None and math.isfinite(score):
+            cell["score"] = score
+    if crowd := _annotations(np.where(array == IGNORE, max(int(array.max()), 0) + 1, 0)):
+        cells.append(crowd[0] | {"iscrowd": 1})
+    info: dict[str, Any] = {"description": "cells segmented by DINOCell"}
+    if provenance:
+        info["provenance"] = json.loads(encode_provenance(provenance))
+    height, width = array.shape
+    name = f"{Path(path).stem}.png" if image_name is None else image_name
+    document = {
+        "info": info,
+        "images": [{"id": 1, "file_name": name, "height": height, "width": width}],
+        "categories": [{"id": 1, "name": CATEGORY}],
+        "annotations": cells,
+    }
+    text = json.dumps(document, allow_nan=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="ascii")
+
+
+def _annotations(array: NDArray[Any]) -> list[dict[str, Any]]:
+    """Give every cell its mask, box and area, in the order of the ids."""
+    height, width = array.shape
+    flat = array.ravel(order="F")  # COCO's runs go down the columns
+    starts = np.flatnonzero(np.diff(flat, prepend=0))
+    lengths = np.diff(starts, append=flat.size)
+    is_cell = flat[starts] > 0
+    starts, lengths = starts[is_cell], lengths[is_cell]
+    order = np.argsort(flat[starts], kind="stable")
+    starts, lengths = starts[order], lengths[order]
+    ids, firsts = np.unique(flat[starts], return_index=True)
+    annotations = []
+    bounds = [*firsts.tolist(), starts.size]
+    for cell, first, last in zip(ids.tolist(), bounds[:-1], bounds[1:], strict=True):
+        at, runs = starts[first:last], lengths[first:last]
+        annotations.append(
+            {
+                "id": cell,
+                "image_id": 1,
+                "category_id": 1,
+                "iscrowd": 0,
+                "area": int(runs.sum()),
+                "bbox": _box(at, runs, height),
+                "segmentation": {"size": [height, width], "counts": _counts(at, runs, flat.size)},
+            }
+        )
+    return annotations
+
+
+def _box(starts: NDArray[np.int64], lengths: NDArray[np.int64], height: int) -> list[int]:
+    """Give left, top, width and height of runs down the columns."""
+    (left, top), (right, bottom) = divmod(starts, height), divmod(starts + lengths - 1, height)
+    # A run that goes on in the next column covers both ends of a column.
+    wraps = bool((right > left).any())
+    first, last = (0, height - 1) if wraps else (int(top.min()), int(bottom.max()))
+    return [int(left.min()), first, int(right.max() - left.min()) + 1, last - first + 1]
+
+
+def _counts(starts: NDArray[np.int64], lengths: NDArray[np.int64], size: int) -> list[int]:
+    """Give the lengths of runs outside and inside by turns, from the first pixel to the last."""
+    bounds = np.stack([starts, starts + lengths], axis=1).ravel()
+    counts = np.diff(bounds, prepend=0, append=size)
+    return [int(count) for count in (counts if counts[-1] else counts[:-1])]

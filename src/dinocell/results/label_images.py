@@ -1,0 +1,103 @@
+"""Label images as PNG and NumPy files; `dinocell.images.write_labels` writes them as TIFF."""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+from dinocell.images import PathLike, atomic_path, encode_provenance
+from dinocell.labels import IGNORE, validate_labels
+from dinocell.planes import Pixels
+from dinocell.results.table import PROVENANCE_KEY
+
+_HEADER_END = 33  # of a PNG: 8 bytes of signature, then the chunk IHDR
+
+
+def write_label_png(
+    path: PathLike, labels: NDArray[Any], *, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write a label image as gray PNG that `read_labels`, Pillow and OpenCV give back bit by bit.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced in one step.
+    labels : integer array, shape (Y, X)
+        Stored as uint8, as uint16 where an id is above 255.
+    provenance : mapping, optional
+        How the labels were made, of what JSON can hold; stored as the text ``dinocell``.
+
+    Raises
+    ------
+    InputError
+        If `labels` is no label image or empty, has ids above 65535 or ignored pixels, or the provenance
+        cannot be stored.
+    OutputError
+        If the file cannot be written.
+    """
+    array = validate_labels(labels)
+    if not array.size:
+        raise InputError(f"{path} cannot hold labels of shape {array.shape}, expected at least one pixel")
+    if array.min() == IGNORE or array.max() > np.iinfo(np.uint16).max:
+        raise InputError(
+            f"{path} cannot hold values from {array.min()} to {array.max()}, expected ids from 0 to 65535 "
+            "in a PNG: write a TIFF"
+        )
+    stored = array.astype(np.uint8 if array.max() <= np.iinfo(np.uint8).max else np.uint16)
+    data = encode_png(stored, provenance)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_label_npy(path: PathLike, labels: NDArray[Any]) -> None:
+    """Write a label image as int32 array that `numpy.load` reads; it has no place for a provenance.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced in one step.
+    labels : integer array, shape (Y, X)
+        Ignored pixels stay −1.
+
+    Raises
+    ------
+    InputError
+        If `labels` is no label image.
+    OutputError
+        If the file cannot be written.
+    """
+    array = np.ascontiguousarray(validate_labels(labels), "<i4")
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def encode_png(pixels: Pixels, provenance: Mapping[str, Any] | None) -> bytes:
+    """Encode a picture as PNG with its provenance as the text ``dinocell``.
+
+    Parameters
+    ----------
+    pixels : uint8 or uint16 array, shape (Y, X) or (Y, X, 3)
+    provenance : mapping or None
+        Of what JSON can hold.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    InputError
+        If the provenance cannot be stored.
+    """
+    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+    if not provenance:
+        return data
+    content = b"tEXt" + PROVENANCE_KEY.encode() + b"\0" + encode_provenance(provenance).encode("ascii")
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    return data[:_HEADER_END] + chunk + data[_HEADER_END:]

@@ -1,0 +1,41 @@
+"""A picture to look at, with its provenance."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+from dinocell.images import PathLike, atomic_path
+from dinocell.results.label_images import encode_png
+
+
+def write_overlay(
+    path: PathLike, picture: NDArray[np.uint8], *, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write a picture, such as of `dinocell.outlines.draw_outlines`, as PNG.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced in one step.
+    picture : uint8 array, shape (Y, X, 3)
+        RGB.
+    provenance : mapping, optional
+        How it was made, of what JSON can hold; stored as the text ``dinocell``.
+
+    Raises
+    ------
+    InputError
+        If it is no such array or empty, or the provenance cannot be stored.
+    OutputError
+        If the file cannot be written.
+    """
+    if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or not picture.size:
+        raise InputError(
+            f"{path} cannot hold {picture.dtype} of shape {picture.shape}, expected uint8 RGB (Y, X, 3)"
+        )
+    data = encode_png(picture, provenance)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)

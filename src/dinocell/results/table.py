@@ -1,0 +1,92 @@
+"""The table of cells as CSV or Parquet."""
+
+import csv
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+from dinocell.extras import import_extra
+from dinocell.images import PathLike, atomic_path
+
+PROVENANCE_KEY = "dinocell"
+"""Key of a Parquet file's schema metadata under which it says how the cells were made, as JSON."""
+
+Table = Mapping[str, NDArray[Any]]
+
+
+def write_csv(path: PathLike, table: Table) -> None:
+    """Write a table as CSV: a line of names, then a line a cell.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced in one step.
+    table : mapping of str to array, shape (N,)
+        Columns of numbers or booleans. Whole numbers are written in full, others to 6 significant digits,
+        NaN as ``nan``, booleans as 1 and 0.
+
+    Raises
+    ------
+    InputError
+        If columns differ in length.
+    OutputError
+        If the file cannot be written.
+    """
+    _check_lengths(table)
+    columns = [[_format(value) for value in column.tolist()] for column in table.values()]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(table)
+        writer.writerows(zip(*columns, strict=True))
+
+
+def write_parquet(path: PathLike, table: Table, *, provenance: Mapping[str, Any]) -> None:
+    """Write a table as Parquet, every column in its own dtype.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced in one step.
+    table : mapping of str to array, shape (N,)
+        Columns of numbers or booleans.
+    provenance : mapping
+        How the cells were made, of what JSON can hold; stored in the schema's metadata under
+        `PROVENANCE_KEY`.
+
+    Raises
+    ------
+    InputError
+        If columns differ in length.
+    OutputError
+        If the file cannot be written.
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+    _check_lengths(table)
+    purpose = "writing Parquet files"
+    pyarrow = import_extra("pyarrow", extra="io", purpose=purpose)
+    parquet = import_extra("pyarrow.parquet", extra="io", purpose=purpose)
+    # Arrow takes native byte order only.
+    columns = {
+        name: pyarrow.array(np.ascontiguousarray(column, column.dtype.newbyteorder("=")))
+        for name, column in table.items()
+    }
+    metadata = {PROVENANCE_KEY: json.dumps(provenance, ensure_ascii=False)}
+    with atomic_path(path) as temporary:
+        parquet.write_table(pyarrow.table(columns, metadata=metadata), temporary)
+
+
+def _format(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
+
+
+def _check_lengths(table: Table) -> None:
+    shapes = {column.shape for column in table.values()}
+    if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+        raise InputError(
+            f"table has columns of shapes {', '.join(map(str, sorted(shapes)))}, expected (N,) for all"
+        )

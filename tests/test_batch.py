@@ -1,0 +1,325 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from dinocell.batch.jobs import Job, Outcome, load_jobs
+from dinocell.batch.record import State, hash_file, read_record, state_of
+from dinocell.batch.settings import BatchSettings
+from dinocell.batch.sources import Source
+from dinocell.checkpoint import Thresholds
+from dinocell.cli import app
+from dinocell.images import read_labels, write_image
+from dinocell.preprocessing import Preprocessing
+from dinocell.selection import Selection
+from tests.cases import disk
+
+runner = CliRunner()
+
+
+def run(*arguments):
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def disks(side=128, radius=12, shift=0):
+    labels = np.zeros((side, side), np.int32)
+    for number, (row, column) in enumerate([(30, 30), (40, 95), (95, 50)], start=1):
+        labels[disk(labels.shape, (row + shift, column), radius)] = number
+    return (40 + 120 * (labels > 0)).astype(np.uint8)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Three images in a tree."""
+    for number, name in enumerate(("a.png", "day1/b.png", "day1/well 2/c.png")):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, disks(shift=number))
+    return tmp_path / "in"
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / "segment.jsonl").read_text().splitlines()]
+
+
+def files_of(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != "segment.jsonl"
+    }
+
+
+def test_a_tree_is_segmented_into_the_same_tree_and_then_skipped(tree, tmp_path):
+    out = tmp_path / "out"
+    first = run("segment", tree, "-r", "-o", out)
+    assert first.exit_code == 0, first.output
+    assert {p.relative_to(out).as_posix() for p in out.rglob("*_labels.tif")} == {
+        "a_labels.tif", "day1/b_labels.tif", "day1/well 2/c_labels.tif",
+    }  # fmt: skip
+    before = {name: (out / name).stat().st_mtime_ns for name in files_of(out)}
+    second = run("segment", tree, "-r", "-o", out)
+    assert second.exit_code == 0
+    assert second.output.count("skipped") >= 3
+    assert {name: (out / name).stat().st_mtime_ns for name in files_of(out)} == before
+    events = [line["event"] for line in log_of(out)]
+    assert events == ["started", *["done"] * 3, "ended", "started", *["skipped"] * 3, "ended"]
+    assert all(line["cells"] == 3 for line in log_of(out) if line["event"] == "done")
+
+
+def test_other_content_or_settings_are_done_again_but_the_same_under_a_new_date_is_not(tree, tmp_path):
+    out = tmp_path / "out"
+    run("segment", tree, "-r", "-o", out)
+    os.utime(tree / "a.png", (1, 1))
+    write_image(tree / "day1" / "b.png", np.zeros((40, 40), np.uint8))
+    again = run("segment", tree, "-r", "-o", out)
+    assert [line["event"] for line in log_of(out)[5:]] == [
+        "started",
+        "skipped",
+        "skipped",
+        "done",
+        "ended",
+    ] or (
+        [line["event"] for line in log_of(out)[5:]] == ["started", "skipped", "done", "skipped", "ended"]
+    ), again.output
+    assert read_labels(out / "day1" / "b_labels.tif").shape == (40, 40)
+    other = run("segment", tree / "a.png", "-o", out, "--cells-max", "1")
+    assert "0 cells" in other.output
+    assert read_labels(out / "a_labels.tif").max() == 0
+
+
+def test_edited_labels_are_never_replaced_unasked(tree, tmp_path):
+    image, out = tree / "a.png", tmp_path / "out"
+    run("segment", image, "-o", out)
+    (out / "a_labels.tif").write_bytes(b"mine")
+    same = run("segment", image, "-o", out)
+    assert same.exit_code == 0
+    assert "done, and edited since" in same.output
+    other = run("segment", image, "-o", out, "--cells-max", "0.6")
+    assert other.exit_code == 1
+    assert "edited since" in other.output
+    assert (out / "a_labels.tif").read_bytes() == b"mine"
+    assert run("segment", image, "-o", out, "--overwrite").exit_code == 0
+    assert read_labels(out / "a_labels.tif").max() == 3
+
+
+def test_files_of_others_are_never_replaced_unasked(tree, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a_labels.tif").write_bytes(b"theirs")
+    result = run("segment", tree / "a.png", "-o", out)
+    assert result.exit_code == 1
+    assert "not written by dinocell segment" in result.output
+    assert (out / "a_labels.tif").read_bytes() == b"theirs"
+
+
+def test_a_result_that_was_deleted_is_made_again(tree, tmp_path):
+    out = tmp_path / "out"
+    run("segment", tree / "a.png", "-o", out)
+    (out / "a_cells.csv").unlink()
+    assert run("segment", tree / "a.png", "-o", out).exit_code == 0
+    assert (out / "a_cells.csv").exists()
+
+
+def test_an_unfinished_record_means_do_it_again(tree, tmp_path):
+    out = tmp_path / "out"
+    run("segment", tree / "a.png", "-o", out)
+    whole = files_of(out)
+    record = out / "a_provenance.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"finished": False, "files": {}}))
+    (out / "a_labels.tif").write_bytes(b"half")
+    (out / ".a_overlay.png.tmp-99999999").write_bytes(b"half")
+    assert run("segment", tree / "a.png", "-o", out).exit_code == 0
+    assert files_of(out) == whole
+
+
+def test_the_record_says_how_and_from_what_the_results_were_made(tree, tmp_path):
+    out = tmp_path / "out"
+    run("segment", tree / "a.png", "-o", out, "--min-size", "7")
+    record = read_record(out / "a_provenance.json")
+    assert record.finished
+    assert record.files == {
+        name: hash_file(out / name) for name in ("a_labels.tif", "a_cells.csv", "a_overlay.png")
+    }
+    assert record.provenance["source"]["sha256"] == hash_file(tree / "a.png")
+    assert record.provenance["min_size"] == 7
+    assert record.provenance["model"]["name"] == "nano"
+    assert len(record.provenance["model"]["sha256"]) == 64
+    assert record.result["cells"] == 3
+    with tifffile.TiffFile(out / "a_labels.tif") as tif:  # and so does the file itself
+        assert record.provenance["source"]["sha256"] in tif.ome_metadata
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(tree, tmp_path):
+    out = tmp_path / "out"
+    run("segment", tree / "a.png", "-o", out)
+    before = files_of(out)
+    (tree / "broken.png").write_bytes(b"no image")
+    result = run("segment", tree, "-r", "-o", out, "--dry-run")
+    assert result.exit_code == 1
+    assert "a.png: skipped, done" in result.output
+    assert "b.png: would be segmented" in result.output
+    assert "broken.png" in result.output
+    assert files_of(out) == before
+    assert not (tmp_path / "nowhere").exists()
+    run("segment", tree, "-o", tmp_path / "nowhere", "--dry-run")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_closing_table_counts_all_and_the_exit_code_tells(tree, tmp_path):
+    out = tmp_path / "out"
+    run("segment", tree / "a.png", "-o", out)
+    (tree / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    result = run("segment", tree, tmp_path / "nothing.png", "-r", "-o", out)
+    assert result.exit_code == 1
+    table = [line.split() for line in result.output.splitlines()]
+    assert ["done", "2"] in [row[:2] for row in table]
+    assert ["skipped,", "done", "before", "1"] in [row[:4] for row in table]
+    assert ["failed", "2"] in [row[:2] for row in table]
+    assert "2 of 5 inputs failed" in result.output
+    last = log_of(out)[-1]
+    assert (last["event"], last["done"], last["failed"]) == ("ended", 2, 1)
+
+
+def test_a_name_with_a_newline_stays_on_its_line(tmp_path):
+    image = tmp_path / "in" / "two\nlines \x1b[31m.png"
+    image.parent.mkdir()
+    write_image(image, disks())
+    result = run("segment", image, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "two\\nlines \\x1b[31m.png: 3 cells" in result.output
+    assert (tmp_path / "out" / f"{image.stem}_labels.tif").exists()
+
+
+def test_every_plane_of_a_stack_gets_results_of_its_own(tmp_path):
+    stack = tmp_path / "stack.tif"
+    pixels = np.stack([np.stack([disks(shift=3 * t + z) for z in range(2)]) for t in range(2)])
+    tifffile.imwrite(stack, pixels, imagej=True, metadata={"axes": "TZYX", "unit": "um"}, resolution=(2, 2))
+    refused = run("segment", stack, "-o", tmp_path / "out")
+    assert refused.exit_code == 1
+    assert "--all-planes" in refused.output
+    result = run("segment", stack, "-o", tmp_path / "out", "--all-planes", "--diameter-um", "12")
+    assert result.exit_code == 0, result.output
+    names = sorted(p.name for p in (tmp_path / "out").glob("*_labels.tif"))
+    assert names == [f"stack_t000{t}_z00{z}_labels.tif" for t in range(2) for z in range(2)]
+    assert all(read_labels(tmp_path / "out" / name).max() == 3 for name in names)
+    one = run("segment", stack, "-o", tmp_path / "out", "--time", "1", "--z", "0:1", "--diameter-um", "12")
+    assert "skipped" in one.output  # the same plane by another way of choosing it
+    projected = run("segment", stack, "-o", tmp_path / "out", "--time", "0", "--z", "max")
+    assert (tmp_path / "out" / "stack_t0000_zmax_labels.tif").exists(), projected.output
+
+
+def test_a_diameter_in_micrometres_needs_a_pixel_size(tree, tmp_path):
+    result = run("segment", tree / "a.png", "-o", tmp_path / "out", "--diameter-um", "12")
+    assert result.exit_code == 1
+    assert "does not say its pixel size" in result.output
+
+
+def test_channels_are_chosen_and_measured_by_name(tmp_path):
+    stains = tmp_path / "stains.ome.tif"
+    pixels = np.stack([np.full((128, 128), 7, np.uint8), disks()])
+    size = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    metadata = {"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI"]}} | size
+    tifffile.imwrite(stains, pixels, photometric="minisblack", metadata=metadata)
+    result = run("segment", stains, "-o", tmp_path / "out", "--channel", "DAPI")
+    assert "3 cells" in result.output
+    with (tmp_path / "out" / "stains.ome_cells.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {float(row["mean_intensity_GFP"]) for row in rows} == {7}
+    assert all(float(row["mean_intensity_DAPI"]) > 100 for row in rows)
+    assert all(float(row["area_um2"]) == pytest.approx(float(row["area"]) / 4) for row in rows)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp_path):
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, np.zeros((3, 16, 16), np.uint8), photometric="minisblack")
+    settings = BatchSettings(
+        tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
+        selection=Selection(all_planes=True),
+    )  # fmt: skip
+    jobs = load_jobs([Source(stack, Path("stack"))], settings)
+    assert isinstance(next(jobs), Job)
+    with stack.open("ab") as file:
+        file.write(b"more")
+    assert [event.status for event in jobs if isinstance(event, Outcome)] == ["failed", "failed"]
+    last = list(load_jobs([Source(stack, Path("stack"))], settings))
+    assert sum(isinstance(event, Job) for event in last) == 3  # at rest again
+
+
+def _kill_after(inputs, out, lines):
+    """Kill a batch when it has printed so many lines, wherever its threads are then."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "dinocell", "segment", str(inputs), "-r", "-o", str(out)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    for _ in zip(range(lines), process.stdout, strict=False):
+        pass
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_killed_at_any_moment_and_started_again_nothing_is_lost_repeated_or_half_written(tmp_path):
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    for number in range(12):
+        write_image(inputs / f"i{number:02d}.png", disks(shift=number))
+    assert run("segment", inputs, "-o", tmp_path / "whole").exit_code == 0
+    out = tmp_path / "killed"
+    for lines in (1, 4, 8):
+        _kill_after(inputs, out, lines)
+        for record in out.glob("*_provenance.json"):  # whatever says that it is finished is so
+            found = read_record(record)
+            assert found is not None
+            assert all(hash_file(out / name) == digest for name, digest in found.files.items())
+    assert run("segment", inputs, "-o", out).exit_code == 0
+    assert files_of(out) == files_of(tmp_path / "whole")
+    done = [line["name"] for line in log_of(out) if line["event"] == "done"]
+    assert len(done) == len(set(done))
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount a tiny disk")
+def test_a_full_disk_stops_the_batch_and_leaves_nothing_half_written(tree, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(out)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        result = run("segment", tree, "-r", "-o", out)
+        assert result.exit_code == 1
+        assert "No space left on device" in result.output
+        assert "stopped" in result.output
+        for record in map(read_record, out.rglob("*_provenance.json")):
+            assert record is None or all((out / name).exists() for name in record.files)
+        assert not list(out.rglob(".*"))
+    finally:
+        subprocess.run(["/bin/umount", str(out)], check=True)
+
+
+def test_states_of_what_is_found(tmp_path):
+    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}) is State.NEW
+    (tmp_path / "x.tif").write_bytes(b"1")
+    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}) is State.FOREIGN
+    (tmp_path / "x_provenance.json").write_text("{damaged")
+    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}) is State.FOREIGN
+
+
+def test_a_log_that_a_kill_cut_short_goes_on_on_a_line_of_its_own(tree, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "segment.jsonl").write_text('{"event": "done"}\n{"event": "do')
+    run("segment", tree / "a.png", "-o", out)
+    lines = (out / "segment.jsonl").read_text().splitlines()
+    assert json.loads(lines[2])["event"] == "started"
+    assert json.loads(lines[-1])["event"] == "ended"

@@ -1,0 +1,147 @@
+"""`dinocell info`, `segment --format` and `import`, from file to file."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from dinocell.cli import app
+from dinocell.images import read_image, read_labels
+from dinocell.results.formats import FORMATS, parse_formats
+from tests.cases import disk
+
+runner = CliRunner()
+
+
+def run(*arguments):
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """One image in every format but that of OME-Zarr; made once, not to be changed."""
+    folder = tmp_path_factory.mktemp("formats")
+    labels = np.zeros((128, 140), np.int32)
+    for number, centre in enumerate([(30, 30), (40, 95), (95, 50), (3, 60)], start=1):
+        labels[disk(labels.shape, centre, 12)] = number
+    image = folder / "in" / "cells.ome.tif"
+    image.parent.mkdir()
+    size = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(image, (40 + 120 * (labels > 0)).astype(np.uint8), metadata={"axes": "YX"} | size)
+    chosen = ",".join(set(FORMATS) - {"zarr"})
+    result = run("segment", image, "-o", folder / "out", "--format", chosen)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_every_format_holds_the_same_labels(results):
+    out = results / "out"
+    stem = out / "cells.ome"
+    expected = read_labels(f"{stem}_labels.tif")
+    assert expected.max() == 4
+    assert np.array_equal(read_labels(f"{stem}_labels.png"), expected)
+    assert np.array_equal(np.load(f"{stem}_labels.npy"), expected)
+    for name in ("_rois.zip", "_cells.geojson"):
+        again = results / f"from{name}"
+        image = results / "in" / "cells.ome.tif"
+        assert run("import", f"{stem}{name}", "--image", image, "-o", again).exit_code == 0
+        assert np.array_equal(read_labels(again / "cells.ome_labels.tif"), expected)
+    table = pyarrow.parquet.read_table(f"{stem}_cells.parquet").to_pydict()
+    assert table["area"] == [int((expected == number).sum()) for number in range(1, 5)]
+    assert table["touches_border"] == [
+        int(3 < 0 or number in np.unique(expected[0])) for number in range(1, 5)
+    ]
+    assert table["area_um2"] == pytest.approx([area / 4 for area in table["area"]])
+    assert all(0 <= value <= 1 for value in table["confidence"])
+    assert len(json.loads(Path(f"{stem}_coco.json").read_text())["annotations"]) == 4
+    assert read_image(f"{stem}_labels.tif").pixel_size_um == pytest.approx(0.5)
+
+
+def test_every_file_that_has_a_place_for_it_says_how_it_was_made(results):
+    record = json.loads((results / "out" / "cells.ome_provenance.json").read_text())
+    digest = record["provenance"]["source"]["sha256"].encode()
+    for name in set(FORMATS) - {"zarr", "csv", "npy", "distance"}:
+        content = (results / "out" / f"cells.ome{FORMATS[name].ending}").read_bytes()
+        assert digest in content, name
+    assert set(record["files"]) == {f"cells.ome{FORMATS[name].ending}" for name in set(FORMATS) - {"zarr"}}
+
+
+def test_labels_go_into_the_zarr_they_were_found_in(results, tmp_path):
+    from dinocell.results.zarr_labels import read_zarr_labels
+    from tests.fakes_zarr import write_ome_zarr
+
+    pixels = read_image(results / "in" / "cells.ome.tif").pixels
+    source = tmp_path / "cells.zarr"
+    write_ome_zarr(source, np.stack([pixels, pixels[::-1]])[:, None, None], "tczyx")
+    out = tmp_path / "out"
+    first = run("segment", source, "-o", out, "--format", "zarr,tif", "--all-planes")
+    assert first.exit_code == 0, first.output
+    for t in range(2):
+        assert np.array_equal(read_zarr_labels(source, t=t), read_labels(out / f"cells_t000{t}_labels.tif"))
+    again = run("segment", source, "-o", out, "--format", "zarr,tif", "--all-planes")
+    assert again.output.count("zarr: skipped, done") == 2, (
+        again.output
+    )  # writing labels has not changed the source
+    plain = tmp_path / "plain"
+    run("segment", source, "-o", plain, "--time", "0")
+    more = run("segment", source, "-o", plain, "--time", "0", "--format", "zarr,tif")
+    assert "skipped" not in more.output  # the labels in the Zarr were not asked for before
+    refused = run("segment", results / "in", "-o", tmp_path / "other", "--format", "zarr")
+    assert refused.exit_code == 1
+    assert "is no OME-Zarr" in refused.output
+
+
+def test_unknown_formats_are_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"'tiff' is not known.*geojson"):
+        parse_formats(["tiff"])
+    assert parse_formats([]) == ("overlay", "csv", "tif")
+    assert parse_formats(["TIF, .csv", "rois"]) == ("csv", "rois", "tif")
+
+
+def test_info_prints_what_a_file_holds(results, tmp_path):
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(
+        stack, np.zeros((2, 3, 16, 20), np.uint16), imagej=True, resolution=(4, 4),
+        metadata={"axes": "ZCYX", "unit": "um", "spacing": 1.5, "Labels": ["DAPI", "GFP", "RFP"] * 2},
+    )  # fmt: skip
+    shown = run("info", stack, results / "in" / "cells.ome.tif")
+    assert shown.exit_code == 0
+    for text in (
+        "ImageJ TIFF",
+        "16 × 20 pixels",
+        "1 times, 3 channels, 2 z slices",
+        "0.25 µm",
+        "1.5 µm",
+        "OME-TIFF",
+    ):
+        assert text in shown.output
+    values = json.loads(run("info", stack, "--json").output)
+    assert values["axes"] == {"T": 1, "C": 3, "Z": 2, "Y": 16, "X": 20}
+    assert values["pixel_size_um"] == pytest.approx(0.25)
+    missing = run("info", stack, tmp_path / "none.nd2")
+    assert missing.exit_code == 1
+    assert "none.nd2 does not exist" in missing.output
+
+
+def test_import_needs_a_size_and_finds_it_in_the_folder_of_images(results, tmp_path):
+    rois = results / "out" / "cells.ome_rois.zip"
+    assert run("import", rois, "-o", tmp_path).exit_code != 0
+    assert run("import", rois, "-o", tmp_path, "--size", "128x140").exit_code == 0
+    expected = read_labels(results / "out" / "cells.ome_labels.tif")
+    assert np.array_equal(read_labels(tmp_path / "cells.ome_labels.tif"), expected)
+    existing = run("import", rois, "-o", tmp_path, "--size", "128x140")
+    assert existing.exit_code == 1
+    assert "--overwrite" in existing.output
+    folder = run("import", rois, "-o", tmp_path / "b", "--image", results / "in")
+    assert folder.exit_code == 0, folder.output
+    shutil.copy(rois, tmp_path / "stranger_rois.zip")
+    stranger = run("import", tmp_path / "stranger_rois.zip", "-o", tmp_path / "c", "--image", results / "in")
+    assert stranger.exit_code == 1
+    assert "holds no image named stranger" in stranger.output
+    for size in ("12", "0x5", "ax3", "-1x3"):
+        assert run("import", rois, "-o", tmp_path / "d", "--size", size).exit_code == 1
