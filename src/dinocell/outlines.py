@@ -190,7 +190,9 @@ def _doubled_area(ring: Ring) -> int:
     return int(x @ np.append(y[1:], y[0]) - y @ np.append(x[1:], x[0]))
 
 
-def fill_polygons(polygons: Mapping[int, Iterable[Polygon]], shape: tuple[int, int]) -> Labels:
+def fill_polygons(
+    polygons: Mapping[int, Iterable[Polygon]], shape: tuple[int, int], *, name: str = "polygons"
+) -> Labels:
     """Draw cells as a label image: the inverse of `cell_polygons`.
 
     A pixel belongs to a polygon if its centre lies inside; of centres on an edge, those on a left or upper
@@ -204,6 +206,8 @@ def fill_polygons(polygons: Mapping[int, Iterable[Polygon]], shape: tuple[int, i
         left is not in the result.
     shape : (int, int)
         Height and width in pixels.
+    name : str
+        What an error message calls the polygons.
 
     Returns
     -------
@@ -220,9 +224,11 @@ def fill_polygons(polygons: Mapping[int, Iterable[Polygon]], shape: tuple[int, i
     work_left = _MAX_WORK + 64 * labels.size
     for cell, pieces in polygons.items():
         if not 1 <= cell <= _MAX_ID:
-            raise InputError(f"polygons have the id {cell}, expected 1 to {_MAX_ID}: renumber them")
+            raise InputError(f"{name} have the id {cell}, expected 1 to {_MAX_ID}: renumber them")
         for piece in pieces:
-            work_left -= _fill(labels, cell, [_as_ring(ring, cell) for ring in piece.rings], work_left)
+            where = f"{name}, cell {cell},"
+            rings = [_as_ring(ring, where) for ring in piece.rings]
+            work_left -= _fill(labels, cell, rings, work_left, where)
     return labels
 
 
@@ -234,16 +240,16 @@ def _check_shape(shape: tuple[int, int]) -> None:
         )
 
 
-def _as_ring(ring: Ring, cell: int) -> Ring:
+def _as_ring(ring: Ring, where: str) -> Ring:
     points = np.asarray(ring, np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise InputError(
-            f"cell {cell} has a ring of shape {points.shape}, expected finite corners (N, 2) as x, y"
+            f"{where} has a ring of shape {points.shape}, expected finite corners (N, 2) as x, y"
         )
     return np.clip(points, -_FAR, _FAR)
 
 
-def _fill(labels: Labels, cell: int, rings: list[Ring], work_left: int) -> int:
+def _fill(labels: Labels, cell: int, rings: list[Ring], work_left: int, where: str) -> int:
     """Give the pixels inside of rings the number of a cell; return what it cost."""
     start = np.concatenate(rings)
     if not start.size:
@@ -259,8 +265,8 @@ def _fill(labels: Labels, cell: int, rings: list[Ring], work_left: int) -> int:
     work = int((last - first).sum()) + (bottom - top) * (right - left)
     if work > work_left:
         raise InputError(
-            f"cell {cell} and those before it cover the image too often to be drawn, expected cells that "
-            "overlap little: check the polygons"
+            f"{where} and those before it cover the image too often to be drawn, expected cells that overlap "
+            "little: check them"
         )
     if top >= bottom or left >= right:
         return work

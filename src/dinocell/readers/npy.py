@@ -47,9 +47,10 @@ def open_npy(file: Path, scene: int | str) -> LazyImage:
     try:
         header = np.load(file, mmap_mode="r", allow_pickle=False)
     except (SyntaxError, TokenError, ValueError) as exc:
+        detail = " ".join(f"{exc}".split())[:120]
         raise FileFormatError(
-            f"{file} is no complete array of plain numbers ({exc}), expected one that numpy.save wrote with "
-            "allow_pickle=False: save it again"
+            f"{file} is no complete array of plain numbers ({detail}), expected one that numpy.save wrote "
+            "with allow_pickle=False: save it again"
         ) from exc
     colour = header.ndim == 3 and header.shape[2] in (3, 4) and header.dtype == np.uint8
     if header.ndim != 2 and not colour:

@@ -34,6 +34,7 @@ _HARMLESS = re.compile(r"OME series raised|incorrect Strip|TiffTag \d{5} ")
 _OTHER_COLOURS = (5, 6, 8, 9, 10, 32845)  # TIFF's CMYK, YCbCr, Lab (three of them) and LogLuv
 _COLOUR = (2, 6)  # photometric interpretations RGB and YCbCr
 _JPEG = (6, 7)  # compressions that tifffile decodes from YCbCr to RGB
+_CODED_JPEG = (*_JPEG, 33007, 34892)
 _JPEG2000 = (33003, 33005, 34712)
 _PNG = 34933
 _LARGEST_TILE = 2**24  # values that a tile of a small image may have
@@ -608,7 +609,7 @@ class _Stack:
 def _check_coded_sizes(page: Any) -> None:
     """Refuse strips and tiles that are images of their own, larger than they should be, before decoding."""
     coded = page.keyframe.compression
-    if coded not in (*_JPEG, *_JPEG2000, _PNG):
+    if coded not in (*_CODED_JPEG, *_JPEG2000, _PNG):
         return
     allowed = 4 * math.prod(page.keyframe.chunks) + 2**16
     handle = page.parent.filehandle
@@ -617,7 +618,9 @@ def _check_coded_sizes(page: Any) -> None:
             continue
         handle.seek(offset)
         data = handle.read(count)
-        if coded in _JPEG:
+        if coded in _CODED_JPEG:
+            if not data.startswith(b"\xff\xd8"):  # its header is a tag, which tifffile fits to the page
+                continue
             height, width, *_ = jpeg_header(data)
         elif coded == _PNG:
             width, height = struct.unpack(">II", data[16:24])

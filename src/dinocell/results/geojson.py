@@ -146,7 +146,7 @@ def read_geojson(path: PathLike, shape: tuple[int, int]) -> Labels:
             "each plane to a file of its own"
         )
     names = [_property(feature, "label", _property(feature, "name")) for feature in features]
-    return fill_polygons(dict(zip(choose_ids(names), pieces, strict=True)), shape)
+    return fill_polygons(dict(zip(choose_ids(names), pieces, strict=True)), shape, name=f"{file}")
 
 
 def _load(file: Path) -> Any:

@@ -150,7 +150,8 @@ def read_imagej_rois(path: PathLike, shape: tuple[int, int]) -> Labels:
             "a file of its own"
         )
     ids = choose_ids([roi.name or Path(entry).stem for entry, roi in rois])
-    return fill_polygons({cell: _pieces(roi, file) for cell, (_, roi) in zip(ids, rois, strict=True)}, shape)
+    pieces = [_pieces(roi, file) for _, roi in rois]
+    return fill_polygons(dict(zip(ids, pieces, strict=True)), shape, name=f"{file}")
 
 
 def _load(file: Path) -> Iterator[tuple[str, bytes]]:
