@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dinocell.images import read_image, write_image
+from dinocell.images import read_image
 from dinocell.model import normalise
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.preprocessing import preprocess
+from dinocell.saving import write_image
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FAULTS = {

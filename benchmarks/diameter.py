@@ -47,7 +47,8 @@ def main() -> None:
         for scale in SCALES:
             plain, automatic = [], []
             for pair in pairs:
-                image, labels = rescale(*pair.read(), scale)
+                annotated = pair.read()
+                image, labels = rescale(annotated.pixels, annotated.labels, scale)
                 plain.append(evaluate(labels, pipeline.run(image).labels))
                 automatic.append(evaluate(labels, pipeline.run(image, diameter="auto").labels))
             columns = " | ".join(f"{pool(scores).ap[0.5]:.3f}" for scores in (plain, automatic))

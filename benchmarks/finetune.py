@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from dinocell import DINOCellPipeline, evaluate
 from dinocell.augment import Crop
 from dinocell.datasets.folder import find_pairs
-from dinocell.images import read_image, read_labels, write_image, write_labels
+from dinocell.images import read_image, read_labels
 from dinocell.labels import relabel
 from dinocell.metrics import Scores
 from dinocell.model import DINOCell
 from dinocell.pooling import pool
+from dinocell.saving import write_image, write_labels
 from dinocell.settings import read_settings
 from dinocell.training.finetuning.cached_taps import CropCache
 from dinocell.training.finetuning.config import FinetuneConfig

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.images import write_image
+from dinocell.saving import write_image
 
 SHAPE = (12, 16)
 Mask = NDArray[np.bool_]

@@ -10,7 +10,7 @@ import torch
 
 from dinocell.backbone import ViTConfig
 from dinocell.decoder import DecoderConfig
-from dinocell.images import write_image, write_labels
+from dinocell.saving import write_image, write_labels
 from dinocell.settings import commented_yaml, read_settings
 from dinocell.training import TrainConfig
 from dinocell.variants import VARIANTS, Variant

@@ -17,8 +17,9 @@ from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.checkpoint import Thresholds
 from dinocell.cli import app
-from dinocell.images import read_labels, write_image
+from dinocell.images import read_labels
 from dinocell.preprocessing import Preprocessing
+from dinocell.saving import write_image
 from dinocell.selection import Selection
 from tests.cases import disk
 

@@ -5,7 +5,7 @@ import pytest
 
 from dinocell.datasets.cellpose import find_items
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import write_image
+from dinocell.saving import write_image
 
 CYTOPLASM = np.array([[10, 20, 0], [30, 40, 50]], np.uint8)
 NUCLEI = np.array([[0, 200, 0], [0, 0, 250]], np.uint8)

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from dinocell import __version__
 from dinocell.cli import app
 from dinocell.errors import UntrainedModelError
-from dinocell.images import read_image, read_labels, write_image
+from dinocell.images import read_image, read_labels
 from dinocell.model import DINOCell
+from dinocell.saving import write_image
 from dinocell.variants import VARIANTS
 from tests.cases import disk
 

@@ -13,7 +13,8 @@ from dinocell.cli import app
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.errors import FileFormatError, InputError
-from dinocell.images import read_labels, write_image, write_labels
+from dinocell.images import read_labels
+from dinocell.saving import write_image, write_labels
 from tests.cases import disk
 
 SAMPLES = Path(__file__).parents[1] / "samples"

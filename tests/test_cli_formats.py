@@ -145,3 +145,19 @@ def test_import_needs_a_size_and_finds_it_in_the_folder_of_images(results, tmp_p
     assert "holds no image named stranger" in stranger.output
     for size in ("12", "0x5", "ax3", "-1x3"):
         assert run("import", rois, "-o", tmp_path / "d", "--size", size).exit_code == 1
+
+
+def test_outlines_of_a_stack_know_their_plane(results, tmp_path):
+    import roifile
+
+    stack = tmp_path / "stack.tif"
+    pixels = read_image(results / "in" / "cells.ome.tif").pixels
+    tifffile.imwrite(
+        stack, np.stack([pixels] * 4).reshape(2, 2, *pixels.shape), imagej=True, metadata={"axes": "TZYX"}
+    )
+    chosen = ("--time", "1", "--z", "0", "--format", "rois,geojson")
+    assert run("segment", stack, "-o", tmp_path, *chosen).exit_code == 0
+    rois = roifile.roiread(tmp_path / "stack_t0001_z000_rois.zip")
+    assert {(roi.t_position, roi.z_position) for roi in rois} == {(2, 1)}
+    features = json.loads((tmp_path / "stack_t0001_z000_cells.geojson").read_text())["features"]
+    assert {(f["geometry"]["plane"]["t"], f["geometry"]["plane"]["z"]) for f in features} == {(1, 0)}

@@ -14,9 +14,9 @@ from pycocotools.coco import COCO
 
 from dinocell.datasets.livecell import find_items
 from dinocell.errors import InputError, OutputError
-from dinocell.images import write_image
 from dinocell.labels import relabel
 from dinocell.results.coco import write_coco
+from dinocell.saving import write_image
 from tests.cases import CASES
 from tests.test_polygons import label_images, ring_with_guest
 

@@ -19,12 +19,12 @@ from dinocell.cli.compare import TABLE_FILE, command
 from dinocell.compare import ImageDone, OwnTool, ToolResult, compare
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import FileFormatError, FileMissingError, InputError, OutputError
-from dinocell.images import write_image, write_labels
 from dinocell.metrics import evaluate
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.preprocessing import Preprocessing
 from dinocell.rivals import script_tool
 from dinocell.rivals.script_tool import RIVALS, ScriptTool
+from dinocell.saving import write_image, write_labels
 from tests.cases import disk
 
 # What every stub below begins with: it is written by hand, to hold our end to the protocol alone.

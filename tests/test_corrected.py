@@ -7,7 +7,8 @@ from dinocell.cli import app
 from dinocell.datasets.corrected import Repairs, find_corrected, repair
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.images import read_labels, write_image, write_labels
+from dinocell.images import read_labels
+from dinocell.saving import write_image, write_labels
 from tests.cases import CASES, disk
 
 

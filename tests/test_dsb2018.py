@@ -7,7 +7,7 @@ import pytest
 from dinocell.datasets.dsb2018 import find_items
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.images import write_image
+from dinocell.saving import write_image
 from tests.cases import CASES
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

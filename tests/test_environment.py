@@ -15,7 +15,7 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.datasets.records import read_info
 from dinocell.errors import FileMissingError, OutputError
-from dinocell.images import write_image
+from dinocell.saving import write_image
 from dinocell.training.config import TrainConfig
 from dinocell.training.environment import describe_environment, write_environment
 from tests.fakes_training import disks

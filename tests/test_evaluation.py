@@ -8,10 +8,10 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.evaluation import evaluate_items, prediction_path, read_prediction, refuse_equal_files
-from dinocell.images import write_image, write_labels
 from dinocell.metrics import evaluate
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
+from dinocell.saving import write_image, write_labels
 from dinocell.search import search_thresholds
 from dinocell.watershed import distance_to_labels
 from tests.cases import CASES, disk

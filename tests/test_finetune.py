@@ -18,9 +18,9 @@ from dinocell.errors import (
     TrainingError,
     UntrainedModelError,
 )
-from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
 from dinocell.pipeline import DINOCellPipeline
+from dinocell.saving import write_image, write_labels
 from dinocell.settings import read_settings
 from dinocell.training.finetuning import loop
 from dinocell.training.finetuning.cached_taps import CropCache

@@ -8,8 +8,8 @@ import tifffile
 from dinocell.datasets.folder import Pair, find_items, find_pairs, list_images, read_masks
 from dinocell.datasets.items import Item
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import write_image, write_labels
 from dinocell.labels import cell_areas
+from dinocell.saving import write_image, write_labels
 from tests.cases import CASES
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "val"

@@ -9,7 +9,7 @@ from dinocell.datasets.formats import FORMATS, find_items, open_dataset, recogni
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.datasets.store import StoreItem
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError
-from dinocell.images import write_image, write_labels
+from dinocell.saving import write_image, write_labels
 from tests import fakes_coco, fakes_ctc
 from tests.cases import CASES
 

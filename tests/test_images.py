@@ -24,15 +24,9 @@ from dinocell.errors import (
     InputError,
     OutputError,
 )
-from dinocell.images import (
-    IMAGE_SUFFIXES,
-    atomic_path,
-    read_image,
-    read_labels,
-    write_image,
-    write_labels,
-)
+from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels
 from dinocell.planes import MAX_PIXELS
+from dinocell.saving import atomic_path, write_image, write_labels
 
 Array = NDArray[Any]
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"

@@ -4,7 +4,7 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.inspect import THUMBNAIL, contact_sheet, describe
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.datasets.store import DINOCellDataset
-from dinocell.images import write_image, write_labels
+from dinocell.saving import write_image, write_labels
 from tests.cases import disk
 
 

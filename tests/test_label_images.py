@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from dinocell.errors import InputError, OutputError
-from dinocell.images import read_image, read_labels, write_labels
+from dinocell.images import read_image, read_labels
 from dinocell.outlines import draw_outlines
 from dinocell.results.label_images import write_label_npy, write_label_png
 from dinocell.results.overlay import write_overlay
+from dinocell.saving import write_labels
 from tests.cases import CASES
 
 PROVENANCE: dict[str, Any] = {"version": "1", "source": "Zélle <µ> & \"x'.tif\0\n", "{}": [1, None, 0.5]}

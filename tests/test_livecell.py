@@ -24,8 +24,8 @@ from dinocell.errors import (
     MissingExtraError,
     OutputError,
 )
-from dinocell.images import write_image
 from dinocell.labels import relabel
+from dinocell.saving import write_image
 from tests.cases import CASES
 from tests.fakes_coco import SHAPE, annotation, outline, rectangle, runs, write_coco, write_fake
 

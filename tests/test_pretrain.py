@@ -16,8 +16,8 @@ from dinocell.backbone import ConvNeXtConfig, ViTConfig, build_backbone
 from dinocell.cli import pretrain as cli
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, ConfigError, FileMissingError, OutputError, TrainingError
-from dinocell.images import write_image
 from dinocell.model import DINOCell
+from dinocell.saving import write_image
 from dinocell.settings import commented_yaml, read_settings
 from dinocell.training.pretraining import (
     ImagesRead,

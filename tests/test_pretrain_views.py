@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dinocell.errors import FileFormatError, FileMissingError, OutputError
-from dinocell.images import write_image
 from dinocell.preprocessing import Preprocessing, preprocess
+from dinocell.saving import write_image
 from dinocell.training.pretraining import PretrainConfig
 from dinocell.training.pretraining.config import ANNOTATIONS, GlobalViews
 from dinocell.training.pretraining.unlabelled import PLANES_FILE, find_images, open_images

@@ -15,10 +15,10 @@ from dinocell.checkpoint import Thresholds
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import FileFormatError, MissingExtraError
 from dinocell.evaluation import image_scores, pool_results, score_image
-from dinocell.images import write_labels
 from dinocell.pooling import mean_over_images
 from dinocell.preprocessing import Preprocessing
 from dinocell.report import write_report
+from dinocell.saving import write_labels
 from dinocell.search import GridPoint
 from dinocell.tables import pooled_ceiling, score_intervals
 from tests.cases import disk

@@ -6,7 +6,7 @@ import pytest
 
 from dinocell.datasets.table import find_items
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.images import write_image
+from dinocell.saving import write_image
 
 COLOURS = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
 LABELS = np.array([[0, 1, 1], [2, 0, 300]], np.uint16)

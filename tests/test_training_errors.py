@@ -24,8 +24,8 @@ from dinocell.errors import (
     TrainingError,
     WorkerError,
 )
-from dinocell.images import write_labels
 from dinocell.model import DINOCell
+from dinocell.saving import write_labels
 from dinocell.training import EpochRecord, train
 from dinocell.training.config import Dataset
 from dinocell.training.samples import Annotated, TrainingSamples, load

@@ -9,9 +9,9 @@ from accelerate import Accelerator
 
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import ConfigError
-from dinocell.images import write_image, write_labels
 from dinocell.model import DINOCell
 from dinocell.preprocessing import Preprocessing, preprocess
+from dinocell.saving import write_image, write_labels
 from dinocell.training import EpochRecord, train, training_steps
 from dinocell.training.loop import _mean_norm
 from dinocell.training.run_state import choose_precision, new_state

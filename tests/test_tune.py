@@ -8,8 +8,9 @@ import tifffile
 from dinocell.checkpoint import Thresholds
 from dinocell.datasets.folder import find_items
 from dinocell.errors import InputError
-from dinocell.images import read_image, read_labels, write_image, write_labels
+from dinocell.images import read_image, read_labels
 from dinocell.pipeline import DINOCellPipeline
+from dinocell.saving import write_image, write_labels
 from dinocell.tune import Choice, MapDone, _best, _cross_validate, tune
 from tests.cases import disk
 

@@ -13,12 +13,13 @@ from dinocell.checkpoint import Thresholds
 from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import IMAGE_SUFFIXES, read_labels, write_labels
+from dinocell.images import IMAGE_SUFFIXES, read_labels
 from dinocell.labels import Labels, relabel, validate_labels
 from dinocell.matching import count_overlaps, match_iou
 from dinocell.metrics import Scores, evaluate
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
+from dinocell.saving import write_labels
 from dinocell.segmentation import Diameter
 from dinocell.watershed import distance_to_labels
 

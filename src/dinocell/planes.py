@@ -1,5 +1,6 @@
 """What a plane of an image file may be: its size, its page, its channel; what it says when it is damaged."""
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from dinocell.errors import DINOCellError, FileFormatError, InputError
 
 Pixels = NDArray[Any]
+
+PathLike = str | os.PathLike[str]
 
 MAX_PIXELS = 2**31
 """A plane of more pixels (height × width) is refused from its header, before memory is taken."""

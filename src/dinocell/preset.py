@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dinocell.checkpoint import Thresholds
 from dinocell.errors import ConfigError
-from dinocell.images import atomic_path
+from dinocell.saving import atomic_path
 from dinocell.settings import first_problem, read_yaml
 
 

@@ -11,10 +11,10 @@ from dinocell.checkpoint import Thresholds
 from dinocell.datasets.items import Item
 from dinocell.errors import DINOCellError, FileMissingError, InputError
 from dinocell.evaluation import ImageResult, content_hash, image_scores, pool_results, read_prediction
-from dinocell.images import atomic_path
 from dinocell.labels import Labels
 from dinocell.metrics import IOU_THRESHOLDS, Scores, evaluate
 from dinocell.pooling import mean_over_images
+from dinocell.saving import atomic_path
 from dinocell.search import GridPoint
 from dinocell.tables import INTERVALS, pooled_ceiling, score_intervals
 from dinocell.version import __version__

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dinocell.evaluation import ImageResult, image_scores, pool_results
-from dinocell.images import atomic_path
 from dinocell.metrics import Scores
 from dinocell.pooling import bootstrap_interval, mean_over_images
+from dinocell.saving import atomic_path
 
 INTERVALS = ("seg", "det", "op_csb", "ap50", "ap75", "f1", "pq", "mma")
 """The scores that get a bootstrap interval."""

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dinocell.errors import FileFormatError
-from dinocell.images import atomic_path, is_ome_zarr
+from dinocell.images import is_ome_zarr
+from dinocell.saving import atomic_path
 
 RECORD_ENDING = "_provenance.json"
 

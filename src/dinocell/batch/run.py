@@ -119,7 +119,7 @@ def _finisher(
 def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings: BatchSettings) -> Outcome:
     """Write all files of a plane, its record first and last."""
     best = pipeline.model.config.diameter_range
-    plane = _plane_result(job, result, settings)
+    plane = _plane_result(job, result)
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)
     record = record_path(settings, job.name)
@@ -147,19 +147,18 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
     return Outcome(job.source.path, str(job.name), "done", message, details)
 
 
-def _plane_result(job: Job, result: Segmentation, settings: BatchSettings) -> PlaneResult:
+def _plane_result(job: Job, result: Segmentation) -> PlaneResult:
     return PlaneResult(
         source=job.source.path,
         scene=job.info.scene,
         t=job.place.t,
         z=job.place.z,
+        in_stack=job.info.shape[0] * job.info.shape[2] > 1,
         pixels=job.pixels,
         channels=job.channels,
         pixel_size_um=job.info.pixel_size_um,
         labels=result.labels,
         distance_map=result.distance_map,
-        cells_max_threshold=settings.thresholds.cells_max_threshold,
-        cell_fill_threshold=settings.thresholds.cell_fill_threshold,
         provenance=job.provenance,
     )
 

@@ -158,7 +158,7 @@ def _parts(result: "ToolResult", datasets: "dict[Path, Sequence[Item]]") -> "lis
 
 
 def _write_table(file: Path, results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> None:
-    from dinocell.images import atomic_path
+    from dinocell.saving import atomic_path
 
     rows = [
         _csv_row(folder, result, images)

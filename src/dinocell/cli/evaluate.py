@@ -252,7 +252,7 @@ def _write_thresholds(checkpoint: Path, run: _Run) -> None:
     """Put the best thresholds into a checkpoint, with hashes of the images they were chosen on."""
     from dinocell.checkpoint import CONFIG_FILE, read_config, write_config
     from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS
-    from dinocell.images import atomic_path
+    from dinocell.saving import atomic_path
 
     config = read_config(checkpoint)
     chosen_on = {

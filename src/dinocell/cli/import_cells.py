@@ -47,7 +47,7 @@ def command(
 
 
 def _import(file: Path, output: Path, image: Path | None, size: str | None, *, overwrite: bool) -> str:
-    from dinocell.images import write_labels
+    from dinocell.saving import write_labels
 
     stem = file.stem
     for ending in _ENDINGS:

@@ -97,7 +97,7 @@ def inspect(
 ) -> None:
     """Print counts, sizes and cell diameters of a store, and draw a contact sheet with outlines."""
     from dinocell.datasets.inspect import contact_sheet, describe
-    from dinocell.images import write_image
+    from dinocell.saving import write_image
 
     dataset = DINOCellDataset(folder)
     if len(dataset) == 0:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from dinocell.confidence import cell_confidence
 from dinocell.errors import InputError
-from dinocell.images import write_image, write_labels
 from dinocell.labels import Labels
 from dinocell.measure import measure_cells
 from dinocell.outlines import draw_outlines
@@ -24,6 +23,7 @@ from dinocell.results.label_images import write_label_npy, write_label_png
 from dinocell.results.overlay import write_overlay
 from dinocell.results.table import write_csv, write_parquet
 from dinocell.results.zarr_labels import write_zarr_labels
+from dinocell.saving import write_image, write_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,8 @@ class PlaneResult:
     scene, t : int
     z : int or None
         None where the slices were projected.
+    in_stack : bool
+        Whether the file has other planes, so that outlines belong to one of them.
     pixels : array, shape (Y, X) or (Y, X, S)
         What was segmented.
     channels : mapping of str to array, shape (Y, X)
@@ -44,8 +46,6 @@ class PlaneResult:
     pixel_size_um : float or None
     labels : int32 array, shape (Y, X)
     distance_map : float32 array, shape (Y, X)
-    cells_max_threshold, cell_fill_threshold : float
-        What made labels of the map.
     provenance : mapping
         How it was made; goes into every file that has a place for it.
     """
@@ -54,13 +54,12 @@ class PlaneResult:
     scene: int
     t: int
     z: int | None
+    in_stack: bool
     pixels: Pixels
     channels: Mapping[str, Pixels]
     pixel_size_um: float | None
     labels: Labels
     distance_map: NDArray[np.float32]
-    cells_max_threshold: float
-    cell_fill_threshold: float
     provenance: Mapping[str, Any]
 
     @cached_property
@@ -123,12 +122,20 @@ FORMATS: dict[str, Format] = {
     "rois": Format(
         "_rois.zip",
         "ROI set for ImageJ and Fiji",
-        lambda path, r: write_imagej_rois(path, r.labels, provenance=r.provenance),
+        lambda path, r: write_imagej_rois(
+            path,
+            r.labels,
+            z=0 if r.z is None or not r.in_stack else r.z + 1,  # counted from 1, and 0 is everywhere
+            t=r.t + 1 if r.in_stack else 0,
+            provenance=r.provenance,
+        ),
     ),
     "geojson": Format(
         "_cells.geojson",
         "objects with measurements for QuPath",
-        lambda path, r: write_geojson(path, r.labels, measurements=r.table, provenance=r.provenance),
+        lambda path, r: write_geojson(
+            path, r.labels, measurements=r.table, z=r.z or 0, t=r.t, provenance=r.provenance
+        ),
     ),
     "coco": Format(
         "_coco.json",

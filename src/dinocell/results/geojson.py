@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import PathLike, atomic_path, encode_provenance
 from dinocell.labels import Labels
 from dinocell.outlines import Polygon, Ring, cell_polygons, choose_ids, fill_polygons
+from dinocell.planes import PathLike
+from dinocell.saving import atomic_path, encode_provenance
 
 MAX_BYTES = 2**30
 """A GeoJSON file that is larger is not read: parsed, it takes ten times as much memory."""

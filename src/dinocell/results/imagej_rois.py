@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError
 from dinocell.extras import import_extra
-from dinocell.images import PathLike, atomic_path, encode_provenance
 from dinocell.labels import Labels
 from dinocell.outlines import Polygon, Ring, cell_polygons, choose_ids, fill_polygons
-from dinocell.planes import METADATA_ERRORS
+from dinocell.planes import METADATA_ERRORS, PathLike
+from dinocell.saving import atomic_path, encode_provenance
 
 MAX_BYTES = 2**28
 """A ROI, or a set of them unpacked, that is larger is not read."""

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.images import PathLike, atomic_path
+from dinocell.planes import PathLike
 from dinocell.results.label_images import encode_png
+from dinocell.saving import atomic_path
 
 
 def write_overlay(

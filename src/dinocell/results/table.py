@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.extras import import_extra
-from dinocell.images import PathLike, atomic_path
+from dinocell.planes import PathLike
+from dinocell.saving import atomic_path
 
 PROVENANCE_KEY = "dinocell"
 """Key of a Parquet file's schema metadata under which it says how the cells were made, as JSON."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, InputError, OutputError
 from dinocell.extras import import_extra
-from dinocell.images import atomic_path
 from dinocell.labels import Labels, validate_labels
 from dinocell.planes import checked_index, decoding
 from dinocell.readers.ome_zarr import (
@@ -27,6 +26,7 @@ from dinocell.readers.ome_zarr import (
     read_json,
     read_multiscales,
 )
+from dinocell.saving import atomic_path
 from dinocell.version import __version__
 
 _NAME = re.compile(r"(?![.]|__)[\w.\- ]{1,200}")

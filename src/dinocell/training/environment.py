@@ -15,7 +15,7 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.records import printable
 from dinocell.datasets.store import IMAGES, LABELS, MAPS, DINOCellDataset, is_store
 from dinocell.errors import FileFormatError
-from dinocell.images import atomic_path
+from dinocell.saving import atomic_path
 from dinocell.training.config import Dataset, TrainConfig
 from dinocell.version import __version__
 

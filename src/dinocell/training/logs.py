@@ -16,7 +16,7 @@ from dinocell.charts import BOTH, PREDICTED, TRUE
 from dinocell.checkpoint import Thresholds
 from dinocell.errors import OutputError
 from dinocell.extras import import_extra
-from dinocell.images import atomic_path
+from dinocell.saving import atomic_path
 from dinocell.watershed import distance_to_labels
 
 TENSORBOARD_FOLDER = "tensorboard"

@@ -10,7 +10,7 @@ import torch
 from dinocell import __version__
 from dinocell.checkpoint import previous_folder, read_config, replaced_folder, write_checkpoint
 from dinocell.errors import CheckpointError, OutputError
-from dinocell.images import atomic_path
+from dinocell.saving import atomic_path
 from dinocell.settings import commented_yaml
 from dinocell.training.adaptation import merged
 from dinocell.training.config import TrainConfig

@@ -10,11 +10,11 @@ from typing import Any
 from dinocell.checkpoint import ModelConfig
 from dinocell.datasets.corrected import Repairs
 from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM, hash_labels
-from dinocell.images import atomic_path
 from dinocell.labels import Labels, median_diameter
 from dinocell.metrics import Scores
 from dinocell.model import DINOCell
 from dinocell.pooling import pool
+from dinocell.saving import atomic_path
 from dinocell.settings import commented_yaml
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import StepTimes

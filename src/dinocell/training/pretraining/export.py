@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from dinocell import __version__
 from dinocell.backbone import ResidualBackbone, published_name
 from dinocell.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder, write_checkpoint
-from dinocell.images import atomic_path
 from dinocell.model import DINOCell
+from dinocell.saving import atomic_path
 from dinocell.training.pretraining.config import PretrainConfig
 
 RECORD_FILE = "pretraining.json"

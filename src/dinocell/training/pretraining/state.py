@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from dinocell.errors import OutputError
-from dinocell.images import atomic_path
 from dinocell.model import DINOCell
+from dinocell.saving import atomic_path
 from dinocell.settings import commented_yaml
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.training.pretraining.export import Outcome, write_backbone
