@@ -18,7 +18,7 @@ import tifffile
 
 from dinocell.errors import FileFormatError
 from dinocell.images import open_image, read_image
-from dinocell.readers.tiff import MAX_PAGES
+from dinocell.readers.tiff_directories import MAX_PAGES
 
 # Opens each file in a process of its own, which is given 60 s of a processor and 1 GiB beyond what is loaded.
 OPEN_ALL = """

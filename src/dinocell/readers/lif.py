@@ -1,12 +1,8 @@
 """LIF: files of Leica's LAS, taken apart by the package liffile, whose planes are read one at a time."""
 
 import io
-import logging
 import math
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import check_size, decoding
 from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+from dinocell.readers.quiet import quiet
 
 _HEADER = struct.Struct("<IIBI")  # magic, length of the chunk, magic, length of the text
 _MOST_METADATA = 2**27  # bytes of XML; the largest known hold some tens of MiB
@@ -57,7 +54,7 @@ def open_lif(file: Path, scene: int | str) -> LazyImage:
         If the package liffile is not installed.
     """
     liffile = import_extra("liffile", extra="io", purpose="reading LIF files")
-    with decoding(file, "LIF"), _silent("liffile"):
+    with decoding(file, "LIF"), quiet("liffile"):
         stream = _BoundedReader(io.FileIO(file))
         try:
             _check_header(stream, file)
@@ -78,21 +75,6 @@ class _BoundedReader(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         left = max(0, self.size - self.tell())
         return super().read(left if size is None or size < 0 else min(size, left))
-
-
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """Keep messages that this thread logs from the screen."""
-    thread, logger = threading.get_ident(), logging.getLogger(name)
-
-    def is_of_others(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    logger.addFilter(is_of_others)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_of_others)
 
 
 def _check_header(stream: _BoundedReader, file: Path) -> None:

@@ -3,15 +3,9 @@
 Nothing outside the folder is read, whatever its metadata or links say, and no codec that runs code.
 """
 
-import json
 import lzma
 import math
-import re
-import stat
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,62 +15,24 @@ from dinocell.errors import FileMissingError
 from dinocell.extras import import_extra
 from dinocell.planes import decoding
 from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+from dinocell.readers.ngff import (
+    MAX_CHUNK_BYTES,
+    Multiscale,
+    check_array,
+    check_inside,
+    inside,
+    read_attributes,
+    read_json,
+    read_multiscales,
+    regular_size,
+)
 
-_AXES = "tczyx"
-_TYPES = {"time": "t", "channel": "c"}
 _MICROMETRES = {
     "angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6
 }  # fmt: skip
 _SECONDS = {"microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
 
-_MAX_JSON_BYTES = 2**26
-_MAX_CHUNK_BYTES = 2**31  # decoded; what Blosc can hold at most
 _MAX_SCENES = 2**17
-_MAX_DEPTH = 8  # of codecs within codecs
-
-_DTYPE = re.compile(r"[<>|](b1|[iu][1248]|f[248])|bool|u?int(8|16|32|64)|float(16|32|64)")
-# Codecs of bytes and of numbers. Those of objects are not among them: pickle runs what it reads.
-_CODECS = frozenset(
-    ["adler32", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "fixedscaleoffset",
-     "fletcher32", "gzip", "lz4", "lzma", "packbits", "quantize", "sharding_indexed", "shuffle", "transpose",
-     "zlib", "zstd"]
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Multiscale:
-    """One image of an OME-Zarr: the same pixels at several levels, the first the finest.
-
-    Attributes
-    ----------
-    root : Path
-        The folder that nothing outside of is read.
-    group : Path
-        The group that describes the image.
-    number : int
-        Which of the group's images this is.
-    version : str
-        Of NGFF; ``"0.5"`` stands for Zarr 3.
-    axes : str
-        Some of t, c, z, y, x in the order of the arrays.
-    described : mapping
-        Its entry of ``multiscales``, as stored.
-    omero : mapping
-        The group's ``omero``, where it has any.
-    """
-
-    root: Path
-    group: Path
-    number: int
-    version: str
-    axes: str
-    described: Mapping[str, Any]
-    omero: Mapping[str, Any]
-
-    @property
-    def levels(self) -> tuple[Path, ...]:
-        """Folders of the arrays, the finest first."""
-        return tuple(inside(self.root, self.group, level["path"]) for level in self.described["datasets"])
 
 
 def open_ome_zarr(folder: Path, scene: int | str) -> LazyImage:
@@ -158,67 +114,9 @@ class _ZarrImage(LazyImage):
         at = {"t": t, "c": c, "z": z}
         try:
             plane = np.asarray(self._array[tuple(at.get(axis, slice(None)) for axis in self._axes)])
-        except (zlib.error, lzma.LZMAError) as exc:  # of no common kind
+        except lzma.LZMAError as exc:
             raise ValueError(str(exc)) from exc
         return plane if self._axes.index("y") < self._axes.index("x") else plane.T
-
-
-def inside(root: Path, group: Path, path: object) -> Path:
-    """Join a path of the metadata to its group; it and what it links to must be within `root`."""
-    if not isinstance(path, str) or "\\" in path or "\0" in path:
-        raise ValueError(f"the path {path!r} in its metadata is none")
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts:
-        raise ValueError(f"the path {path!r} in its metadata leads outside")
-    target = group / parts
-    _check_inside(root, target)
-    return target
-
-
-def _check_inside(root: Path, target: Path) -> None:
-    if not target.resolve().is_relative_to(root):
-        raise ValueError(f"{target.relative_to(root)} is a link that leads outside")
-
-
-def _regular_size(file: Path) -> int:
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise ValueError(f"{file.name} is no regular file")
-    return status.st_size
-
-
-def read_json(root: Path, file: Path) -> dict[str, Any] | None:
-    """Read an object of JSON within `root`; None where there is no such file."""
-    _check_inside(root, file)
-    if not file.exists():
-        return None
-    if _regular_size(file) > _MAX_JSON_BYTES:
-        raise ValueError(f"{file.name} has more than {_MAX_JSON_BYTES} bytes")
-    found = json.loads(file.read_bytes())
-    if not isinstance(found, dict):
-        raise TypeError(f"{file.name} is no object")
-    return found
-
-
-def read_attributes(root: Path, group: Path) -> tuple[str, dict[str, Any]]:
-    """Read what a group says: the version of NGFF, and its attributes (0.5: those under ``ome``)."""
-    stored = read_json(root, group / "zarr.json")
-    if stored is not None:
-        attributes = stored.get("attributes", {}).get("ome", {})
-        return str(attributes.get("version", "0.5")), attributes
-    attributes = read_json(root, group / ".zattrs") or {}
-    return "0.4", attributes
-
-
-def read_multiscales(root: Path, group: Path) -> list[Multiscale]:
-    """Read all images that a group describes, perhaps none."""
-    version, attributes = read_attributes(root, group)
-    return [
-        Multiscale(
-            root, group, number, version, _axes_of(described), described, attributes.get("omero") or {}
-        )
-        for number, described in enumerate(attributes.get("multiscales", ()))
-    ]
 
 
 def open_array(multiscale: Multiscale, level: int, *, read_only: bool = True) -> Any:
@@ -229,7 +127,7 @@ def open_array(multiscale: Multiscale, level: int, *, read_only: bool = True) ->
     stored = read_json(root, folder / ("zarr.json" if multiscale.version == "0.5" else ".zarray"))
     if stored is None:
         raise ValueError(f"the array {folder.relative_to(root)} is missing")
-    _check_array(stored, len(multiscale.axes))
+    check_array(stored, len(multiscale.axes))
     store = _inner_store(storage.LocalStore)(root, read_only=read_only)
     # from what was checked, not read again: the file may have changed
     return zarr.Array.from_dict(storage.StorePath(store, folder.relative_to(root).as_posix()), stored)
@@ -241,13 +139,13 @@ def _inner_store(base: Any) -> Any:
     class InnerStore(base):  # type: ignore[misc]
         async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
             path = self.root / key
-            _check_inside(self.root, path)
-            if path.exists() and _regular_size(path) > _MAX_CHUNK_BYTES and byte_range is None:
-                raise ValueError(f"{key} has more than {_MAX_CHUNK_BYTES} bytes")
+            check_inside(self.root, path)
+            if path.exists() and regular_size(path) > MAX_CHUNK_BYTES and byte_range is None:
+                raise ValueError(f"{key} has more than {MAX_CHUNK_BYTES} bytes")
             return await super().get(key, prototype, byte_range)
 
         async def set(self, key: str, value: Any) -> None:
-            _check_inside(self.root, self.root / key)
+            check_inside(self.root, self.root / key)
             await super().set(key, value)
 
     return InnerStore
@@ -280,19 +178,6 @@ def _numbered_groups(root: Path) -> list[str]:
     return [str(number) for number in range(count)]
 
 
-def _axes_of(described: Mapping[str, Any]) -> str:
-    """Give an image's axes by one letter each; before version 0.3 they were not written down."""
-    if not described["datasets"]:
-        raise ValueError("an image without levels")
-    letters = []
-    for axis in described.get("axes", _AXES):
-        name, kind = (axis, None) if isinstance(axis, str) else (axis["name"], axis.get("type"))
-        letters.append(_TYPES.get(str(kind)) or str(name).lower())
-    if len(set(letters)) < len(letters) or not {"y", "x"} <= set(letters) <= set(_AXES):
-        raise ValueError(f"axes {', '.join(letters)[:60]}, expected y, x and perhaps t, c, z")
-    return "".join(letters)
-
-
 def _physical_steps(multiscale: Multiscale) -> dict[str, float]:
     """Give pixel size and steps in micrometres and seconds, of the axes whose unit is known."""
     described = multiscale.described
@@ -308,32 +193,3 @@ def _physical_steps(multiscale: Multiscale) -> dict[str, float]:
         if factor is not None and 0 < step * factor < math.inf:
             steps[letter] = step * factor
     return steps
-
-
-def _check_array(stored: Mapping[str, Any], n_axes: int) -> None:
-    """Refuse what zarr must not be given: other kinds of values, unknown codecs, boundless chunks."""
-    dtype = stored["dtype"] if "dtype" in stored else stored["data_type"]
-    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
-        raise ValueError(f"pixels of kind {str(dtype)[:40]}, expected booleans, integers or floats")
-    _check_codecs([stored.get("compressor"), *(stored.get("filters") or ()), *(stored.get("codecs") or ())])
-    if stored.get("storage_transformers"):
-        raise ValueError("storage transformers are not supported")
-    shape = stored["shape"]
-    chunks = stored["chunks"] if "chunks" in stored else stored["chunk_grid"]["configuration"]["chunk_shape"]
-    whole = all(type(n) is int and n > 0 for n in (*shape, *chunks))
-    if not whole or len(shape) != n_axes or len(chunks) != n_axes:
-        raise ValueError(f"{n_axes} axes, but arrays of shape {str(shape)[:60]} in chunks {str(chunks)[:60]}")
-    if math.prod(chunks) * np.dtype(dtype).itemsize > _MAX_CHUNK_BYTES:
-        raise ValueError(f"chunks of shape {chunks}, expected at most {_MAX_CHUNK_BYTES} bytes each")
-
-
-def _check_codecs(codecs: Sequence[Any], depth: int = 0) -> None:
-    for codec in codecs:
-        if codec is None:
-            continue
-        name = str(codec.get("id") or codec.get("name")).removeprefix("numcodecs.")
-        if name not in _CODECS or depth > _MAX_DEPTH:
-            raise ValueError(f"the codec {name[:40]!r} is not among {', '.join(sorted(_CODECS))}")
-        configuration = codec.get("configuration") or {}
-        for inner in ("codecs", "index_codecs"):
-            _check_codecs(configuration.get(inner) or (), depth + 1)

@@ -1,0 +1,33 @@
+"""Messages that a library logs while it reads: kept from the screen, and passed on to who asks for them."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet(library: str, hear: Callable[[logging.LogRecord], object] | None = None) -> Iterator[None]:
+    """Keep from the screen what this thread logs while the block runs; other threads' messages pass.
+
+    Parameters
+    ----------
+    library : str
+        Name of its logger.
+    hear : callable, optional
+        Is called with each record that is kept back.
+    """
+    thread, logger = threading.get_ident(), logging.getLogger(library)
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        if record.thread != thread:
+            return True
+        if hear is not None:
+            hear(record)
+        return False
+
+    logger.addFilter(is_of_others)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_of_others)

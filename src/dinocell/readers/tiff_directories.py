@@ -1,0 +1,143 @@
+"""The directories of a TIFF file, walked with bounds before tifffile follows them without."""
+
+import os
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from dinocell.errors import FileFormatError
+from dinocell.planes import MAX_PIXELS
+
+MAX_PAGES = 2**18
+"""A file of more directories (pages, levels) is refused, or one that claims more planes by OME-XML."""
+
+_MAX_TAG_BYTES = 2**28
+_MAX_DESCRIPTION_BYTES = 2**25
+_MAX_SEGMENTS = 2**24  # strips and tiles of all pages
+_SLACK = 2**26  # bytes by which tags may overlap, as writers share some
+_TYPE_SIZES = dict(
+    enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8))
+)  # bytes, by TIFF's number
+_DIRECTORY_BYTES = 512  # most directories are shorter
+_WIDTH, _LENGTH, _DESCRIPTION, _STRIPS, _TILES, _SUBIFDS = 256, 257, 270, 273, 324, 330
+
+
+class _Layout:
+    """How numbers are stored in a classic TIFF or a BigTIFF."""
+
+    def __init__(self, head: bytes) -> None:
+        self.order = ">" if head[:2] == b"MM" else "<"
+        is_big = struct.unpack(f"{self.order}H", head[2:4]) == (43,)
+        number, entry, offset = ("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")
+        self.number, self.entry, self.offset = (
+            struct.Struct(self.order + code) for code in (number, entry, offset)
+        )
+        (self.first,) = self.offset.unpack_from(head, 8 if is_big else 4)
+
+
+@dataclass
+class Directories:
+    """What a walk over the directories of a file has found."""
+
+    seen: set[int] = field(default_factory=set)
+    tag_bytes: int = 0
+    segments: int = 0
+    smallest: int = MAX_PIXELS
+
+
+def check_directories(file: Path) -> Directories:
+    """Walk over all directories of a file, as tifffile does without bounds.
+
+    Where the file ends too early the walk ends as well: tifffile reports that.
+
+    Raises
+    ------
+    FileFormatError
+        If they form a cycle, are too many, or their tags too large.
+    """
+    found = Directories()
+    with file.open("rb") as stream:
+        layout = _Layout(stream.read(16).ljust(16, b"\0"))
+        size = stream.seek(0, os.SEEK_END)
+        waiting = [(layout.first, True)]
+        while waiting:
+            offset, is_chained = waiting.pop()
+            if offset < 8 or offset >= size:
+                continue
+            if offset in found.seen:
+                raise FileFormatError(
+                    f"{file} has a cycle of pages (again at byte {offset}), expected a list with an end: "
+                    "export it again"
+                )
+            found.seen.add(offset)
+            if len(found.seen) > MAX_PAGES:
+                raise FileFormatError(
+                    f"{file} has more than {MAX_PAGES} pages, expected at most so many: split it"
+                )
+            following, below = _check_directory(stream, offset, layout, found)
+            _check_tags(found, size, file)
+            waiting += [(at, False) for at in below]
+            if is_chained:
+                waiting.append((following, True))
+    return found
+
+
+def _check_directory(
+    stream: BinaryIO, offset: int, layout: _Layout, found: Directories
+) -> tuple[int, tuple[int, ...]]:
+    """Add up one directory's tags; return where the next one is and where those below it are, 0 for none."""
+    number, entry = layout.number, layout.entry
+    stream.seek(offset)
+    data = stream.read(_DIRECTORY_BYTES)
+    if len(data) < number.size:
+        return 0, ()
+    (count,) = number.unpack_from(data)
+    if count > 4096:  # tifffile calls that damage
+        return 0, ()
+    end = number.size + count * entry.size
+    data += stream.read(max(end + layout.offset.size - len(data), 0))
+    if len(data) < end + layout.offset.size:
+        return 0, ()
+    below: tuple[int, ...] = ()
+    area = 1
+    for code, kind, items, value in entry.iter_unpack(data[number.size : end]):
+        size = items * _TYPE_SIZES.get(kind, 0)
+        if size > len(value):
+            # a tag beyond the limit alone is counted so that the sum is too much
+            limit = _MAX_DESCRIPTION_BYTES if code == _DESCRIPTION else _MAX_TAG_BYTES
+            found.tag_bytes += size if size <= limit else 2**63
+        if code in (_WIDTH, _LENGTH):
+            area *= int.from_bytes(value[:size], "little" if layout.order == "<" else "big")
+        elif code in (_STRIPS, _TILES):
+            found.segments += items
+        elif code == _SUBIFDS:
+            below = _offsets(stream, layout, items, size, value)
+    found.smallest = min(found.smallest, max(area, 1))
+    return layout.offset.unpack_from(data, end)[0], below
+
+
+def _offsets(stream: BinaryIO, layout: _Layout, items: int, size: int, value: bytes) -> tuple[int, ...]:
+    """Read the offsets of directories below one, as many as could be allowed and one more."""
+    if not items or size // items not in (4, 8):
+        return ()
+    width, items = size // items, min(items, MAX_PAGES + 1)
+    if size > len(value):
+        stream.seek(layout.offset.unpack(value)[0])
+        value = stream.read(items * width)
+    items = min(items, len(value) // width)
+    return struct.unpack(f"{layout.order}{items}{'I' if width == 4 else 'Q'}", value[: items * width])
+
+
+def _check_tags(found: Directories, size: int, file: Path) -> None:
+    if found.tag_bytes > size + _SLACK:
+        raise FileFormatError(
+            f"{file} says its tags are larger than they can be, expected descriptions of at most "
+            f"{_MAX_DESCRIPTION_BYTES} bytes, other tags of {_MAX_TAG_BYTES}, all within the file: "
+            "export it again with fewer metadata"
+        )
+    if found.segments > _MAX_SEGMENTS:
+        raise FileFormatError(
+            f"{file} says it has more than {_MAX_SEGMENTS} strips or tiles, expected fewer: "
+            "export it again with larger ones"
+        )

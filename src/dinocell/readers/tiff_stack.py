@@ -1,0 +1,178 @@
+"""A series of a TIFF file as numbered planes, each read only when all of it is there."""
+
+import itertools
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from dinocell.errors import FileFormatError
+from dinocell.planes import MAX_PIXELS, Pixels, check_size
+from dinocell.readers.lazy import SAMPLES
+from dinocell.readers.raster import jpeg_header
+
+_OTHER_COLOURS = (5, 6, 8, 9, 10, 32845)  # TIFF's CMYK, YCbCr, Lab (three of them) and LogLuv
+_COLOUR = (2, 6)  # photometric interpretations RGB and YCbCr
+_JPEG = (6, 7)  # compressions that tifffile decodes from YCbCr to RGB
+_CODED_JPEG = (*_JPEG, 33007, 34892)
+_JPEG2000 = (33003, 33005, 34712)
+_PNG = 34933
+_LARGEST_TILE = 2**24  # values that a tile of a small image may have
+
+
+class Stack:
+    """A tifffile series as planes: by number, or by time, channel and slice.
+
+    Of a numbered page the channels are the samples (R, G, B) or else the axis C.
+    """
+
+    def __init__(self, series: tifffile.TiffPageSeries, file: Path) -> None:
+        self.series, self.keyframe = series, series.keyframe
+        self.axes, self.shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
+        sizes = dict(zip(self.axes, self.shape, strict=True))
+        if not {"Y", "X"} <= set(sizes):
+            raise FileFormatError(f"{file} has axes {self.axes}, expected Y and X: save it as a plain TIFF")
+        check_size(sizes["Y"], sizes["X"], file)
+        if self.keyframe.photometric in _OTHER_COLOURS and self.keyframe.compression not in _JPEG:
+            raise FileFormatError(
+                f"{file} has colours of TIFF kind {int(self.keyframe.photometric)}, expected gray or RGB: "
+                "convert it to RGB"
+            )
+        self.channel = "S" if "S" in sizes else "C"
+        self.is_colour = self.channel == "S" and self.keyframe.photometric in _COLOUR
+        self.page_dims = [d for d, axis in enumerate(self.axes) if axis not in {"Y", "X", self.channel}]
+        self.n_pages = math.prod(self.shape[d] for d in self.page_dims)
+        gray_alpha = sizes.get("S") == 2 and {1, 2} & set(self.keyframe.extrasamples)
+        self.n_channels = 1 if gray_alpha else sizes.get(self.channel, 1)
+        self.lead = len(self.shape) - self.keyframe.ndim
+        self._set_axes(sizes)
+        self._check_storage(file)
+
+    def _set_axes(self, sizes: dict[str, int]) -> None:
+        """Lay out all axes as times, channels and slices."""
+        rest = [axis for axis in self.axes if axis not in "TCZYXS"]
+        is_rgb = self.is_colour and sizes["S"] in (3, 4)
+        groups = {"T": ["T"], "C": ["C"] if is_rgb or self.n_channels == 1 else ["C", "S"], "Z": ["Z"]}
+        groups["T" if "Z" in sizes else "Z"] += rest
+        self.groups = [
+            [d for d, axis in enumerate(self.axes) if axis in groups[group]] for group in ("T", "C", "Z")
+        ]
+        t, c, z = (math.prod(self.shape[d] for d in dims) for dims in self.groups)
+        self.sizes = (t, c, z, sizes["Y"], sizes["X"])
+        self.samples = sizes["S"] if is_rgb else 1
+
+    def _check_storage(self, file: Path) -> None:
+        """Refuse what would take memory beyond the image, or claims pages that are not there."""
+        keyframe, series = self.keyframe, self.series
+        if keyframe.is_tiled:
+            tile = math.prod(keyframe.chunks)
+            if tile > max(4 * keyframe.size, _LARGEST_TILE):
+                raise ValueError(f"its tiles have {tile} values, its pages {keyframe.size}")
+        if keyframe.size > MAX_PIXELS * len(SAMPLES):
+            raise FileFormatError(
+                f"{file} says it has pages of {keyframe.size} values, expected at most {MAX_PIXELS} pixels "
+                f"of {len(SAMPLES)} samples: export its slices as pages of their own"
+            )
+        stored = math.prod(self.shape[: max(self.lead, 0)])
+        if series.kind == "ome" or self.shape[self.lead :] != keyframe.shape:
+            return
+        if series.dataoffset is not None and not series.is_multifile:
+            is_whole = series.dataoffset + stored * keyframe.nbytes <= keyframe.parent.filehandle.size
+        else:
+            is_whole = stored <= 1 or keyframe.index + stored <= len(keyframe.parent.pages)
+        if not is_whole:
+            raise ValueError(f"it says it has {stored} pages, the last are missing")
+
+    def read_page(self, number: int, channel: int | None) -> Pixels:
+        """Read plane `number`, one channel or all, as (Y, X) or (Y, X, C)."""
+        chosen = self._at(self.page_dims, number)
+        if self.channel in self.axes and (channel is not None or self.n_channels == 1):
+            chosen[self.axes.index(self.channel)] = channel or 0
+        return self._read(chosen, self.channel)
+
+    def read_plane(self, t: int, c: int, z: int) -> Pixels:
+        """Read one plane as (Y, X) or, in colour, (Y, X, S)."""
+        chosen: dict[int, int] = {}
+        for dims, number in zip(self.groups, (t, c, z), strict=True):
+            chosen |= self._at(dims, number)
+        if self.samples == 1 and "S" in self.axes:
+            chosen.setdefault(self.axes.index("S"), 0)  # beside gray is alpha
+        return self._read(chosen, "S")
+
+    def _at(self, dims: list[int], number: int) -> dict[int, int]:
+        """Give the index along each of some axes, the last one fastest."""
+        index = np.unravel_index(number, [1, *(self.shape[d] for d in dims)])[1:]
+        return {d: int(at) for d, at in zip(dims, index, strict=True)}
+
+    def _read(self, chosen: dict[int, int], last: str) -> Pixels:
+        """Read where the chosen axes have one index each; of the others `last` comes after Y and X."""
+        lead = self.lead
+        if self.shape[lead:] != self.keyframe.shape:
+            raise ValueError(f"stored pages do not fit the axes {self.axes}")
+        outer = itertools.product(
+            *([chosen[d]] if d in chosen else range(self.shape[d]) for d in range(lead))
+        )
+        stored = [
+            self._stored_page(int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead])))) for at in outer
+        ]
+        inner = tuple(chosen.get(d, slice(None)) for d in range(lead, len(self.shape)))
+        block = stored[0][inner] if len(stored) == 1 else np.stack([array[inner] for array in stored])
+        left = [axis for d, axis in enumerate(self.axes) if d not in chosen]
+        return block.transpose([left.index(axis) for axis in ("Y", "X", last) if axis in left])
+
+    def _stored_page(self, number: int) -> Pixels:
+        """Read one stored page, checking first that all of it is there."""
+        series, keyframe = self.series, self.keyframe
+        if series.dataoffset is not None and not series.is_multifile:  # ImageJ describes stacks by one page
+            offset = series.dataoffset + number * keyframe.nbytes
+            dtype = f"{keyframe.parent.byteorder}{series.dtype.char}"
+            data = keyframe.parent.filehandle.read_array(dtype, keyframe.size, offset)
+            return data.reshape(keyframe.shape)
+        page = series[number]
+        if page is None:
+            raise ValueError(f"plane {number} is not in the file")
+        handle = page.parent.filehandle
+        was_closed = handle.closed  # OME planes may lie in neighbouring files
+        if was_closed:
+            handle.open()
+        try:
+            return self._decoded(page, number)
+        finally:
+            if was_closed:
+                handle.close()
+
+    def _decoded(self, page: Any, number: int) -> Pixels:
+        ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        if len(ends) < math.prod(page.chunked) or max(ends) > page.parent.filehandle.size:
+            raise ValueError(f"part of plane {number} is missing")
+        _check_coded_sizes(page)
+        pixels: Pixels = page.asarray()
+        return pixels
+
+
+def _check_coded_sizes(page: Any) -> None:
+    """Refuse strips and tiles that are images of their own, larger than they should be, before decoding."""
+    coded = page.keyframe.compression
+    if coded not in (*_CODED_JPEG, *_JPEG2000, _PNG):
+        return
+    allowed = 4 * math.prod(page.keyframe.chunks) + 2**16
+    handle = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if not count:
+            continue
+        handle.seek(offset)
+        data = handle.read(count)
+        if coded in _CODED_JPEG:
+            if not data.startswith(b"\xff\xd8"):  # its header is a tag, which tifffile fits to the page
+                continue
+            height, width, *_ = jpeg_header(data)
+        elif coded == _PNG:
+            width, height = struct.unpack(">II", data[16:24])
+        else:
+            start = data.index(b"\xff\x4f\xff\x51") + 8
+            width, height = struct.unpack(">II", data[start : start + 8])
+        if height * width > allowed:
+            raise ValueError(f"a part of it is coded as {height} × {width} pixels")
