@@ -8,17 +8,35 @@ import re
 import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
 from dinocell.errors import FileFormatError
 from dinocell.images import open_image, read_image
+from dinocell.planes import decoding
 from dinocell.readers.tiff_directories import MAX_PAGES
+from tests.fakes_tiff import (
+    along,
+    below_itself,
+    chain,
+    compressed,
+    deflated,
+    described,
+    directory,
+    image_of,
+    jpeg_bomb,
+    named,
+    npy_header,
+    ome,
+    png,
+    saved,
+    tags_of,
+    tiff,
+    with_tag,
+)
 
 # Opens each file in a process of its own, which is given 60 s of a processor and 1 GiB beyond what is loaded.
 OPEN_ALL = """
@@ -62,116 +80,6 @@ def open_apart(*files: Path) -> list[str]:
         for file, line in zip(files, lines, strict=True):
             sys.__stderr__.write(f"{file.name}: {line}\n")
     return [line.split("\t")[1] for line in lines]
-
-
-def tiff(pixels: np.ndarray, **options: object) -> bytes:
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, pixels, **options)
-    return stream.getvalue()
-
-
-def tags_of(width: int, length: int, strip: tuple[int, int], **more: int) -> dict[int, tuple[int, int, int]]:
-    """Tags of a gray page: code → type, count, value."""
-    values = {
-        256: width,
-        257: length,
-        258: 8,
-        259: 1,
-        262: 1,
-        273: strip[0],
-        277: 1,
-        278: length,
-        279: strip[1],
-    }
-    values |= {int(code[1:]): value for code, value in more.items()}
-    return {code: (4, 1, value) for code, value in values.items()}
-
-
-def directory(tags: dict[int, tuple[int, int, int]], following: int) -> bytes:
-    entries = b"".join(struct.pack("<HHII", code, *rest) for code, rest in sorted(tags.items()))
-    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
-
-
-def chain(count: int, last: int = 0) -> bytes:
-    """Give a stack of `count` pages of 2 × 2 pixels, the last of which points to the byte `last`."""
-    one = directory(tags_of(2, 2, (8, 4)), 0)
-    start = 12 + np.arange(count) * len(one)
-    table = np.tile(np.frombuffer(one, np.uint8), (count, 1))
-    following = np.append(start[1:], last).astype("<u4")
-    table[:, -4:] = following.view(np.uint8).reshape(count, 4)
-    return struct.pack("<2sHI", b"II", 42, 12) + b"\1\2\3\4" + table.tobytes()
-
-
-def compressed(width: int, length: int, scheme: int, data: bytes, **more: int) -> bytes:
-    """Give a page of one compressed strip."""
-    page = directory(tags_of(width, length, (8, len(data)), _259=scheme, **more), 0)
-    return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + page
-
-
-def with_tag(code: int, kind: int, count: int, value: int) -> bytes:
-    page = directory(tags_of(2, 2, (8, 4)) | {code: (kind, count, value)}, 0)
-    return struct.pack("<2sHI", b"II", 42, 12) + b"\1\2\3\4" + page
-
-
-def described(text: str) -> bytes:
-    tags = tags_of(2, 2, (8, 4)) | {270: (2, len(text), 12)}
-    place = 12 + len(text)
-    page = directory(tags, 0)
-    return struct.pack("<2sHI", b"II", 42, place) + b"\1\2\3\4" + text.encode() + page
-
-
-def ome(inside: str, before: str = "", pages: int = 1) -> bytes:
-    description = f"{before}<OME>{inside}</OME>"
-    pixels = np.zeros((pages, 8, 8), np.uint8)
-    return tiff(pixels, photometric="minisblack", description=description, metadata=None)
-
-
-def image_of(inside: str, z: str = "1", x: str = "8") -> str:
-    sizes = f'SizeX="{x}" SizeY="8" SizeC="1" SizeZ="{z}" SizeT="1"'
-    return f'<Image><Pixels DimensionOrder="XYCZT" Type="uint8" {sizes}>{inside}</Pixels></Image>'
-
-
-def along(stop: str) -> str:
-    modulo = f'<ModuloAlongZ Type="angle" Start="0" End="{stop}" Step="1"/>'
-    return (
-        '<StructuredAnnotations><XMLAnnotation ID="a" Namespace="/modulo"><Value><Modulo>'
-        f"{modulo}</Modulo></Value></XMLAnnotation></StructuredAnnotations>"
-    )
-
-
-def named(name: str) -> str:
-    uuid = f'<UUID FileName="{name}">urn:uuid:1</UUID>'
-    return image_of(f'<TiffData IFD="0" PlaneCount="1">{uuid}</TiffData>')
-
-
-def png_bomb() -> bytes:
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
-    body = chunk(b"IDAT", deflated(2048))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
-
-
-def deflated(mebibytes: int) -> bytes:
-    """Give a stream of zeros, made quickly: after a full flush blocks repeat."""
-    squeezed = zlib.compressobj()
-    first, block = (squeezed.compress(bytes(2**20)) + squeezed.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
-    return first + block * (mebibytes - 1) + squeezed.flush()
-
-
-def jpeg_bomb() -> bytes:
-    data = bytearray(tiff(np.zeros((16, 16), np.uint8), compression="jpeg"))
-    frame = data.index(b"\xff\xc0") + 5
-    data[frame : frame + 4] = struct.pack(">HH", 65500, 65500)
-    return bytes(data)
-
-
-def below_itself(branches: int) -> bytes:
-    """Give a page whose directories below are all the page itself."""
-    page = tags_of(2, 2, (8, 4)) | {330: (4, branches, 12 if branches == 1 else 200)}
-    data = struct.pack("<2sHI", b"II", 42, 12) + b"\1\2\3\4" + directory(page, 0)
-    return data.ljust(200, b"\0") + struct.pack("<I", 12) * branches
 
 
 LAUGHS = "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(12))
@@ -244,7 +152,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         r"opened \(1, 1, 1, 8, 8\)",
     ),
     "jpeg.tif": (jpeg_bomb, "a part of it is coded as 65500 × 65500 pixels"),
-    "bomb.png": (png_bomb, "it inflates to more than its pixels"),
+    "bomb.png": (lambda: png(deflated(2048)), "it inflates to more than its pixels"),
+    "zeros.png": (lambda: png(bytes(2**21)), r"unsupported PNG file \(Error -3 while decompressing data"),
     "laughs.tif": (
         lambda: ome("&a12;", f'<!DOCTYPE b [<!ENTITY a0 "ha">{LAUGHS}]>'),
         "OME-XML with a DOCTYPE",
@@ -270,18 +179,6 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "volume.npy": (lambda: saved(np.zeros((3, 9, 9))), r"shape \(3, 9, 9\) of float64, expected \(Y, X\)"),
 }
-
-
-def saved(array: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=True)
-    return stream.getvalue()
-
-
-def npy_header(shape: tuple[int, ...]) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return stream.getvalue()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory through /proc")
@@ -384,3 +281,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.tif")
     with pytest.raises(FileFormatError, match="is a pipe or device, expected an image file"):
         open_image(tmp_path / "a.tif")
+
+
+def test_decoding_names_a_file_whose_array_header_is_no_python() -> None:
+    header = saved(np.zeros((9, 9))).replace(b"(9, 9)", b"((9, 9")[8:]
+    expected = pytest.raises(FileFormatError, match=r"a\.npy is a damaged or unsupported NPY file \(.*EOF in")
+    with expected, decoding(Path("a.npy"), "NPY"):
+        np.lib.format.read_array_header_1_0(io.BytesIO(header))

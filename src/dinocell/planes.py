@@ -24,8 +24,8 @@ MAX_PIXELS = 2**31
 METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
 """What readers let escape on damaged tags and descriptions."""
 
-# What the decoders let escape on damaged files; imagecodecs' own errors are RuntimeErrors, and numpy reads the
-# header of an array as Python's tokens.
+# What the decoders let escape on damaged files; imagecodecs' own errors are RuntimeErrors, and numpy takes
+# the header of an array for Python's tokens.
 _DECODE_ERRORS = (
     *METADATA_ERRORS, AssertionError, EOFError, MemoryError, OSError, RuntimeError, cv2.error, struct.error,
     tokenize.TokenError, zlib.error,

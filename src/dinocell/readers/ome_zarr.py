@@ -114,7 +114,7 @@ class _ZarrImage(LazyImage):
         at = {"t": t, "c": c, "z": z}
         try:
             plane = np.asarray(self._array[tuple(at.get(axis, slice(None)) for axis in self._axes)])
-        except lzma.LZMAError as exc:
+        except lzma.LZMAError as exc:  # of no common kind
             raise ValueError(str(exc)) from exc
         return plane if self._axes.index("y") < self._axes.index("x") else plane.T
 
