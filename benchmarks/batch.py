@@ -150,30 +150,27 @@ def kill_and_resume(folder: Path, inputs: Path, kills: int, seed: int) -> int:
     """Kill a batch at random moments, go on, and compare its files with those of one left alone."""
     moments = random.Random(seed)  # noqa: S311 (moments, no secrets)
     whole, killed = folder / "out_few", folder / "out_killed"
-    seconds = batch_seconds(whole)
-    for _ in range(kills):
-        command = [sys.executable, "-m", "dinocell", "segment", str(inputs), "-r", "-o", str(killed)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
-        wait_for_lines(killed / "segment.jsonl", process)
-        time.sleep(moments.uniform(0, 0.3) * seconds)
+    count = len(list(inputs.iterdir()))
+    for left in range(kills, 0, -1):
+        done = len(list(killed.rglob("*_provenance.json")))
+        command = [sys.executable, "-u", "-m", "dinocell", "segment", str(inputs), "-r", "-o", str(killed)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+        more = moments.randint(1, max(1, (count - done) // left))
+        for _ in zip(range(done + more), process.stdout or (), strict=False):
+            pass
+        time.sleep(moments.uniform(0, 0.2))
         process.kill()
-        how = "killed" if process.wait() else "had ended before it could be killed"
+        process.communicate()
+        how = "killed" if process.returncode else "had ended before it could be killed"
         print(f"{how} with {len(list(killed.rglob('*_labels.tif')))} label images there")
     segment(inputs, killed)
     one, other = hashes(whole), hashes(killed)
     different = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-    done = [json.loads(line) for line in (killed / "segment.jsonl").read_text().splitlines()]
-    repeated = [line["name"] for line in done if line["event"] == "done"]
+    log = [json.loads(line) for line in (killed / "segment.jsonl").read_text().splitlines()]
+    repeated = [line["name"] for line in log if line["event"] == "done"]
     print(f"{len(one)} files left alone, {len(other)} killed and resumed, {len(different)} differ")
     print(f"{len(repeated)} planes logged as done, {len(repeated) - len(set(repeated))} of them twice")
     return len(different)
-
-
-def wait_for_lines(log: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until a batch has begun to segment: from then on kills are interesting."""
-    before = log.read_bytes().count(b"\n") if log.exists() else 0
-    while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") <= before):
-        time.sleep(0.02)
 
 
 def hashes(folder: Path) -> dict[str, str]:

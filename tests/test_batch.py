@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -256,7 +257,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp
 
 
 def _kill_after(inputs, out, lines):
-    """Kill a batch when it has printed so many lines, wherever its threads are then."""
+    """Kill a batch when it has printed so many lines, wherever its threads are; say if it still ran."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "dinocell", "segment", str(inputs), "-r", "-o", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -265,7 +266,7 @@ def _kill_after(inputs, out, lines):
         pass
     process.kill()
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    return process.returncode == -signal.SIGKILL
 
 
 def test_killed_at_any_moment_and_started_again_nothing_is_lost_repeated_or_half_written(tmp_path):
@@ -275,12 +276,14 @@ def test_killed_at_any_moment_and_started_again_nothing_is_lost_repeated_or_half
         write_image(inputs / f"i{number:02d}.png", disks(shift=number))
     assert run("segment", inputs, "-o", tmp_path / "whole").exit_code == 0
     out = tmp_path / "killed"
+    killed = 0
     for lines in (1, 4, 8):
-        _kill_after(inputs, out, lines)
+        killed += _kill_after(inputs, out, lines)
         for record in out.glob("*_provenance.json"):  # whatever says that it is finished is so
             found = read_record(record)
             assert found is not None
             assert all(hash_file(out / name) == digest for name, digest in found.files.items())
+    assert killed
     assert run("segment", inputs, "-o", out).exit_code == 0
     assert files_of(out) == files_of(tmp_path / "whole")
     done = [line["name"] for line in log_of(out) if line["event"] == "done"]
@@ -309,11 +312,11 @@ def test_a_full_disk_stops_the_batch_and_leaves_nothing_half_written(tree, tmp_p
 
 
 def test_states_of_what_is_found(tmp_path):
-    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}) is State.NEW
+    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x") is State.NEW
     (tmp_path / "x.tif").write_bytes(b"1")
-    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}) is State.FOREIGN
+    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x") is State.FOREIGN
     (tmp_path / "x_provenance.json").write_text("{damaged")
-    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}) is State.FOREIGN
+    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x") is State.FOREIGN
 
 
 def test_a_log_that_a_kill_cut_short_goes_on_on_a_line_of_its_own(tree, tmp_path):
@@ -324,3 +327,66 @@ def test_a_log_that_a_kill_cut_short_goes_on_on_a_line_of_its_own(tree, tmp_path
     lines = (out / "segment.jsonl").read_text().splitlines()
     assert json.loads(lines[2])["event"] == "started"
     assert json.loads(lines[-1])["event"] == "ended"
+
+
+def test_an_edit_is_kept_through_calls_with_other_formats(tree, tmp_path):
+    image, out = tree / "a.png", tmp_path / "out"
+    run("segment", image, "-o", out)
+    more = run("segment", image, "-o", out, "--format", "rois")
+    assert more.exit_code == 0
+    assert "skipped" in run("segment", image, "-o", out).output  # both sets of formats are done now
+    (out / "a_labels.tif").write_bytes(b"mine")
+    assert "edited since" in run("segment", image, "-o", out).output
+    assert run("segment", image, "-o", out, "--cells-max", "0.3", "--format", "rois,tif").exit_code == 1
+    assert (out / "a_labels.tif").read_bytes() == b"mine"
+
+
+def test_results_of_another_image_of_that_name_are_not_replaced(tree, tmp_path):
+    out = tmp_path / "out"
+    write_image(tree / "a.tif", np.zeros((30, 30), np.uint8))
+    run("segment", tree / "a.png", "-o", out)
+    other = run("segment", tree / "a.tif", "-o", out)
+    assert other.exit_code == 1
+    assert "made from another image" in other.output
+    moved = tmp_path / "moved"
+    tree.rename(moved)
+    assert "skipped, done" in run("segment", moved / "a.png", "-o", out).output
+
+
+def test_a_plane_and_a_file_of_the_same_name_are_both_heard_of(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", np.stack([disks(), disks()]), photometric="minisblack")
+    write_image(folder / "a_z000.png", disks())
+    result = run("segment", folder, "-o", tmp_path / "out", "--all-planes")
+    assert result.exit_code == 1
+    assert "would have results named a_z000" in result.output
+
+
+def test_one_defect_does_not_end_the_batch(tree, tmp_path):
+    shutil.copy(tree / "a.png", tree / f"{'x' * 245}.png")  # its results' names are too long
+    result = run("segment", tree, "-r", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "File name too long" in result.output
+    assert len(list((tmp_path / "out").rglob("*_labels.tif"))) == 3
+
+
+def test_channels_of_the_same_name_are_measured_apart(tmp_path):
+    stains = tmp_path / "stains.tif"
+    metadata = {"axes": "CYX", "Channel": {"Name": ["GFP", "GFP"]}}
+    pixels = np.stack([disks(), np.full((128, 128), 7, np.uint8)])
+    tifffile.imwrite(stains, pixels, photometric="minisblack", ome=True, metadata=metadata)
+    run("segment", stains, "-o", tmp_path / "out", "--channel", "0")
+    with (tmp_path / "out" / "stains_cells.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    means = sorted(float(value) for name, value in row.items() if name.startswith("mean_intensity"))
+    assert means[0] == 7
+    assert means[1] > 100
+
+
+def test_a_dry_run_says_what_would_fail(tmp_path):
+    stains = tmp_path / "stains.tif"
+    tifffile.imwrite(stains, np.stack([disks()] * 2), imagej=True, metadata={"axes": "CYX"})
+    assert run("segment", stains, "-o", tmp_path / "out", "--dry-run").exit_code == 1
+    assert run("segment", stains, "-o", tmp_path / "out", "--dry-run", "--channel", "5").exit_code == 1
+    assert run("segment", stains, "-o", tmp_path / "out", "--dry-run", "--channel", "1").exit_code == 0

@@ -143,7 +143,12 @@ def test_import_needs_a_size_and_finds_it_in_the_folder_of_images(results, tmp_p
     stranger = run("import", tmp_path / "stranger_rois.zip", "-o", tmp_path / "c", "--image", results / "in")
     assert stranger.exit_code == 1
     assert "holds no image named stranger" in stranger.output
-    for size in ("12", "0x5", "ax3", "-1x3"):
+    shutil.copy(rois, tmp_path / "cells.ome_t0001_zmax_rois.zip")  # of a plane of the image
+    plane = run(
+        "import", tmp_path / "cells.ome_t0001_zmax_rois.zip", "-o", tmp_path / "e", "--image", results / "in"
+    )
+    assert plane.exit_code == 0, plane.output
+    for size in ("12", "0x5", "ax3", "-1x3", "9" * 5000 + "x1"):
         assert run("import", rois, "-o", tmp_path / "d", "--size", size).exit_code == 1
 
 

@@ -50,6 +50,20 @@ def test_a_tree_is_kept_and_the_results_in_it_are_left_out(tmp_path):
     assert names(find_sources([str(tmp_path)])[0]) == ["a"]
 
 
+def test_results_may_go_into_the_folder_of_the_images(tmp_path):
+    touch(tmp_path, "a.png", "HeLa_cells.png")
+    found, failures = find_sources([str(tmp_path)], recursive=True, leave_out=tmp_path)
+    assert names(found) == ["HeLa_cells", "a"]
+    assert not failures
+
+
+def test_names_without_a_stem_get_one(tmp_path, monkeypatch):
+    touch(tmp_path, "a.zarr/.zgroup", "..png")
+    monkeypatch.chdir(tmp_path / "a.zarr")
+    assert names(find_sources(["."])[0]) == ["a"]
+    assert names(find_sources(["../..png"])[0]) == ["image"]
+
+
 def test_an_ome_zarr_is_an_image_and_not_a_folder_to_search(tmp_path):
     touch(tmp_path, "plate/a.zarr/.zgroup", "plate/a.zarr/.zattrs", "plate/a.zarr/0/x.png", "plate/b.png")
     found, _ = find_sources([str(tmp_path)], recursive=True)

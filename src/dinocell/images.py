@@ -208,7 +208,10 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
 
 def is_ome_zarr(path: Path) -> bool:
     """Whether a folder is a Zarr group, and so one image rather than a folder of images."""
-    return any((path / name).is_file() for name in _ZARR_FILES)
+    try:
+        return any((path / name).is_file() for name in _ZARR_FILES)
+    except OSError:  # a folder that may not be looked into
+        return False
 
 
 def _detect_format(file: Path) -> str:

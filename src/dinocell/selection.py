@@ -105,7 +105,7 @@ def parse_span(text: str, flag: str) -> Span:
     >>> parse_span("2:5", "--time")
     Span(start=2, stop=5)
     """
-    found = re.fullmatch(r"(\d*)(:?)(\d*)", text.strip(), re.ASCII)
+    found = re.fullmatch(r"(\d{0,9})(:?)(\d{0,9})", text.strip(), re.ASCII)
     if found is None or not (found[1] or found[2]):
         raise InputError(f"{flag} is {text!r}, expected a number such as 3 or a range such as 0:10")
     start = int(found[1] or 0)
@@ -205,9 +205,20 @@ def read_channels(image: LazyImage, place: Place) -> Iterator[tuple[str, Pixels]
 def channel_names(info: ImageInfo) -> list[str]:
     """Name all channels, by number where the file does not; samples of a colour count as channels."""
     names = info.channel_names or tuple(f"channel {index}" for index in range(info.shape[1]))
-    if info.samples == 1:
-        return list(names)
-    return [f"{name} {sample}" for name in names for sample in "RGBA"[: info.samples]]
+    if info.samples > 1:
+        names = tuple(f"{name} {sample}" for name in names for sample in "RGBA"[: info.samples])
+    return [name if names.count(name) == 1 else f"{name} {index}" for index, name in enumerate(names)]
+
+
+def check_channel(image: LazyImage, channel: int | str | None) -> None:
+    """Refuse a channel that is not there, or none where there are several.
+
+    Raises
+    ------
+    InputError
+        If so.
+    """
+    _channel_and_sample(image, channel)
 
 
 def _channel_and_sample(image: LazyImage, channel: int | str | None) -> tuple[int, int | None]:

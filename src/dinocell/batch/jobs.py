@@ -17,7 +17,7 @@ from dinocell.planes import Pixels
 from dinocell.readers.lazy import ImageInfo, LazyImage
 from dinocell.results.formats import FORMATS
 from dinocell.segmentation import Diameter
-from dinocell.selection import Place, check_scene, read_channels, read_place, select_places
+from dinocell.selection import Place, check_channel, check_scene, read_channels, read_place, select_places
 from dinocell.version import __version__
 
 Status = Literal["done", "skipped", "failed", "planned"]
@@ -95,17 +95,20 @@ def load_jobs(
     SourceRead
         After each file.
     """
+    taken: dict[str, Path] = {}
     for source in sources:
         try:
-            yield from _SourceLoader(source, settings, dry_run=dry_run).load()
-        except (DINOCellError, MemoryError) as error:
+            yield from _SourceLoader(source, settings, taken, dry_run=dry_run).load()
+        except (DINOCellError, MemoryError, OSError) as error:
             yield failed(source.path, source.name, error)
         yield SourceRead(source.path)
 
 
 def failed(path: Path, name: Path, error: BaseException) -> Outcome:
     """Make the outcome of an error."""
-    reason = str(error) if isinstance(error, DINOCellError) else "the memory is not enough for it"
+    reason = "the memory is not enough for it" if isinstance(error, MemoryError) else str(error)
+    if not isinstance(error, DINOCellError | MemoryError):
+        reason = f"{type(error).__name__}: {error}"
     message = reason if str(path) in reason else f"{path}: {reason}"
     cause = error.__cause__
     stops = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _STOPPING
@@ -126,8 +129,10 @@ def result_files(settings: BatchSettings, name: Path) -> dict[str, Path]:
 class _SourceLoader:
     """Gives the jobs of one file."""
 
-    def __init__(self, source: Source, settings: BatchSettings, *, dry_run: bool) -> None:
-        self.source, self.settings, self.dry_run = source, settings, dry_run
+    def __init__(
+        self, source: Source, settings: BatchSettings, taken: dict[str, Path], *, dry_run: bool
+    ) -> None:
+        self.source, self.settings, self.taken, self.dry_run = source, settings, taken, dry_run
         self.signature = _signature(source.path)
         self.digest = hash_file(source.path)
 
@@ -152,18 +157,29 @@ class _SourceLoader:
         name = self.source.name.with_name(f"{self.source.name.name}{place.suffix}{ending}")
         try:
             started = time.monotonic()
+            self._take(name)
             provenance = _provenance(image, place, self.digest, settings)
             if (done := self._done(name, provenance)) is not None:
                 return done
             if self.dry_run:
+                check_channel(image, settings.selection.channel)
                 message = f"{path}: would be segmented → {settings.output / name}_*"
                 return Outcome(path, str(name), "planned", message, {})
             pixels = read_place(image, place, settings.selection.channel)
             channels = _measured_channels(image, place, settings)
             self._check_unchanged()
-        except (DINOCellError, MemoryError) as error:  # the other planes of the file may be sound
+        except (DINOCellError, MemoryError, OSError) as error:  # the other planes may be sound
             return failed(path, name, error)
         return Job(self.source, name, image.info, place, pixels, channels, diameter, provenance, started)
+
+    def _take(self, name: Path) -> None:
+        """Refuse a name that results of this batch already have, where the file system ignores case too."""
+        first = self.taken.setdefault(str(name).casefold(), self.source.path)
+        if first != self.source.path:
+            raise OutputError(
+                f"{self.source.path} would have results named {name}, as {first} has: rename one of them, or "
+                "choose another -o for it"
+            )
 
     def _done(self, name: Path, provenance: dict[str, Any]) -> Outcome | None:
         """Skip what is done, and refuse to replace what is not ours."""
@@ -171,8 +187,9 @@ class _SourceLoader:
         if settings.overwrite:
             return None
         files = list(result_files(settings, name).values())
-        state = state_of(record_path(settings, name), files, settings.formats, provenance)
-        if state in (State.CHANGED, State.FOREIGN):
+        where = os.path.realpath(self.source.path)
+        state = state_of(record_path(settings, name), files, settings.formats, provenance, printable(where))
+        if state in (State.CHANGED, State.FOREIGN, State.OTHER):
             raise OutputError(
                 f"{self.source.path}: results named {name} exist in {settings.output} and are {state.value}: "
                 "move them away, or replace them with --overwrite"
@@ -213,7 +230,7 @@ def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSett
         "dinocell": __version__,
         **settings.described(),
         "source": {
-            "name": os.fsencode(image.path.name).decode("utf-8", "replace"),
+            "name": printable(image.path.name),
             "sha256": digest,
             "scene": info.scenes[info.scene],
             "t": place.t,
@@ -222,6 +239,11 @@ def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSett
             "pixel_size_um": info.pixel_size_um,
         },
     }
+
+
+def printable(name: str) -> str:
+    """Replace what JSON cannot hold of a file's name."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _signature(path: Path) -> tuple[int, int] | None:

@@ -29,7 +29,7 @@ class BatchLog:
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOG_FILE
         try:
-            self._file = self.path.open("ab+", buffering=0)
+            self._file = self.path.open("ab+")
             if self._file.tell():
                 self._file.seek(-1, os.SEEK_END)
                 if self._file.read(1) != b"\n":  # a kill cut the last line
@@ -48,6 +48,7 @@ class BatchLog:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
             self._file.write(json.dumps({"time": time, "event": event, **values}).encode() + b"\n")
+            self._file.flush()
         except OSError as error:
             raise self._refusal(error) from error
 

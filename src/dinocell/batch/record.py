@@ -24,7 +24,8 @@ class State(Enum):
     DONE = "done"
     EDITED = "done, and edited since"
     STALE = "made from other content or with other settings"
-    CHANGED = "made with other content or settings, and edited since"
+    CHANGED = "incomplete or made otherwise, and edited since"
+    OTHER = "made from another image"
     FOREIGN = "not written by dinocell segment"
 
 
@@ -35,18 +36,21 @@ class Record(BaseModel):
     ----------
     provenance : dict
         As in the files themselves: version, model and its hash, settings, the source and its hash.
+    source : str
+        Where the image was.
     result : dict
         Number of cells, quality of the image, scale, device.
     formats : tuple of str
-        Names of the formats written.
+        Names of the formats written from this content with these settings.
     files : dict of str to str
-        SHA-256 by name of every file written; empty while they are being written.
+        SHA-256 by name of every file written, now or before; without those that are being written.
     finished : bool
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provenance: dict[str, Any]
+    source: str
     result: dict[str, Any] = {}
     formats: tuple[str, ...] = ()
     files: dict[str, str] = {}
@@ -75,7 +79,11 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def state_of(
-    record_path: Path, files: list[Path], formats: tuple[str, ...], provenance: Mapping[str, Any]
+    record_path: Path,
+    files: list[Path],
+    formats: tuple[str, ...],
+    provenance: Mapping[str, Any],
+    source: str,
 ) -> State:
     """Tell whether results are there, were made from this content with these settings, and are untouched.
 
@@ -88,21 +96,30 @@ def state_of(
         The formats that are wanted, with those that are written into the source.
     provenance : mapping
         Of what would be written.
+    source : str
+        Where the image is.
     """
     record = read_record(record_path)
     if record is None:
-        return State.FOREIGN if any(file.exists() for file in files) else State.NEW
-    if not record.finished:
-        return State.STALE
-    edited = False
-    for name, digest in record.files.items():
-        file = record_path.parent / name
-        edited |= file.exists() and hash_file(file) != digest
-    same = _content(record.provenance) == _content(json.loads(json.dumps(provenance)))
-    complete = set(formats) <= set(record.formats) and all(file.exists() for file in files)
-    if same and complete:
-        return State.EDITED if edited else State.DONE
+        return State.FOREIGN if any(file.exists() for file in (record_path, *files)) else State.NEW
+    edited = any(
+        (record_path.parent / name).exists() and hash_file(record_path.parent / name) != digest
+        for name, digest in record.files.items()
+    )
+    if record.finished:
+        complete = set(formats) <= set(record.formats) and all(file.exists() for file in files)
+        if complete and is_same(record, provenance):
+            return State.EDITED if edited else State.DONE
+        if record.source != source and record.provenance["source"] != provenance["source"]:
+            return State.OTHER
+        if any(file.exists() and file.name not in record.files for file in files):
+            return State.FOREIGN
     return State.CHANGED if edited else State.STALE
+
+
+def is_same(record: Record, provenance: Mapping[str, Any]) -> bool:
+    """Whether a record is of the same content and settings."""
+    return _content(record.provenance) == _content(json.loads(json.dumps(provenance)))
 
 
 def _content(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A batch from its first file to its last: the model predicts while threads read and write."""
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -9,8 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from dinocell.batch.jobs import Job, Outcome, SourceRead, failed, load_jobs, record_path, result_files
-from dinocell.batch.record import Record, hash_file, write_record
+from dinocell.batch.jobs import (
+    Job,
+    Outcome,
+    SourceRead,
+    failed,
+    load_jobs,
+    printable,
+    record_path,
+    result_files,
+)
+from dinocell.batch.record import RECORD_ENDING, Record, hash_file, is_same, read_record, write_record
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.batch.threads import WriteBehind, read_ahead
@@ -21,6 +31,8 @@ from dinocell.quality import image_quality
 from dinocell.results.formats import FORMATS, PlaneResult
 from dinocell.segmentation import Prediction, Segmentation, TilesDone
 
+logger = logging.getLogger(__name__)
+
 READ_AHEAD = 3
 """Planes that wait to be segmented."""
 
@@ -30,7 +42,10 @@ WRITE_BEHIND = 4
 WRITERS = 2
 """Threads that turn maps into labels and files."""
 
-_TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
+_ENDINGS = "|".join(
+    re.escape(ending) for ending in (RECORD_ENDING, *(f.ending for f in FORMATS.values())) if ending
+)
+_TEMPORARY = re.compile(rf"\..+({_ENDINGS})\.tmp-(\d+)", re.DOTALL)
 
 
 def segment_files(
@@ -68,8 +83,8 @@ def segment_files(
                 prediction = yield from pipeline.predict_steps(
                     job.pixels, diameter=job.diameter, thresholds=settings.thresholds
                 )
-            except (DINOCellError, MemoryError) as error:
-                yield failed(job.source.path, job.name, error)
+            except Exception as error:  # noqa: BLE001 (see _finisher)
+                yield _failed(job, error)
                 continue
             for outcome in writer.submit(_finisher(pipeline, job, prediction, settings)):
                 yield outcome
@@ -84,7 +99,7 @@ def remove_leftovers(folder: Path) -> None:
     for parent, _, names in os.walk(folder):
         for name in names:
             found = _TEMPORARY.fullmatch(name)
-            if found and not _is_alive(int(found[1])):
+            if found and not _is_alive(int(found[2])):
                 with contextlib.suppress(OSError):
                     Path(parent, name).unlink()
 
@@ -110,24 +125,28 @@ def _finisher(
                 job.pixels, prediction, thresholds=settings.thresholds, min_size=settings.min_size
             )
             return _write(pipeline, job, result, settings)
-        except (DINOCellError, MemoryError) as error:
-            return failed(job.source.path, job.name, error)
+        except Exception as error:  # noqa: BLE001 (one image must not end a batch of ten thousand; it is reported)
+            return _failed(job, error)
 
     return finish
+
+
+def _failed(job: Job, error: Exception) -> Outcome:
+    if not isinstance(error, DINOCellError | MemoryError):
+        logger.exception("%s: a defect of DINOCell", job.source.path, exc_info=error)
+    return failed(job.source.path, job.name, error)
 
 
 def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings: BatchSettings) -> Outcome:
     """Write all files of a plane, its record first and last."""
     best = pipeline.model.config.diameter_range
-    plane = _plane_result(job, result)
+    plane = _plane_result(job, result, settings)
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)
     record = record_path(settings, job.name)
     _make_folder(record.parent)
-    write_record(record, Record(provenance=job.provenance))
     files = result_files(settings, job.name)
-    for name in settings.formats:
-        FORMATS[name].write(files.get(name, job.source.path), plane)
+    hashes, formats = _write_files(record, files, plane, settings)
     found = {
         "cells": result.count,
         "scale": result.parameters.scale,
@@ -135,19 +154,52 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
         "confidence": round(float(plane.confidence.mean()), 4) if result.count else None,
         "quality": list(quality.flags),
     }
-    hashes = {file.name: hash_file(file) for file in files.values()}
     complete = Record(
-        provenance=job.provenance, result=found, formats=settings.formats, files=hashes, finished=True
+        provenance=job.provenance,
+        source=printable(os.path.realpath(job.source.path)),
+        result=found,
+        formats=formats,
+        files=dict(sorted(hashes.items())),
+        finished=True,
     )
     write_record(record, complete)
     seconds = time.monotonic() - job.started
     last = files.get("tif") or next(iter(files.values()), record)
     message = f"{job.source.path}: {_summary(job, result, quality.flags)} → {last}{_hint(job, result, best)}"
-    details = found | {"seconds": round(seconds, 3), "files": sorted(hashes)}
+    names = sorted(file.name for file in files.values())
+    details = found | {"seconds": round(seconds, 3), "files": names}
     return Outcome(job.source.path, str(job.name), "done", message, details)
 
 
-def _plane_result(job: Job, result: Segmentation) -> PlaneResult:
+def _write_files(
+    record: Path, files: dict[str, Path], plane: PlaneResult, settings: BatchSettings
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Write the files of a plane; return the hashes of all files it has now, and their formats.
+
+    The record says meanwhile, and after a failure, which of them are whole.
+    """
+    before = read_record(record)
+    kept = {} if before is None else before.files
+    hashes = {name: digest for name, digest in kept.items() if name not in {f.name for f in files.values()}}
+    unfinished = Record(
+        provenance=dict(plane.provenance), source=printable(os.path.realpath(plane.source)), files=hashes
+    )
+    write_record(record, unfinished)
+    try:
+        for name in settings.formats:
+            FORMATS[name].write(files.get(name, plane.source), plane)
+            if name in files:
+                hashes[files[name].name] = hash_file(files[name])
+    except DINOCellError:
+        with contextlib.suppress(OutputError):
+            write_record(record, unfinished.model_copy(update={"files": hashes}))
+        raise
+    also = before.formats if before is not None and is_same(before, plane.provenance) else ()
+    return hashes, tuple(name for name in FORMATS if name in {*settings.formats, *also})
+
+
+def _plane_result(job: Job, result: Segmentation, settings: BatchSettings) -> PlaneResult:
+    size = job.info.pixel_size_um
     return PlaneResult(
         source=job.source.path,
         scene=job.info.scene,
@@ -156,7 +208,8 @@ def _plane_result(job: Job, result: Segmentation) -> PlaneResult:
         in_stack=job.info.shape[0] * job.info.shape[2] > 1,
         pixels=job.pixels,
         channels=job.channels,
-        pixel_size_um=job.info.pixel_size_um,
+        pixel_size_um=size if size is not None and 1e-5 <= size <= 1e5 else None,  # others are no sizes
+        overwrite=settings.overwrite,
         labels=result.labels,
         distance_map=result.distance_map,
         provenance=job.provenance,

@@ -10,9 +10,6 @@ from pathlib import Path
 from dinocell.datasets.folder import DERIVED_ENDINGS
 from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr
 
-RESULT_ENDINGS = (*DERIVED_ENDINGS, "_rois", "_cells", "_provenance")
-"""What follows an image's stem in the names of files that no folder is searched for."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -89,7 +86,7 @@ def _walk(
     top: Path, leave_out: str | None, recursive: bool, failures: list[str]
 ) -> Iterator[tuple[Path, list[Path]]]:
     """List the images of a folder, and of those below it."""
-    visited = set() if leave_out is None else {leave_out}
+    visited = {leave_out} - {os.path.realpath(top)}
     left = [top]
     while left:
         folder = left.pop()
@@ -108,7 +105,7 @@ def _walk(
 
 
 def _is_image(entry: Path) -> bool:
-    if entry.name.startswith(".") or entry.stem.endswith(RESULT_ENDINGS):
+    if entry.name.startswith(".") or entry.stem.endswith(DERIVED_ENDINGS):
         return False
     if entry.suffix.lower() in (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES) and not entry.is_dir():
         return True
@@ -138,6 +135,12 @@ def _name(found: list[tuple[Path, Path]]) -> list[Source]:
     return [Source(path, names[path]) for path, _ in found]
 
 
+def _stem_of(path: Path) -> str:
+    """Name a file without its ending; ``.`` within an OME-Zarr after its folder."""
+    named = path if path.name.strip(".") else Path(os.path.realpath(path))
+    return named.stem.lstrip(".") or "image"
+
+
 def _folder_of(path: Path) -> str:
     return Path(os.path.realpath(path)).parent.name
 
@@ -157,9 +160,9 @@ def unique_stems(images: list[Path]) -> dict[Path, str]:
         ``FOLDER_STEM_SUFFIX``, else with a number.
     """
     schemes: tuple[Callable[[Path], str], ...] = (
-        lambda path: path.stem,
-        lambda path: f"{_folder_of(path)}_{path.stem}",
-        lambda path: f"{_folder_of(path)}_{path.stem}_{path.suffix[1:]}",
+        _stem_of,
+        lambda path: f"{_folder_of(path)}_{_stem_of(path)}",
+        lambda path: f"{_folder_of(path)}_{_stem_of(path)}_{path.suffix[1:]}",
     )
     names: dict[Path, str] = {}
     left = list(images)
@@ -171,7 +174,7 @@ def unique_stems(images: list[Path]) -> dict[Path, str]:
         left = [path for path in left if path not in names]
     taken = {name.casefold() for name in names.values()}
     for path in left:
-        numbers = (f"{_folder_of(path)}_{path.stem}_{n}" for n in range(2, len(images) + 2))
+        numbers = (f"{_folder_of(path)}_{_stem_of(path)}_{n}" for n in range(2, len(images) + 2))
         names[path] = next(name for name in numbers if name.casefold() not in taken)
         taken.add(names[path].casefold())
     return names

@@ -1,5 +1,6 @@
 """`dinocell import`: cells that were edited in Fiji or QuPath, back into label images."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dinocell.labels import Labels
 
 _ENDINGS = ("_rois", "_cells")
+_PLANE = re.compile(r"(_s(?P<scene>\d{2,9}))?(_t\d{4,})?(_z(\d{3,}|max|mean))?$", re.ASCII)
 
 
 def command(
@@ -47,6 +49,8 @@ def command(
 
 
 def _import(file: Path, output: Path, image: Path | None, size: str | None, *, overwrite: bool) -> str:
+    import numpy as np
+
     from dinocell.saving import write_labels
 
     stem = file.stem
@@ -57,7 +61,7 @@ def _import(file: Path, output: Path, image: Path | None, size: str | None, *, o
         raise OutputError(f"{target} exists: choose another -o, or replace it with --overwrite")
     labels = _read(file, _size_of(stem, image, size))
     write_labels(target, labels)
-    return f"{file}: {len(set(labels.ravel().tolist()) - {0})} cells → {target}"
+    return f"{file}: {np.count_nonzero(np.unique(labels))} cells → {target}"
 
 
 def _read(file: Path, shape: tuple[int, int]) -> "Labels":
@@ -73,19 +77,27 @@ def _read(file: Path, shape: tuple[int, int]) -> "Labels":
 
 
 def _size_of(stem: str, image: Path | None, size: str | None) -> tuple[int, int]:
-    from dinocell.datasets.folder import list_images
     from dinocell.images import open_image
 
     if size is not None:
-        height, times, width = size.lower().partition("x")
-        if not (times and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        found = re.fullmatch(r"([1-9]\d{0,8})x([1-9]\d{0,8})", size.lower(), re.ASCII)
+        if found is None:
             raise InputError(f"--size is {size!r}, expected HEIGHTxWIDTH such as 1024x1360")
-        return int(height), int(width)
-    path = Path() if image is None else image
-    if path.is_dir():
-        files = list_images(path, "the images")
-        if stem not in files:
-            raise InputError(f"{path} holds no image named {stem}: rename the file, or give the image itself")
-        path = files[stem]
-    with open_image(path) as opened:
+        return int(found[1]), int(found[2])
+    path, plane = Path() if image is None else image, _PLANE.search(stem)
+    scene = int(plane["scene"]) if plane and plane["scene"] else 0
+    with open_image(_find_image(path, stem), scene=scene) as opened:
         return opened.info.shape[3], opened.info.shape[4]
+
+
+def _find_image(path: Path, stem: str) -> Path:
+    """Find an image in a folder of images by the name of its results, perhaps of one of its planes."""
+    from dinocell.images import is_ome_zarr
+
+    if not path.is_dir() or is_ome_zarr(path):
+        return path
+    names = {file.stem: file for file in sorted(path.iterdir())}
+    for name in (stem, _PLANE.sub("", stem)):
+        if name in names:
+            return names[name]
+    raise InputError(f"{path} holds no image named {stem}: rename the file, or give the image itself")

@@ -255,8 +255,8 @@ def _segment(
         for event in segment_files(sources, settings, pipeline):
             if isinstance(event, Outcome):
                 outcomes.append(event)
-                log.write_outcome(event)
                 _report(event)
+                log.write_outcome(event)
             elif isinstance(event, SourceRead):
                 bar.advance(files)
             else:

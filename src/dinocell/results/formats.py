@@ -48,6 +48,8 @@ class PlaneResult:
     distance_map : float32 array, shape (Y, X)
     provenance : mapping
         How it was made; goes into every file that has a place for it.
+    overwrite : bool
+        Replace labels within the source that are not ours or of another shape.
     """
 
     source: Path
@@ -61,6 +63,7 @@ class PlaneResult:
     labels: Labels
     distance_map: NDArray[np.float32]
     provenance: Mapping[str, Any]
+    overwrite: bool = False
 
     @cached_property
     def gray(self) -> Pixels:
@@ -148,7 +151,13 @@ FORMATS: dict[str, Format] = {
         "",
         "labels within the source OME-Zarr",
         lambda _, r: write_zarr_labels(
-            r.source, r.labels, scene=r.scene, t=r.t, z=r.z, provenance=r.provenance
+            r.source,
+            r.labels,
+            scene=r.scene,
+            t=r.t,
+            z=r.z,
+            provenance=r.provenance,
+            overwrite=r.overwrite,
         ),
     ),
     "npy": Format("_labels.npy", "label image for NumPy", lambda path, r: write_label_npy(path, r.labels)),
