@@ -256,12 +256,16 @@ def test_a_file_that_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp
     assert sum(isinstance(event, Job) for event in last) == 3  # at rest again
 
 
-def _kill_after(inputs, out, lines):
-    """Kill a batch when it has printed so many lines, wherever its threads are; say if it still ran."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "dinocell", "segment", str(inputs), "-r", "-o", str(out)],
+def _start(inputs, out):
+    """Begin a batch in a process of its own; on one thread, so that its numbers are the same every time."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "dinocell", "segment", str(inputs), "-o", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+
+
+def _kill_after(process, lines):
+    """Kill a batch when it has printed so many lines, wherever its threads are; say if it still ran."""
     for _ in zip(range(lines), process.stdout, strict=False):
         pass
     process.kill()
@@ -274,17 +278,20 @@ def test_killed_at_any_moment_and_started_again_nothing_is_lost_repeated_or_half
     inputs.mkdir()
     for number in range(12):
         write_image(inputs / f"i{number:02d}.png", disks(shift=number))
-    assert run("segment", inputs, "-o", tmp_path / "whole").exit_code == 0
+    whole = _start(inputs, tmp_path / "whole")
+    whole.communicate()
     out = tmp_path / "killed"
     killed = 0
     for lines in (1, 4, 8):
-        killed += _kill_after(inputs, out, lines)
+        killed += _kill_after(_start(inputs, out), lines)
         for record in out.glob("*_provenance.json"):  # whatever says that it is finished is so
             found = read_record(record)
             assert found is not None
             assert all(hash_file(out / name) == digest for name, digest in found.files.items())
     assert killed
-    assert run("segment", inputs, "-o", out).exit_code == 0
+    last = _start(inputs, out)
+    last.communicate()
+    assert whole.returncode == last.returncode == 0
     assert files_of(out) == files_of(tmp_path / "whole")
     done = [line["name"] for line in log_of(out) if line["event"] == "done"]
     assert len(done) == len(set(done))
