@@ -28,6 +28,8 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/resume.py
 	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/batch.py --images 200
+	$(BIN)/python benchmarks/fuzz.py
 
 clean:
 	rm -rf .venv demo_output
