@@ -145,7 +145,8 @@ class _SourceLoader:
         with open_image(path) as first:
             check_scene(first, selection)
             scenes = range(len(first.info.scenes))
-        for scene in scenes if selection.scene == "all" else [selection.scene or 0]:
+        one = 0 if selection.scene is None else selection.scene
+        for scene in scenes if selection.scene == "all" else [one]:
             with open_image(path, scene=scene) as image:
                 diameter = _diameter(image, self.settings)
                 for place in select_places(image, selection):

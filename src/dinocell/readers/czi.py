@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import METADATA_ERRORS, decoding
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene, closed_on_error
 
 # libCZI has a colour of floats, too, but does not put its tiles together.
 _PIXEL_TYPES = {
@@ -66,11 +66,8 @@ def open_czi(file: Path, scene: int | str) -> LazyImage:
         with file.open("rb") as stream:
             n_tiles = _check_directory(stream)
         document = library.CziReader(str(file))
-        try:
+        with closed_on_error(document):
             return _open_scene(file, document, scene, n_tiles)
-        except BaseException:
-            document.close()
-            raise
 
 
 class _CziImage(LazyImage):

@@ -1,10 +1,11 @@
 """The contract of every reader: what an image file holds, and its planes, read one at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ SAMPLES = "RGBA"
 """Names of the values of a pixel in colour."""
 
 _LISTED, _LONGEST_NAME, _LONGEST_NUMBER = 10, 40, 10  # how much of the names in a file an error repeats
+
+
+class _Closeable(Protocol):
+    def close(self) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -256,3 +261,34 @@ def _listed(names: Sequence[str], what: str) -> str:
 def _shown(name: str) -> str:
     """Quote a name of any length and content on one line."""
     return repr(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…")
+
+
+@contextmanager
+def closed_on_error(opened: _Closeable) -> Iterator[None]:
+    """Close what was opened if the block fails; otherwise it stays open for the image that holds it."""
+    with ExitStack() as stack:
+        stack.callback(opened.close)
+        yield
+        stack.pop_all()
+
+
+def single_plane(
+    file: Path, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any], scene: int | str
+) -> ImageInfo:
+    """Describe a file that holds one plane (Y, X), or (Y, X, S) in colour, and names nothing.
+
+    Raises
+    ------
+    InputError
+        If another scene is asked for than the one there is, which has the name of the file.
+    """
+    scenes = (file.stem,)
+    height, width, *samples = shape
+    return ImageInfo(
+        format=kind,
+        scenes=scenes,
+        scene=choose_scene(scenes, scene, file),
+        shape=(1, 1, 1, height, width),
+        samples=samples[0] if samples else 1,
+        dtype=dtype,
+    )

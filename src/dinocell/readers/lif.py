@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import check_size, decoding
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene, closed_on_error
 from dinocell.readers.quiet import quiet
 
 _HEADER = struct.Struct("<IIBI")  # magic, length of the chunk, magic, length of the text
@@ -56,12 +56,9 @@ def open_lif(file: Path, scene: int | str) -> LazyImage:
     liffile = import_extra("liffile", extra="io", purpose="reading LIF files")
     with decoding(file, "LIF"), quiet("liffile"):
         stream = _BoundedReader(io.FileIO(file))
-        try:
+        with closed_on_error(stream):
             _check_header(stream, file)
             return _LIFImage(file, liffile.LifFile(stream), stream, scene)
-        except BaseException:
-            stream.close()
-            raise
 
 
 class _BoundedReader(io.BufferedReader):

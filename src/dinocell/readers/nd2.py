@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import METADATA_ERRORS, check_size, decoding
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene, closed_on_error
 from dinocell.readers.nd2_metadata import MetadataScan
 
 _CHUNK = struct.Struct("<IIQ")  # magic, length of the name, length of the data
@@ -60,13 +60,10 @@ def open_nd2(file: Path, scene: int | str) -> LazyImage:
     nd2 = import_extra("nd2", extra="io", purpose="reading ND2 files")
     with decoding(file, "ND2"):
         stream = file.open("rb")
-        try:
+        with closed_on_error(stream):
             chunks = _Chunks(stream, file)
             with nd2.ND2File(file) as source:
                 return _ND2Image(file, source, chunks, scene)
-        except BaseException:
-            stream.close()
-            raise
 
 
 class _Chunks:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import Pixels
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+from dinocell.readers.lazy import ImageInfo, LazyImage, single_plane
 
 
 class NpyImage(LazyImage):
@@ -58,14 +58,4 @@ def open_npy(file: Path, scene: int | str) -> LazyImage:
             f"{file} has shape {header.shape} of {header.dtype}, expected (Y, X), or (Y, X, 3 or 4) of "
             "uint8: nothing names the axes of more, save it as an OME-TIFF that does"
         )
-    scenes = (file.stem,)
-    height, width, *samples = header.shape
-    info = ImageInfo(
-        format="NPY",
-        scenes=scenes,
-        scene=choose_scene(scenes, scene, file),
-        shape=(1, 1, 1, height, width),
-        samples=samples[0] if samples else 1,
-        dtype=header.dtype,
-    )
-    return NpyImage(file, info, header)
+    return NpyImage(file, single_plane(file, "NPY", header.shape, header.dtype, scene), header)

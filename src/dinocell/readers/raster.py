@@ -10,7 +10,7 @@ import numpy as np
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import Pixels, check_size
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+from dinocell.readers.lazy import ImageInfo, LazyImage, single_plane
 
 _MAX_BYTES = 2**32  # these files are read whole
 _SLACK = 2**20  # bytes that a PNG may have or inflate to beyond its pixels
@@ -49,19 +49,8 @@ def open_raster(file: Path, scene: int | str) -> LazyImage:
     with file.open("rb") as stream:
         head = stream.read(2)
     kind = {b"\x89P": "PNG", b"BM": "BMP"}.get(head, "JPEG")
-    scenes = (file.stem,)
-    number = choose_scene(scenes, scene, file)
     pixels = _decode(file, kind)
-    height, width, *samples = pixels.shape
-    info = ImageInfo(
-        format=kind,
-        scenes=scenes,
-        scene=number,
-        shape=(1, 1, 1, height, width),
-        samples=samples[0] if samples else 1,
-        dtype=pixels.dtype,
-    )
-    return RasterImage(file, info, pixels)
+    return RasterImage(file, single_plane(file, kind, pixels.shape, pixels.dtype, scene), pixels)
 
 
 def _decode(file: Path, kind: str) -> Pixels:

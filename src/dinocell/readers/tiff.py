@@ -17,7 +17,7 @@ import tifffile
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import METADATA_ERRORS, Pixels, checked_index
-from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, choose, choose_scene
+from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, choose, choose_scene, closed_on_error
 from dinocell.readers.quiet import quiet
 from dinocell.readers.tiff_directories import Directories, check_directories
 from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours
@@ -68,14 +68,11 @@ class _Opened:
         self.ome: list[OmeImage] = []
         # these kinds follow names of other files, or pointers of their own; such files are OME or ImageJ too
         self.tif = tifffile.TiffFile(file, is_ndtiff=False, is_mmstack=False, is_ndpi=False)
-        try:
+        with closed_on_error(self.tif):
             self._check_description(found)
             self.stacks = [Stack(series, file) for series in self.tif.series]
             errors.check()
             self._check_stacks()
-        except BaseException:
-            self.tif.close()
-            raise
 
     def _check_description(self, found: Directories) -> None:
         if not self.tif.pages:
@@ -196,12 +193,9 @@ def open_tiff(file: Path, scene: int | str) -> LazyImage:
     """
     with _listening() as errors:
         opened = _Opened(file, errors)
-        try:
+        with closed_on_error(opened.tif):
             scenes = opened.scenes()
             return TiffImage(opened, opened.info(choose_scene(scenes, scene, file), scenes))
-        except BaseException:
-            opened.tif.close()
-            raise
 
 
 def read_tiff(
