@@ -23,6 +23,7 @@ from dinocell.preprocessing import Preprocessing
 from dinocell.saving import write_image
 from dinocell.selection import Selection
 from tests.cases import disk
+from tests.fakes_nd2 import FakeND2, slices
 
 runner = CliRunner()
 
@@ -241,16 +242,15 @@ def test_channels_are_chosen_and_measured_by_name(tmp_path):
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp_path):
-    stack = tmp_path / "stack.tif"
-    tifffile.imwrite(stack, np.zeros((3, 16, 16), np.uint8), photometric="minisblack")
+    stack = tmp_path / "stack.nd2"  # a format whose reader does not notice by itself
+    stack.write_bytes(FakeND2(np.zeros((3, 1, 16, 16), np.uint16), (slices(3, 1.0),)).content())
     settings = BatchSettings(
         tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
         selection=Selection(all_planes=True),
     )  # fmt: skip
     jobs = load_jobs([Source(stack, Path("stack"))], settings)
     assert isinstance(next(jobs), Job)
-    with stack.open("ab") as file:
-        file.write(b"more")
+    os.utime(stack, (1, 1))  # what every write changes
     assert [event.status for event in jobs if isinstance(event, Outcome)] == ["failed", "failed"]
     last = list(load_jobs([Source(stack, Path("stack"))], settings))
     assert sum(isinstance(event, Job) for event in last) == 3  # at rest again
