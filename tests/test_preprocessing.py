@@ -1,3 +1,5 @@
+import platform
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -11,14 +13,19 @@ from scipy.ndimage import gaussian_filter
 
 from dinocell.errors import InputError
 from dinocell.preprocessing import (
+    IntensityRange,
     Preprocessing,
     count_nonfinite,
     equalise,
+    find_range,
     preprocess,
+    preprocess_window,
     resize,
+    resize_window,
     scale_to_uint8,
     scaled_shape,
     to_grayscale,
+    to_uint8,
 )
 
 PLAIN = Preprocessing(clahe=False)
@@ -208,6 +215,42 @@ def test_brighter_stays_brighter(image: NDArray[np.float64]) -> None:
     assert np.array_equal(image, before)
 
 
+# ---------------------------------------------------------------- range, and the bits apart from it
+
+
+def test_ranges_by_hand() -> None:
+    ramp = np.arange(1001).reshape(7, 143)
+    assert find_range(ramp, low=10, high=75) == IntensityRange(100, 750, 0)
+    assert find_range(ramp.astype(np.int16) - 500, low=25, high=75) == IntensityRange(-250, 250, -500)
+    holes = np.where(ramp == 3, np.inf, np.where(ramp == 0, np.nan, ramp))
+    assert find_range(holes, low=0, high=100) == IntensityRange(1, 1000, 1)
+    lone = np.zeros((50, 50))
+    lone[3, 4] = 7
+    assert find_range(lone) == IntensityRange(0, 7, 0, extremes=True)
+    assert find_range(lone, low=0, high=100) == IntensityRange(0, 7, 0)
+    assert not find_range(lone).constant
+    assert find_range(np.full((3, 3), 0.1)).constant
+    assert find_range(np.array([[0, 5e-324, 0]])).constant  # half of it is 0
+
+
+def test_a_range_maps_any_part_by_hand() -> None:
+    found = IntensityRange(10, 20, 5)
+    part = np.array([[5, 10, 12, 15, 20, 90], [np.nan, np.inf, -np.inf, 11, 18, 1e300]])
+    assert to_uint8(part, found).tolist() == [[0, 0, 51, 128, 255, 255], [0, 0, 0, 26, 204, 255]]
+    assert to_uint8(np.array([[11, 18]], np.uint8), found).tolist() == [[26, 204]]
+    assert not to_uint8(part, IntensityRange(3, 3, 3)).any()
+
+
+def test_extremes_are_computed_with_in_the_precision_of_pixels() -> None:
+    """33086 of 33151 is at 254.500015, which is 254.5 in single precision, and that is even 254."""
+    gray = np.zeros((50, 60), np.uint16)  # fewer than one in a thousand of these differ from 0
+    gray[3, :2] = 33086, 33151
+    assert find_range(gray) == IntensityRange(0, 33151, 0, extremes=True)
+    assert scale_to_uint8(gray)[3, :3].tolist() == [254, 255, 0]
+    assert scale_to_uint8(gray, low=0, high=100)[3, :3].tolist() == [255, 255, 0]
+    assert to_uint8(gray[3:4, :2], find_range(gray)).tolist() == [[254, 255]]
+
+
 # ---------------------------------------------------------------- resizing
 
 
@@ -246,6 +289,100 @@ def test_contrast_is_equalised_after_resizing() -> None:
     image = texture((96, 160))
     doubled = resize(preprocess(image, PLAIN), (192, 320))
     assert np.array_equal(preprocess(image, scale=2), equalise(doubled))
+
+
+def reader(plane: NDArray[Any], extents: list[int]) -> Callable[[slice, slice], NDArray[Any]]:
+    """Read windows of a plane that must lie within it, and note how many pixels they have."""
+
+    def read(rows: slice, columns: slice) -> NDArray[Any]:
+        assert 0 <= rows.start < rows.stop <= plane.shape[0]
+        assert 0 <= columns.start < columns.stop <= plane.shape[1]
+        extents.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        return plane[rows, columns]
+
+    return read
+
+
+@st.composite
+def windows(draw: st.DrawFn, shape: tuple[int, int]) -> tuple[slice, slice]:
+    starts = [draw(st.integers(0, length - 1)) for length in shape]
+    rows, columns = (
+        slice(start, draw(st.integers(start + 1, n))) for start, n in zip(starts, shape, strict=True)
+    )
+    return rows, columns
+
+
+sides = st.integers(1, 90)
+shapes = st.tuples(sides, sides)
+
+
+@given(st.data(), shapes, shapes | st.floats(0.02, 4), st.integers(0, 9))
+@settings(deadline=None, max_examples=400)
+def test_a_window_of_a_resized_plane(
+    data: st.DataObject, shape: tuple[int, int], to: tuple[int, int] | float, seed: int
+) -> None:
+    """Shrinking and growing, one axis each, whole factors: as OpenCV does with the whole plane."""
+    target = scaled_shape(shape, to) if isinstance(to, float) else to
+    window = data.draw(windows(target))
+    light = np.random.default_rng(seed).random(shape, np.float32)
+    found = resize_window(reader(light, []), shape, target, window)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, resize(light, target)[window], rtol=0, atol=1e-5)
+    gray = (light * 255.9).astype(np.uint8)
+    levels = resize_window(reader(gray, []), shape, target, window)
+    assert levels.dtype == np.uint8
+    assert np.abs(levels.astype(int) - resize(gray, target)[window]).max() <= 1
+
+
+on_x86 = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="OpenCV's rounding elsewhere is not repeated"
+)
+
+
+@on_x86
+@pytest.mark.parametrize("shape", [(300, 420), (301, 397), (256, 512)])
+@pytest.mark.parametrize(
+    "to", [0.5, 0.25, (100, 140), 0.37, 0.81, 0.999, 1.004, 1.3, 2, 3.7, (600, 90), (310, 30), (20, 500)]
+)
+def test_a_resized_window_of_gray_levels_is_equal(
+    shape: tuple[int, int], to: float | tuple[int, int]
+) -> None:
+    target = to if isinstance(to, tuple) else scaled_shape(shape, to)
+    gray = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    window = slice(target[0] // 3, target[0] * 2 // 3), slice(target[1] // 5, target[1])
+    assert np.array_equal(
+        resize_window(reader(gray, []), shape, target, window), resize(gray, target)[window]
+    )
+
+
+def test_a_long_axis_is_resized_as_by_opencv() -> None:
+    light = np.random.default_rng(0).random((1, 30_000), np.float32)
+    for length in (41_234, 60_000, 29_990, 11_111, 100):
+        window = slice(0, 1), slice(length * 9 // 10, length)
+        found = resize_window(reader(light, []), (1, 30_000), (1, length), window)
+        np.testing.assert_allclose(found, resize(light, (1, length))[window], rtol=0, atol=1e-5)
+
+
+def test_a_window_reads_what_it_needs_and_is_itself_without_resizing() -> None:
+    image = texture((80, 100))
+    for target, most in (((160, 200), 12 * 12), ((40, 50), 40 * 40), ((27, 34), 61 * 61)):
+        extents: list[int] = []
+        found = resize_window(reader(image, extents), (80, 100), target, (slice(3, 23), slice(10, 30)))
+        assert found.shape == (20, 20)
+        assert len(extents) == 1
+        assert extents[0] <= most
+    same = resize_window(reader(image, []), (80, 100), (80, 100), (slice(3, 23), slice(10, 30)))
+    assert np.shares_memory(same, image)
+
+
+@pytest.mark.parametrize("rows", [slice(3, 3), slice(-1, 4), slice(2, 9), slice(0, 8, 2)])
+def test_windows_outside_are_refused(rows: slice) -> None:
+    image = texture((8, 8))
+    window = (slice(0, 8), rows)
+    with pytest.raises(InputError, match="on an axis of 8 pixels"):
+        resize_window(reader(image, []), (8, 8), (8, 8), window)
+    with pytest.raises(InputError, match="on an axis of 8 pixels"):
+        preprocess_window(reader(image, []), (8, 8), window, PLAIN, find_range(image))
 
 
 # ---------------------------------------------------------------- CLAHE
@@ -312,6 +449,103 @@ def test_any_size_has_contrast(shape: tuple[int, int]) -> None:
     assert result.shape == shape
     assert result.dtype == np.uint8
     assert (np.ptp(result) > 100) == (image.size > 1)
+
+
+# ---------------------------------------------------------------- window by window
+
+
+def preprocessed(
+    image: NDArray[Any], window: tuple[slice, slice], preprocessing: Preprocessing, scale: float = 1
+) -> NDArray[np.uint8]:
+    found = find_range(
+        to_grayscale(image), low=preprocessing.low_percentile, high=preprocessing.high_percentile
+    )
+    shape = (image.shape[0], image.shape[1])
+    return preprocess_window(reader(image, []), shape, window, preprocessing, found, scale=scale)
+
+
+@given(
+    st.data(),
+    st.tuples(st.integers(1, 150), st.integers(1, 150)),
+    st.sampled_from([(), (1,), (3,), (4,)]),
+    st.sampled_from([np.uint8, np.uint16, np.int32, np.float16, np.float32, np.float64]),
+    st.sampled_from([2, 8, 16, 32, 64]),
+    st.sampled_from([0.5, 3.0, 40.0]),
+)
+@settings(deadline=None, max_examples=300)
+def test_a_window_is_that_of_the_whole(
+    data: st.DataObject,
+    extent: tuple[int, int],
+    colours: tuple[int, ...],
+    dtype: type,
+    side: int,
+    limit: float,
+) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    image = (rng.random((*extent, *colours)) ** 3 * 255).astype(dtype)
+    if np.dtype(dtype).kind == "f" and image.size > 4:
+        image.ravel()[data.draw(st.integers(0, image.size - 1))] = np.nan
+    preprocessing = Preprocessing(1, 98, clahe_clip_limit=limit, clahe_window=side)
+    window = data.draw(windows(extent))
+    found = preprocessed(image, window, preprocessing)
+    assert np.array_equal(found, preprocess(image, preprocessing)[window])
+
+
+@pytest.mark.parametrize("shape", [(333, 514), (129, 70), (64, 400), (65, 65)])
+def test_windows_put_together_are_the_whole(shape: tuple[int, int]) -> None:
+    """Edges that leave one row, and a few, of the last CLAHE window; blocks that share no grid with it."""
+    image = texture(shape).astype(np.uint16) * 37
+    whole = preprocess(image)
+    found = np.zeros_like(whole)
+    for top in range(0, shape[0], 50):
+        for left in range(0, shape[1], 77):
+            window = slice(top, min(top + 50, shape[0])), slice(left, min(left + 77, shape[1]))
+            found[window] = preprocessed(image, window, Preprocessing())
+    assert np.array_equal(found, whole)
+
+
+@on_x86
+@pytest.mark.parametrize("scale", [0.3, 0.5, 0.77, 1.25, 2, 2.9])
+@pytest.mark.parametrize("clahe", [True, False])
+def test_a_window_of_a_scaled_image_is_that_of_the_whole(scale: float, clahe: bool) -> None:
+    image = texture((411, 530))
+    height, width = scaled_shape((411, 530), scale)
+    preprocessing = Preprocessing(clahe=clahe)
+    whole = preprocess(image, preprocessing, scale=scale)
+    for window in (
+        (slice(0, height // 2), slice(width // 3, width // 2)),
+        (slice(height - 40, height), slice(width - 33, width)),
+    ):
+        assert np.array_equal(preprocessed(image, window, preprocessing, scale), whole[window])
+
+
+def test_clahe_windows_that_are_no_power_of_two_differ_by_rounding() -> None:
+    image = texture((700, 900))
+    preprocessing = Preprocessing(clahe_window=50)
+    window = slice(330, 612), slice(420, 777)
+    difference = (
+        preprocessed(image, window, preprocessing).astype(int) - preprocess(image, preprocessing)[window]
+    )
+    assert np.abs(difference).max() <= 1
+    assert (difference != 0).mean() < 1e-3
+
+
+def test_a_window_reads_one_clahe_window_more_on_each_side() -> None:
+    image = texture((640, 640))
+    extents: list[int] = []
+    window = slice(256, 320), slice(130, 190)
+    preprocess_window(reader(image, extents), (640, 640), window, Preprocessing(), find_range(image))
+    assert extents == [(3 * 64) ** 2]
+
+
+def test_dark_parts_are_equalised_and_constant_images_stay_zero() -> None:
+    image = np.zeros((300, 300), np.uint8)
+    image[250:, 250:] = 200
+    window = slice(0, 50), slice(0, 50)
+    dark = preprocessed(image, window, Preprocessing())
+    assert np.array_equal(dark, preprocess(image)[window])
+    assert dark.any()  # CLAHE lifts the blackest of the parts that it equalises
+    assert not preprocessed(np.full((300, 300), 7.5), window, Preprocessing()).any()
 
 
 # ---------------------------------------------------------------- as a whole

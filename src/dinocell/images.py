@@ -12,7 +12,7 @@ import numpy as np
 
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.labels import Labels, validate_labels
-from dinocell.planes import PathLike, Pixels, checked_index, decoding
+from dinocell.planes import MAX_WINDOWED_PIXELS, PathLike, Pixels, checked_index, decoding
 from dinocell.readers.lazy import LazyImage, channel_index
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
@@ -33,6 +33,7 @@ _MAGIC = {
     b"p\0\0\0": "LIF",
 }
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs")
+_READ_WINDOWS = frozenset({"tiff", "ome_zarr"})  # readers whose function takes how large a plane may be
 _READERS = {  # module NAME of readers, imported when it is needed, with a function open_NAME
     "TIFF": "tiff",
     **dict.fromkeys(("PNG", "JPEG", "BMP"), "raster"),
@@ -66,7 +67,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
 
 
-def open_image(path: PathLike, *, scene: int | str = 0) -> LazyImage:
+def open_image(path: PathLike, *, scene: int | str = 0, windows: bool = False) -> LazyImage:
     """Open a microscopy image without reading its pixels: TIFF, ND2, CZI, LIF, OME-Zarr, NPY, PNG, JPEG, BMP.
 
     Parameters
@@ -75,11 +76,16 @@ def open_image(path: PathLike, *, scene: int | str = 0) -> LazyImage:
         The file; of an OME-Zarr its folder.
     scene : int or str
         Which of the file's scenes (series, positions), by number or by name.
+    windows : bool
+        Only windows are going to be read: planes may have up to `MAX_WINDOWED_PIXELS` pixels rather than
+        `MAX_PIXELS` where the format allows to read them so, which are OME-Zarr, and TIFF that is
+        uncompressed or in tiles or strips of at most 2²⁸ values each.
 
     Returns
     -------
     LazyImage
-        For a ``with`` block, or to be closed; `LazyImage.info` says what it is, `LazyImage.read_plane` reads.
+        For a ``with`` block, or to be closed; `LazyImage.info` says what it is, `LazyImage.read_plane` and
+        `LazyImage.read_window` read.
 
     Raises
     ------
@@ -96,8 +102,9 @@ def open_image(path: PathLike, *, scene: int | str = 0) -> LazyImage:
     kind = _detect_format(file)
     name = _READERS[kind]
     opener = getattr(import_module(f"dinocell.readers.{name}"), f"open_{name}")
+    largest = (MAX_WINDOWED_PIXELS,) if windows and name in _READ_WINDOWS else ()
     with decoding(file, kind):
-        image: LazyImage = opener(file, scene)
+        image: LazyImage = opener(file, scene, *largest)
     return image
 
 

@@ -1,5 +1,6 @@
 """What a plane of an image file may be: its size, its page, its channel; what it says when it is damaged."""
 
+import operator
 import os
 import struct
 import tokenize
@@ -18,8 +19,14 @@ Pixels = NDArray[Any]
 
 PathLike = str | os.PathLike[str]
 
+Window = tuple[slice, slice]
+"""Rows and columns of a plane."""
+
 MAX_PIXELS = 2**31
-"""A plane of more pixels (height × width) is refused from its header, before memory is taken."""
+"""A plane or window of more pixels (height × width) is not read, and refused before memory is taken."""
+
+MAX_WINDOWED_PIXELS = 2**62
+"""Of a plane that is only read in windows."""
 
 METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
 """What readers let escape on damaged tags and descriptions."""
@@ -70,10 +77,43 @@ def checked_index(index: int | None, count: int, what: str, file: Path) -> int:
     return index or 0
 
 
-def check_size(height: int, width: int, file: Path) -> None:
-    """Refuse a plane without pixels or with more than `MAX_PIXELS`."""
-    if not 0 < height * width <= MAX_PIXELS:
+def check_size(
+    height: int,
+    width: int,
+    file: Path,
+    *,
+    largest: int = MAX_PIXELS,
+    remedy: str = "export it again, or cut it into tiles",
+) -> None:
+    """Refuse a plane without pixels or with more than `largest`, and say what to do."""
+    if not 0 < height * width <= largest:
         raise FileFormatError(
-            f"{file} says it has {height} × {width} pixels, expected 1 to {MAX_PIXELS} a plane: "
-            "export it again, or cut it into tiles"
+            f"{file} says it has {height} × {width} pixels, expected 1 to {largest} a plane: {remedy}"
         )
+
+
+def checked_window(rows: slice, columns: slice, height: int, width: int, file: Path) -> Window:
+    """Return a window with numbers as its bounds; None stands for the first and the last ones.
+
+    Raises
+    ------
+    InputError
+        If it is empty, not within the plane, leaves something out or has more than `MAX_PIXELS` pixels.
+    """
+    window = []
+    for bounds, length, what in ((rows, height, "rows"), (columns, width, "columns")):
+        start = 0 if bounds.start is None else operator.index(bounds.start)
+        stop = length if bounds.stop is None else operator.index(bounds.stop)
+        if not 0 <= start < stop <= length or bounds.step not in (None, 1):
+            step = "" if bounds.step is None else f":{bounds.step}"
+            raise InputError(
+                f"{file} has no {what} {start}:{stop}{step}, expected a range within 0:{length} "
+                "that is not empty and leaves none out: choose the window again"
+            )
+        window.append(slice(start, stop))
+    pixels = (window[0].stop - window[0].start) * (window[1].stop - window[1].start)
+    if pixels > MAX_PIXELS:
+        raise InputError(
+            f"the window of {file} has {pixels} pixels, expected at most {MAX_PIXELS}: read smaller ones"
+        )
+    return window[0], window[1]

@@ -1,7 +1,7 @@
 """Image to distance map: preprocess once, predict tile by tile, blend."""
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from dinocell.errors import DeviceMemoryError, InputError
 from dinocell.model import DINOCell, normalise
 from dinocell.preprocessing import Preprocessing, preprocess, resize, scaled_shape
 from dinocell.segmentation import TilesDone
-from dinocell.tiling import blend, cut_tile, plan_tiles
+from dinocell.tiling import Tile, blend, cut_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
 
@@ -116,12 +116,37 @@ class Predictor:
         shape = (gray.shape[0], gray.shape[1])
         tiles = plan_tiles(shape, self.tile_size, self.overlap)
         predictions: list[NDArray[np.float32]] = []
-        while len(predictions) < len(tiles):
-            next_tiles = tiles[len(predictions) : len(predictions) + self.batch_size]
-            batch = np.stack([cut_tile(gray, tile) for tile in next_tiles])
-            predictions.extend(self._forward_what_fits(batch))
+        for batch in self.predict_batches(gray, tiles):
+            predictions.extend(batch)
             yield TilesDone(len(predictions), len(tiles))
         return resize(blend(tiles, predictions, shape), size)
+
+    def predict_batches(
+        self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Predict tiles of a preprocessed image.
+
+        Parameters
+        ----------
+        gray : uint8 array, shape (Y, X)
+        tiles : sequence of Tile
+
+        Yields
+        ------
+        float32 array, shape (B, size, size)
+            The distance maps of the next tiles, until all are done.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If not even one tile fits.
+        """
+        done = 0
+        while done < len(tiles):
+            batch = np.stack([cut_tile(gray, tile) for tile in tiles[done : done + self.batch_size]])
+            predicted = self._forward_what_fits(batch)
+            done += len(predicted)
+            yield predicted
 
     def _forward_what_fits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Predict the first tiles of a batch, fewer from now on when the memory is not enough for all.

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from dinocell.errors import InputError
-from dinocell.planes import Pixels
+from dinocell.planes import Pixels, Window
 from dinocell.readers.lazy import ImageInfo, LazyImage, channel_index
 
 Projection = Literal["max", "mean"]
@@ -164,7 +165,9 @@ def _refuse_unchosen(image: LazyImage, selection: Selection) -> None:
         )
 
 
-def read_place(image: LazyImage, place: Place, channel: int | str | None) -> Pixels:
+def read_place(
+    image: LazyImage, place: Place, channel: int | str | None, window: Window | None = None
+) -> Pixels:
     """Read one plane, or the projection of one time's slices.
 
     Parameters
@@ -173,6 +176,8 @@ def read_place(image: LazyImage, place: Place, channel: int | str | None) -> Pix
     place : Place
     channel : int, str or None
         None is the only one, or colour.
+    window : (slice, slice), optional
+        Rows and columns, as of `LazyImage.read_window`; None is the whole plane.
 
     Returns
     -------
@@ -182,14 +187,15 @@ def read_place(image: LazyImage, place: Place, channel: int | str | None) -> Pix
     Raises
     ------
     InputError
-        If the file has several channels and none is chosen, or the one chosen is not there.
+        If the file has several channels and none is chosen, or the one chosen, or the window, is not there.
     FileFormatError
         If a plane is damaged.
     """
     index, sample = _channel_and_sample(image, channel)
+    read = image.read_plane if window is None else partial(image.read_window, *window)
     if place.z is not None:
-        return _sample(image.read_plane(place.t, index, place.z), sample)
-    planes = (_sample(image.read_plane(place.t, index, z), sample) for z in range(image.info.shape[2]))
+        return _sample(read(place.t, index, place.z), sample)
+    planes = (_sample(read(place.t, index, z), sample) for z in range(image.info.shape[2]))
     return _project(planes, image.info.shape[2], place.projection)
 
 

@@ -75,10 +75,46 @@ def plan_tiles(shape: tuple[int, int], tile: int = 256, overlap: int = 32) -> tu
     )
 
 
+def tiles_touching(
+    window: tuple[slice, slice], shape: tuple[int, int], tile: int = 256, overlap: int = 32
+) -> tuple[Tile, ...]:
+    """Give the tiles of an image's plan that share pixels with a window, without planning all of them.
+
+    Parameters
+    ----------
+    window : (slice, slice)
+        Rows and columns within the image, at least one pixel.
+    shape, tile, overlap
+        As for `plan_tiles`, whose errors this has too.
+
+    Returns
+    -------
+    tuple of Tile
+        In row-major order.
+
+    Examples
+    --------
+    >>> [tile.x for tile in tiles_touching((slice(0, 9), slice(240, 250)), (100, 10**6))]
+    [0, 224]
+    """
+    plan_tiles((1, 1), tile, overlap)  # refuses what is out of bounds
+    rows, columns = (
+        _starts_touching(span, length, tile, overlap) for span, length in zip(window, shape, strict=True)
+    )
+    return tuple(Tile(y, x, tile) for y in rows for x in columns)
+
+
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    return _starts_touching(slice(0, length), length, tile, overlap)
+
+
+def _starts_touching(span: slice, length: int, tile: int, overlap: int) -> list[int]:
     if length <= tile:
         return [0]
-    return [*range(0, length - tile, tile - overlap), length - tile]
+    stride, last = tile - overlap, length - tile
+    first = max(0, (span.start - tile) // stride + 1) * stride
+    starts = [*range(first, min(last, span.stop), stride)]
+    return [*starts, last] if last < span.stop else starts
 
 
 def cut_tile(image: NDArray[Any], tile: Tile) -> NDArray[Any]:
@@ -99,30 +135,38 @@ def cut_tile(image: NDArray[Any], tile: Tile) -> NDArray[Any]:
 
 
 def blend(
-    tiles: Sequence[Tile], predictions: Iterable[NDArray[Any]], shape: tuple[int, int]
+    tiles: Sequence[Tile],
+    predictions: Iterable[NDArray[Any]],
+    shape: tuple[int, int],
+    window: tuple[slice, slice] | None = None,
 ) -> NDArray[np.float32]:
     """Join the predictions of tiles into one map.
 
     Parameters
     ----------
     tiles : sequence of Tile
-        From `plan_tiles` with the same `shape`.
+        From `plan_tiles` with the same `shape`; for a window from `tiles_touching`.
     predictions : iterable of float array, shape (size, size)
         One a tile, in the same order; may be a generator.
     shape : (int, int)
         The image's (Y, X).
+    window : (slice, slice), optional
+        Rows and columns of the image that are wanted. They come out as they would of the whole: a tile that
+        is left out has no pixels in the window, and so no overlap with another tile there.
 
     Returns
     -------
     float32 array, shape (Y, X)
+        Of the image or the window.
 
     Raises
     ------
     InputError
         If there are fewer or more predictions than tiles, or one has another shape.
     """
-    total = np.zeros(shape, np.float32)
-    weights = np.zeros(shape, np.float32)
+    window = window or (slice(0, shape[0]), slice(0, shape[1]))
+    total = np.zeros([span.stop - span.start for span in window], np.float32)
+    weights = np.zeros_like(total)
     rows = _windows({(t.y, t.size) for t in tiles}, shape[0])
     columns = _windows({(t.x, t.size) for t in tiles}, shape[1])
     count = 0
@@ -134,14 +178,26 @@ def blend(
             raise InputError(
                 f"prediction {count} has shape {prediction.shape}, expected {(tile.size, tile.size)}"
             )
-        weight = np.maximum(np.outer(rows[tile.y], columns[tile.x]), np.float32(MIN_WEIGHT))
-        inside = np.s_[tile.y : tile.y + tile.size, tile.x : tile.x + tile.size]
-        part = total[inside]
-        part += weight * prediction[: part.shape[0], : part.shape[1]]
-        weights[inside] += weight
+        in_tile, in_window = _shared(tile, rows[tile.y].size, columns[tile.x].size, window)
+        weight = np.outer(rows[tile.y][in_tile[0]], columns[tile.x][in_tile[1]])
+        weight = np.maximum(weight, np.float32(MIN_WEIGHT))
+        total[in_window] += weight * prediction[in_tile]
+        weights[in_window] += weight
     if count != len(tiles):
         raise InputError(f"there are {count} predictions for {len(tiles)} tiles, expected one each")
     return total / weights
+
+
+def _shared(
+    tile: Tile, height: int, width: int, window: tuple[slice, slice]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Give the pixels that a tile, cut at the image's edge, shares with a window: within either of them."""
+    in_tile, in_window = [], []
+    for start, length, span in ((tile.y, height, window[0]), (tile.x, width, window[1])):
+        low, high = max(start, span.start), min(start + length, span.stop)
+        in_tile.append(slice(low - start, high - start))
+        in_window.append(slice(low - span.start, high - span.start))
+    return (in_tile[0], in_tile[1]), (in_window[0], in_window[1])
 
 
 def _windows(spans: set[tuple[int, int]], length: int) -> dict[int, NDArray[np.float32]]:

@@ -74,8 +74,8 @@ def distance_to_labels(
     mask = distance > cell_fill_threshold
     labels = watershed(_depths(distance, markers), markers, mask=mask, connectivity=2).astype(np.int32)
     labels = _join_split_cells(labels, distance, float(merge))
-    if regrow and cell_fill_threshold < 1:
-        labels = _regrow_rim(labels, cell_fill_threshold)
+    if regrow:
+        labels = grow_rims(labels, rim_widths(labels, cell_fill_threshold))
     if fill_holes:
         labels = _fill_holes(labels)
     if min_size > 1:
@@ -162,16 +162,47 @@ def _saddles(labels: Labels, distance: Floats) -> tuple[NDArray[np.int64], NDArr
     return unique[0], unique[1], highest
 
 
-def _regrow_rim(labels: Labels, cell_fill_threshold: float) -> Labels:
-    """Add to every cell the pixels whose map value the threshold cut.
+def rim_widths(labels: Labels, cell_fill_threshold: float) -> NDArray[np.float32]:
+    """Give the width of the rim that the threshold cut off every cell.
 
     A cell of inner radius R lost the pixels at distance 1…⌊tR⌋ from its outside; what is left has inner
     radius R − ⌊tR⌋. Where two R fit, the larger is taken: such a cell may grow by a pixel that it never lost.
+
+    Parameters
+    ----------
+    labels : int32 array, shape (Y, X)
+        Cells as the flood left them.
+    cell_fill_threshold : float
+        The t of the flood; from 1 on there is nothing to be seen of a rim, and it is 0.
+
+    Returns
+    -------
+    float32 array, shape (max id + 1,)
+        Whole pixels by id; of background 0.
     """
     inner = distance_in_pixels(labels)
-    radii = np.zeros(int(labels.max()) + 1, np.float32)
+    radii = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
     np.maximum.at(radii, labels.ravel(), inner.ravel())
-    rims = np.floor(cell_fill_threshold * radii / (1 - cell_fill_threshold) + 1e-4)
+    if cell_fill_threshold >= 1:
+        return np.zeros_like(radii)
+    widths = np.floor(cell_fill_threshold * radii / (1 - cell_fill_threshold) + 1e-4)
+    return np.asarray(widths, np.float32)
+
+
+def grow_rims(labels: Labels, rims: NDArray[np.float32]) -> Labels:
+    """Grow every cell by the rim that it lost, into background that is nearer to it than to others.
+
+    Parameters
+    ----------
+    labels : int32 array, shape (Y, X)
+    rims : float32 array, shape (max id + 1,)
+        From `rim_widths`.
+
+    Returns
+    -------
+    int32 array, shape (Y, X)
+        What is farther from an edge of the array than the widest rim does not depend on what lies beyond.
+    """
     if not rims.any():
         return labels
     away, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError, InputError
-from dinocell.planes import Pixels, check_size, checked_index, decoding
+from dinocell.planes import MAX_PIXELS, Pixels, check_size, checked_index, checked_window, decoding
 
 SAMPLES = "RGBA"
 """Names of the values of a pixel in colour."""
@@ -66,13 +66,16 @@ class ImageInfo:
 class LazyImage(ABC):
     """One scene of an opened image file, whose pixels are read when they are asked for.
 
-    Use it in a ``with`` block, or close it. A reader implements `_read` and, where it holds a file, `close`.
+    Use it in a ``with`` block, or close it. A reader implements `_read` and, where it holds a file, `close`;
+    where it need not decode a whole plane for a window of it, `_read_window` and `chunk_shape` as well.
 
     Parameters
     ----------
     path : path
     info : ImageInfo
         What the file says about this scene; checked here.
+    largest : int
+        Pixels that a plane may have; more than `MAX_PIXELS` only where windows are read without the plane.
 
     Raises
     ------
@@ -82,10 +85,18 @@ class LazyImage(ABC):
 
     axes: ClassVar[str] = "TCZYX"
 
-    def __init__(self, path: Path, info: ImageInfo) -> None:
+    def __init__(self, path: Path, info: ImageInfo, largest: int = MAX_PIXELS) -> None:
         self.path, self.info = path, info
-        check_size(info.shape[3], info.shape[4], path)
+        check_size(info.shape[3], info.shape[4], path, largest=largest)
         _check_info(info, path)
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """Rows and columns of the pixels that are decoded at a time: of the whole plane, or of its parts.
+
+        Windows whose bounds are multiples of it, or the plane's, decode nothing in vain.
+        """
+        return self.info.shape[3:]
 
     def read_plane(self, t: int = 0, c: int = 0, z: int = 0) -> Pixels:
         """Read one plane.
@@ -105,22 +116,65 @@ class LazyImage(ABC):
         InputError
             If there is no such plane.
         FileFormatError
+            If it is damaged or missing in the file, or has more than `MAX_PIXELS` pixels.
+        """
+        self._check_place(t, c, z)
+        check_size(*self.info.shape[3:], self.path, remedy="segment it with `dinocell segment-large`")
+        with decoding(self.path, self.info.format):
+            return self._checked(self._read(t, c, z), *self.info.shape[3:])
+
+    def read_window(self, rows: slice, columns: slice, t: int = 0, c: int = 0, z: int = 0) -> Pixels:
+        """Read a window of one plane: the same as ``read_plane(t, c, z)[rows, columns]``.
+
+        OME-Zarr and TIFF decode only the chunks, tiles or strips that it lies in, so that damage elsewhere
+        goes unseen. Of other formats every call decodes the plane anew: read the plane, to use many windows.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Bounds within the plane; None stands for its own. At least one pixel, at most `MAX_PIXELS`.
+        t, c, z : int
+            Time, channel and slice, counted from 0.
+
+        Returns
+        -------
+        array, shape (Y, X) or (Y, X, S)
+            As of `read_plane`; it shares no memory with other windows.
+
+        Raises
+        ------
+        InputError
+            If there is no such window or plane.
+        FileFormatError
             If it is damaged or missing in the file.
         """
+        self._check_place(t, c, z)
+        rows, columns = checked_window(rows, columns, *self.info.shape[3:], self.path)
+        with decoding(self.path, self.info.format):
+            window = self._read_window(rows, columns, t, c, z)
+            return self._checked(window, rows.stop - rows.start, columns.stop - columns.start)
+
+    def _check_place(self, t: int, c: int, z: int) -> None:
         for index, count, what in zip(
             (t, c, z), self.info.shape[:3], ("time", "channel", "z slice"), strict=True
         ):
             checked_index(index, count, what, self.path)
-        with decoding(self.path, self.info.format):
-            pixels = self._read(t, c, z)
-            expected = (*self.info.shape[3:], self.info.samples)[: 2 if self.info.samples == 1 else 3]
-            if pixels.shape != expected:
-                raise ValueError(f"a plane has shape {pixels.shape}, expected {expected}")
+
+    def _checked(self, pixels: NDArray[Any], height: int, width: int) -> Pixels:
+        """Refuse pixels of another shape than the file says; lay them out as promised."""
+        expected = (height, width, self.info.samples)[: 2 if self.info.samples == 1 else 3]
+        if pixels.shape != expected:
+            raise ValueError(f"a plane has shape {pixels.shape}, expected {expected}")
         return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
     @abstractmethod
     def _read(self, t: int, c: int, z: int) -> NDArray[Any]:
         """Read a plane that the information says is there."""
+
+    def _read_window(self, rows: slice, columns: slice, t: int, c: int, z: int) -> NDArray[Any]:
+        """Read a window within a plane that the information says is there; its bounds are numbers."""
+        plane = self._checked(self._read(t, c, z), *self.info.shape[3:])
+        return plane[rows, columns].copy()  # a view would keep the plane in memory
 
     def close(self) -> None:  # noqa: B027 (not every reader holds a file)
         """Close the file."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileMissingError
 from dinocell.extras import import_extra
-from dinocell.planes import decoding
+from dinocell.planes import MAX_PIXELS, decoding
 from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
 from dinocell.readers.ngff import (
     MAX_CHUNK_BYTES,
@@ -35,7 +35,7 @@ _SECONDS = {"microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 6
 _MAX_SCENES = 2**17
 
 
-def open_ome_zarr(folder: Path, scene: int | str) -> LazyImage:
+def open_ome_zarr(folder: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
     """Open one scene of a local OME-Zarr at full resolution.
 
     Scenes are the images of its group; else, of a file that bioformats2raw wrote, its series (``"0"``, …); of
@@ -48,11 +48,14 @@ def open_ome_zarr(folder: Path, scene: int | str) -> LazyImage:
         The outermost group.
     scene : int or str
         Number, counted from 0, or name.
+    largest : int
+        Pixels that a plane may have.
 
     Returns
     -------
     LazyImage
-        Reads the chunks of a plane when it is asked for; axes that the image does not have are of length 1.
+        Reads the chunks of a plane or window when it is asked for; axes that the image does not have are of
+        length 1.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def open_ome_zarr(folder: Path, scene: int | str) -> LazyImage:
         If zarr is not installed.
     """
     multiscale, names, index = find_multiscale(folder, scene)
-    return open_multiscale(multiscale, folder, names, index)
+    return open_multiscale(multiscale, folder, names, index, largest)
 
 
 def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[str, ...], int]:
@@ -83,9 +86,13 @@ def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[s
 
 
 def open_multiscale(
-    multiscale: Multiscale, folder: Path, names: tuple[str, ...] = ("0",), index: int = 0
+    multiscale: Multiscale,
+    folder: Path,
+    names: tuple[str, ...] = ("0",),
+    index: int = 0,
+    largest: int = MAX_PIXELS,
 ) -> LazyImage:
-    """Open an image that was found; `folder` is what errors name, the rest goes into `ImageInfo`."""
+    """Open an image that was found; errors name `folder`, `names` and `index` go into `ImageInfo`."""
     with decoding(folder, "OME-Zarr"):
         array = open_array(multiscale, 0)
         sizes = dict(zip(multiscale.axes, array.shape, strict=True))
@@ -102,18 +109,27 @@ def open_multiscale(
             time_step_s=steps.get("t"),
             channel_names=labels if len(labels) == n_channels else (),
         )  # fmt: skip
-        return _ZarrImage(folder, info, array, multiscale.axes)
+        return _ZarrImage(folder, info, array, multiscale.axes, largest)
 
 
 class _ZarrImage(LazyImage):
-    def __init__(self, folder: Path, info: ImageInfo, array: Any, axes: str) -> None:
-        super().__init__(folder, info)
+    def __init__(self, folder: Path, info: ImageInfo, array: Any, axes: str, largest: int) -> None:
+        super().__init__(folder, info, largest)
         self._array, self._axes = array, axes
 
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        chunks = dict(zip(self._axes, self._array.chunks, strict=True))  # of shards, those within
+        height, width = self.info.shape[3:]
+        return min(chunks["y"], height), min(chunks["x"], width)
+
     def _read(self, t: int, c: int, z: int) -> NDArray[Any]:
-        at = {"t": t, "c": c, "z": z}
+        return self._read_window(slice(None), slice(None), t, c, z)
+
+    def _read_window(self, rows: slice, columns: slice, t: int, c: int, z: int) -> NDArray[Any]:
+        at = {"t": t, "c": c, "z": z, "y": rows, "x": columns}
         try:
-            plane = np.asarray(self._array[tuple(at.get(axis, slice(None)) for axis in self._axes)])
+            plane = np.asarray(self._array[tuple(at[axis] for axis in self._axes)])
         except lzma.LZMAError as exc:  # of no common kind
             raise ValueError(str(exc)) from exc
         return plane if self._axes.index("y") < self._axes.index("x") else plane.T
@@ -140,7 +156,8 @@ def _inner_store(base: Any) -> Any:
         async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
             path = self.root / key
             check_inside(self.root, path)
-            if path.exists() and regular_size(path) > MAX_CHUNK_BYTES and byte_range is None:
+            # of a shard only parts are asked for, by the bounds that it claims for them
+            if path.exists() and not 0 <= _asked_bytes(byte_range, regular_size(path)) <= MAX_CHUNK_BYTES:
                 raise ValueError(f"{key} has more than {MAX_CHUNK_BYTES} bytes")
             return await super().get(key, prototype, byte_range)
 
@@ -149,6 +166,15 @@ def _inner_store(base: Any) -> Any:
             await super().set(key, value)
 
     return InnerStore
+
+
+def _asked_bytes(byte_range: Any, size: int) -> int:
+    """Give the bytes that a range within a file of `size` bytes asks for: all where it is None."""
+    if hasattr(byte_range, "end"):
+        return int(byte_range.end - byte_range.start)
+    if hasattr(byte_range, "suffix"):
+        return min(int(byte_range.suffix), size)
+    return size - int(getattr(byte_range, "offset", 0))
 
 
 def _list_scenes(root: Path) -> tuple[list[Multiscale], tuple[str, ...], list[str]]:

@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 
 from dinocell.errors import FileFormatError
-from dinocell.planes import METADATA_ERRORS, Pixels, checked_index
+from dinocell.planes import MAX_PIXELS, METADATA_ERRORS, Pixels, Window, checked_index
 from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, choose, choose_scene, closed_on_error
 from dinocell.readers.quiet import quiet
 from dinocell.readers.tiff_directories import Directories, check_directories
@@ -62,7 +62,7 @@ def _listening() -> Iterator[_TifffileErrors]:
 class _Opened:
     """An opened TIFF file: its series as stacks, and what its OME-XML says."""
 
-    def __init__(self, file: Path, errors: _TifffileErrors) -> None:
+    def __init__(self, file: Path, errors: _TifffileErrors, largest: int = MAX_PIXELS) -> None:
         found = check_directories(file)
         self.file = file
         self.ome: list[OmeImage] = []
@@ -70,7 +70,7 @@ class _Opened:
         self.tif = tifffile.TiffFile(file, is_ndtiff=False, is_mmstack=False, is_ndpi=False)
         with closed_on_error(self.tif):
             self._check_description(found)
-            self.stacks = [Stack(series, file) for series in self.tif.series]
+            self.stacks = [Stack(series, file, largest) for series in self.tif.series]
             errors.check()
             self._check_stacks()
 
@@ -149,14 +149,26 @@ class _Opened:
 class TiffImage(LazyImage):
     """One series of a TIFF file. Parameters and errors as of `LazyImage`."""
 
-    def __init__(self, opened: _Opened, info: ImageInfo) -> None:
-        super().__init__(opened.file, info)
+    def __init__(self, opened: _Opened, info: ImageInfo, largest: int = MAX_PIXELS) -> None:
+        super().__init__(opened.file, info, largest)
         self._tif, self._stack = opened.tif, opened.stacks[info.scene]
         self._stamp = self._changed()
 
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """Rows and columns of a tile or strip; one row where the plane is stored as it is."""
+        return self._stack.chunk_shape
+
     def _read(self, t: int, c: int, z: int) -> Pixels:
+        return self._unchanged(t, c, z, None)
+
+    def _read_window(self, rows: slice, columns: slice, t: int, c: int, z: int) -> Pixels:
+        return self._unchanged(t, c, z, (rows, columns))
+
+    def _unchanged(self, t: int, c: int, z: int, window: Window | None) -> Pixels:
+        """Read a plane or a window of it from the file as it was opened."""
         with _listening() as errors:
-            pixels = self._stack.read_plane(t, c, z)
+            pixels = self._stack.read_plane(t, c, z, window)
             errors.check()
         if self._changed() != self._stamp:
             raise ValueError("it changed while it was read")
@@ -171,7 +183,7 @@ class TiffImage(LazyImage):
         self._tif.close()
 
 
-def open_tiff(file: Path, scene: int | str) -> LazyImage:
+def open_tiff(file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
     """Open one series of a TIFF file: OME-TIFF, also of several files, ImageJ hyperstack, or plain.
 
     Axes other than T, C and Z become slices where there is no Z, else times. Of a pyramid this is the finest
@@ -182,6 +194,8 @@ def open_tiff(file: Path, scene: int | str) -> LazyImage:
     file : path
     scene : int or str
         Number or name of the series.
+    largest : int
+        Pixels that a plane may have where windows of it are read without the rest; others `MAX_PIXELS`.
 
     Raises
     ------
@@ -192,10 +206,10 @@ def open_tiff(file: Path, scene: int | str) -> LazyImage:
         If there is no such scene.
     """
     with _listening() as errors:
-        opened = _Opened(file, errors)
+        opened = _Opened(file, errors, largest)
         with closed_on_error(opened.tif):
             scenes = opened.scenes()
-            return TiffImage(opened, opened.info(choose_scene(scenes, scene, file), scenes))
+            return TiffImage(opened, opened.info(choose_scene(scenes, scene, file), scenes), largest)
 
 
 def read_tiff(

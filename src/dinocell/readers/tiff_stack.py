@@ -1,8 +1,9 @@
-"""A series of a TIFF file as numbered planes, each read only when all of it is there."""
+"""A series of a TIFF file as numbered planes, each or a window of it read only when all of it is there."""
 
 import itertools
 import math
 import struct
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import tifffile
 
 from dinocell.errors import FileFormatError
-from dinocell.planes import MAX_PIXELS, Pixels, check_size
+from dinocell.planes import MAX_PIXELS, Pixels, Window, check_size
 from dinocell.readers.lazy import SAMPLES
 from dinocell.readers.raster import jpeg_header
 
@@ -21,6 +22,8 @@ _CODED_JPEG = (*_JPEG, 33007, 34892)
 _JPEG2000 = (33003, 33005, 34712)
 _PNG = 34933
 _LARGEST_TILE = 2**24  # values that a tile of a small image may have
+_LARGEST_PART = 2**28  # values of a tile or strip that is decoded for a window
+_LARGEST_PAGE = MAX_PIXELS * len(SAMPLES)  # values of a page, or of a window of it
 
 
 class Stack:
@@ -29,13 +32,16 @@ class Stack:
     Of a numbered page the channels are the samples (R, G, B) or else the axis C.
     """
 
-    def __init__(self, series: tifffile.TiffPageSeries, file: Path) -> None:
+    def __init__(self, series: tifffile.TiffPageSeries, file: Path, largest: int = MAX_PIXELS) -> None:
         self.series, self.keyframe = series, series.keyframe
         self.axes, self.shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
         sizes = dict(zip(self.axes, self.shape, strict=True))
         if not {"Y", "X"} <= set(sizes):
             raise FileFormatError(f"{file} has axes {self.axes}, expected Y and X: save it as a plain TIFF")
-        check_size(sizes["Y"], sizes["X"], file)
+        self.lead = len(self.shape) - self.keyframe.ndim
+        self.stored_axes = self._stored_axes()
+        self.reads_windows = self.stored_axes in ("YX", "XY") and _has_parts(self.keyframe)
+        check_size(sizes["Y"], sizes["X"], file, largest=largest if self.reads_windows else MAX_PIXELS)
         if self.keyframe.photometric in _OTHER_COLOURS and self.keyframe.compression not in _JPEG:
             raise FileFormatError(
                 f"{file} has colours of TIFF kind {int(self.keyframe.photometric)}, expected gray or RGB: "
@@ -47,9 +53,24 @@ class Stack:
         self.n_pages = math.prod(self.shape[d] for d in self.page_dims)
         gray_alpha = sizes.get("S") == 2 and {1, 2} & set(self.keyframe.extrasamples)
         self.n_channels = 1 if gray_alpha else sizes.get(self.channel, 1)
-        self.lead = len(self.shape) - self.keyframe.ndim
         self._set_axes(sizes)
         self._check_storage(file)
+
+    def _stored_axes(self) -> str:
+        """Name the axes of the series that a page's rows and columns are along; empty where they are none."""
+        keyframe = self.keyframe
+        if self.lead < 0 or self.shape[self.lead :] != keyframe.shape or not {"Y", "X"} <= set(keyframe.axes):
+            return ""
+        return "".join(self.axes[self.lead + keyframe.axes.index(axis)] for axis in "YX")
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """Rows and columns of a plane that are decoded at a time."""
+        height, width = self.sizes[3:]
+        if not self.reads_windows:
+            return height, width
+        along = dict(zip(self.stored_axes, _part_shape(self.keyframe), strict=True))
+        return min(along["Y"], height), min(along["X"], width)
 
     def _set_axes(self, sizes: dict[str, int]) -> None:
         """Lay out all axes as times, channels and slices."""
@@ -71,7 +92,7 @@ class Stack:
             tile = math.prod(keyframe.chunks)
             if tile > max(4 * keyframe.size, _LARGEST_TILE):
                 raise ValueError(f"its tiles have {tile} values, its pages {keyframe.size}")
-        if keyframe.size > MAX_PIXELS * len(SAMPLES):
+        if keyframe.size > _LARGEST_PAGE and not self.reads_windows:
             raise FileFormatError(
                 f"{file} says it has pages of {keyframe.size} values, expected at most {MAX_PIXELS} pixels "
                 f"of {len(SAMPLES)} samples: export its slices as pages of their own"
@@ -93,74 +114,189 @@ class Stack:
             chosen[self.axes.index(self.channel)] = channel or 0
         return self._read(chosen, self.channel)
 
-    def read_plane(self, t: int, c: int, z: int) -> Pixels:
-        """Read one plane as (Y, X) or, in colour, (Y, X, S)."""
+    def read_plane(self, t: int, c: int, z: int, window: Window | None = None) -> Pixels:
+        """Read one plane, or a window within it, as (Y, X) or, in colour, (Y, X, S)."""
         chosen: dict[int, int] = {}
         for dims, number in zip(self.groups, (t, c, z), strict=True):
             chosen |= self._at(dims, number)
         if self.samples == 1 and "S" in self.axes:
             chosen.setdefault(self.axes.index("S"), 0)  # beside gray is alpha
-        return self._read(chosen, "S")
+        if window is not None and not self.reads_windows:
+            return self._read(chosen, "S")[window].copy()
+        return self._read(chosen, "S", window)
 
     def _at(self, dims: list[int], number: int) -> dict[int, int]:
         """Give the index along each of some axes, the last one fastest."""
         index = np.unravel_index(number, [1, *(self.shape[d] for d in dims)])[1:]
         return {d: int(at) for d, at in zip(dims, index, strict=True)}
 
-    def _read(self, chosen: dict[int, int], last: str) -> Pixels:
+    def _read(self, chosen: dict[int, int], last: str, window: Window | None = None) -> Pixels:
         """Read where the chosen axes have one index each; of the others `last` comes after Y and X."""
         lead = self.lead
+        if window is not None and self.stored_axes == "XY":
+            window = window[::-1]
         if self.shape[lead:] != self.keyframe.shape:
             raise ValueError(f"stored pages do not fit the axes {self.axes}")
         outer = itertools.product(
             *([chosen[d]] if d in chosen else range(self.shape[d]) for d in range(lead))
         )
         stored = [
-            self._stored_page(int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead])))) for at in outer
+            self._stored_page(int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead]))), window)
+            for at in outer
         ]
         inner = tuple(chosen.get(d, slice(None)) for d in range(lead, len(self.shape)))
         block = stored[0][inner] if len(stored) == 1 else np.stack([array[inner] for array in stored])
         left = [axis for d, axis in enumerate(self.axes) if d not in chosen]
         return block.transpose([left.index(axis) for axis in ("Y", "X", last) if axis in left])
 
-    def _stored_page(self, number: int) -> Pixels:
-        """Read one stored page, checking first that all of it is there."""
+    def _stored_page(self, number: int, window: Window | None) -> Pixels:
+        """Read one stored page or a window of its rows and columns, checking first that all of it is there.
+
+        The window has the page's axes.
+        """
         series, keyframe = self.series, self.keyframe
         if series.dataoffset is not None and not series.is_multifile:  # ImageJ describes stacks by one page
             offset = series.dataoffset + number * keyframe.nbytes
+            if window is not None:
+                return _read_rows(keyframe, keyframe.parent.filehandle, offset, window)
             dtype = f"{keyframe.parent.byteorder}{series.dtype.char}"
             data = keyframe.parent.filehandle.read_array(dtype, keyframe.size, offset)
             return data.reshape(keyframe.shape)
-        page = series[number]
+        page: Any = series[number]
         if page is None:
             raise ValueError(f"plane {number} is not in the file")
+        if window is not None and page.keyframe.shaped != keyframe.shaped:
+            raise ValueError(f"plane {number} has another shape than the first one")
         handle = page.parent.filehandle
         was_closed = handle.closed  # OME planes may lie in neighbouring files
         if was_closed:
             handle.open()
         try:
-            return self._decoded(page, number)
+            return self._decoded(page, number) if window is None else _decoded_window(page, number, window)
         finally:
             if was_closed:
                 handle.close()
 
     def _decoded(self, page: Any, number: int) -> Pixels:
-        ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
-        if len(ends) < math.prod(page.chunked) or max(ends) > page.parent.filehandle.size:
-            raise ValueError(f"part of plane {number} is missing")
-        _check_coded_sizes(page)
+        _check_parts(page, number, range(min(len(page.dataoffsets), len(page.databytecounts))))
         pixels: Pixels = page.asarray()
         return pixels
 
 
-def _check_coded_sizes(page: Any) -> None:
+def _has_parts(keyframe: Any) -> bool:
+    """Whether rows, tiles or strips of a page can be read without the rest of it."""
+    if keyframe.imagedepth > 1:
+        return False
+    if keyframe.is_contiguous:
+        return bool(keyframe.is_final)
+    # a JPEG whose header is kept apart is decoded as a whole
+    return keyframe.jpegheader is None and math.prod(_coded_shape(keyframe)) <= _LARGEST_PART
+
+
+def _coded_shape(keyframe: Any) -> tuple[int, int, int]:
+    """Give rows, columns and samples of a tile or strip."""
+    height, width = keyframe.chunks[:2]
+    samples = keyframe.samplesperpixel if keyframe.planarconfig == 1 else 1
+    return height if keyframe.is_tiled else min(height, keyframe.imagelength), width, samples
+
+
+def _part_shape(keyframe: Any) -> tuple[int, int]:
+    """Give rows and columns of what is read at a time."""
+    return (1, keyframe.imagewidth) if keyframe.is_final else _coded_shape(keyframe)[:2]
+
+
+def _decoded_window(page: Any, number: int, window: Window) -> Pixels:
+    """Read a window of a page of a series whose first page has parts."""
+    keyframe = page.keyframe
+    if keyframe.is_final:
+        _check_parts(page, number, ())
+        return _read_rows(keyframe, page.parent.filehandle, page.dataoffsets[0], window)
+    if not _has_parts(keyframe):
+        raise ValueError(f"plane {number} is not stored like the first one")
+    (planes, _, _, _, samples), (rows, columns) = keyframe.shaped, window
+    shape = (planes, 1, rows.stop - rows.start, columns.stop - columns.start, samples)
+    _check_values(shape)
+    numbers = list(_parts_within(keyframe, window))
+    _check_parts(page, number, numbers)
+    out = np.full(shape, keyframe.nodata, keyframe.dtype.newbyteorder("="))
+    tables = {"jpegtables": page.jpegtables} if keyframe.compression in _CODED_JPEG else {}
+    for at in numbers:
+        if page.dataoffsets[at] and page.databytecounts[at]:  # parts left out are without data
+            page.parent.filehandle.seek(page.dataoffsets[at])
+            data = page.parent.filehandle.read(page.databytecounts[at])
+            part, (plane, _, top, left, _), _ = keyframe.decode(data, at, **tables)
+            _paste(part, out[plane], rows.start - top, columns.start - left)
+    return out.reshape(_cut_shape(keyframe, window))
+
+
+def _parts_within(keyframe: Any, window: Window) -> Iterator[int]:
+    """Give the numbers of the tiles or strips that a window lies in."""
+    height, width, _ = _coded_shape(keyframe)
+    n_down, n_across = math.ceil(keyframe.imagelength / height), math.ceil(keyframe.imagewidth / width)
+    down, across = (
+        range(bounds.start // step, math.ceil(bounds.stop / step))
+        for bounds, step in zip(window, (height, width), strict=True)
+    )
+    for plane, row, column in itertools.product(range(keyframe.shaped[0]), down, across):
+        yield (plane * n_down + row) * n_across + column
+
+
+def _paste(part: Pixels, out: Pixels, down: int, across: int) -> None:
+    """Copy what a part (1, Y, X, S) and a window (1, Y, X, S) share.
+
+    `down` and `across` are where the window begins within the part, negative where the part begins later.
+    """
+    top, left = max(down, 0), max(across, 0)
+    taken = part[:, top : down + out.shape[1], left : across + out.shape[2]]
+    out[:, top - down :, left - across :][:, : taken.shape[1], : taken.shape[2]] = taken
+
+
+def _read_rows(keyframe: Any, handle: Any, offset: int, window: Window) -> Pixels:
+    """Read a window of a page that begins at a byte of a file and is stored as it is, row by row."""
+    (planes, _, length, width, samples), (rows, columns) = keyframe.shaped, window
+    height, across = rows.stop - rows.start, (columns.stop - columns.start) * samples
+    _check_values((planes, height, across))
+    dtype = np.dtype(f"{keyframe.parent.byteorder}{keyframe.dtype.char}")
+    out = np.empty((planes, height, across), dtype.newbyteorder("="))
+    step = height if across == width * samples else 1  # rows that are whole follow on one another
+    for plane, down in itertools.product(range(planes), range(0, height, step)):
+        begin = ((plane * length + rows.start + down) * width + columns.start) * samples
+        read = out[plane, down : down + step]
+        at = offset + begin * dtype.itemsize
+        handle.read_array(dtype, read.size, at, out=read)  # swaps bytes to the native order
+    return out.reshape(_cut_shape(keyframe, window))
+
+
+def _cut_shape(keyframe: Any, window: Window) -> tuple[int, ...]:
+    """Give the shape of a window with the axes of its page."""
+    lengths = {axis: bounds.stop - bounds.start for axis, bounds in zip("YX", window, strict=True)}
+    return tuple(lengths.get(axis, size) for axis, size in zip(keyframe.axes, keyframe.shape, strict=True))
+
+
+def _check_values(shape: tuple[int, ...]) -> None:
+    """Refuse a window that takes as much memory as no plane may."""
+    if math.prod(shape) > _LARGEST_PAGE:
+        raise ValueError(f"a window has {math.prod(shape)} values, expected at most {_LARGEST_PAGE}")
+
+
+def _check_parts(page: Any, number: int, parts: Iterable[int]) -> None:
+    """Refuse a plane that lacks strips or tiles, or some of which end behind the file or are too large."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    is_there = min(len(offsets), len(counts)) >= math.prod(page.chunked)
+    size = page.parent.filehandle.size
+    if not is_there or any(offsets[at] + counts[at] > size for at in parts):
+        raise ValueError(f"part of plane {number} is missing")
+    _check_coded_sizes(page, parts)
+
+
+def _check_coded_sizes(page: Any, parts: Iterable[int]) -> None:
     """Refuse strips and tiles that are images of their own, larger than they should be, before decoding."""
     coded = page.keyframe.compression
     if coded not in (*_CODED_JPEG, *_JPEG2000, _PNG):
         return
     allowed = 4 * math.prod(page.keyframe.chunks) + 2**16
     handle = page.parent.filehandle
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+    for offset, count in ((page.dataoffsets[at], page.databytecounts[at]) for at in parts):
         if not count:
             continue
         handle.seek(offset)

@@ -1,0 +1,229 @@
+"""Components to cells: each is flooded whole where it fits, in windows with a halo where it does not."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dinocell.checkpoint import Thresholds
+from dinocell.labels import Labels, relabel
+from dinocell.large.components import Components, window_of
+from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
+from dinocell.watershed import distance_to_labels, rim_widths
+
+Ints = NDArray[np.int64]
+Map = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class FloodTask:
+    """What is flooded in one go.
+
+    Attributes
+    ----------
+    number : int
+        Of the task: that of its block, or beyond all blocks.
+    window : (slice, slice)
+        The pixels of the map that it looks at.
+    block : Block or None
+        Its components that keep off the block's edges are flooded too. None for one large component alone.
+    seeds : int64 array, shape (N, 2)
+        A pixel of every other component that is flooded, all of which is in the window.
+    cut_seeds : int64 array, shape (N, 2)
+        A pixel of every part in the block of a component that is too large: what of it is in the window is
+        flooded, and those of its cells are kept whose peak is in the block.
+    """
+
+    number: int
+    window: Window
+    block: Block | None
+    seeds: Ints
+    cut_seeds: Ints
+
+    @property
+    def name(self) -> str:
+        """The number as a file can be named."""
+        return f"{self.number:012d}"
+
+
+@dataclass(frozen=True, eq=False)
+class FloodPlan:
+    """How the components of an image are shared out.
+
+    Attributes
+    ----------
+    tasks : list of FloodTask
+        Those of the blocks in their order, then those of large components.
+    large : int
+        Components that get a task of their own.
+    cut : int
+        Components that are too large to be flooded whole.
+    """
+
+    tasks: list[FloodTask]
+    large: int
+    cut: int
+
+
+def plan_floods(components: Components, grid: Grid, *, largest: int, halo: int) -> FloodPlan:
+    """Share components out: to the block that they begin in, to a task of their own, or to all their blocks.
+
+    Parameters
+    ----------
+    components : Components
+    grid : Grid
+    largest : int
+        Pixels of the window that one task may look at.
+    halo : int
+        Pixels beyond a block that are looked at for components that do not fit.
+    """
+    boxes = components.boxes
+    areas = (boxes[:, 2] - boxes[:, 0] + 2) * (boxes[:, 3] - boxes[:, 1] + 2)
+    cut = areas > largest
+    windows = [widen(block.window, 1, grid.shape) for block in grid]
+    tasks, large = _own_tasks(components, grid, windows, ~cut, largest)
+    seeds = _by_block(components.owners, components.seeds, ~cut & ~large, len(grid))
+    is_cut = cut[components.part_components]
+    cut_seeds = _by_block(components.part_blocks, components.part_seeds, is_cut, len(grid))
+    blocks = []
+    for block, window, whole, partly in zip(grid, windows, seeds, cut_seeds, strict=True):
+        looked_at = _cover(window, widen(block.window, halo, grid.shape)) if len(partly) else window
+        blocks.append(FloodTask(block.index, looked_at, block, whole, partly))
+    return FloodPlan(blocks + tasks, int(large.sum()), int(cut.sum()))
+
+
+def _own_tasks(
+    components: Components, grid: Grid, windows: list[Window], whole: NDArray[np.bool_], largest: int
+) -> tuple[list[FloodTask], NDArray[np.bool_]]:
+    """Widen the blocks' windows to their components; what would make one too wide gets a task of its own."""
+    tasks: list[FloodTask] = []
+    large = np.zeros(len(whole), bool)
+    nothing = np.empty((0, 2), np.int64)
+    for number in np.flatnonzero(whole):
+        owner = int(components.owners[number])
+        own = widen(window_of(components.boxes[number]), 1, grid.shape)
+        wider = _cover(windows[owner], own)
+        if _area(wider) <= max(largest, _area(windows[owner])):
+            windows[owner] = wider
+        else:
+            large[number] = True
+            seed = components.seeds[number : number + 1]
+            tasks.append(FloodTask(len(grid) + len(tasks), own, None, seed, nothing))
+    return tasks, large
+
+
+def _by_block(blocks: Ints, pixels: Ints, chosen: NDArray[np.bool_], count: int) -> list[Ints]:
+    """Sort the chosen pixels into as many lists as there are blocks."""
+    order = np.flatnonzero(chosen)[np.argsort(blocks[chosen], kind="stable")]
+    return np.split(pixels[order], np.searchsorted(blocks[order], np.arange(1, count)))
+
+
+def _cover(first: Window, second: Window) -> Window:
+    rows, columns = (
+        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)
+    )
+    return rows, columns
+
+
+def _area(window: Window) -> int:
+    height, width = window_shape(window)
+    return height * width
+
+
+@dataclass(frozen=True, eq=False)
+class Flooded:
+    """The cells of one task.
+
+    Attributes
+    ----------
+    labels : int32 array, shape (Y, X)
+        In the task's window; cells are 1…N.
+    rims : float32 array, shape (N + 1,)
+        By how many pixels each is to grow; see `dinocell.watershed.rim_widths`.
+    """
+
+    labels: Labels
+    rims: NDArray[np.float32]
+
+
+def flood(task: FloodTask, read: Callable[[Window], Map], thresholds: Thresholds) -> Flooded:
+    """Flood what a task asks for.
+
+    Parameters
+    ----------
+    task : FloodTask
+    read : callable
+        Gives windows of the distance map.
+    thresholds : Thresholds
+    """
+    distance = read(task.window)
+    pieces, count = ndimage.label(distance > mask_threshold(thresholds), np.ones((3, 3)))
+    wanted = np.zeros(count + 1, bool)
+    if task.block is not None:
+        wanted = ~_leaves(pieces, count, within(task.block.window, task.window))
+    origin = [span.start for span in task.window]
+    for seeds in (task.seeds, task.cut_seeds):
+        wanted[pieces[tuple((seeds - origin).T)]] = True
+    wanted[0] = False
+    distance = np.where(wanted[pieces], distance, distance.dtype.type(0))
+    labels = distance_to_labels(distance, **thresholds.model_dump() | {"regrow": False})
+    if len(task.cut_seeds) and task.block is not None:
+        is_cut = np.zeros(count + 1, bool)
+        is_cut[pieces[tuple((task.cut_seeds - origin).T)]] = True
+        labels = _keep_peaks(labels, distance, is_cut[pieces], within(task.block.window, task.window))
+    rims = rim_widths(labels, thresholds.cell_fill_threshold if thresholds.regrow else 0.0)
+    return Flooded(labels, rims)
+
+
+def mask_threshold(thresholds: Thresholds) -> float:
+    """Give the height above which components are sought: no flood goes, and no marker lies, below it."""
+    return min(thresholds.cell_fill_threshold, thresholds.cells_max_threshold)
+
+
+def _leaves(pieces: NDArray[Any], count: int, inner: Window) -> NDArray[np.bool_]:
+    """Tell which pieces lie, at least partly, on the edge of a window or outside of it."""
+    rows, columns = (slice(span.start + 1, max(span.start + 1, span.stop - 1)) for span in inner)
+    leaves = np.zeros(count + 1, bool)
+    for part in (
+        pieces[: rows.start],
+        pieces[rows.stop :],
+        pieces[rows, : columns.start],
+        pieces[rows, columns.stop :],
+    ):
+        leaves[np.unique(part)] = True
+    return leaves
+
+
+def _keep_peaks(labels: Labels, distance: Map, is_cut: NDArray[np.bool_], inner: Window) -> Labels:
+    """Drop the cells of cut components whose highest pixel, the first of equals, is outside of a window."""
+    inside = labels > 0
+    ids, heights, places = labels[inside], distance[inside], np.flatnonzero(inside)
+    order = np.lexsort((places, -heights, ids))
+    numbers, first = np.unique(ids[order], return_index=True)
+    rows, columns = np.divmod(places[order[first]], labels.shape[1])
+    elsewhere = (rows < inner[0].start) | (rows >= inner[0].stop)
+    elsewhere |= (columns < inner[1].start) | (columns >= inner[1].stop)
+    dropped = np.zeros(int(labels.max(initial=0)) + 1, bool)
+    dropped[numbers] = elsewhere & is_cut[rows, columns]
+    return relabel(np.where(dropped[labels], 0, labels))
+
+
+def split_by_block(flooded: Flooded, task: FloodTask, grid: Grid) -> Iterator[tuple[Block, Ints, Labels]]:
+    """Give the cells' pixels in every block but the task's own that has any: block, place in it, cell.
+
+    Places count the block's pixels in row-major order.
+    """
+    for block in grid.touching(task.window):
+        if task.block is not None and block.index == task.block.index:
+            continue
+        part = flooded.labels[within(block.window, task.window)]
+        rows, columns = np.nonzero(part)
+        if rows.size:
+            top, left = (
+                max(0, frame.start - span.start)
+                for span, frame in zip(block.window, task.window, strict=True)
+            )
+            yield block, (rows + top) * block.shape[1] + columns + left, part[rows, columns]

@@ -1,0 +1,149 @@
+"""Cells of all tasks, put together block by block and grown by the rims that the flood left out."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dinocell.labels import Labels
+from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
+from dinocell.large.workspace import Record
+from dinocell.watershed import grow_rims
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Cells of one task in one block, or in a window on it.
+
+    Attributes
+    ----------
+    task : int
+    cells : int32 array, shape (Y, X) or (P,)
+        The task's number of each pixel's cell, 0 for none: of all pixels of the window, or of those listed.
+    places : int64 array, shape (P,), optional
+        The pixels listed, counted in the whole block in row-major order.
+    """
+
+    task: int
+    cells: Labels
+    places: Ints | None = None
+
+
+class Canvas:
+    """A window on which the parts of tasks are painted; cells get compact numbers 1…N.
+
+    Parameters
+    ----------
+    window : (slice, slice)
+    rims_of : callable
+        Gives the rims of a task's cells, float32 (N + 1,).
+    """
+
+    def __init__(self, window: Window, rims_of: Callable[[int], NDArray[np.float32]]) -> None:
+        self.window = window
+        self.cells: Labels = np.zeros(window_shape(window), np.int32)
+        self._rims_of = rims_of
+        self._bases: dict[int, int] = {}
+        self._rims: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
+        self._count = 0
+
+    def paint(self, block: Block, part: Part) -> None:
+        """Paint where nothing is yet: only cells of components that were cut can overlap."""
+        target = self.cells[within(block.window, self.window)]
+        new = part.cells
+        if part.places is not None:
+            rows, columns = np.divmod(part.places, block.shape[1])
+            frame = within(self.window, block.window)
+            inside = (rows >= frame[0].start) & (rows < frame[0].stop)
+            inside &= (columns >= frame[1].start) & (columns < frame[1].stop)
+            new = np.zeros_like(target)
+            new[rows[inside] - frame[0].start, columns[inside] - frame[1].start] = part.cells[inside]
+        if new.any():
+            np.copyto(target, new + self._base(part.task), where=(new > 0) & (target == 0))
+
+    def _base(self, task: int) -> int:
+        if task not in self._bases:
+            self._bases[task] = self._count
+            rims = self._rims_of(task)[1:]
+            self._rims.append(rims)
+            self._count += len(rims)
+        return self._bases[task]
+
+    def grown(self) -> Labels:
+        """Give the window with all cells grown; right where the widest rim does not reach its edge."""
+        return grow_rims(self.cells, np.concatenate(self._rims))
+
+    def ids(self, offsets: Ints) -> NDArray[np.uint64]:
+        """Give the image-wide number of every compact one, (N + 1,): 0 is 0; `offsets` are the tasks'."""
+        ids = np.zeros(self._count + 1, np.uint64)
+        for task, base in self._bases.items():
+            upto = min((other for other in self._bases.values() if other > base), default=self._count)
+            ids[base + 1 : upto + 1] = offsets[task] + np.arange(1, upto - base + 1)
+        return ids
+
+
+def grow_block(
+    block: Block,
+    grid: Grid,
+    halo: int,
+    parts_in: Callable[[Block, Window], Iterable[Part]],
+    rims_of: Callable[[int], NDArray[np.float32]],
+    offsets: Ints,
+) -> tuple[NDArray[np.uint64], Record]:
+    """Put a block together from all tasks that have cells in it or near it.
+
+    Parameters
+    ----------
+    block : Block
+    grid : Grid
+    halo : int
+        The widest rim of the image, in pixels.
+    parts_in : callable
+        Gives the parts in a block, cut to a window that counts the block's pixels, in an order that does not
+        depend on who asks.
+    rims_of : callable
+        Gives the rims of a task's cells, float32 (N + 1,).
+    offsets : int64 array, shape (tasks,)
+        What a task's number of a cell is increased by.
+
+    Returns
+    -------
+    labels : uint64 array, shape (Y, X)
+        Of the block.
+    record : dict of array
+        Of the cells in the block, in rising order of ``ids``: ``areas`` in it, ``boxes`` (first row and
+        column, last row and column plus 1, in the image) and whether each is ``on_edge`` of the block.
+    """
+    canvas = Canvas(widen(block.window, halo + 1, grid.shape), rims_of)
+    for near in grid.touching(canvas.window):
+        for part in parts_in(near, within(canvas.window, near.window)):
+            canvas.paint(near, part)
+    grown = canvas.grown()[within(block.window, canvas.window)]
+    ids = canvas.ids(offsets)
+    return ids[grown], _describe(grown, ids, block)
+
+
+def _describe(grown: Labels, ids: NDArray[np.uint64], block: Block) -> Record:
+    areas = np.bincount(grown.ravel(), minlength=len(ids))
+    areas[0] = 0
+    there = np.flatnonzero(areas)
+    boxes = _boxes(grown, there) + np.tile([span.start for span in block.window], 2)
+    edge = np.concatenate([grown[0], grown[-1], grown[:, 0], grown[:, -1]])
+    on_edge = np.zeros(len(ids), bool)
+    on_edge[edge] = True
+    order = there[np.argsort(ids[there])]
+    rank = np.searchsorted(there, order)
+    return {"ids": ids[order], "areas": areas[order], "boxes": boxes[rank], "on_edge": on_edge[order]}
+
+
+def _boxes(labels: Labels, ids: NDArray[Any]) -> Ints:
+    found = ndimage.find_objects(labels)
+    boxes = [
+        (rows.start, columns.start, rows.stop, columns.stop) for rows, columns in (found[n - 1] for n in ids)
+    ]
+    return np.array(boxes, np.int64).reshape(-1, 4)

@@ -1,0 +1,124 @@
+"""Final numbers of cells: 1…N without gaps, in the order of the blocks that they begin in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.large.workspace import Record
+
+Ints = NDArray[np.int64]
+Ids = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Final numbers of the cells of one block.
+
+    Attributes
+    ----------
+    ids : uint64 array, shape (N,)
+        What they are called so far, in rising order.
+    numbers : uint64 array, shape (N,)
+        0 for a cell that is removed.
+    owned : bool array, shape (N,)
+        Whether the cell begins in this block and is kept.
+    boxes : int64 array, shape (N, 4)
+        Of the whole cell: first row and column, last row and column plus 1.
+    """
+
+    ids: Ids
+    numbers: Ids
+    owned: NDArray[np.bool_]
+    boxes: Ints
+
+
+class Numbering:
+    """Numbers the cells of all blocks; keeps only those in memory that touch edges of blocks.
+
+    Parameters
+    ----------
+    min_size : int
+        Cells of fewer pixels are removed.
+    """
+
+    def __init__(self, min_size: int) -> None:
+        self._min_size = min_size
+        self._edge_parts: list[tuple[Ints, Ids, Ints, Ints]] = []
+        self._own_counts: list[int] = []
+        self._ids = np.empty(0, np.uint64)
+        self._kept = self._owners = np.empty(0, np.int64)
+        self._boxes = np.empty((0, 4), np.int64)
+        self._starts = self._numbers = np.empty(0, np.uint64)
+
+    def add(self, record: Record) -> None:
+        """Take in what growth found out about the next block."""
+        edge, areas = record["on_edge"], record["areas"]
+        blocks = np.full(int(edge.sum()), len(self._own_counts), np.int64)
+        self._edge_parts.append((blocks, record["ids"][edge], areas[edge], record["boxes"][edge]))
+        self._own_counts.append(int((areas[~edge] >= self._min_size).sum()))
+
+    def finish(self) -> int:
+        """Join the parts of cells on edges, and give the number of cells that are kept."""
+        blocks, ids, areas, boxes = (np.concatenate(column) for column in zip(*self._edge_parts, strict=True))
+        self._ids, first, place = np.unique(ids, return_index=True, return_inverse=True)
+        self._owners = blocks[first]  # parts are in the order of their blocks
+        total = np.bincount(place, weights=areas, minlength=len(first))
+        self._kept = np.asarray(total >= self._min_size)
+        self._boxes = boxes[first]
+        np.minimum.at(self._boxes[:, :2], place, boxes[:, :2])
+        np.maximum.at(self._boxes[:, 2:], place, boxes[:, 2:])
+        self._count_up()
+        return int(self._starts[-1])
+
+    def _count_up(self) -> None:
+        """Share the numbers out: to every block as many as cells begin in it, those on its edge last."""
+        inner = np.array(self._own_counts, np.int64)
+        on_edge = np.bincount(self._owners[self._kept], minlength=len(inner))
+        self._starts = np.concatenate([[0], np.cumsum(inner + on_edge)]).astype(np.uint64)
+        self._numbers = np.zeros(len(self._ids), np.uint64)
+        order = np.flatnonzero(self._kept)[np.argsort(self._owners[self._kept], kind="stable")]
+        owners = self._owners[order]
+        rank = np.arange(len(order)) - (np.cumsum(on_edge) - on_edge)[owners]
+        self._numbers[order] = self._starts[owners] + (inner[owners] + rank + 1).astype(np.uint64)
+
+    def of_block(self, index: int, record: Record) -> Numbers:
+        """Give the final numbers in a block, whose record this is."""
+        ids, edge = record["ids"], record["on_edge"]
+        numbers, boxes = np.zeros(len(ids), np.uint64), record["boxes"].copy()
+        owned = ~edge & (record["areas"] >= self._min_size)
+        numbers[owned] = self._starts[index] + np.arange(1, int(owned.sum()) + 1).astype(np.uint64)
+        place = np.searchsorted(self._ids, ids[edge])
+        numbers[edge], boxes[edge] = self._numbers[place], self._boxes[place]
+        owned[edge] = self._kept[place] & (self._owners[place] == index)
+        return Numbers(ids, numbers, owned, boxes)
+
+
+def renumber(labels: Ids, numbers: Numbers) -> Ids:
+    """Give the cells of a block their final numbers.
+
+    Parameters
+    ----------
+    labels : uint64 array, shape (Y, X)
+    numbers : Numbers
+        Of this block.
+    """
+    table = np.concatenate([np.zeros(1, np.uint64), numbers.numbers])
+    known = np.concatenate([np.zeros(1, np.uint64), numbers.ids])
+    return np.asarray(table[np.searchsorted(known, labels)])
+
+
+def shrink(labels: NDArray[Any]) -> NDArray[Any]:
+    """Give the next coarser level of labels: every second pixel, from the first on."""
+    return labels[::2, ::2]
+
+
+def level_shapes(shape: tuple[int, int], smallest: int) -> Iterator[tuple[int, int]]:
+    """Give the shapes of a pyramid's levels, the finest first, until one fits into a square."""
+    while True:
+        yield shape
+        if max(shape) <= smallest:
+            return
+        shape = ((shape[0] + 1) // 2, (shape[1] + 1) // 2)

@@ -1,0 +1,158 @@
+"""The folder that a large image is worked on in: arrays on disk, and a record of every block that is done.
+
+A record is written after the block's pixels, under a name of its own that appears at once. So whatever has
+a record is done, and what has none is done again, whoever was killed.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import OutputError
+from dinocell.extras import import_extra
+from dinocell.planes import decoding
+from dinocell.saving import atomic_path
+
+CHUNK = 512
+"""Side in pixels of what is compressed together, where blocks are a multiple of it."""
+
+Record = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A work folder; workers on other machines open it by its path.
+
+    Attributes
+    ----------
+    folder : Path
+        On a disk that all workers see.
+    """
+
+    folder: Path
+
+    def create_array(
+        self, name: str, shape: tuple[int, int], dtype: str, block: int, *, compressor: str = "lz4"
+    ) -> None:
+        """Make an array of zeros, whose blocks can be written by different processes.
+
+        Parameters
+        ----------
+        name : str
+            Path below the folder.
+        shape : (int, int)
+        dtype : str
+        block : int
+            Side of a block in pixels, stored as one file.
+        compressor : str
+            ``lz4`` is fast, ``zstd`` small.
+        """
+        zarr, codecs = _import_zarr(), import_extra("zarr.codecs", extra="large", purpose="writing OME-Zarr")
+        chunk = CHUNK if block % CHUNK == 0 else block
+        with self._writing():
+            zarr.create_array(
+                self.folder / name,
+                shape=shape,
+                dtype=dtype,
+                chunks=(chunk, chunk),
+                shards=(block, block) if block > chunk else None,
+                compressors=codecs.BloscCodec(cname=compressor, clevel=5),
+                fill_value=0,
+                dimension_names=["y", "x"],
+                overwrite=True,
+            )
+
+    def open_array(self, name: str) -> Any:
+        """Open an array that was made here, for reading and writing."""
+        with decoding(self.folder / name, "Zarr"):
+            return _import_zarr().open_array(self.folder / name, mode="r+")
+
+    def has_array(self, name: str) -> bool:
+        """Tell whether an array was made."""
+        return (self.folder / name / "zarr.json").is_file()
+
+    def write_record(self, stage: str, name: str, record: Mapping[str, NDArray[Any]]) -> None:
+        """Write down what a stage found out about a block, which also says that the block is done."""
+        target = self.folder / "records" / stage / f"{name}.npz"
+        with self._writing():
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **record)
+
+    def read_record(self, stage: str, name: str) -> Record:
+        """Read a record."""
+        path = self.folder / "records" / stage / f"{name}.npz"
+        with decoding(path, "NPZ"), np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+
+    def records(self, stage: str) -> set[str]:
+        """Give the names of all records of a stage."""
+        folder = self.folder / "records" / stage
+        return {file.stem for file in folder.glob("*.npz") if not file.name.startswith(".")}
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder for files, if it is not there."""
+        with self._writing():
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    def clear(self, *keep: str) -> None:
+        """Remove arrays and records, but for those with a name to be kept."""
+        for folder in (self.folder, self.folder / "records"):
+            for path in folder.iterdir() if folder.exists() else ():
+                if path.is_dir() and path.name not in (*keep, "records"):
+                    with self._writing():
+                        shutil.rmtree(path)
+
+    def remove(self) -> None:
+        """Remove the whole folder."""
+        if self.folder.exists():
+            with self._writing():
+                shutil.rmtree(self.folder)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a file of JSON at once."""
+        with self._writing():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.folder / name) as temporary:
+            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a file of JSON; empty where there is none."""
+        path = self.folder / name
+        with decoding(path, "JSON"):
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def _writing(self) -> "_Writing":
+        return _Writing(self.folder)
+
+
+class _Writing:
+    """Name the folder in errors of the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(
+                f"{self.folder} cannot be written ({error.strerror or error}), expected a writable folder: "
+                "choose another output, or free some space"
+            ) from error
+
+
+def _import_zarr() -> Any:
+    return import_extra("zarr", extra="large", purpose="segmenting large images")
+
+
+def strips(length: int, height: int) -> Iterator[slice]:
+    """Cut an axis into spans of a height, so that not all of it is in memory at a time."""
+    return (slice(start, min(start + height, length)) for start in range(0, length, height))
