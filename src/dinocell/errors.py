@@ -49,7 +49,7 @@ class DownloadError(DINOCellError, OSError):
     """Weights cannot be fetched: gated, unknown, offline or interrupted."""
 
 
-class DeviceMemoryError(DINOCellError, MemoryError):
+class DeviceMemoryError(MemoryError, DINOCellError):  # in this order, or it does not survive pickling
     """The device's memory is not enough, even for the least that can be tried."""
 
 
