@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
-from dinocell.results.geojson import read_geojson, write_geojson
+from dinocell.outlines import Polygon, cell_polygons
+from dinocell.results.geojson import read_geojson, write_geojson, write_geojson_cells
 from tests.cases import CASES
 from tests.test_polygons import drawn_by_shapely, label_images, ring_with_guest
 
@@ -140,6 +141,42 @@ def test_measurements_of_another_length_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         write_geojson(tmp_path / "missing" / "a.geojson", np.array([[1]]))
     assert not list(tmp_path.iterdir())
+
+
+def test_cells_without_labels_are_written_alike(tmp_path: Path) -> None:
+    labels = CASES["nested"] * 3
+    options: dict[str, Any] = {
+        "measurements": {"label": np.array([3, 6]), "area": np.array([2.5, np.nan])},
+        "object_type": "cell",
+        "classification": "Tumor",
+        "z": 4,
+        "provenance": PROVENANCE,
+    }
+    write_geojson(tmp_path / "a.geojson", labels, **options)
+    write_geojson_cells(tmp_path / "b.geojson", cell_polygons(labels), **options)
+    assert (tmp_path / "a.geojson").read_bytes() == (tmp_path / "b.geojson").read_bytes()
+    write_geojson_cells(tmp_path / "c.geojson", {})
+    assert json.loads((tmp_path / "c.geojson").read_text())["features"] == []
+
+
+def test_the_highest_numbers_and_far_places_are_exact(tmp_path: Path) -> None:
+    corner = 2**53 + 1
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) + corner
+    numbers = [2**31, 2**53, 2**53 + 1, 2**64 - 2, 2**64 - 1]
+    counts = np.array(numbers, np.uint64)
+    write_geojson_cells(
+        tmp_path / "a.geojson",
+        {number: [Polygon(square)] for number in numbers},
+        measurements={"label": counts, "count": counts},
+        provenance=PROVENANCE,
+    )
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert [f["properties"]["name"] for f in features] == [str(number) for number in numbers]
+    assert [f["properties"]["measurements"] for f in features] == [{"count": number} for number in numbers]
+    assert len({f["id"] for f in features}) == len(numbers)
+    assert features[0]["geometry"]["coordinates"][0][2] == [corner + 1, corner + 1]
+    with pytest.raises(InputError, match=r"measurement 'area' has shape \(3,\), expected \(0,\)"):
+        write_geojson_cells(tmp_path / "a.geojson", {}, measurements={"area": np.zeros(3)})
 
 
 # Edited files

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 
 from dinocell.errors import InputError
-from dinocell.labels import Labels, relabel, validate_labels
+from dinocell.labels import Labels, validate_labels
 
 Column = NDArray[Any]
 Intensities = NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -63,8 +63,11 @@ def measure_cells(
     *,
     pixel_size_um: float | None = None,
     confidence: NDArray[Any] | None = None,
+    wanted: NDArray[Any] | None = None,
+    origin: tuple[int, int] = (0, 0),
+    shape: tuple[int, int] | None = None,
 ) -> dict[str, Column]:
-    """Measure the cells of a label image.
+    """Measure the cells of a label image, or some cells of a window on a larger one.
 
     Parameters
     ----------
@@ -76,6 +79,13 @@ def measure_cells(
         Edge of a pixel in micrometres.
     confidence : float array, shape (N,), optional
         One a cell, in the order of the ids: see `dinocell.confidence`.
+    wanted : integer array, shape (N,), optional
+        Ids of the cells to be measured; others count as neighbours alone. All by default.
+    origin : (int, int)
+        Row and column of the upper left pixel in the larger image, where `labels` are a window on one. A
+        cell that is wanted should lie in it whole, with all pixels around it.
+    shape : (int, int), optional
+        (Y, X) of the larger image; that of `labels` by default.
 
     Returns
     -------
@@ -108,17 +118,26 @@ def measure_cells(
     Raises
     ------
     InputError
-        If shapes differ, an image is not of real numbers, or the pixel size is not a positive number.
+        If shapes differ, an image is not of real numbers, the pixel size is not a positive number, a cell
+        that is wanted is not there, or the window reaches beyond the larger image.
     """
     cells = np.maximum(validate_labels(labels), 0)
     channels = intensities if isinstance(intensities, Mapping) else {"": intensities}
     for name, pixels in channels.items():
         _check_intensity(name, pixels, cells)
-    ids = np.unique(cells)
+    whole = cells.shape if shape is None else shape
+    _check_window(cells, origin, whole)
+    ids = np.unique(cells[cells > 0])
+    chosen = _choose(ids, wanted)
+    neighbours = count_neighbours(cells)[chosen]
     # scikit-image takes memory for every id up to the highest.
-    cells = relabel(cells)
-    table = _measure_shapes(cells) | _measure_intensities(cells, channels)
-    table["label"] = ids[ids > 0].astype(np.int64)
+    rows = np.zeros(ids.size + 1, np.int32)
+    rows[1:][chosen] = np.arange(1, chosen.sum() + 1)
+    cells = rows[np.searchsorted(ids, cells, side="right")]
+    table = _measure_shapes(cells, origin, whole)
+    table["neighbours"] = neighbours
+    table |= _measure_intensities(cells, channels)
+    table["label"] = ids[chosen].astype(np.int64)
     if pixel_size_um is not None:
         table |= _to_micrometres(table, pixel_size_um)
     if confidence is not None:
@@ -138,20 +157,46 @@ def _check_intensity(name: str, pixels: NDArray[Any], cells: Labels) -> None:
         raise InputError(f"{what} has dtype {pixels.dtype}, expected booleans, integers or floats")
 
 
-def _measure_shapes(cells: Labels) -> dict[str, Column]:
+def _check_window(cells: Labels, origin: tuple[int, int], whole: tuple[int, ...]) -> None:
+    ends = [start + length for start, length in zip(origin, cells.shape, strict=True)]
+    if min(origin) < 0 or ends[0] > whole[0] or ends[1] > whole[1]:
+        raise InputError(
+            f"labels of shape {cells.shape} at origin {origin} do not lie in an image of shape {whole}, "
+            "expected a window on it: pass the shape of the whole image"
+        )
+
+
+def _choose(ids: NDArray[Any], wanted: NDArray[Any] | None) -> NDArray[np.bool_]:
+    if wanted is None:
+        return np.ones(ids.size, bool)
+    missing = np.setdiff1d(wanted, ids)
+    if missing.size:
+        raise InputError(f"wanted has the id {missing[0]}, expected ids of cells in labels: leave it out")
+    return np.isin(ids, wanted)
+
+
+def _measure_shapes(cells: Labels, origin: tuple[int, int], whole: tuple[int, ...]) -> dict[str, Column]:
     properties = dict.fromkeys(name.partition("-")[0] for name in SHAPE_COLUMNS)
     measured = regionprops_table(cells, properties=tuple(properties))
     table: dict[str, Column] = {ours: measured[theirs] for theirs, ours in SHAPE_COLUMNS.items()}
     # scikit-image's angle begins at the row axis.
     table["orientation"] = (np.degrees(table["orientation"]) + 90) % 180
     table["circularity"] = 4 * math.pi * table["area"] / table["perimeter"] ** 2
-    height, width = cells.shape
-    starts = np.minimum(table["bbox_y0"], table["bbox_x0"]) == 0
-    table["touches_border"] = (starts | (table["bbox_y1"] == height) | (table["bbox_x1"] == width)).astype(
-        np.int64
-    )
-    table["neighbours"] = count_neighbours(cells)
+    _place(table, origin, whole)
     return table
+
+
+def _place(table: dict[str, Column], origin: tuple[int, int], whole: tuple[int, ...]) -> None:
+    """Move positions into the whole image, and see which cells touch its edge."""
+    touches = np.zeros(table["area"].shape, bool)
+    for axis, start, length in zip("yx", origin, whole, strict=True):
+        # Sums of positions are whole numbers: rounded, they give the same centre in any window, bit by bit.
+        sums = np.rint(table[f"centroid_{axis}"] * table["area"])
+        table[f"centroid_{axis}"] = (sums + start * table["area"]) / table["area"]
+        for end in "01":
+            table[f"bbox_{axis}{end}"] = table[f"bbox_{axis}{end}"] + start
+        touches |= (table[f"bbox_{axis}0"] == 0) | (table[f"bbox_{axis}1"] == length)
+    table["touches_border"] = touches.astype(np.int64)
 
 
 def _measure_intensities(cells: Labels, channels: Mapping[str, NDArray[Any]]) -> dict[str, Column]:

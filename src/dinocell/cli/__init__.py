@@ -20,6 +20,7 @@ from dinocell.cli import (
     pretrain,
     process,
     segment,
+    segment_large,
     train,
     tune,
 )
@@ -32,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("segment")(segment.command)
+app.command("segment-large")(segment_large.command)
 app.command("info")(info.command)
 app.command("import")(import_cells.command)
 app.command("evaluate")(evaluate.command)

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dinocell.cli.options import parse_diameter
 from dinocell.cli.outputs import make_folder
-from dinocell.cli.segment import parse_diameter
 from dinocell.cli.terminal import console, errors, progress_bar
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
 

@@ -1,27 +1,25 @@
 """`dinocell segment`: images in; label images, overlays, tables and whatever other programs read out."""
 
-import math
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.terminal import console, errors, one_line, progress_bar
-from dinocell.errors import InputError, UntrainedModelError
+from dinocell.errors import UntrainedModelError
 
 if TYPE_CHECKING:
     from dinocell.batch.jobs import Outcome, Status
     from dinocell.batch.settings import BatchSettings
     from dinocell.batch.sources import Source
     from dinocell.pipeline import DINOCellPipeline
-    from dinocell.preset import Preset
-    from dinocell.selection import Selection
 
 _LISTED = 20  # failures that the closing table names
 
@@ -49,9 +47,7 @@ def command(
     scene: Annotated[
         str | None, typer.Option(help="Name or number (from 0) of a scene or position; or 'all'.")
     ] = None,
-    channel: Annotated[
-        str | None, typer.Option(help="Name or number (from 0) of the channel to use.")
-    ] = None,
+    channel: options.Channel = None,
     time: Annotated[str | None, typer.Option(help="Times, such as 3 or 0:10, counted from 0.")] = None,
     z: Annotated[
         str | None, typer.Option("--z", help="Slices, such as 3 or 0:10; or a projection: max, mean.")
@@ -59,40 +55,21 @@ def command(
     all_planes: Annotated[
         bool, typer.Option("--all-planes", help="Segment every time and slice, each on its own.")
     ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of a trained model, or a checkpoint folder. Default: the preset's, else nano."
-        ),
-    ] = None,
-    preset: Annotated[Path | None, typer.Option(help="Settings that `dinocell tune` found.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    cells_max: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Lower finds fainter cells. Default: the model's.")
-    ] = None,
-    cell_fill: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Lower makes cells wider. Default: the model's.")
-    ] = None,
-    merge: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Lower joins more pieces; 1 joins none. Default: the model's."),
-    ] = None,
+    model: options.Model = None,
+    preset: options.PresetFile = None,
+    device: options.Device = "auto",
+    cells_max: options.CellsMax = None,
+    cell_fill: options.CellFill = None,
+    merge: options.Merge = None,
     diameter: Annotated[
         str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto' to try several scales.")
     ] = None,
-    diameter_um: Annotated[
-        float | None,
-        typer.Option(help="The same in micrometres, for files that know the size of their pixels."),
-    ] = None,
-    min_size: Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")] = 0,
-    tile_size: Annotated[
-        int | None, typer.Option(help="Side of a tile in pixels. Default: the model's.")
-    ] = None,
-    overlap: Annotated[
-        int | None, typer.Option(help="Overlap of tiles in pixels. Default: the model's.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Tiles a forward pass.")] = 8,
-    no_clahe: Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")] = False,
+    diameter_um: options.DiameterUm = None,
+    min_size: options.MinSize = 0,
+    tile_size: options.TileSize = None,
+    overlap: options.Overlap = None,
+    batch_size: options.BatchSize = 8,
+    no_clahe: options.NoClahe = False,
     allow_untrained: Annotated[
         bool,
         typer.Option(
@@ -106,9 +83,9 @@ def command(
     from dinocell.results.formats import parse_formats
 
     chosen_formats = parse_formats(formats or [])
-    selection = _parse_selection(scene, channel, time, z, all_planes=all_planes)
-    parsed_diameter = parse_diameter(diameter, diameter_um)
-    tuned = None if preset is None else _read_preset(preset, model)
+    selection = options.parse_selection(scene, channel, time, z, all_planes=all_planes)
+    parsed_diameter = options.parse_diameter(diameter, diameter_um)
+    tuned = None if preset is None else options.read_preset_for(preset, model)
     if tuned and channel is None:
         selection = replace(selection, channel=tuned.channel)
     if tuned and diameter is None and diameter_um is None:
@@ -142,60 +119,11 @@ def command(
         _segment(pipeline, sources, settings, failures)
 
 
-def _parse_selection(
-    scene: str | None, channel: str | None, time: str | None, z: str | None, *, all_planes: bool
-) -> "Selection":
-    from dinocell.selection import Selection, parse_span
-
-    return Selection(
-        scene=scene,
-        channel=channel,
-        time=None if time is None else parse_span(time, "--time"),
-        z=None if z in (None, "max", "mean") else parse_span(str(z), "--z"),
-        projection="max" if z == "max" else "mean" if z == "mean" else None,
-        all_planes=all_planes,
-    )
-
-
-def parse_diameter(text: str | None, micrometres: float | None = None) -> float | Literal["auto"] | None:
-    """Read ``--diameter``: a number of pixels or 'auto'.
-
-    Raises
-    ------
-    InputError
-        If it is neither, or ``--diameter-um`` is not above 0 or was given as well.
-    """
-    if micrometres is not None and text is not None:
-        raise InputError("--diameter and --diameter-um were both given: leave one out")
-    if micrometres is not None and not (math.isfinite(micrometres) and micrometres > 0):
-        raise InputError(f"--diameter-um is {micrometres}, expected micrometres above 0")
-    if text is None or text == "auto":
-        return None if text is None else "auto"
-    try:
-        diameter = float(text)
-    except ValueError:
-        diameter = math.nan
-    if not (math.isfinite(diameter) and diameter > 0):
-        raise InputError(f"--diameter is {text!r}, expected pixels above 0 or 'auto'")
-    return diameter
-
-
-def _read_preset(path: Path, model: str | None) -> "Preset":
-    from dinocell.preset import read_preset
-
-    preset = read_preset(path)
-    if model not in (None, preset.model):
-        raise InputError(
-            f"--preset {path} was tuned for model {preset.model!r}, but --model is {model!r}: leave one out"
-        )
-    return preset
-
-
-def _load_pipeline(name: str, **options: Any) -> "DINOCellPipeline":
+def _load_pipeline(name: str, **settings: Any) -> "DINOCellPipeline":
     from dinocell.pipeline import DINOCellPipeline
 
     try:
-        return DINOCellPipeline(name, **options)
+        return DINOCellPipeline(name, **settings)
     except UntrainedModelError as error:
         raise UntrainedModelError(f"{error} (--allow-untrained rehearses with it)") from error
 

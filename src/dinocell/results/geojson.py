@@ -19,6 +19,9 @@ from dinocell.saving import atomic_path, encode_provenance
 MAX_BYTES = 2**30
 """A GeoJSON file that is larger is not read: parsed, it takes ten times as much memory."""
 
+ObjectType = Literal["annotation", "cell", "detection"]
+"""What a cell is in QuPath."""
+
 _EXPECTED = "expected GeoJSON, a FeatureCollection of polygons"
 
 
@@ -27,7 +30,7 @@ def write_geojson(
     labels: NDArray[Any],
     *,
     measurements: Mapping[str, NDArray[Any]] | None = None,
-    object_type: Literal["annotation", "cell", "detection"] = "detection",
+    object_type: ObjectType = "detection",
     classification: str | None = None,
     z: int = 0,
     t: int = 0,
@@ -64,7 +67,49 @@ def write_geojson(
     OutputError
         If the file cannot be written.
     """
-    polygons = cell_polygons(labels)
+    write_geojson_cells(
+        path,
+        cell_polygons(labels),
+        measurements=measurements,
+        object_type=object_type,
+        classification=classification,
+        z=z,
+        t=t,
+        provenance=provenance,
+    )
+
+
+def write_geojson_cells(
+    path: PathLike,
+    polygons: Mapping[int, list[Polygon]],
+    *,
+    measurements: Mapping[str, NDArray[Any]] | None = None,
+    object_type: ObjectType = "detection",
+    classification: str | None = None,
+    z: int = 0,
+    t: int = 0,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write cells of known outlines as `write_geojson` does, without a label image.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced in one step.
+    polygons : mapping of int to list of Polygon
+        As `cell_polygons` gives them, in pixels of the image. Ids of any size are written in full.
+    measurements : mapping of str to array, shape (N,), optional
+        In the order of `polygons`.
+    object_type, classification, z, t, provenance
+        As for `write_geojson`.
+
+    Raises
+    ------
+    InputError
+        If a column is not of one number a cell, or the provenance cannot be stored.
+    OutputError
+        If the file cannot be written.
+    """
     rows = _rows(measurements or {}, len(polygons))
     made = json.loads(encode_provenance(provenance or {}))
     source = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps([made.get("source", made), z, t]))

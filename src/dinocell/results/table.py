@@ -18,6 +18,8 @@ PROVENANCE_KEY = "dinocell"
 
 Table = Mapping[str, NDArray[Any]]
 
+_PURPOSE = "writing Parquet files"
+
 
 def write_csv(path: PathLike, table: Table) -> None:
     """Write a table as CSV: a line of names, then a line a cell.
@@ -67,18 +69,30 @@ def write_parquet(path: PathLike, table: Table, *, provenance: Mapping[str, Any]
     MissingExtraError
         If pyarrow is not installed.
     """
+    arrow = arrow_table(table, provenance)
+    parquet = import_extra("pyarrow.parquet", extra="io", purpose=_PURPOSE)
+    with atomic_path(path) as temporary:
+        parquet.write_table(arrow, temporary)
+
+
+def arrow_table(table: Table, provenance: Mapping[str, Any]) -> Any:
+    """Make the pyarrow.Table that `write_parquet` writes.
+
+    Raises
+    ------
+    InputError
+        If columns differ in length.
+    MissingExtraError
+        If pyarrow is not installed.
+    """
     _check_lengths(table)
-    purpose = "writing Parquet files"
-    pyarrow = import_extra("pyarrow", extra="io", purpose=purpose)
-    parquet = import_extra("pyarrow.parquet", extra="io", purpose=purpose)
+    pyarrow = import_extra("pyarrow", extra="io", purpose=_PURPOSE)
     # Arrow takes native byte order only.
     columns = {
         name: pyarrow.array(np.ascontiguousarray(column, column.dtype.newbyteorder("=")))
         for name, column in table.items()
     }
-    metadata = {PROVENANCE_KEY: json.dumps(provenance, ensure_ascii=False)}
-    with atomic_path(path) as temporary:
-        parquet.write_table(pyarrow.table(columns, metadata=metadata), temporary)
+    return pyarrow.table(columns, metadata={PROVENANCE_KEY: json.dumps(provenance, ensure_ascii=False)})
 
 
 def _format(value: float) -> str:

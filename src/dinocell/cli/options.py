@@ -1,0 +1,104 @@
+"""Options that several commands share: what of a file is meant, and what the model is to do with it."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from dinocell.errors import InputError
+
+if TYPE_CHECKING:
+    from dinocell.preset import Preset
+    from dinocell.selection import Selection
+
+Channel = Annotated[str | None, typer.Option(help="Name or number (from 0) of the channel to use.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Name of a trained model, or a checkpoint folder. Default: the preset's, else nano."),
+]
+PresetFile = Annotated[Path | None, typer.Option(help="Settings that `dinocell tune` found.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+CellsMax = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Lower finds fainter cells. Default: the model's.")
+]
+CellFill = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Lower makes cells wider. Default: the model's.")
+]
+Merge = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Lower joins more pieces; 1 joins none. Default: the model's."),
+]
+DiameterUm = Annotated[
+    float | None,
+    typer.Option(help="The same in micrometres, for files that know the size of their pixels."),
+]
+MinSize = Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")]
+TileSize = Annotated[int | None, typer.Option(help="Side of a tile in pixels. Default: the model's.")]
+Overlap = Annotated[int | None, typer.Option(help="Overlap of tiles in pixels. Default: the model's.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Tiles a forward pass.")]
+NoClahe = Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Address of a running dask scheduler, such as tcp://node:8786, whose workers do it."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Start so many processes here. Default: none but this one.")
+]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of each process that --workers starts.")]
+
+
+def parse_selection(
+    scene: str | None,
+    channel: int | str | None,
+    time: str | None,
+    z: str | None,
+    *,
+    all_planes: bool = False,
+) -> "Selection":
+    """Read what of a file is meant."""
+    from dinocell.selection import Selection, parse_span
+
+    return Selection(
+        scene=scene,
+        channel=channel,
+        time=None if time is None else parse_span(time, "--time"),
+        z=None if z in (None, "max", "mean") else parse_span(str(z), "--z"),
+        projection="max" if z == "max" else "mean" if z == "mean" else None,
+        all_planes=all_planes,
+    )
+
+
+def parse_diameter(text: str | None, micrometres: float | None = None) -> float | Literal["auto"] | None:
+    """Read ``--diameter``: a number of pixels or 'auto'.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or ``--diameter-um`` is not above 0 or was given as well.
+    """
+    if micrometres is not None and text is not None:
+        raise InputError("--diameter and --diameter-um were both given: leave one out")
+    if micrometres is not None and not (math.isfinite(micrometres) and micrometres > 0):
+        raise InputError(f"--diameter-um is {micrometres}, expected micrometres above 0")
+    if text is None or text == "auto":
+        return None if text is None else "auto"
+    try:
+        diameter = float(text)
+    except ValueError:
+        diameter = math.nan
+    if not (math.isfinite(diameter) and diameter > 0):
+        raise InputError(f"--diameter is {text!r}, expected pixels above 0 or 'auto'")
+    return diameter
+
+
+def read_preset_for(path: Path, model: str | None) -> "Preset":
+    """Read a preset; it must have been tuned for the model, if one was named."""
+    from dinocell.preset import read_preset
+
+    preset = read_preset(path)
+    if model not in (None, preset.model):
+        raise InputError(
+            f"--preset {path} was tuned for model {preset.model!r}, but --model is {model!r}: leave one out"
+        )
+    return preset

@@ -1,0 +1,193 @@
+"""`dinocell segment-large`: an image that does not fit into memory, block by block."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from dinocell.cli import options
+from dinocell.cli.terminal import block_bar, console, one_line
+from dinocell.errors import InputError
+
+if TYPE_CHECKING:
+    from dinocell.large.run import LargeResult
+    from dinocell.large.settings import ModelNetwork, Source
+    from dinocell.prediction import Predictor
+    from dinocell.selection import Selection
+
+_TITLES = {
+    "statistics/1": "intensities",
+    "map": "distance map",
+    "components": "components",
+    "flood": "cells",
+    "growth": "seams",
+    "numbers": "numbers",
+    "described": "table",
+}
+
+
+def command(
+    image: Annotated[Path, typer.Argument(help="OME-Zarr, or TIFF in tiles.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The labels, an OME-Zarr: NAME.zarr.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="Beside the labels: parquet (table), geoparquet, geojson (polygons), or none. "
+            "Default: parquet.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    keep_map: Annotated[
+        bool, typer.Option("--keep-map", help="Keep the distance map: other thresholds are quick then.")
+    ] = False,
+    scene: Annotated[str | None, typer.Option(help="Name or number (from 0) of a scene.")] = None,
+    channel: options.Channel = None,
+    time: Annotated[str | None, typer.Option(help="The time, counted from 0.")] = None,
+    z: Annotated[str | None, typer.Option("--z", help="The slice, or a projection: max, mean.")] = None,
+    model: options.Model = None,
+    preset: options.PresetFile = None,
+    device: options.Device = "auto",
+    cells_max: options.CellsMax = None,
+    cell_fill: options.CellFill = None,
+    merge: options.Merge = None,
+    diameter: Annotated[str | None, typer.Option(help="Typical cell diameter in pixels.")] = None,
+    diameter_um: options.DiameterUm = None,
+    min_size: options.MinSize = 0,
+    tile_size: options.TileSize = None,
+    overlap: options.Overlap = None,
+    batch_size: options.BatchSize = 8,
+    no_clahe: options.NoClahe = False,
+    block: Annotated[int, typer.Option(min=64, help="Side of a block in pixels.")] = 2048,
+    largest: Annotated[
+        int,
+        typer.Option(min=64, help="Side in pixels of the largest clump of cells that is taken whole."),
+    ] = 3072,
+    halo: Annotated[
+        int, typer.Option(min=16, help="Pixels beyond its block at which a larger clump is cut.")
+    ] = 256,
+    scheduler: options.Scheduler = None,
+    workers: options.Workers = None,
+    threads: options.Threads = 1,
+) -> None:
+    """Segment an image of any size: writes labels with a pyramid as OME-Zarr, and a table of cells.
+
+    Killed or stopped, the same command goes on where it was.
+    """
+    from dinocell.cluster import open_engine
+    from dinocell.large.run import LargeResult, segment_large
+    from dinocell.large.settings import LargeSettings
+
+    if not output.name.endswith(".zarr"):
+        raise InputError(f"{output} is no name of an OME-Zarr, expected one that ends in .zarr: rename it")
+    tuned = None if preset is None else options.read_preset_for(preset, model)
+    selection = options.parse_selection(
+        scene, tuned.channel if tuned and channel is None else channel, time, z
+    )
+    source, pixel_size = _find_source(image, selection)
+    wanted = options.parse_diameter(diameter, diameter_um)
+    if tuned and diameter is None and diameter_um is None:
+        wanted = tuned.diameter
+    if diameter_um is not None:
+        wanted = diameter_um / _known(pixel_size, image)
+    name = tuned.model if tuned else model or "nano"
+    network = _network(
+        name,
+        device=device,
+        batch_size=batch_size,
+        tile_size=tile_size,
+        overlap=overlap,
+        clahe=False if no_clahe else None,
+    )
+    pipeline = network.load_pipeline()
+    settings = LargeSettings(
+        pipeline.thresholds(cells_max, cell_fill, merge, base=tuned.thresholds if tuned else None),
+        scale=_scale(pipeline.predictor, wanted, image),
+        min_size=min_size,
+        block=block,
+        largest=largest**2,
+        halo=halo,
+        formats=_parse_formats(formats or ["parquet"]),
+    )
+    with ExitStack() as stack:
+        engine = stack.enter_context(open_engine(scheduler=scheduler, workers=workers, threads=threads))
+        if engine.dashboard:
+            console.print(f"{engine.workers} workers; watch them at {engine.dashboard}")
+        bar = stack.enter_context(block_bar())
+        stages = {}
+        for event in segment_large(
+            source, output, network, settings, engine, overwrite=overwrite, keep_map=keep_map
+        ):
+            if isinstance(event, LargeResult):
+                result = event
+                continue
+            if event.stage not in stages:
+                title = _TITLES.get(event.stage, event.stage.replace("/", " "))
+                stages[event.stage] = bar.add_task(title, total=event.total)
+            bar.update(stages[event.stage], completed=event.done)
+    _report(result)
+
+
+def _find_source(path: Path, selection: "Selection") -> "tuple[Source, float | None]":
+    """Find the one plane that is meant, and the size of its pixels."""
+    from dinocell.images import open_image
+    from dinocell.large.settings import Source
+    from dinocell.selection import check_channel, check_scene, select_places
+
+    with open_image(path, windows=True) as first:
+        check_scene(first, selection)
+    with open_image(path, scene=selection.scene or 0, windows=True) as image:
+        check_channel(image, selection.channel)
+        place, *others = select_places(image, selection)
+        if others:
+            raise InputError(
+                f"{path}: {1 + len(others)} planes were chosen, expected one: give one --time and one --z, "
+                "and call it once for each"
+            )
+        return Source(path, image.info.scene, place, selection.channel), image.info.pixel_size_um
+
+
+def _known(pixel_size: float | None, path: Path) -> float:
+    if pixel_size is None:
+        raise InputError(
+            f"{path} does not say its pixel size, which --diameter-um needs: give --diameter in pixels"
+        )
+    return pixel_size
+
+
+def _network(name: str, **chosen: Any) -> "ModelNetwork":
+    from dinocell.checkpoint import find_checkpoint, hash_checkpoint
+    from dinocell.large.settings import ModelNetwork
+
+    folder = find_checkpoint(name)
+    # A folder is given to workers by its full path: they start elsewhere.
+    reachable = str(folder.absolute()) if Path(name).exists() else name
+    return ModelNetwork(reachable, hash_checkpoint(folder), **chosen)
+
+
+def _scale(predictor: "Predictor", diameter: float | str | None, path: Path) -> float:
+    if diameter == "auto":
+        raise InputError(
+            f"--diameter is 'auto', expected pixels for so large an image: cut a piece out of {path}, find the "
+            "diameter with `dinocell segment --diameter auto`, and give it here"
+        )
+    return predictor.scale_for(diameter)
+
+
+def _parse_formats(texts: list[str]) -> tuple[str, ...]:
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    return () if names == ["none"] else tuple(dict.fromkeys(names))
+
+
+def _report(result: "LargeResult") -> None:
+    paths = escape(one_line(", ".join(str(path) for path in (result.labels, *result.beside))))
+    console.print(f"{result.cells} cells → {paths}{' (made before)' if result.skipped else ''}")
+    if result.large:
+        console.print(f"{result.large} clumps larger than a block were flooded whole")
+    if result.cut:
+        console.print(
+            f"{result.cut} clumps were too large for that and were cut with a halo: their cells may differ a "
+            "little from those of the whole; raise --largest if memory allows"
+        )

@@ -1,0 +1,387 @@
+"""A large image from its file to its labels: stage after stage, and within each block after block."""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from dinocell.cluster import Engine
+from dinocell.errors import OutputError
+from dinocell.images import open_image
+from dinocell.large import stages
+from dinocell.large.components import join_faces
+from dinocell.large.flood import FloodPlan, plan_floods
+from dinocell.large.grid import Block, Grid
+from dinocell.large.numbers import Numbering, Numbers, level_shapes
+from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
+from dinocell.large.statistics import RangeSearch, StreamedStatistics
+from dinocell.large.workspace import CHUNK, Workspace
+from dinocell.preprocessing import to_grayscale
+from dinocell.version import __version__
+
+logger = logging.getLogger(__name__)
+
+ItemT = TypeVar("ItemT")
+
+PLAN = "plan.json"
+_OF_MAP = (stages.MAP, "statistics")
+
+
+@dataclass(frozen=True)
+class StageDone:
+    """Progress: how many blocks of a stage are done."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class LargeResult:
+    """What came out.
+
+    Attributes
+    ----------
+    labels : Path
+        The OME-Zarr of the labels.
+    beside : tuple of Path
+        Folders of tables and polygons, in the order of the formats.
+    cells : int
+    large : int
+        Components that were too large for a block and were flooded whole, each in a task of its own.
+    cut : int
+        Components that did not fit and were flooded in windows with a halo: their cells may differ from
+        those of the image in memory.
+    skipped : bool
+        Whether all of it was there before.
+    """
+
+    labels: Path
+    beside: tuple[Path, ...]
+    cells: int
+    large: int
+    cut: int
+    skipped: bool = False
+
+
+def segment_large(
+    source: Source,
+    output: Path,
+    network: Network,
+    settings: LargeSettings,
+    engine: Engine,
+    *,
+    overwrite: bool = False,
+    keep_map: bool = False,
+) -> Iterator[StageDone | LargeResult]:
+    """Segment an image block by block; a generator, so that a caller can show progress and stop.
+
+    What is done stays in a folder ``OUTPUT.work``; the same call goes on there, whatever stopped it. Of a
+    call with other thresholds it keeps the distance map.
+
+    Parameters
+    ----------
+    source : Source
+    output : Path
+        The OME-Zarr to be made; tables and polygons are put beside it.
+    network : Network
+    settings : LargeSettings
+    engine : Engine
+        Where blocks are worked on.
+    overwrite : bool
+        Replace what is there, and work on another image or with another model too.
+    keep_map : bool
+        Leave the work folder with the distance map, for further calls with other thresholds.
+
+    Yields
+    ------
+    StageDone
+        After every block.
+    LargeResult
+        Last.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        If the image or a setting cannot be used.
+    OutputError
+        If there are other results, or nothing can be written.
+    """
+    job, plan = _plan(source, output, network, settings)
+    if not overwrite and (made := _made_before(output, plan)) is not None:
+        yield made
+        return
+    _prepare(job.workspace, output, plan, overwrite=overwrite)
+    run = _Run(job, engine)
+    statistics = yield from run.find_statistics()
+    yield from run.predict(statistics)
+    floods = yield from run.flood()
+    cells = yield from run.label(floods)
+    yield from run.build_pyramid()
+    result = LargeResult(output, _beside(output, settings), cells, floods.large, floods.cut)
+    provenance = {
+        "version": __version__,
+        **plan,
+        "statistics": asdict(statistics),
+        "cells": cells,
+        "large": floods.large,
+        "cut": floods.cut,
+        "beside": [path.name for path in result.beside],
+    }
+    yield from run.describe(provenance)
+    run.describe_labels(provenance)
+    _publish(job, output, keep_map=keep_map)
+    yield result
+
+
+def _plan(
+    source: Source, output: Path, network: Network, settings: LargeSettings
+) -> tuple[Job, dict[str, Any]]:
+    """Look at the image, and write down all that decides about the result: of the map, then of the labels."""
+    with open_image(source.path, scene=source.scene, windows=True) as image:
+        info = image.info
+    workspace = Workspace(output.with_name(f"{output.name}.work").absolute())
+    source = Source(source.path.absolute(), source.scene, source.place, source.channel)
+    job = Job(source, network, settings, info.shape[3:], info.pixel_size_um, workspace)
+    status = _newest(source.path)
+    asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
+    of_map = {name: asked.pop(name) for name in ("scale", "block")}
+    of_map |= {
+        "image": str(source.path),
+        "changed_ns": status,
+        "scene": source.scene,
+        "place": asdict(source.place),
+        "channel": source.channel,
+        "shape": list(job.shape),
+        "network": network.described(),
+    }
+    asked["formats"] = list(asked["formats"])
+    return job, {"map": of_map, "labels": asked}
+
+
+def _newest(path: Path) -> int:
+    """Give when a file, or the description of an OME-Zarr, was last changed, in nanoseconds."""
+    names = ("zarr.json", ".zattrs", ".zgroup", "0/zarr.json", "0/.zarray")
+    files = [path / name for name in names] if path.is_dir() else [path]
+    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
+
+
+def _beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:
+    stem = output.name.removesuffix(".zarr").removesuffix(".ome")
+    return tuple(output.with_name(f"{stem}_{FORMATS[name]}") for name in settings.formats)
+
+
+def _made_before(output: Path, plan: Mapping[str, Any]) -> LargeResult | None:
+    """Give the result if it is there already, made in the same way."""
+    made = Workspace(output).read_json("zarr.json").get("attributes", {}).get("dinocell", {})
+    if any(made.get(key) != plan[key] for key in plan):
+        return None
+    settings = made["labels"]["formats"]
+    beside = tuple(output.with_name(name) for name in made["beside"])
+    if len(settings) != len(beside) or not all(folder.is_dir() for folder in beside):
+        return None
+    return LargeResult(output, beside, made["cells"], made["large"], made["cut"], skipped=True)
+
+
+def _prepare(workspace: Workspace, output: Path, plan: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Make the work folder, or keep of it what still counts."""
+    if output.exists() and not overwrite:
+        raise OutputError(
+            f"{output} exists and was made in another way, expected a new name: choose another -o, or "
+            "replace it with --overwrite"
+        )
+    before = workspace.read_json(PLAN)
+    if before and before["map"] != plan["map"]:
+        if not overwrite:
+            raise OutputError(
+                f"{workspace.folder} holds work on another image or with another model, expected the same: "
+                "choose another -o, or begin anew with --overwrite"
+            )
+        workspace.remove()
+    elif before and before != plan:
+        logger.info("%s: keeps the distance map, and makes the labels anew", workspace.folder)
+        workspace.clear(*_OF_MAP)
+    workspace.write_json(PLAN, plan)
+
+
+class _Run:
+    """The stages of one image."""
+
+    def __init__(self, job: Job, engine: Engine) -> None:
+        self.job, self.engine, self.workspace = job, engine, job.workspace
+
+    def find_statistics(self) -> Generator[StageDone, None, StreamedStatistics]:
+        """Find the range of intensities, in one pass over the image or a few."""
+        preprocessing = self.job.network.load().preprocessing
+        with self.job.source.opened() as plane:
+            dtype = to_grayscale(plane.read(slice(0, 1), slice(0, 1))).dtype
+        search = RangeSearch(dtype, low=preprocessing.low_percentile, high=preprocessing.high_percentile)
+        passes = 0
+        while not search.done:
+            passes += 1
+            stage = f"statistics/{passes}"
+            blocks = list(self.job.grid)
+            arguments = (self.job, search.request, stage)
+            yield from self._run(stage, stages.count_intensities, blocks, len(blocks), arguments, _name)
+            for block in blocks:
+                search.add(self.workspace.read_record(stage, block.name))
+            search.finish_pass()
+        return search.result()
+
+    def predict(self, statistics: StreamedStatistics) -> Iterator[StageDone]:
+        """Predict the distance map."""
+        grid = self.job.map_grid
+        self._create(stages.MAP, self.job.shape, "float32", grid.side)
+        arguments = (self.job, statistics.found)
+        yield from self._run("map", stages.predict_block, grid, len(grid), arguments, _name, on_device=True)
+
+    def flood(self) -> Generator[StageDone, None, FloodPlan]:
+        """Find the components, join them, and flood them."""
+        job, grid = self.job, self.job.grid
+        yield from self._run("components", stages.label_block, grid, len(grid), (job,), _name)
+        components = join_faces(grid, lambda block: self.workspace.read_record("components", block.name))
+        floods = plan_floods(components, grid, largest=job.settings.largest, halo=job.settings.halo)
+        self._create(stages.CELLS, job.shape, "int32", grid.side)
+        tasks = floods.tasks
+        yield from self._run("flood", stages.flood_block, tasks, len(tasks), (job,), lambda task: task.name)
+        return floods
+
+    def label(self, floods: FloodPlan) -> Generator[StageDone, None, int]:
+        """Grow the cells and number them; gives how many there are."""
+        job, grid = self.job, self.job.grid
+        halo = self._count_cells(floods)
+        self._create(stages.GROWN, job.shape, "uint64", grid.side)
+        yield from self._run("growth", stages.grow, grid, len(grid), (job, halo), _name)
+        numbering = Numbering(job.settings.min_size)
+        for block in grid:
+            numbering.add(self.workspace.read_record("growth", block.name))
+        cells = numbering.finish()
+        self._create(f"{stages.LABELS}/0", job.shape, "uint64", grid.side, compressor="zstd")
+
+        def numbered(blocks: Iterable[Block]) -> Iterator[tuple[Block, Numbers]]:
+            for block in blocks:
+                yield block, numbering.of_block(block.index, self.workspace.read_record("growth", block.name))
+
+        done = self.workspace.records("numbers")
+        left = (block for block in grid if block.name not in done)
+        yield from self._run(
+            "numbers", stages.number, numbered(left), len(grid), (job,), lambda item: item[0].name
+        )
+        return cells
+
+    def _count_cells(self, floods: FloodPlan) -> int:
+        """Write down what every task's numbers of cells are increased by; gives the widest rim."""
+        counts, widest = [0], 0.0
+        for task in floods.tasks:
+            rims = self.workspace.read_record("flood", task.name)["rims"]
+            counts.append(len(rims) - 1)
+            widest = max(widest, float(rims.max()))
+        offsets = np.cumsum(np.array(counts[:-1], np.int64))
+        self.workspace.write_record("offsets", "tasks", {"offsets": offsets})
+        return int(widest)
+
+    def build_pyramid(self) -> Iterator[StageDone]:
+        """Make the coarser levels, each from the one before."""
+        job = self.job
+        for level, shape in enumerate(self._level_shapes()):
+            if level:
+                grid = Grid(shape, job.settings.block)
+                self._create(f"{stages.LABELS}/{level}", shape, "uint64", grid.side, compressor="zstd")
+                name = f"level-{level}"
+                yield from self._run(name, stages.shrink_block, grid, len(grid), (job, level), _name)
+
+    def _level_shapes(self) -> list[tuple[int, int]]:
+        return list(level_shapes(self.job.shape, CHUNK))
+
+    def describe(self, provenance: dict[str, Any]) -> Iterator[StageDone]:
+        """Write tables and polygons."""
+        job, grid = self.job, self.job.grid
+        if not job.settings.formats:
+            return
+        for name in job.settings.formats:
+            self.workspace.make_folder(FORMATS[name])
+        yield from self._run("described", stages.describe_block, grid, len(grid), (job, provenance), _name)
+
+    def describe_labels(self, provenance: Mapping[str, Any]) -> None:
+        """Write the metadata that make the labels an OME-Zarr (NGFF 0.5)."""
+        size = self.job.pixel_size_um
+        unit = {} if size is None else {"unit": "micrometer"}
+        axes = [{"name": axis, "type": "space", **unit} for axis in "yx"]
+        levels = [
+            {
+                "path": str(level),
+                "coordinateTransformations": [{"type": "scale", "scale": [(size or 1.0) * 2**level] * 2}],
+            }
+            for level in range(len(self._level_shapes()))
+        ]
+        image = {"name": "labels", "type": "nearest", "axes": axes, "datasets": levels}
+        ome = {"version": "0.5", "multiscales": [image], "image-label": {}}
+        attributes = {"ome": ome, "dinocell": dict(provenance)}
+        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        self.workspace.write_json(f"{stages.LABELS}/zarr.json", group)
+
+    def _create(self, name: str, *options: Any, **more: Any) -> None:
+        if not self.workspace.has_array(name):
+            self.workspace.create_array(name, *options, **more)
+
+    def _run(
+        self,
+        stage: str,
+        function: Callable[..., None],
+        items: Iterable[ItemT],
+        total: int,
+        arguments: tuple[Any, ...],
+        name_of: Callable[[ItemT], str],
+        *,
+        on_device: bool = False,
+    ) -> Iterator[StageDone]:
+        """Do what has no record yet."""
+        done = self.workspace.records(stage)
+        count = len(done)
+        yield StageDone(stage, count, total)
+        left = (item for item in items if name_of(item) not in done)
+        for _ in self.engine.map(function, left, *arguments, on_device=on_device):
+            count += 1
+            yield StageDone(stage, count, total)
+
+
+def _name(block: Block) -> str:
+    return block.name
+
+
+def _publish(job: Job, output: Path, *, keep_map: bool) -> None:
+    """Give the results their names: labels last, as their being there says that all is done."""
+    workspace = job.workspace
+    moves = [
+        (workspace.folder / FORMATS[name], beside)
+        for name, beside in zip(job.settings.formats, _beside(output, job.settings), strict=True)
+    ]
+    for made, target in [*moves, (workspace.folder / stages.LABELS, output)]:
+        _replace(made, target)
+    if keep_map:
+        workspace.clear(*_OF_MAP)
+    else:
+        workspace.remove()
+
+
+def _replace(made: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}.old-{os.getpid()}")
+    try:
+        if target.exists():
+            target.rename(old)
+        made.rename(target)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written ({error.strerror}), expected a writable folder"
+        ) from error
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        with suppress(OSError):
+            shutil.rmtree(old, ignore_errors=True)

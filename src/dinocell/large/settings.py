@@ -1,0 +1,248 @@
+"""What is asked of a large image, in a form that travels to workers."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.checkpoint import Thresholds
+from dinocell.errors import InputError
+from dinocell.images import open_image
+from dinocell.large.grid import Grid, Window
+from dinocell.large.workspace import Workspace
+from dinocell.planes import Pixels
+from dinocell.preprocessing import Preprocessing
+from dinocell.readers.lazy import LazyImage
+from dinocell.resampling import scaled_shape
+from dinocell.selection import Place, channel_names, read_place
+from dinocell.tiling import Tile
+
+if TYPE_CHECKING:
+    from dinocell.pipeline import DINOCellPipeline
+
+
+class TileModel(Protocol):
+    """What turns preprocessed tiles into distance maps; `dinocell.prediction.Predictor` is one."""
+
+    preprocessing: Preprocessing
+    tile_size: int
+    overlap: int
+
+    def predict_batches(
+        self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Predict tiles of a preprocessed image, some at a time."""
+        ...
+
+
+class Network(Protocol):
+    """A tile model that is not loaded yet: hashable, and small enough to travel to workers."""
+
+    def load(self) -> TileModel:
+        """Load it, or give the one that this process has loaded before."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """All that decides about its maps: JSON values."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelNetwork:
+    """A DINOCell model.
+
+    Attributes
+    ----------
+    model : str
+        Name of a trained model, or a checkpoint folder that all workers see.
+    sha256 : str
+        Hash of its configuration and weights.
+    device, batch_size, tile_size, overlap, clahe
+        As for `dinocell.pipeline.DINOCellPipeline`.
+    """
+
+    model: str
+    sha256: str
+    device: str = "auto"
+    batch_size: int = 8
+    tile_size: int | None = None
+    overlap: int | None = None
+    clahe: bool | None = None
+
+    def load(self) -> TileModel:
+        """Load the model, once a process.
+
+        Raises
+        ------
+        InputError
+            If the weights here are others than those that were asked for.
+        """
+        return self.load_pipeline().predictor
+
+    def load_pipeline(self) -> "DINOCellPipeline":
+        """Load the model with its thresholds, once a process; errors as `load`."""
+        return _load(self)
+
+    def described(self) -> dict[str, Any]:
+        """All that decides about the maps: JSON values."""
+        chosen = self.load()
+        return {
+            "model": self.model,
+            "sha256": self.sha256,
+            "preprocessing": asdict(chosen.preprocessing),
+            "tile_size": chosen.tile_size,
+            "overlap": chosen.overlap,
+        }
+
+
+@functools.lru_cache(maxsize=1)
+def _load(network: ModelNetwork) -> "DINOCellPipeline":
+    from dinocell.checkpoint import find_checkpoint, hash_checkpoint
+    from dinocell.pipeline import DINOCellPipeline
+
+    if hash_checkpoint(find_checkpoint(network.model)) != network.sha256:
+        raise InputError(
+            f"model {network.model!r} has other weights on this worker than where the run was started, "
+            "expected the same everywhere: install the same version, or give a folder that all see"
+        )
+    return DINOCellPipeline(
+        network.model,
+        device=network.device,
+        batch_size=network.batch_size,
+        tile_size=network.tile_size,
+        overlap=network.overlap,
+        clahe=network.clahe,
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """One plane of an image file.
+
+    Attributes
+    ----------
+    path : Path
+        On a disk that all workers see.
+    scene : int
+    place : Place
+    channel : int, str or None
+        None is the only one, or colour.
+    """
+
+    path: Path
+    scene: int
+    place: Place
+    channel: int | str | None
+
+    @contextmanager
+    def opened(self) -> Iterator["Plane"]:
+        """Open the file for reading windows of the plane."""
+        with open_image(self.path, scene=self.scene, windows=True) as image:
+            yield Plane(image, self)
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """An opened plane."""
+
+    image: LazyImage
+    source: Source
+
+    def read(self, rows: slice, columns: slice) -> Pixels:
+        """Read a window of what is segmented, (Y, X) or (Y, X, S)."""
+        return read_place(self.image, self.source.place, self.source.channel, (rows, columns))
+
+    def read_channels(self, window: Window) -> dict[str, Pixels]:
+        """Read a window of all channels by name; samples of a colour count as channels."""
+        names = channel_names(self.image.info)
+        return {name: read_place(self.image, self.source.place, c, window) for c, name in enumerate(names)}
+
+
+@dataclass(frozen=True)
+class LargeSettings:
+    """How a large image is segmented.
+
+    Attributes
+    ----------
+    thresholds : Thresholds
+    scale : float
+        Factor on both sides of the image before the network sees it.
+    min_size : int
+        Cells of fewer pixels are removed.
+    block : int
+        Side of a block in pixels.
+    largest : int
+        Pixels of the window around a component that is flooded whole; about 100 bytes each are taken.
+    halo : int
+        Pixels beyond its block at which the flood of a larger component is cut.
+    formats : tuple of str
+        What is written beside the labels: names of `FORMATS`.
+
+    Raises
+    ------
+    InputError
+        If one is out of bounds.
+    """
+
+    thresholds: Thresholds
+    scale: float = 1.0
+    min_size: int = 0
+    block: int = 2048
+    largest: int = 3072**2
+    halo: int = 256
+    formats: tuple[str, ...] = ("parquet",)
+
+    def __post_init__(self) -> None:
+        for name, least in (("block", 16), ("largest", 1), ("halo", 1), ("min_size", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least {least} pixels")
+        scaled_shape((1, 1), self.scale)  # refuses what is no factor
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown:
+            raise InputError(f"format {unknown[0]!r} is unknown, expected some of {', '.join(FORMATS)}")
+
+
+FORMATS = {
+    "parquet": "cells.parquet",
+    "geoparquet": "polygons.parquet",
+    "geojson": "polygons.geojson",
+}
+"""What can be written beside the labels, each as a folder of one file a block: ending of its name."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A large image with all that workers need to know.
+
+    Attributes
+    ----------
+    source : Source
+    network : Network
+    settings : LargeSettings
+    shape : (int, int)
+        The plane's (Y, X).
+    pixel_size_um : float or None
+    workspace : Workspace
+    """
+
+    source: Source
+    network: Network
+    settings: LargeSettings
+    shape: tuple[int, int]
+    pixel_size_um: float | None
+    workspace: Workspace
+
+    @property
+    def grid(self) -> Grid:
+        """The blocks."""
+        return Grid(self.shape, self.settings.block)
+
+    @property
+    def map_grid(self) -> Grid:
+        """The blocks of the distance map: larger, as tiles on the faces are predicted for either side."""
+        return Grid(self.shape, 2 * self.settings.block)

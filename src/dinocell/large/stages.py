@@ -1,0 +1,195 @@
+"""What workers do to one block, stage by stage: read, compute, write pixels, and then the record.
+
+Every function can be called again for the same block, by another worker too: it writes the same.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.cluster import device_lock
+from dinocell.large.cells import Cells, describe_cells
+from dinocell.large.components import label_faces
+from dinocell.large.flood import FloodTask, flood, mask_threshold, split_by_block
+from dinocell.large.grid import Block, Window, window_shape, within
+from dinocell.large.growth import Part, grow_block
+from dinocell.large.numbers import Numbers, renumber, shrink
+from dinocell.large.settings import FORMATS, Job, Plane
+from dinocell.large.statistics import CountRequest, count_block
+from dinocell.large.workspace import strips
+from dinocell.preprocessing import IntensityRange, preprocess_window, to_grayscale
+from dinocell.resampling import resize_window, scaled_shape
+from dinocell.results.geojson import write_geojson_cells
+from dinocell.results.geoparquet import write_geoparquet
+from dinocell.results.table import write_parquet
+from dinocell.tiling import Tile, blend, tiles_touching
+
+MAP, CELLS, GROWN, LABELS = "map", "cells", "grown", "labels"
+"""Arrays of the work folder; `LABELS` is a group of levels 0, 1, …"""
+
+_STRIP = 512
+"""Rows that are preprocessed at a time: in between, pixels in colour take many bytes."""
+
+
+def count_intensities(block: Block, job: Job, request: CountRequest, stage: str) -> None:
+    """Count the intensities of a block."""
+    with job.source.opened() as plane:
+        gray = to_grayscale(plane.read(*block.window))
+    job.workspace.write_record(stage, block.name, count_block(gray, request))
+
+
+def predict_block(block: Block, job: Job, found: IntensityRange) -> None:
+    """Predict the distance map of a block of the map's own grid."""
+    scaled = scaled_shape(job.shape, job.settings.scale)
+    with job.source.opened() as plane:
+
+        def predict(rows: slice, columns: slice) -> NDArray[np.float32]:
+            return _predict_window((rows, columns), scaled, plane, job, found)
+
+        distance = resize_window(predict, scaled, job.shape, block.window)
+    job.workspace.open_array(MAP)[block.window] = distance
+    job.workspace.write_record(MAP, block.name, {})
+
+
+def _predict_window(
+    window: Window, shape: tuple[int, int], plane: Plane, job: Job, found: IntensityRange
+) -> NDArray[np.float32]:
+    """Predict the tiles of the rescaled image that touch a window of it, and blend them there."""
+    model = job.network.load()
+    tiles = tiles_touching(window, shape, model.tile_size, model.overlap)
+    top, left = tiles[0].y, tiles[0].x
+    bottom, right = (
+        min(last + tiles[-1].size, end) for last, end in zip((tiles[-1].y, tiles[-1].x), shape, strict=True)
+    )
+    gray = np.empty((bottom - top, right - left), np.uint8)
+    for strip in strips(bottom - top, _STRIP):
+        gray[strip] = preprocess_window(
+            plane.read,
+            job.shape,
+            (slice(top + strip.start, top + strip.stop), slice(left, right)),
+            model.preprocessing,
+            found,
+            scale=job.settings.scale,
+        )
+    moved = [Tile(tile.y - top, tile.x - left, tile.size) for tile in tiles]
+    with device_lock():
+        predictions = chain.from_iterable(model.predict_batches(gray, moved))
+        return blend(tiles, predictions, shape, window)
+
+
+def label_block(block: Block, job: Job) -> None:
+    """Describe the components of a block that touch its edges."""
+    mask = _read_map(job, block.window) > mask_threshold(job.settings.thresholds)
+    job.workspace.write_record("components", block.name, label_faces(mask, block))
+
+
+def _read_map(job: Job, window: Window) -> NDArray[np.float32]:
+    return np.asarray(job.workspace.open_array(MAP)[window])
+
+
+def flood_block(task: FloodTask, job: Job) -> None:
+    """Flood the components of a task, and leave the cells where their blocks find them."""
+    flooded = flood(task, lambda window: _read_map(job, window), job.settings.thresholds)
+    workspace = job.workspace
+    if task.block is not None:
+        own = flooded.labels[within(task.block.window, task.window)]
+        workspace.open_array(CELLS)[task.block.window] = own
+    for block, places, cells in split_by_block(flooded, task, job.grid):
+        workspace.write_record(f"pieces/{block.name}", task.name, {"places": places, "cells": cells})
+    workspace.write_record("flood", task.name, {"rims": flooded.rims})
+
+
+def grow(block: Block, job: Job, halo: int) -> None:
+    """Put a block together from the cells of all tasks, and grow them."""
+    workspace = job.workspace
+    offsets = workspace.read_record("offsets", "tasks")["offsets"]
+
+    def rims_of(task: int) -> NDArray[np.float32]:
+        return workspace.read_record("flood", f"{task:012d}")["rims"]
+
+    labels, record = grow_block(
+        block, job.grid, halo, lambda near, window: _parts(near, window, job), rims_of, offsets
+    )
+    workspace.open_array(GROWN)[block.window] = labels
+    workspace.write_record("growth", block.name, record)
+
+
+def _parts(block: Block, window: Window, job: Job) -> Iterator[Part]:
+    rows, columns = (
+        slice(span.start + inner.start, span.start + inner.stop)
+        for span, inner in zip(block.window, window, strict=True)
+    )
+    yield Part(block.index, np.asarray(job.workspace.open_array(CELLS)[rows, columns]))
+    stage = f"pieces/{block.name}"
+    for name in sorted(job.workspace.records(stage)):
+        piece = job.workspace.read_record(stage, name)
+        yield Part(int(name), piece["cells"], piece["places"])
+
+
+def number(item: tuple[Block, Numbers], job: Job) -> None:
+    """Give the cells of a block their final numbers."""
+    block, numbers = item
+    labels = np.asarray(job.workspace.open_array(GROWN)[block.window])
+    job.workspace.open_array(f"{LABELS}/0")[block.window] = renumber(labels, numbers)
+    owned = numbers.owned
+    order = np.argsort(numbers.numbers[owned])
+    record = {"numbers": numbers.numbers[owned][order], "boxes": numbers.boxes[owned][order]}
+    job.workspace.write_record("numbers", block.name, record)
+
+
+def shrink_block(block: Block, job: Job, level: int) -> None:
+    """Make a block of a coarser level from the next finer one."""
+    finer = job.workspace.open_array(f"{LABELS}/{level - 1}")
+    rows, columns = (
+        slice(2 * span.start, min(2 * span.stop, length))
+        for span, length in zip(block.window, finer.shape, strict=True)
+    )
+    coarse = np.empty(window_shape(block.window), np.uint64)
+    for strip in strips(rows.stop - rows.start, _STRIP):  # of even height
+        part = np.asarray(finer[rows.start + strip.start : rows.start + strip.stop, columns])
+        coarse[strip.start // 2 : (strip.stop + 1) // 2] = shrink(part)
+    job.workspace.open_array(f"{LABELS}/{level}")[block.window] = coarse
+    job.workspace.write_record(f"level-{level}", block.name, {})
+
+
+def describe_block(block: Block, job: Job, provenance: dict[str, Any]) -> None:
+    """Write the table and the polygons of the cells that begin in a block."""
+    owned = job.workspace.read_record("numbers", block.name)
+    labels = job.workspace.open_array(f"{LABELS}/0")
+    formats = job.settings.formats
+    with job.source.opened() as plane:
+        cells = describe_cells(
+            owned["numbers"],
+            owned["boxes"],
+            job.shape,
+            read_labels=lambda window: np.asarray(labels[window]),
+            read_channels=lambda window: _intensities(plane, window),
+            read_map=lambda window: _read_map(job, window),
+            pixel_size_um=job.pixel_size_um,
+            largest=job.settings.largest,
+            outlines=bool({"geoparquet", "geojson"} & set(formats)),
+        )
+    for name in formats:
+        _write_cells(name, cells, block, job, provenance)
+    job.workspace.write_record("described", block.name, {})
+
+
+def _intensities(plane: Plane, window: Window) -> Any:
+    """Read what cells are measured in: every channel of several, else gray, as `dinocell segment` does."""
+    info = plane.image.info
+    return plane.read_channels(window) if info.shape[1] > 1 else to_grayscale(plane.read(*window))
+
+
+def _write_cells(name: str, cells: Cells, block: Block, job: Job, provenance: dict[str, Any]) -> None:
+    folder = job.workspace.folder / FORMATS[name]
+    if name == "parquet":
+        write_parquet(folder / f"part-{block.name}.parquet", cells.table, provenance=provenance)
+    elif name == "geoparquet":
+        path = folder / f"part-{block.name}.parquet"
+        write_geoparquet(path, cells.table, cells.polygons, provenance=provenance)
+    else:
+        path = folder / f"part-{block.name}.geojson"
+        write_geojson_cells(path, cells.polygons, measurements=cells.table, provenance=provenance)
