@@ -34,7 +34,8 @@ from dinocell.cluster import Engine, HereEngine, open_engine
 from dinocell.distance import labels_to_distance
 from dinocell.images import read_image, read_labels
 from dinocell.labels import relabel
-from dinocell.large.run import LargeResult, segment_large
+from dinocell.large.outcome import LargeResult
+from dinocell.large.run import segment_large
 from dinocell.large.settings import LargeSettings, ModelNetwork, Source
 from dinocell.large.stages import MAP
 from dinocell.metrics import evaluate
@@ -180,19 +181,29 @@ def measure_sizes(sizes: list[int], data: Path, seed: int, *, stub: bool) -> Non
 def measure_seams(side: int, data: Path, seed: int) -> None:
     """Compare the labels of blocks with those of the whole map, in memory."""
     network = shipped()
-    thresholds = network.load_pipeline().model.config.thresholds
+    own = network.load_pipeline().model.config.thresholds
+    joined = own.model_copy(update={"cell_fill_threshold": 0.02})  # so low that most cells hang together
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=False), seed)
-        for block, largest, halo in ((512, 3072**2, 256), (1024, 3072**2, 256), (512, 1, 64), (512, 1, 256)):
+        output = Path(folder, "labels.zarr")
+        for block, largest, halo, thresholds in (
+            (512, 4096**2, 256, own),
+            (512, 4096**2, 256, joined),
+            (512, 1, 64, own),
+            (512, 1, 256, own),
+            (512, 1, 64, joined),
+            (512, 1, 256, joined),
+        ):
             settings = LargeSettings(thresholds, block=block, largest=largest, halo=halo, formats=())
-            output = Path(folder, f"{block}-{largest}-{halo}.zarr")
-            result, _ = run(image, output, network, settings, HereEngine(), keep_map=True)
+            options = {"keep_map": True, "overwrite": True}
+            result, _ = run(image, output, network, settings, HereEngine(), **options)
             distance = zarr.open_array(output.with_name(f"{output.name}.work") / MAP, mode="r")[:]
             whole = distance_to_labels(distance, **thresholds.model_dump())
             labels = relabel(zarr.open_array(output / "0", mode="r")[:].astype(np.int64))
             scores = evaluate(whole, labels)
             print(
-                f"{data.name} {side}² in blocks of {block}: {result.cells} cells, in memory {whole.max()}; "
+                f"{data.name} {side}² in blocks of {block}, fill {thresholds.cell_fill_threshold}: "
+                f"{result.cells} cells, in memory {whole.max()}; "
                 f"large {result.large}, cut {result.cut} (halo {halo}); "
                 f"{'equal' if same(whole, labels) else 'not equal'} up to numbers, PQ {scores.pq:.6f}"
             )

@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.large.statistics import CountRequest, RangeSearch, StreamedStatistics, count_block
+from dinocell.large.counting import CountRequest, count_block
+from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.preprocessing import IntensityRange, find_range, scale_to_uint8, to_grayscale, to_uint8
 
 DTYPES = (

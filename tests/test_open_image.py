@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.images import open_image, read_image, read_labels
-from dinocell.readers.lazy import ImageInfo, LazyImage, channel_index, choose_scene
+from dinocell.readers.lazy import ImageInfo, LazyImage
+from dinocell.readers.naming import channel_index, choose_scene
 from dinocell.saving import write_image
 
 Array = NDArray[Any]

@@ -12,7 +12,8 @@ from dinocell.labels import median_diameter
 from dinocell.matching import count_overlaps, match_iou
 from dinocell.model import DINOCell
 from dinocell.pipeline import DINOCellPipeline, segment
-from dinocell.preprocessing import resize, scale_to_uint8
+from dinocell.preprocessing import scale_to_uint8
+from dinocell.resampling import resize
 from dinocell.segmentation import TilesDone
 from dinocell.tiling import plan_tiles
 from tests.cases import CASES, disk

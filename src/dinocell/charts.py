@@ -19,7 +19,8 @@ from dinocell.evaluation import ImageResult
 from dinocell.extras import import_extra
 from dinocell.labels import Labels
 from dinocell.metrics import IOU_THRESHOLDS, Scores
-from dinocell.preprocessing import resize, scale_to_uint8, to_grayscale
+from dinocell.preprocessing import scale_to_uint8, to_grayscale
+from dinocell.resampling import resize
 from dinocell.search import GridPoint
 
 if TYPE_CHECKING:

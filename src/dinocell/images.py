@@ -13,7 +13,8 @@ import numpy as np
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.labels import Labels, validate_labels
 from dinocell.planes import MAX_WINDOWED_PIXELS, PathLike, Pixels, checked_index, decoding
-from dinocell.readers.lazy import LazyImage, channel_index
+from dinocell.readers.lazy import LazyImage
+from dinocell.readers.naming import channel_index
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 """Endings of the files that a folder of images and annotations is searched for."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dinocell.devices import choose_device, explain_out_of_memory, is_out_of_memory
 from dinocell.errors import DeviceMemoryError, InputError
 from dinocell.model import DINOCell, normalise
-from dinocell.preprocessing import Preprocessing, preprocess, resize, scaled_shape
+from dinocell.preprocessing import Preprocessing, preprocess
+from dinocell.resampling import resize, scaled_shape
 from dinocell.segmentation import TilesDone
 from dinocell.tiling import Tile, blend, cut_tile, plan_tiles
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from dinocell.errors import InputError
 from dinocell.planes import Pixels, Window
-from dinocell.readers.lazy import ImageInfo, LazyImage, channel_index
+from dinocell.readers.lazy import ImageInfo, LazyImage
+from dinocell.readers.naming import channel_index
 
 Projection = Literal["max", "mean"]
 

@@ -12,7 +12,7 @@ from dinocell.cli.terminal import block_bar, console, one_line
 from dinocell.errors import InputError
 
 if TYPE_CHECKING:
-    from dinocell.large.run import LargeResult
+    from dinocell.large.outcome import LargeResult
     from dinocell.large.settings import ModelNetwork, Source
     from dinocell.prediction import Predictor
     from dinocell.selection import Selection
@@ -64,7 +64,7 @@ def command(
     largest: Annotated[
         int,
         typer.Option(min=64, help="Side in pixels of the largest clump of cells that is taken whole."),
-    ] = 3072,
+    ] = 4096,
     halo: Annotated[
         int, typer.Option(min=16, help="Pixels beyond its block at which a larger clump is cut.")
     ] = 256,
@@ -77,7 +77,8 @@ def command(
     Killed or stopped, the same command goes on where it was.
     """
     from dinocell.cluster import open_engine
-    from dinocell.large.run import LargeResult, segment_large
+    from dinocell.large.outcome import LargeResult
+    from dinocell.large.run import segment_large
     from dinocell.large.settings import LargeSettings
 
     if not output.name.endswith(".zarr"):

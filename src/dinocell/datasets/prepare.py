@@ -13,7 +13,8 @@ from dinocell.datasets.records import Arrays, IndexEntry
 from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, InputError
 from dinocell.labels import IGNORE, Labels, cell_areas, median_diameter, relabel
-from dinocell.preprocessing import Preprocessing, preprocess, scaled_shape
+from dinocell.preprocessing import Preprocessing, preprocess
+from dinocell.resampling import scaled_shape
 from dinocell.tiling import plan_tiles
 
 MAX_SCALE = 8.0

@@ -14,6 +14,9 @@ from dinocell.large.components import Components, window_of
 from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
 from dinocell.watershed import distance_to_labels, rim_widths
 
+_WIDEST = 2.0
+"""A block's window is widened for its components to so many times its pixels; what needs more is alone."""
+
 Ints = NDArray[np.int64]
 Map = NDArray[np.floating[Any]]
 
@@ -100,13 +103,14 @@ def _own_tasks(
 ) -> tuple[list[FloodTask], NDArray[np.bool_]]:
     """Widen the blocks' windows to their components; what would make one too wide gets a task of its own."""
     tasks: list[FloodTask] = []
+    widest = [min(largest, _WIDEST * _area(window)) for window in windows]
     large = np.zeros(len(whole), bool)
     nothing = np.empty((0, 2), np.int64)
     for number in np.flatnonzero(whole):
         owner = int(components.owners[number])
         own = widen(window_of(components.boxes[number]), 1, grid.shape)
         wider = _cover(windows[owner], own)
-        if _area(wider) <= max(largest, _area(windows[owner])):
+        if wider == windows[owner] or _area(wider) <= widest[owner]:
             windows[owner] = wider
         else:
             large[number] = True

@@ -1,10 +1,6 @@
 """A large image from its file to its labels: stage after stage, and within each block after block."""
 
-import logging
-import os
-import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,25 +8,19 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dinocell.cluster import Engine
-from dinocell.errors import OutputError
-from dinocell.images import open_image
 from dinocell.large import stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
 from dinocell.large.grid import Block, Grid
 from dinocell.large.numbers import Numbering, Numbers, level_shapes
+from dinocell.large.outcome import LargeResult, made_before, paths_beside, plan_job, prepare, publish
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
-from dinocell.large.workspace import CHUNK, Workspace
+from dinocell.large.workspace import CHUNK
 from dinocell.preprocessing import to_grayscale
 from dinocell.version import __version__
 
-logger = logging.getLogger(__name__)
-
 ItemT = TypeVar("ItemT")
-
-PLAN = "plan.json"
-_OF_MAP = (stages.MAP, "statistics")
 
 
 @dataclass(frozen=True)
@@ -40,34 +30,6 @@ class StageDone:
     stage: str
     done: int
     total: int
-
-
-@dataclass(frozen=True)
-class LargeResult:
-    """What came out.
-
-    Attributes
-    ----------
-    labels : Path
-        The OME-Zarr of the labels.
-    beside : tuple of Path
-        Folders of tables and polygons, in the order of the formats.
-    cells : int
-    large : int
-        Components that were too large for a block and were flooded whole, each in a task of its own.
-    cut : int
-        Components that did not fit and were flooded in windows with a halo: their cells may differ from
-        those of the image in memory.
-    skipped : bool
-        Whether all of it was there before.
-    """
-
-    labels: Path
-    beside: tuple[Path, ...]
-    cells: int
-    large: int
-    cut: int
-    skipped: bool = False
 
 
 def segment_large(
@@ -113,18 +75,18 @@ def segment_large(
     OutputError
         If there are other results, or nothing can be written.
     """
-    job, plan = _plan(source, output, network, settings)
-    if not overwrite and (made := _made_before(output, plan)) is not None:
+    job, plan = plan_job(source, output, network, settings)
+    if not overwrite and (made := made_before(output, plan)) is not None:
         yield made
         return
-    _prepare(job.workspace, output, plan, overwrite=overwrite)
+    prepare(job.workspace, output, plan, overwrite=overwrite)
     run = _Run(job, engine)
     statistics = yield from run.find_statistics()
     yield from run.predict(statistics)
     floods = yield from run.flood()
     cells = yield from run.label(floods)
     yield from run.build_pyramid()
-    result = LargeResult(output, _beside(output, settings), cells, floods.large, floods.cut)
+    result = LargeResult(output, paths_beside(output, settings), cells, floods.large, floods.cut)
     provenance = {
         "version": __version__,
         **plan,
@@ -136,78 +98,8 @@ def segment_large(
     }
     yield from run.describe(provenance)
     run.describe_labels(provenance)
-    _publish(job, output, keep_map=keep_map)
+    publish(job, output, keep_map=keep_map)
     yield result
-
-
-def _plan(
-    source: Source, output: Path, network: Network, settings: LargeSettings
-) -> tuple[Job, dict[str, Any]]:
-    """Look at the image, and write down all that decides about the result: of the map, then of the labels."""
-    with open_image(source.path, scene=source.scene, windows=True) as image:
-        info = image.info
-    workspace = Workspace(output.with_name(f"{output.name}.work").absolute())
-    source = Source(source.path.absolute(), source.scene, source.place, source.channel)
-    job = Job(source, network, settings, info.shape[3:], info.pixel_size_um, workspace)
-    status = _newest(source.path)
-    asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
-    of_map = {name: asked.pop(name) for name in ("scale", "block")}
-    of_map |= {
-        "image": str(source.path),
-        "changed_ns": status,
-        "scene": source.scene,
-        "place": asdict(source.place),
-        "channel": source.channel,
-        "shape": list(job.shape),
-        "network": network.described(),
-    }
-    asked["formats"] = list(asked["formats"])
-    return job, {"map": of_map, "labels": asked}
-
-
-def _newest(path: Path) -> int:
-    """Give when a file, or the description of an OME-Zarr, was last changed, in nanoseconds."""
-    names = ("zarr.json", ".zattrs", ".zgroup", "0/zarr.json", "0/.zarray")
-    files = [path / name for name in names] if path.is_dir() else [path]
-    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
-
-
-def _beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:
-    stem = output.name.removesuffix(".zarr").removesuffix(".ome")
-    return tuple(output.with_name(f"{stem}_{FORMATS[name]}") for name in settings.formats)
-
-
-def _made_before(output: Path, plan: Mapping[str, Any]) -> LargeResult | None:
-    """Give the result if it is there already, made in the same way."""
-    made = Workspace(output).read_json("zarr.json").get("attributes", {}).get("dinocell", {})
-    if any(made.get(key) != plan[key] for key in plan):
-        return None
-    settings = made["labels"]["formats"]
-    beside = tuple(output.with_name(name) for name in made["beside"])
-    if len(settings) != len(beside) or not all(folder.is_dir() for folder in beside):
-        return None
-    return LargeResult(output, beside, made["cells"], made["large"], made["cut"], skipped=True)
-
-
-def _prepare(workspace: Workspace, output: Path, plan: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Make the work folder, or keep of it what still counts."""
-    if output.exists() and not overwrite:
-        raise OutputError(
-            f"{output} exists and was made in another way, expected a new name: choose another -o, or "
-            "replace it with --overwrite"
-        )
-    before = workspace.read_json(PLAN)
-    if before and before["map"] != plan["map"]:
-        if not overwrite:
-            raise OutputError(
-                f"{workspace.folder} holds work on another image or with another model, expected the same: "
-                "choose another -o, or begin anew with --overwrite"
-            )
-        workspace.remove()
-    elif before and before != plan:
-        logger.info("%s: keeps the distance map, and makes the labels anew", workspace.folder)
-        workspace.clear(*_OF_MAP)
-    workspace.write_json(PLAN, plan)
 
 
 class _Run:
@@ -353,35 +245,3 @@ class _Run:
 
 def _name(block: Block) -> str:
     return block.name
-
-
-def _publish(job: Job, output: Path, *, keep_map: bool) -> None:
-    """Give the results their names: labels last, as their being there says that all is done."""
-    workspace = job.workspace
-    moves = [
-        (workspace.folder / FORMATS[name], beside)
-        for name, beside in zip(job.settings.formats, _beside(output, job.settings), strict=True)
-    ]
-    for made, target in [*moves, (workspace.folder / stages.LABELS, output)]:
-        _replace(made, target)
-    if keep_map:
-        workspace.clear(*_OF_MAP)
-    else:
-        workspace.remove()
-
-
-def _replace(made: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    try:
-        if target.exists():
-            target.rename(old)
-        made.rename(target)
-    except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written ({error.strerror}), expected a writable folder"
-        ) from error
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        with suppress(OSError):
-            shutil.rmtree(old, ignore_errors=True)

@@ -177,7 +177,7 @@ class LargeSettings:
     block : int
         Side of a block in pixels.
     largest : int
-        Pixels of the window around a component that is flooded whole; about 100 bytes each are taken.
+        Pixels of the window around a component that is flooded whole; about 50 bytes each are taken.
     halo : int
         Pixels beyond its block at which the flood of a larger component is cut.
     formats : tuple of str
@@ -193,7 +193,7 @@ class LargeSettings:
     scale: float = 1.0
     min_size: int = 0
     block: int = 2048
-    largest: int = 3072**2
+    largest: int = 4096**2
     halo: int = 256
     formats: tuple[str, ...] = ("parquet",)
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from dinocell.cluster import device_lock
 from dinocell.large.cells import Cells, describe_cells
 from dinocell.large.components import label_faces
+from dinocell.large.counting import CountRequest, count_block
 from dinocell.large.flood import FloodTask, flood, mask_threshold, split_by_block
 from dinocell.large.grid import Block, Window, window_shape, within
 from dinocell.large.growth import Part, grow_block
 from dinocell.large.numbers import Numbers, renumber, shrink
 from dinocell.large.settings import FORMATS, Job, Plane
-from dinocell.large.statistics import CountRequest, count_block
 from dinocell.large.workspace import strips
 from dinocell.preprocessing import IntensityRange, preprocess_window, to_grayscale
 from dinocell.resampling import resize_window, scaled_shape

@@ -110,9 +110,11 @@ class Workspace:
                         shutil.rmtree(path)
 
     def remove(self) -> None:
-        """Remove the whole folder."""
+        """Remove the whole folder, first the JSON files: without them nobody takes the rest for whole."""
         if self.folder.exists():
             with self._writing():
+                for file in self.folder.glob("*.json"):
+                    file.unlink()
                 shutil.rmtree(self.folder)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import METADATA_ERRORS, decoding
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene, closed_on_error
+from dinocell.readers.lazy import ImageInfo, LazyImage, closed_on_error
+from dinocell.readers.naming import choose_scene
 
 # libCZI has a colour of floats, too, but does not put its tiles together.
 _PIXEL_TYPES = {

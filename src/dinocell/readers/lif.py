@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import check_size, decoding
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene, closed_on_error
+from dinocell.readers.lazy import ImageInfo, LazyImage, closed_on_error
+from dinocell.readers.naming import choose_scene
 from dinocell.readers.quiet import quiet
 
 _HEADER = struct.Struct("<IIBI")  # magic, length of the chunk, magic, length of the text

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import METADATA_ERRORS, check_size, decoding
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene, closed_on_error
+from dinocell.readers.lazy import ImageInfo, LazyImage, closed_on_error
+from dinocell.readers.naming import choose_scene
 from dinocell.readers.nd2_metadata import MetadataScan
 
 _CHUNK = struct.Struct("<IIQ")  # magic, length of the name, length of the data

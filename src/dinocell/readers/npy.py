@@ -8,7 +8,8 @@ import numpy as np
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import Pixels
-from dinocell.readers.lazy import ImageInfo, LazyImage, single_plane
+from dinocell.readers.lazy import ImageInfo, LazyImage
+from dinocell.readers.raster import single_plane
 
 
 class NpyImage(LazyImage):

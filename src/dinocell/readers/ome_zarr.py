@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dinocell.errors import FileMissingError
 from dinocell.extras import import_extra
 from dinocell.planes import MAX_PIXELS, decoding
-from dinocell.readers.lazy import ImageInfo, LazyImage, choose_scene
+from dinocell.readers.lazy import ImageInfo, LazyImage
+from dinocell.readers.naming import choose_scene
 from dinocell.readers.ngff import (
     MAX_CHUNK_BYTES,
     Multiscale,

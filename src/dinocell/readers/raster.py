@@ -3,6 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imagecodecs
@@ -10,7 +11,8 @@ import numpy as np
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import Pixels, check_size
-from dinocell.readers.lazy import ImageInfo, LazyImage, single_plane
+from dinocell.readers.lazy import ImageInfo, LazyImage
+from dinocell.readers.naming import choose_scene
 
 _MAX_BYTES = 2**32  # these files are read whole
 _SLACK = 2**20  # bytes that a PNG may have or inflate to beyond its pixels
@@ -51,6 +53,28 @@ def open_raster(file: Path, scene: int | str) -> LazyImage:
     kind = {b"\x89P": "PNG", b"BM": "BMP"}.get(head, "JPEG")
     pixels = _decode(file, kind)
     return RasterImage(file, single_plane(file, kind, pixels.shape, pixels.dtype, scene), pixels)
+
+
+def single_plane(
+    file: Path, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any], scene: int | str
+) -> ImageInfo:
+    """Describe a file that holds one plane (Y, X), or (Y, X, S) in colour, and names nothing.
+
+    Raises
+    ------
+    InputError
+        If another scene is asked for than the one there is, which has the name of the file.
+    """
+    scenes = (file.stem,)
+    height, width, *samples = shape
+    return ImageInfo(
+        format=kind,
+        scenes=scenes,
+        scene=choose_scene(scenes, scene, file),
+        shape=(1, 1, 1, height, width),
+        samples=samples[0] if samples else 1,
+        dtype=dtype,
+    )
 
 
 def _decode(file: Path, kind: str) -> Pixels:

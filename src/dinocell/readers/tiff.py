@@ -17,7 +17,8 @@ import tifffile
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, METADATA_ERRORS, Pixels, Window, checked_index
-from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, choose, choose_scene, closed_on_error
+from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, closed_on_error
+from dinocell.readers.naming import choose, choose_scene
 from dinocell.readers.quiet import quiet
 from dinocell.readers.tiff_directories import Directories, check_directories
 from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours

@@ -2,8 +2,6 @@
 
 import itertools
 import math
-import struct
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,19 @@ import tifffile
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, Pixels, Window, check_size
 from dinocell.readers.lazy import SAMPLES
-from dinocell.readers.raster import jpeg_header
+from dinocell.readers.tiff_parts import (
+    LARGEST_PAGE,
+    YCBCR_JPEG,
+    check_parts,
+    decode_window,
+    has_parts,
+    part_shape,
+    read_rows,
+)
 
 _OTHER_COLOURS = (5, 6, 8, 9, 10, 32845)  # TIFF's CMYK, YCbCr, Lab (three of them) and LogLuv
 _COLOUR = (2, 6)  # photometric interpretations RGB and YCbCr
-_JPEG = (6, 7)  # compressions that tifffile decodes from YCbCr to RGB
-_CODED_JPEG = (*_JPEG, 33007, 34892)
-_JPEG2000 = (33003, 33005, 34712)
-_PNG = 34933
 _LARGEST_TILE = 2**24  # values that a tile of a small image may have
-_LARGEST_PART = 2**28  # values of a tile or strip that is decoded for a window
-_LARGEST_PAGE = MAX_PIXELS * len(SAMPLES)  # values of a page, or of a window of it
 
 
 class Stack:
@@ -40,9 +40,9 @@ class Stack:
             raise FileFormatError(f"{file} has axes {self.axes}, expected Y and X: save it as a plain TIFF")
         self.lead = len(self.shape) - self.keyframe.ndim
         self.stored_axes = self._stored_axes()
-        self.reads_windows = self.stored_axes in ("YX", "XY") and _has_parts(self.keyframe)
+        self.reads_windows = self.stored_axes in ("YX", "XY") and has_parts(self.keyframe)
         check_size(sizes["Y"], sizes["X"], file, largest=largest if self.reads_windows else MAX_PIXELS)
-        if self.keyframe.photometric in _OTHER_COLOURS and self.keyframe.compression not in _JPEG:
+        if self.keyframe.photometric in _OTHER_COLOURS and self.keyframe.compression not in YCBCR_JPEG:
             raise FileFormatError(
                 f"{file} has colours of TIFF kind {int(self.keyframe.photometric)}, expected gray or RGB: "
                 "convert it to RGB"
@@ -69,7 +69,7 @@ class Stack:
         height, width = self.sizes[3:]
         if not self.reads_windows:
             return height, width
-        along = dict(zip(self.stored_axes, _part_shape(self.keyframe), strict=True))
+        along = dict(zip(self.stored_axes, part_shape(self.keyframe), strict=True))
         return min(along["Y"], height), min(along["X"], width)
 
     def _set_axes(self, sizes: dict[str, int]) -> None:
@@ -92,7 +92,7 @@ class Stack:
             tile = math.prod(keyframe.chunks)
             if tile > max(4 * keyframe.size, _LARGEST_TILE):
                 raise ValueError(f"its tiles have {tile} values, its pages {keyframe.size}")
-        if keyframe.size > _LARGEST_PAGE and not self.reads_windows:
+        if keyframe.size > LARGEST_PAGE and not self.reads_windows:
             raise FileFormatError(
                 f"{file} says it has pages of {keyframe.size} values, expected at most {MAX_PIXELS} pixels "
                 f"of {len(SAMPLES)} samples: export its slices as pages of their own"
@@ -158,7 +158,7 @@ class Stack:
         if series.dataoffset is not None and not series.is_multifile:  # ImageJ describes stacks by one page
             offset = series.dataoffset + number * keyframe.nbytes
             if window is not None:
-                return _read_rows(keyframe, keyframe.parent.filehandle, offset, window)
+                return read_rows(keyframe, keyframe.parent.filehandle, offset, window)
             dtype = f"{keyframe.parent.byteorder}{series.dtype.char}"
             data = keyframe.parent.filehandle.read_array(dtype, keyframe.size, offset)
             return data.reshape(keyframe.shape)
@@ -172,143 +172,12 @@ class Stack:
         if was_closed:
             handle.open()
         try:
-            return self._decoded(page, number) if window is None else _decoded_window(page, number, window)
+            return self._decoded(page, number) if window is None else decode_window(page, number, window)
         finally:
             if was_closed:
                 handle.close()
 
     def _decoded(self, page: Any, number: int) -> Pixels:
-        _check_parts(page, number, range(min(len(page.dataoffsets), len(page.databytecounts))))
+        check_parts(page, number, range(min(len(page.dataoffsets), len(page.databytecounts))))
         pixels: Pixels = page.asarray()
         return pixels
-
-
-def _has_parts(keyframe: Any) -> bool:
-    """Whether rows, tiles or strips of a page can be read without the rest of it."""
-    if keyframe.imagedepth > 1:
-        return False
-    if keyframe.is_contiguous:
-        return bool(keyframe.is_final)
-    # a JPEG whose header is kept apart is decoded as a whole
-    return keyframe.jpegheader is None and math.prod(_coded_shape(keyframe)) <= _LARGEST_PART
-
-
-def _coded_shape(keyframe: Any) -> tuple[int, int, int]:
-    """Give rows, columns and samples of a tile or strip."""
-    height, width = keyframe.chunks[:2]
-    samples = keyframe.samplesperpixel if keyframe.planarconfig == 1 else 1
-    return height if keyframe.is_tiled else min(height, keyframe.imagelength), width, samples
-
-
-def _part_shape(keyframe: Any) -> tuple[int, int]:
-    """Give rows and columns of what is read at a time."""
-    return (1, keyframe.imagewidth) if keyframe.is_final else _coded_shape(keyframe)[:2]
-
-
-def _decoded_window(page: Any, number: int, window: Window) -> Pixels:
-    """Read a window of a page of a series whose first page has parts."""
-    keyframe = page.keyframe
-    if keyframe.is_final:
-        _check_parts(page, number, ())
-        return _read_rows(keyframe, page.parent.filehandle, page.dataoffsets[0], window)
-    if not _has_parts(keyframe):
-        raise ValueError(f"plane {number} is not stored like the first one")
-    (planes, _, _, _, samples), (rows, columns) = keyframe.shaped, window
-    shape = (planes, 1, rows.stop - rows.start, columns.stop - columns.start, samples)
-    _check_values(shape)
-    numbers = list(_parts_within(keyframe, window))
-    _check_parts(page, number, numbers)
-    out = np.full(shape, keyframe.nodata, keyframe.dtype.newbyteorder("="))
-    tables = {"jpegtables": page.jpegtables} if keyframe.compression in _CODED_JPEG else {}
-    for at in numbers:
-        if page.dataoffsets[at] and page.databytecounts[at]:  # parts left out are without data
-            page.parent.filehandle.seek(page.dataoffsets[at])
-            data = page.parent.filehandle.read(page.databytecounts[at])
-            part, (plane, _, top, left, _), _ = keyframe.decode(data, at, **tables)
-            _paste(part, out[plane], rows.start - top, columns.start - left)
-    return out.reshape(_cut_shape(keyframe, window))
-
-
-def _parts_within(keyframe: Any, window: Window) -> Iterator[int]:
-    """Give the numbers of the tiles or strips that a window lies in."""
-    height, width, _ = _coded_shape(keyframe)
-    n_down, n_across = math.ceil(keyframe.imagelength / height), math.ceil(keyframe.imagewidth / width)
-    down, across = (
-        range(bounds.start // step, math.ceil(bounds.stop / step))
-        for bounds, step in zip(window, (height, width), strict=True)
-    )
-    for plane, row, column in itertools.product(range(keyframe.shaped[0]), down, across):
-        yield (plane * n_down + row) * n_across + column
-
-
-def _paste(part: Pixels, out: Pixels, down: int, across: int) -> None:
-    """Copy what a part (1, Y, X, S) and a window (1, Y, X, S) share.
-
-    `down` and `across` are where the window begins within the part, negative where the part begins later.
-    """
-    top, left = max(down, 0), max(across, 0)
-    taken = part[:, top : down + out.shape[1], left : across + out.shape[2]]
-    out[:, top - down :, left - across :][:, : taken.shape[1], : taken.shape[2]] = taken
-
-
-def _read_rows(keyframe: Any, handle: Any, offset: int, window: Window) -> Pixels:
-    """Read a window of a page that begins at a byte of a file and is stored as it is, row by row."""
-    (planes, _, length, width, samples), (rows, columns) = keyframe.shaped, window
-    height, across = rows.stop - rows.start, (columns.stop - columns.start) * samples
-    _check_values((planes, height, across))
-    dtype = np.dtype(f"{keyframe.parent.byteorder}{keyframe.dtype.char}")
-    out = np.empty((planes, height, across), dtype.newbyteorder("="))
-    step = height if across == width * samples else 1  # rows that are whole follow on one another
-    for plane, down in itertools.product(range(planes), range(0, height, step)):
-        begin = ((plane * length + rows.start + down) * width + columns.start) * samples
-        read = out[plane, down : down + step]
-        at = offset + begin * dtype.itemsize
-        handle.read_array(dtype, read.size, at, out=read)  # swaps bytes to the native order
-    return out.reshape(_cut_shape(keyframe, window))
-
-
-def _cut_shape(keyframe: Any, window: Window) -> tuple[int, ...]:
-    """Give the shape of a window with the axes of its page."""
-    lengths = {axis: bounds.stop - bounds.start for axis, bounds in zip("YX", window, strict=True)}
-    return tuple(lengths.get(axis, size) for axis, size in zip(keyframe.axes, keyframe.shape, strict=True))
-
-
-def _check_values(shape: tuple[int, ...]) -> None:
-    """Refuse a window that takes as much memory as no plane may."""
-    if math.prod(shape) > _LARGEST_PAGE:
-        raise ValueError(f"a window has {math.prod(shape)} values, expected at most {_LARGEST_PAGE}")
-
-
-def _check_parts(page: Any, number: int, parts: Iterable[int]) -> None:
-    """Refuse a plane that lacks strips or tiles, or some of which end behind the file or are too large."""
-    offsets, counts = page.dataoffsets, page.databytecounts
-    is_there = min(len(offsets), len(counts)) >= math.prod(page.chunked)
-    size = page.parent.filehandle.size
-    if not is_there or any(offsets[at] + counts[at] > size for at in parts):
-        raise ValueError(f"part of plane {number} is missing")
-    _check_coded_sizes(page, parts)
-
-
-def _check_coded_sizes(page: Any, parts: Iterable[int]) -> None:
-    """Refuse strips and tiles that are images of their own, larger than they should be, before decoding."""
-    coded = page.keyframe.compression
-    if coded not in (*_CODED_JPEG, *_JPEG2000, _PNG):
-        return
-    allowed = 4 * math.prod(page.keyframe.chunks) + 2**16
-    handle = page.parent.filehandle
-    for offset, count in ((page.dataoffsets[at], page.databytecounts[at]) for at in parts):
-        if not count:
-            continue
-        handle.seek(offset)
-        data = handle.read(count)
-        if coded in _CODED_JPEG:
-            if not data.startswith(b"\xff\xd8"):  # its header is a tag, which tifffile fits to the page
-                continue
-            height, width, *_ = jpeg_header(data)
-        elif coded == _PNG:
-            width, height = struct.unpack(">II", data[16:24])
-        else:
-            start = data.index(b"\xff\x4f\xff\x51") + 8
-            width, height = struct.unpack(">II", data[start : start + 8])
-        if height * width > allowed:
-            raise ValueError(f"a part of it is coded as {height} × {width} pixels")
