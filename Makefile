@@ -30,6 +30,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/batch.py --images 200
 	$(BIN)/python benchmarks/fuzz.py
+	$(BIN)/python benchmarks/large.py
 
 clean:
 	rm -rf .venv demo_output

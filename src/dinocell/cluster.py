@@ -67,6 +67,7 @@ class Engine(Protocol):
         items: Iterable[ItemT],
         *arguments: Any,
         on_device: bool = False,
+        given_up: Callable[[ItemT, WorkerError], ResultT] | None = None,
     ) -> Generator[tuple[ItemT, ResultT]]:
         """Yield every item and what the function made of it, as tasks end, in any order.
 
@@ -83,11 +84,14 @@ class Engine(Protocol):
             The same for every item, and sent with each: small too.
         on_device : bool
             Whether tasks need a GPU. Workers that have the dask resource ``GPU`` run one such task at a time.
+        given_up : callable, optional
+            Makes the result of an item over which processes died again and again, from it and the error. The
+            item may be innocent: one that waits in a process which dies over another counts as well.
 
         Raises
         ------
         WorkerError
-            If processes die again and again over a task, or the scheduler does.
+            If processes die again and again over a task and there is no `given_up`, or the scheduler does.
         InputError
             If a worker has another version of this package.
         """
@@ -105,6 +109,7 @@ class HereEngine:
         items: Iterable[ItemT],
         *arguments: Any,
         on_device: bool = False,
+        given_up: Callable[[ItemT, WorkerError], ResultT] | None = None,
     ) -> Generator[tuple[ItemT, ResultT]]:
         """Yield every item and what the function made of it, in their order: see `Engine.map`."""
         for item in items:
@@ -145,6 +150,7 @@ class DaskEngine:
         items: Iterable[ItemT],
         *arguments: Any,
         on_device: bool = False,
+        given_up: Callable[[ItemT, WorkerError], ResultT] | None = None,
     ) -> Generator[tuple[ItemT, ResultT]]:
         """Yield every item and what the function made of it, as tasks end: see `Engine.map`.
 
@@ -167,7 +173,7 @@ class DaskEngine:
                 if not handed_over:
                     return
                 future, outcome = next(ended)
-                result: ResultT = _result_of(outcome)
+                result: ResultT = _result_of(outcome, handed_over[future], given_up)
                 yield handed_over.pop(future), result
         finally:
             ended.clear()
@@ -223,19 +229,22 @@ def _run(
     return [function(item, *arguments)]
 
 
-def _result_of(outcome: Any) -> Any:
+def _result_of(outcome: Any, item: Any, given_up: Callable[[Any, WorkerError], Any] | None) -> Any:
     """Return the result of a task that ended, or raise why it has none."""
     if isinstance(outcome, list):
         return outcome[0]
     if not isinstance(outcome, tuple):
         raise _lost_scheduler(outcome)
     _, error, trace = outcome
-    if isinstance(error, _import_distributed().KilledWorker):
-        raise WorkerError(
-            f"{error.allowed_failures + 1} workers died over one task ({error.task}), expected it to fit in "
-            "their memory: start again with smaller blocks, or fewer --workers on a machine"
-        ) from error
-    raise error.with_traceback(trace)
+    if not isinstance(error, _import_distributed().KilledWorker):
+        raise error.with_traceback(trace)
+    killed = WorkerError(
+        f"{error.allowed_failures + 1} workers died over one task ({error.task}), expected it to fit in "
+        "their memory: start again with smaller blocks, or fewer --workers on a machine"
+    )
+    if given_up is None:
+        raise killed from error
+    return given_up(item, killed)
 
 
 def _lost_scheduler(error: BaseException) -> WorkerError:

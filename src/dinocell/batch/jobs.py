@@ -1,6 +1,7 @@
 """From files to planes that wait for the model: choose, hash, skip what is done, read."""
 
 import errno
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,8 @@ from dinocell.selection import Place, check_channel, check_scene, read_channels,
 from dinocell.version import __version__
 
 Status = Literal["done", "skipped", "failed", "planned"]
+
+logger = logging.getLogger(__name__)
 
 _MEASURED = {"csv", "parquet", "geojson"}
 _STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -99,7 +102,9 @@ def load_jobs(
     for source in sources:
         try:
             yield from _SourceLoader(source, settings, taken, dry_run=dry_run).load()
-        except (DINOCellError, MemoryError, OSError) as error:
+        except Exception as error:  # one file must not end a batch of ten thousand; it is reported
+            if not isinstance(error, DINOCellError | MemoryError | OSError):
+                logger.exception("%s: a defect of DINOCell", source.path)
             yield failed(source.path, source.name, error)
         yield SourceRead(source.path)
 

@@ -144,7 +144,7 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)
     record = record_path(settings, job.name)
-    _make_folder(record.parent)
+    make_folder(record.parent)
     files = result_files(settings, job.name)
     hashes, formats = _write_files(record, files, plane, settings)
     found = {
@@ -216,7 +216,8 @@ def _plane_result(job: Job, result: Segmentation, settings: BatchSettings) -> Pl
     )
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder for results; an OutputError says why it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

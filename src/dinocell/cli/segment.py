@@ -1,6 +1,7 @@
 """`dinocell segment`: images in; label images, overlays, tables and whatever other programs read out."""
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -8,18 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
-from dinocell.cli.terminal import console, errors, one_line, progress_bar
-from dinocell.errors import UntrainedModelError
+from dinocell.cli.terminal import block_bar, console, errors, one_line, progress_bar
+from dinocell.errors import InputError, UntrainedModelError
 
 if TYPE_CHECKING:
-    from dinocell.batch.jobs import Outcome, Status
+    from dinocell.batch.jobs import Outcome, SourceRead, Status
     from dinocell.batch.settings import BatchSettings
     from dinocell.batch.sources import Source
+    from dinocell.large.settings import ModelNetwork
     from dinocell.pipeline import DINOCellPipeline
+    from dinocell.segmentation import TilesDone
 
 _LISTED = 20  # failures that the closing table names
 
@@ -77,11 +81,23 @@ def command(
             help="Rehearse with a model that was never trained: writes STEM_untrained_*, which mean nothing.",
         ),
     ] = False,
+    scheduler: options.Scheduler = None,
+    workers: options.Workers = None,
+    threads: options.Threads = 1,
 ) -> None:
     """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
+    from dinocell.batch.run import segment_files
     from dinocell.batch.sources import find_sources
+    from dinocell.batch.spread import spread_files
+    from dinocell.cluster import open_engine
     from dinocell.results.formats import parse_formats
 
+    spread = scheduler is not None or workers is not None
+    if spread and allow_untrained:
+        raise InputError(
+            "--allow-untrained rehearses in one process, expected neither --scheduler nor --workers: leave "
+            "them out"
+        )
     chosen_formats = parse_formats(formats or [])
     selection = options.parse_selection(scene, channel, time, z, all_planes=all_planes)
     parsed_diameter = options.parse_diameter(diameter, diameter_um)
@@ -92,15 +108,14 @@ def command(
         parsed_diameter = tuned.diameter
     name = tuned.model if tuned else model or "nano"
     sources, failures = find_sources(inputs, recursive=recursive, leave_out=output)
-    pipeline = _load_pipeline(
-        name,
-        device=device,
-        batch_size=batch_size,
-        tile_size=tile_size,
-        overlap=overlap,
-        clahe=False if no_clahe else None,
-        allow_untrained=allow_untrained,
-    )
+    loading: dict[str, Any] = {
+        "device": device,
+        "batch_size": batch_size,
+        "tile_size": tile_size,
+        "overlap": overlap,
+        "clahe": False if no_clahe else None,
+    }
+    pipeline = _load_pipeline(name, **loading, allow_untrained=allow_untrained)
     settings = _settings(
         pipeline,
         name,
@@ -115,8 +130,26 @@ def command(
     )
     if dry_run:
         _rehearse(sources, settings, failures)
+    elif spread:
+        del pipeline  # the workers need the memory
+        network = _network(name, settings, **loading)
+        with open_engine(scheduler=scheduler, workers=workers, threads=threads) as engine:
+            if engine.dashboard:
+                console.print(f"{engine.workers} workers; watch them at {engine.dashboard}")
+            _segment(
+                spread_files(sources, settings, network, engine), sources, settings, failures, block_bar()
+            )
     else:
-        _segment(pipeline, sources, settings, failures)
+        _segment(segment_files(sources, settings, pipeline), sources, settings, failures, progress_bar())
+
+
+def _network(name: str, settings: "BatchSettings", **loading: Any) -> "ModelNetwork":
+    """Name the model as workers find it: a folder by its full path, as they start elsewhere."""
+    from dinocell.large.settings import ModelNetwork
+    from dinocell.variants import VARIANTS
+
+    reachable = name if name in VARIANTS else str(Path(name).absolute())
+    return ModelNetwork(reachable, settings.model_sha256, **loading)
 
 
 def _load_pipeline(name: str, **settings: Any) -> "DINOCellPipeline":
@@ -162,25 +195,29 @@ def _rehearse(sources: "list[Source]", settings: "BatchSettings", failures: list
 
 
 def _segment(
-    pipeline: "DINOCellPipeline", sources: "list[Source]", settings: "BatchSettings", failures: list[str]
+    events: "Iterator[Outcome | SourceRead | TilesDone]",
+    sources: "list[Source]",
+    settings: "BatchSettings",
+    failures: list[str],
+    bar: Progress,
 ) -> None:
     """Segment, write, log and report."""
     from dinocell.batch.jobs import Outcome, SourceRead
     from dinocell.batch.log import BatchLog
-    from dinocell.batch.run import remove_leftovers, segment_files
+    from dinocell.batch.run import remove_leftovers
 
     make_folder(settings.output)
     remove_leftovers(settings.output)
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
         log = stack.enter_context(BatchLog(settings.output))
-        bar = stack.enter_context(progress_bar())
+        stack.enter_context(bar)
         log.write("started", settings.described() | {"files": len(sources)})
         _report_failures(failures)
         for message in failures:
             log.write("failed", {"message": message})
-        files, tiles = bar.add_task("images", total=len(sources)), bar.add_task("tiles")
-        for event in segment_files(sources, settings, pipeline):
+        files, tiles = bar.add_task("images", total=len(sources)), bar.add_task("tiles", visible=False)
+        for event in events:
             if isinstance(event, Outcome):
                 outcomes.append(event)
                 _report(event)
@@ -188,7 +225,7 @@ def _segment(
             elif isinstance(event, SourceRead):
                 bar.advance(files)
             else:
-                bar.update(tiles, completed=event.done, total=event.total)
+                bar.update(tiles, completed=event.done, total=event.total, visible=True)
         log.write("ended", Counter(outcome.status for outcome in outcomes))
     _close(outcomes, failures)
 

@@ -1,0 +1,240 @@
+"""A batch over many processes: each takes a few files at a time through a model of its own."""
+
+import os
+import re
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from dinocell.batch.jobs import Outcome, SourceRead, failed, record_path, result_files
+from dinocell.batch.record import read_record
+from dinocell.batch.run import make_folder, segment_files
+from dinocell.batch.settings import BatchSettings
+from dinocell.batch.sources import Source
+from dinocell.cluster import Engine
+from dinocell.errors import OutputError, WorkerError
+from dinocell.large.settings import ModelNetwork
+from dinocell.segmentation import TilesDone
+
+Event = Outcome | SourceRead
+
+Family = tuple[Source, ...]
+"""Files whose planes might get the same name, so that one process has to see them all; nearly always one."""
+
+MOST_FILES = 8
+"""Families a task, at most: within it, reading and writing go on while the model predicts."""
+
+TASKS_A_WORKER = 16
+"""Tasks are made smaller where there would be fewer, so that all workers end at about the same time."""
+
+# What `dinocell.selection.Place` may append to the name of a file.
+_PLANE = re.compile(r"(?:_s\d+|_t\d+|_z(?:\d+|max|mean))\Z", re.ASCII)
+
+
+def spread_files(
+    sources: Sequence[Source], settings: BatchSettings, network: ModelNetwork, engine: Engine
+) -> Iterator[Event]:
+    """Segment files as `dinocell.batch.run.segment_files` does, by the workers of an engine.
+
+    Relative paths are of this process's folder, whichever the workers are in; what is yielded spells them as
+    they were given. Files that took their workers down again and again are tried once more at the end, one
+    after the other, as only so is it sure which of them does it; that one fails, and the others are done.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        On a disk that all workers see, at the same place.
+    settings : BatchSettings
+        The output folder is on such a disk too.
+    network : ModelNetwork
+        The model that `settings` names.
+    engine : Engine
+
+    Yields
+    ------
+    Outcome
+        Of every plane, in any order. What a worker finished before it was lost is "done", not "skipped".
+    SourceRead
+        When a file has been seen to.
+
+    Raises
+    ------
+    InputError
+        If a worker has another version of this package, or other weights.
+    OutputError
+        If the output folder cannot be written to.
+    WorkerError
+        If the scheduler is lost.
+    """
+    with closing(_results(sources, settings, network, engine)) as results:
+        for events in results:
+            yield from events
+            if any(isinstance(event, Outcome) and event.stops for event in events):
+                return
+
+
+def _results(
+    sources: Sequence[Source], settings: BatchSettings, network: ModelNetwork, engine: Engine
+) -> Generator[list[Event]]:
+    """Give what became of every task, then of every family that was given up."""
+    arguments = settings, network, Path.cwd(), _time_at(settings.output)
+    suspects: list[Family] = []
+
+    def put_aside(task: tuple[Family, ...], _: WorkerError) -> list[Event]:
+        suspects.extend(task)
+        return []
+
+    size = min(MOST_FILES, max(1, len(sources) // (TASKS_A_WORKER * engine.workers)))
+    rest = families(sources)
+    tasks = iter(lambda: tuple(islice(rest, size)), ())
+    with closing(engine.map(segment_task, tasks, *arguments, on_device=True, given_up=put_aside)) as ended:
+        for _, events in ended:
+            yield events
+    for family in suspects:
+        alone = engine.map(segment_task, [(family,)], *arguments, on_device=True, given_up=_give_up)
+        for _, events in alone:
+            yield events
+
+
+def _give_up(task: tuple[Family, ...], _: WorkerError) -> list[Event]:
+    events: list[Event] = []
+    for source in _files(task):
+        error = WorkerError(
+            f"{source.path}: every worker that was at it died, expected it to fit in their memory: give them "
+            "more, or segment it on its own with `dinocell segment-large`"
+        )
+        events += [failed(source.path, source.name, error), SourceRead(source.path)]
+    return events
+
+
+def _files(task: Iterable[Family]) -> Iterator[Source]:
+    return (source for family in task for source in family)
+
+
+def families(sources: Sequence[Source]) -> Iterator[Family]:
+    """Group files whose results might get the same name; those that have company come first.
+
+    `load_jobs` refuses such a name when it comes a second time, which it can only tell of files that it is
+    given together. ``a`` and ``a_z000`` might meet, where ``a`` has slices; ``a_z000`` and ``a_z001`` cannot.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+
+    Yields
+    ------
+    tuple of Source
+        In the order in which they were given.
+
+    Examples
+    --------
+    >>> files = [Source(Path(f"{name}.tif"), Path(name)) for name in ("a_z000", "b", "A", "c_z1", "c_z2")]
+    >>> [[str(source.name) for source in family] for family in families(files)]
+    [['a_z000', 'A'], ['b'], ['c_z1'], ['c_z2']]
+    """
+    names: set[str] = set()
+    heads: set[str] = set()
+    for source in sources:
+        name = _folded(source)
+        (heads if name in names else names).add(name)
+    heads = {_head(name, names) for name in heads}
+    heads |= {head for name in map(_folded, sources) if (head := _head(name, names)) != name}
+    related: dict[str, list[Source]] = {head: [] for head in heads}
+    if related:
+        for source in sources:
+            if (head := _head(_folded(source), names)) in related:
+                related[head].append(source)
+    yield from map(tuple, related.values())
+    yield from ((source,) for source in sources if _head(_folded(source), names) not in related)
+
+
+def _folded(source: Source) -> str:
+    return str(source.name).casefold()  # as file systems that ignore case see it
+
+
+def _head(name: str, names: set[str]) -> str:
+    """Give the shortest of the names that a plane's suffixes may have made this name of."""
+    head = name
+    while found := _PLANE.search(name):
+        name = name[: found.start()]
+        head = name if name in names else head
+    return head
+
+
+def _time_at(folder: Path) -> int:
+    """Ask a folder's file system for its time, in ns: the clocks of machines differ."""
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime_ns
+    except OSError as error:
+        raise OutputError(
+            f"folder {folder} cannot be written to ({error.strerror}), expected a writable place: choose "
+            "another -o"
+        ) from error
+
+
+def segment_task(
+    task: tuple[Family, ...], settings: BatchSettings, network: ModelNetwork, folder: Path, began: int
+) -> list[Event]:
+    """Segment a few files, in a worker; errors as of `dinocell.large.settings.ModelNetwork.load`.
+
+    Parameters
+    ----------
+    task : tuple of tuple of Source
+    settings : BatchSettings
+    network : ModelNetwork
+    folder : Path
+        That relative paths are of.
+    began : int
+        When the batch began, in ns, by the clock of the output folder.
+    """
+    there = replace(settings, output=folder / settings.output)
+    sources = [Source(folder / source.path, source.name) for source in _files(task)]
+    events: list[Event] = []
+    for event in segment_files(sources, there, network.load_pipeline()):
+        if isinstance(event, Outcome):
+            events.append(_credited(event, there, began))
+        elif not isinstance(event, TilesDone):
+            events.append(event)
+    given = {folder / source.path: source.path for source in _files(task)}
+    return _spelled(events, given, {there.output: settings.output})
+
+
+def _credited(outcome: Outcome, settings: BatchSettings, began: int) -> Outcome:
+    """Call done what was skipped as this very batch did it: its worker died before it could say so."""
+    if outcome.status != "skipped":
+        return outcome
+    path = record_path(settings, Path(outcome.name))
+    try:
+        if path.stat().st_mtime_ns <= began:
+            return outcome
+    except OSError:
+        return outcome
+    record = read_record(path)
+    if record is None:
+        return outcome
+    where = settings.output / outcome.name
+    message = f"{outcome.source}: {record.result['cells']} cells, by a worker that was lost → {where}_*"
+    names = sorted(file.name for file in result_files(settings, Path(outcome.name)).values())
+    return replace(outcome, status="done", message=message, details=record.result | {"files": names})
+
+
+def _spelled(events: list[Event], sources: dict[Path, Path], folders: dict[Path, Path]) -> list[Event]:
+    """Spell paths as they were given, in messages too; both are given by the paths that were used."""
+    texts = {str(used): str(given) for used, given in (sources | folders).items() if used != given}
+    if not texts:
+        return events
+    longest_first = sorted(map(re.escape, texts), key=len, reverse=True)
+    used = re.compile(rf"(?:{'|'.join(longest_first)})(?![\w-])")  # not within the name of another
+    spelled: list[Event] = []
+    for event in events:
+        if isinstance(event, Outcome):
+            message = used.sub(lambda found: texts[found[0]], event.message)
+            spelled.append(replace(event, source=sources[event.source], message=message))
+        else:
+            spelled.append(SourceRead(sources[event.source]))
+    return spelled
