@@ -30,7 +30,8 @@ import zarr
 from numpy.typing import NDArray
 
 from dinocell.checkpoint import Thresholds, find_checkpoint, hash_checkpoint
-from dinocell.cluster import Engine, HereEngine, open_engine
+from dinocell.cluster.engine import Engine, HereEngine
+from dinocell.cluster.start import open_engine
 from dinocell.distance import labels_to_distance
 from dinocell.images import read_image, read_labels
 from dinocell.labels import relabel

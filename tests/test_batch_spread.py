@@ -20,7 +20,8 @@ from dinocell.batch.sources import Source, find_sources
 from dinocell.batch.spread import families, segment_task, spread_files
 from dinocell.checkpoint import find_checkpoint, hash_checkpoint
 from dinocell.cli import app
-from dinocell.cluster import HereEngine, open_engine
+from dinocell.cluster.engine import HereEngine
+from dinocell.cluster.start import open_engine
 from dinocell.errors import InputError, WorkerError
 from dinocell.large.settings import ModelNetwork
 from dinocell.saving import write_image

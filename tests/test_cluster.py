@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from dinocell import cluster, errors
-from dinocell.cluster import RETRIES, HereEngine, open_engine
+from dinocell import errors
+from dinocell.cluster import engine as engine_module
+from dinocell.cluster import start
+from dinocell.cluster.engine import RETRIES, HereEngine
+from dinocell.cluster.start import open_engine
 from dinocell.errors import FileFormatError, InputError, WorkerError
 from tests import cluster_tasks as tasks
 
@@ -130,7 +133,7 @@ def test_without_arguments_tasks_run_here(caplog, tmp_path):
 
 def test_dask_is_loaded_when_it_is_needed():
     script = (
-        "import sys; from dinocell.cluster import open_engine\n"
+        "import sys; from dinocell.cluster.start import open_engine\n"
         "with open_engine() as engine: print(list(engine.map(abs, [-1])))\n"
         "print({'dask', 'distributed'} & set(sys.modules))"
     )
@@ -202,7 +205,7 @@ def test_a_task_that_kills_every_process_is_told(two_processes):
 
 
 SCRIPT = """
-from dinocell.cluster import open_engine
+from dinocell.cluster.start import open_engine
 from tests.cluster_tasks import process_id
 
 if __name__ == "__main__":
@@ -264,7 +267,7 @@ def test_a_scheduler_is_found_by_its_address_and_outlives_the_engine(gpu_cluster
     "address", ["tcp://127.0.0.1:9", "nonsense", "carrier://pigeon:1", "tcp://no.invalid:1"]
 )
 def test_an_address_where_no_scheduler_is_is_told(monkeypatch, address):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(start, "CONNECT_SECONDS", 0.3)
     with (
         pytest.raises(InputError, match=f"no dask scheduler answers at {address} .*dask scheduler"),
         open_engine(scheduler=address),
@@ -287,7 +290,8 @@ def test_impossible_arguments_are_told(arguments, said):
 
 def test_another_version_there_is_told(two_processes, monkeypatch):
     address = two_processes._client.scheduler.address
-    monkeypatch.setattr(cluster, "__version__", "99.1")
+    for module in (start, engine_module):
+        monkeypatch.setattr(module, "__version__", "99.1")
     with pytest.raises(InputError, match=r"has dinocell 0.*, expected 99\.1"), open_engine(scheduler=address):
         pass
     with pytest.raises(InputError, match=r"has dinocell 0.*, expected 99\.1"):  # as of one that came later
@@ -303,7 +307,7 @@ main()
 
 
 def test_a_worker_that_comes_late_and_without_the_package_is_told(monkeypatch, caplog):
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(start, "PATIENCE_SECONDS", 0.01)
     with distributed.LocalCluster(
         n_workers=0, processes=False, protocol="tcp://", dashboard_address=":0"
     ) as running:

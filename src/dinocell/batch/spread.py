@@ -14,7 +14,7 @@ from dinocell.batch.record import read_record
 from dinocell.batch.run import make_folder, segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
-from dinocell.cluster import Engine
+from dinocell.cluster.engine import Engine
 from dinocell.errors import OutputError, WorkerError
 from dinocell.large.settings import ModelNetwork
 from dinocell.segmentation import TilesDone

@@ -89,7 +89,7 @@ def command(
     from dinocell.batch.run import segment_files
     from dinocell.batch.sources import find_sources
     from dinocell.batch.spread import spread_files
-    from dinocell.cluster import open_engine
+    from dinocell.cluster.start import open_engine
     from dinocell.results.formats import parse_formats
 
     spread = scheduler is not None or workers is not None

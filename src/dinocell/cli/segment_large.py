@@ -76,7 +76,7 @@ def command(
 
     Killed or stopped, the same command goes on where it was.
     """
-    from dinocell.cluster import open_engine
+    from dinocell.cluster.start import open_engine
     from dinocell.large.outcome import LargeResult
     from dinocell.large.run import segment_large
     from dinocell.large.settings import LargeSettings
@@ -171,8 +171,8 @@ def _network(name: str, **chosen: Any) -> "ModelNetwork":
 def _scale(predictor: "Predictor", diameter: float | str | None, path: Path) -> float:
     if diameter == "auto":
         raise InputError(
-            f"--diameter is 'auto', expected pixels for so large an image: cut a piece out of {path}, find the "
-            "diameter with `dinocell segment --diameter auto`, and give it here"
+            f"--diameter is 'auto', expected pixels for so large an image: cut a piece out of {path}, find "
+            "the diameter with `dinocell segment --diameter auto`, and give it here"
         )
     return predictor.scale_for(diameter)
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dinocell.cluster import Engine
+from dinocell.cluster.engine import Engine
 from dinocell.large import stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods

@@ -83,7 +83,7 @@ class Workspace:
         with self._writing():
             target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **record)
+            np.savez(file, **record)  # type: ignore[arg-type]  # no name is that of an option
 
     def read_record(self, stage: str, name: str) -> Record:
         """Read a record."""
