@@ -3,13 +3,13 @@
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dinocell.errors import OutputError
+from dinocell.errors import FileFormatError, OutputError
 from dinocell.images import open_image
 from dinocell.large import stages
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
@@ -109,7 +109,7 @@ def paths_beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:
 
 def made_before(output: Path, plan: Mapping[str, Any]) -> LargeResult | None:
     """Return the result if it is there already, with all that belongs to it and made by the same plan."""
-    made = Workspace(output).read_json("zarr.json").get("attributes", {}).get("dinocell", {})
+    made = _said_of(output)
     if any(made.get(key) != plan[key] for key in plan):
         return None
     formats = made["labels"]["formats"]
@@ -119,19 +119,65 @@ def made_before(output: Path, plan: Mapping[str, Any]) -> LargeResult | None:
     return LargeResult(output, beside, made["cells"], made["large"], made["cut"], skipped=True)
 
 
-def prepare(workspace: Workspace, output: Path, plan: Mapping[str, Any], *, overwrite: bool) -> None:
+def _said_of(output: Path) -> dict[str, Any]:
+    """Read what labels say of how they were made; empty where they are not ours, or not there."""
+    with suppress(FileFormatError):
+        made = Workspace(output).read_json("zarr.json").get("attributes", {}).get("dinocell")
+        if isinstance(made, dict) and "beside" in made:
+            return made
+    return {}
+
+
+def _refuse_replacing(output: Path, beside: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse to replace results unasked, and what is no result of this kind at all."""
+    ours = bool(_said_of(output))
+    for path in (output, *beside):
+        if not os.path.lexists(path):
+            continue
+        parts = path.is_dir() and all(part.name.startswith("part-") for part in path.iterdir())
+        if not (ours if path == output else parts):
+            raise OutputError(
+                f"{path} exists and was not made by segment-large, expected a new name: choose another -o, "
+                "or move it away"
+            )
+        if not overwrite:
+            raise OutputError(
+                f"{path} exists and was made in another way, expected a new name: choose another -o, or "
+                "replace it with --overwrite"
+            )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a work folder that holds anything but work, as it is removed in the end."""
+    known = {_PLAN, "records", stages.MAP, stages.CELLS, stages.GROWN, stages.LABELS, *FORMATS.values()}
+    if not folder.exists():
+        return
+    foreign = [
+        path.name
+        for path in (folder.iterdir() if folder.is_dir() else [folder])
+        if path.name not in known and not path.name.startswith(f".{_PLAN}.")
+    ]
+    if foreign or folder.is_symlink():
+        raise OutputError(
+            f"{folder} exists and is no work folder ({foreign[0] if foreign else 'a link'}), expected none "
+            "of that name: choose another -o, or move it away"
+        )
+
+
+def prepare(job: Job, output: Path, plan: Mapping[str, Any], *, overwrite: bool) -> None:
     """Make the work folder, or keep of it what still counts: all of the same plan, the map of the same image.
 
     Raises
     ------
     OutputError
-        If, without `overwrite`, there is an output, or work on another map.
+        If, without `overwrite`, there is an output, or work on another map; if something else is there; if
+        the output would be within the image.
     """
-    if output.exists() and not overwrite:
-        raise OutputError(
-            f"{output} exists and was made in another way, expected a new name: choose another -o, or "
-            "replace it with --overwrite"
-        )
+    workspace, source = job.workspace, job.source.path
+    if output.resolve().is_relative_to(source.resolve()):
+        raise OutputError(f"{output} is within the image {source}, expected it elsewhere: choose another -o")
+    _refuse_replacing(output, paths_beside(output, job.settings), overwrite=overwrite)
+    _refuse_foreign(workspace.folder)
     before = workspace.read_json(_PLAN)
     if before and before["map"] != plan["map"]:
         if not overwrite:
@@ -168,6 +214,9 @@ def publish(job: Job, output: Path, *, keep_map: bool) -> None:
         If a result cannot be put into its place.
     """
     workspace = job.workspace
+    listed = _said_of(output).get("beside", ())
+    every = replace(job.settings, formats=tuple(FORMATS))
+    earlier = {path for path in paths_beside(output, every) if path.name in listed}
     moves = [
         (workspace.folder / FORMATS[name], beside)
         for name, beside in zip(job.settings.formats, paths_beside(output, job.settings), strict=True)
@@ -176,6 +225,8 @@ def publish(job: Job, output: Path, *, keep_map: bool) -> None:
     workspace.write_json(_PLAN, {"map": workspace.read_json(_PLAN)["map"]})
     for made, target in [*moves, (workspace.folder / stages.LABELS, output)]:
         _replace(made, target)
+    for folder in earlier - {target for _, target in moves}:  # tables of the labels that were replaced
+        shutil.rmtree(folder, ignore_errors=True)
     if keep_map:
         workspace.clear(*_OF_MAP)
     else:

@@ -79,7 +79,7 @@ def segment_large(
     if not overwrite and (made := made_before(output, plan)) is not None:
         yield made
         return
-    prepare(job.workspace, output, plan, overwrite=overwrite)
+    prepare(job, output, plan, overwrite=overwrite)
     run = _Run(job, engine)
     statistics = yield from run.find_statistics()
     yield from run.predict(statistics)
