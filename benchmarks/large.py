@@ -29,7 +29,7 @@ import psutil
 import zarr
 from numpy.typing import NDArray
 
-from dinocell.checkpoint import Thresholds, find_checkpoint, hash_checkpoint
+from dinocell.checkpoint import Thresholds
 from dinocell.cluster.engine import Engine, HereEngine
 from dinocell.cluster.start import open_engine
 from dinocell.distance import labels_to_distance
@@ -37,9 +37,10 @@ from dinocell.images import read_image, read_labels
 from dinocell.labels import relabel
 from dinocell.large.outcome import LargeResult
 from dinocell.large.run import segment_large
-from dinocell.large.settings import LargeSettings, ModelNetwork, Source
+from dinocell.large.settings import LargeSettings, Source
 from dinocell.large.stages import MAP
 from dinocell.metrics import evaluate
+from dinocell.network import ModelNetwork
 from dinocell.preprocessing import Preprocessing, scale_to_uint8, to_grayscale
 from dinocell.selection import Place
 from dinocell.tiling import Tile, cut_tile
@@ -75,7 +76,7 @@ class Stub:
 
 def shipped() -> ModelNetwork:
     """Give the shipped model on the CPU."""
-    return ModelNetwork("nano", hash_checkpoint(find_checkpoint("nano")), device="cpu")
+    return ModelNetwork.named("nano", device="cpu")
 
 
 def read_crops(data: Path, *, as_map: bool) -> list[NDArray[np.uint8]]:

@@ -23,7 +23,7 @@ from dinocell.cli import app
 from dinocell.cluster.engine import HereEngine
 from dinocell.cluster.start import open_engine
 from dinocell.errors import InputError, WorkerError
-from dinocell.large.settings import ModelNetwork
+from dinocell.network import ModelNetwork
 from dinocell.saving import write_image
 from dinocell.selection import Selection
 from tests import cluster_tasks as tasks

@@ -18,7 +18,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from dinocell.checkpoint import Thresholds, find_checkpoint, hash_checkpoint
+from dinocell.checkpoint import Thresholds
 from dinocell.cluster.start import open_engine
 from dinocell.confidence import cell_confidence
 from dinocell.distance import labels_to_distance
@@ -30,9 +30,10 @@ from dinocell.large.growth import Canvas, Part, grow_block
 from dinocell.large.numbers import Numbering, renumber
 from dinocell.large.outcome import LargeResult
 from dinocell.large.run import StageDone
-from dinocell.large.settings import LargeSettings, ModelNetwork
+from dinocell.large.settings import LargeSettings
 from dinocell.measure import measure_cells
 from dinocell.metrics import evaluate
+from dinocell.network import ModelNetwork
 from dinocell.outlines import cell_polygons
 from dinocell.preprocessing import preprocess
 from dinocell.resampling import resize
@@ -235,7 +236,7 @@ def check_table(table, labels, channels, distance, pixel_size_um=None):
 def test_the_shipped_model_gives_the_labels_of_the_pipeline(tmp_path, diameter):
     image = read_image(ROOT / "samples" / "fluorescence_1_img.png").pixels[:300, :300]
     tifffile.imwrite(tmp_path / "a.tif", image, tile=(64, 64), photometric=None)
-    network = ModelNetwork("nano", hash_checkpoint(find_checkpoint("nano")), device="cpu")
+    network = ModelNetwork.named("nano", device="cpu")
     pipeline = network.load_pipeline()
     whole = pipeline.run(image, diameter=diameter)
     result = finish(

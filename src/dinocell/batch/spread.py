@@ -16,7 +16,7 @@ from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.cluster.engine import Engine
 from dinocell.errors import OutputError, WorkerError
-from dinocell.large.settings import ModelNetwork
+from dinocell.network import ModelNetwork
 from dinocell.segmentation import TilesDone
 
 Event = Outcome | SourceRead
@@ -180,7 +180,7 @@ def _time_at(folder: Path) -> int:
 def segment_task(
     task: tuple[Family, ...], settings: BatchSettings, network: ModelNetwork, folder: Path, began: int
 ) -> list[Event]:
-    """Segment a few files, in a worker; errors as of `dinocell.large.settings.ModelNetwork.load`.
+    """Segment a few files, in a worker; errors as of `dinocell.network.ModelNetwork.load`.
 
     Parameters
     ----------

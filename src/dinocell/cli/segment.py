@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from dinocell.batch.jobs import Outcome, SourceRead, Status
     from dinocell.batch.settings import BatchSettings
     from dinocell.batch.sources import Source
-    from dinocell.large.settings import ModelNetwork
     from dinocell.pipeline import DINOCellPipeline
     from dinocell.segmentation import TilesDone
 
@@ -90,6 +89,7 @@ def command(
     from dinocell.batch.sources import find_sources
     from dinocell.batch.spread import spread_files
     from dinocell.cluster.start import open_engine
+    from dinocell.network import ModelNetwork
     from dinocell.results.formats import parse_formats
 
     spread = scheduler is not None or workers is not None
@@ -132,7 +132,7 @@ def command(
         _rehearse(sources, settings, failures)
     elif spread:
         del pipeline  # the workers need the memory
-        network = _network(name, settings, **loading)
+        network = ModelNetwork.named(name, **loading)
         with open_engine(scheduler=scheduler, workers=workers, threads=threads) as engine:
             if engine.dashboard:
                 console.print(f"{engine.workers} workers; watch them at {engine.dashboard}")
@@ -141,15 +141,6 @@ def command(
             )
     else:
         _segment(segment_files(sources, settings, pipeline), sources, settings, failures, progress_bar())
-
-
-def _network(name: str, settings: "BatchSettings", **loading: Any) -> "ModelNetwork":
-    """Name the model as workers find it: a folder by its full path, as they start elsewhere."""
-    from dinocell.large.settings import ModelNetwork
-    from dinocell.variants import VARIANTS
-
-    reachable = name if name in VARIANTS else str(Path(name).absolute())
-    return ModelNetwork(reachable, settings.model_sha256, **loading)
 
 
 def _load_pipeline(name: str, **settings: Any) -> "DINOCellPipeline":

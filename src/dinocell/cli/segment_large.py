@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,7 @@ from dinocell.errors import InputError
 
 if TYPE_CHECKING:
     from dinocell.large.outcome import LargeResult
-    from dinocell.large.settings import ModelNetwork, Source
+    from dinocell.large.settings import Source
     from dinocell.prediction import Predictor
     from dinocell.selection import Selection
 
@@ -80,6 +80,7 @@ def command(
     from dinocell.large.outcome import LargeResult
     from dinocell.large.run import segment_large
     from dinocell.large.settings import LargeSettings
+    from dinocell.network import ModelNetwork
 
     if not output.name.endswith(".zarr"):
         raise InputError(f"{output} is no name of an OME-Zarr, expected one that ends in .zarr: rename it")
@@ -94,7 +95,7 @@ def command(
     if diameter_um is not None:
         wanted = diameter_um / _known(pixel_size, image)
     name = tuned.model if tuned else model or "nano"
-    network = _network(
+    network = ModelNetwork.named(
         name,
         device=device,
         batch_size=batch_size,
@@ -156,16 +157,6 @@ def _known(pixel_size: float | None, path: Path) -> float:
             f"{path} does not say its pixel size, which --diameter-um needs: give --diameter in pixels"
         )
     return pixel_size
-
-
-def _network(name: str, **chosen: Any) -> "ModelNetwork":
-    from dinocell.checkpoint import find_checkpoint, hash_checkpoint
-    from dinocell.large.settings import ModelNetwork
-
-    folder = find_checkpoint(name)
-    # A folder is given to workers by its full path: they start elsewhere.
-    reachable = str(folder.absolute()) if Path(name).exists() else name
-    return ModelNetwork(reachable, hash_checkpoint(folder), **chosen)
 
 
 def _scale(predictor: "Predictor", diameter: float | str | None, path: Path) -> float:

@@ -1,11 +1,10 @@
 """What is asked of a large image, in a form that travels to workers."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,6 @@ from dinocell.readers.lazy import LazyImage
 from dinocell.resampling import scaled_shape
 from dinocell.selection import Place, channel_names, read_place
 from dinocell.tiling import Tile
-
-if TYPE_CHECKING:
-    from dinocell.pipeline import DINOCellPipeline
 
 
 class TileModel(Protocol):
@@ -50,74 +46,6 @@ class Network(Protocol):
     def described(self) -> dict[str, Any]:
         """All that decides about its maps: JSON values."""
         ...
-
-
-@dataclass(frozen=True)
-class ModelNetwork:
-    """A DINOCell model.
-
-    Attributes
-    ----------
-    model : str
-        Name of a trained model, or a checkpoint folder that all workers see.
-    sha256 : str
-        Hash of its configuration and weights.
-    device, batch_size, tile_size, overlap, clahe
-        As for `dinocell.pipeline.DINOCellPipeline`.
-    """
-
-    model: str
-    sha256: str
-    device: str = "auto"
-    batch_size: int = 8
-    tile_size: int | None = None
-    overlap: int | None = None
-    clahe: bool | None = None
-
-    def load(self) -> TileModel:
-        """Load the model, once a process.
-
-        Raises
-        ------
-        InputError
-            If the weights here are others than those that were asked for.
-        """
-        return self.load_pipeline().predictor
-
-    def load_pipeline(self) -> "DINOCellPipeline":
-        """Load the model with its thresholds, once a process; errors as `load`."""
-        return _load(self)
-
-    def described(self) -> dict[str, Any]:
-        """All that decides about the maps: JSON values."""
-        chosen = self.load()
-        return {
-            "model": self.model,
-            "sha256": self.sha256,
-            "preprocessing": asdict(chosen.preprocessing),
-            "tile_size": chosen.tile_size,
-            "overlap": chosen.overlap,
-        }
-
-
-@functools.lru_cache(maxsize=1)
-def _load(network: ModelNetwork) -> "DINOCellPipeline":
-    from dinocell.checkpoint import find_checkpoint, hash_checkpoint
-    from dinocell.pipeline import DINOCellPipeline
-
-    if hash_checkpoint(find_checkpoint(network.model)) != network.sha256:
-        raise InputError(
-            f"model {network.model!r} has other weights on this worker than where the run was started, "
-            "expected the same everywhere: install the same version, or give a folder that all see"
-        )
-    return DINOCellPipeline(
-        network.model,
-        device=network.device,
-        batch_size=network.batch_size,
-        tile_size=network.tile_size,
-        overlap=network.overlap,
-        clahe=network.clahe,
-    )
 
 
 @dataclass(frozen=True)
