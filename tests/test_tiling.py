@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.tiling import MIN_WEIGHT, Tile, blend, cut_tile, plan_tiles
+from dinocell.tiling import MIN_WEIGHT, Tile, blend, cut_tile, plan_tiles, tiles_touching
 
 Plan = tuple[tuple[int, int], int, int]
 """Shape, tile and overlap."""
@@ -236,3 +236,28 @@ def test_a_prediction_of_another_shape_is_refused(shape: tuple[int, ...]) -> Non
     predictions = [np.zeros((4, 4)), np.zeros(shape), np.zeros((4, 4)), np.zeros((4, 4))]
     with pytest.raises(InputError, match="prediction 2 has shape"):
         blend(plan_tiles((6, 6), 4, 2), predictions, (6, 6))
+
+
+def spans(length: int) -> st.SearchStrategy[slice]:
+    """Any span of at least one pixel."""
+    return st.tuples(st.integers(0, length - 1), st.integers(1, length)).map(
+        lambda ends: slice(min(ends), max(ends[1], ends[0] + 1))
+    )
+
+
+@given(plans(), st.data())
+def test_a_blended_window_is_that_of_the_whole_bit_by_bit(plan: Plan, data: st.DataObject) -> None:
+    shape, tile, overlap = plan
+    window = (data.draw(spans(shape[0])), data.draw(spans(shape[1])))
+    tiles = plan_tiles(*plan)
+    touching = tiles_touching(window, shape, tile, overlap)
+    assert touching == tuple(
+        one
+        for one in tiles
+        if one.y < window[0].stop and one.y + tile > window[0].start
+        and one.x < window[1].stop and one.x + tile > window[1].start
+    )  # fmt: skip
+    predictions = {one: np.random.default_rng(at).random((tile, tile)) for at, one in enumerate(tiles)}
+    whole = blend(tiles, predictions.values(), shape)
+    part = blend(touching, [predictions[one] for one in touching], shape, window)
+    np.testing.assert_array_equal(part, whole[window])
