@@ -31,6 +31,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/batch.py --images 200
 	$(BIN)/python benchmarks/fuzz.py
 	$(BIN)/python benchmarks/large.py
+	$(BIN)/python benchmarks/table.py
 
 clean:
 	rm -rf .venv demo_output

@@ -3,14 +3,18 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import regionprops_table
 
 from dinocell.errors import InputError
+from dinocell.hulls import convex_areas
+from dinocell.intensities import measure_intensities
 from dinocell.labels import Labels, validate_labels
+from dinocell.moments import crofton_perimeters, find_places, measure_ellipses
+from dinocell.runs import CellRuns, Runs, find_runs, sort_runs
 
 Column = NDArray[Any]
 Intensities = NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -32,7 +36,7 @@ SHAPE_COLUMNS = {
     "axis_minor_length": "minor_axis",
     "orientation": "orientation",
 }
-"""scikit-image's names and ours, in the order of the table."""
+"""The names of the same in scikit-image, and ours in the order of the table."""
 
 COMPUTED_COLUMNS = ("circularity", "touches_border", "neighbours")
 """What follows them, made here."""
@@ -43,7 +47,7 @@ INTENSITY_COLUMNS = {
     "intensity_min": "min_intensity",
     "intensity_max": "max_intensity",
 }
-"""scikit-image's names and ours; where there are several channels, each ends in _ and the channel."""
+"""The same of intensities; where there are several channels, each of ours ends in _ and the channel."""
 
 PHYSICAL_COLUMNS = {
     "area": "area_um2",
@@ -127,16 +131,17 @@ def measure_cells(
         _check_intensity(name, pixels, cells)
     whole = cells.shape if shape is None else shape
     _check_window(cells, origin, whole)
-    ids = np.unique(cells[cells > 0])
+    runs = find_runs(cells)
+    ids = _ids_of(runs)
     chosen = _choose(ids, wanted)
-    neighbours = count_neighbours(cells)[chosen]
-    # scikit-image takes memory for every id up to the highest.
-    rows = np.zeros(ids.size + 1, np.int32)
-    rows[1:][chosen] = np.arange(1, chosen.sum() + 1)
-    cells = rows[np.searchsorted(ids, cells, side="right")]
-    table = _measure_shapes(cells, origin, whole)
+    neighbours = _count_neighbours(cells, ids)[chosen]
+    numbers = np.zeros(ids.size + 1, np.int32)
+    numbers[1:][chosen] = np.arange(1, chosen.sum() + 1)
+    runs = replace(runs, cell=numbers[np.searchsorted(ids, runs.cell, side="right")])
+    cell_runs = sort_runs(runs)
+    table = _measure_shapes(runs, cell_runs, origin, whole)
     table["neighbours"] = neighbours
-    table |= _measure_intensities(cells, channels)
+    table |= _measure_intensities(channels, runs, cell_runs)
     table["label"] = ids[chosen].astype(np.int64)
     if pixel_size_um is not None:
         table |= _to_micrometres(table, pixel_size_um)
@@ -175,37 +180,37 @@ def _choose(ids: NDArray[Any], wanted: NDArray[Any] | None) -> NDArray[np.bool_]
     return np.isin(ids, wanted)
 
 
-def _measure_shapes(cells: Labels, origin: tuple[int, int], whole: tuple[int, ...]) -> dict[str, Column]:
-    properties = dict.fromkeys(name.partition("-")[0] for name in SHAPE_COLUMNS)
-    measured = regionprops_table(cells, properties=tuple(properties))
-    table: dict[str, Column] = {ours: measured[theirs] for theirs, ours in SHAPE_COLUMNS.items()}
-    # scikit-image's angle begins at the row axis.
-    table["orientation"] = (np.degrees(table["orientation"]) + 90) % 180
-    table["circularity"] = 4 * math.pi * table["area"] / table["perimeter"] ** 2
-    _place(table, origin, whole)
+def _measure_shapes(
+    runs: Runs, cell_runs: CellRuns, origin: tuple[int, int], whole: tuple[int, ...]
+) -> dict[str, Column]:
+    places = find_places(cell_runs)
+    area = places.area.astype(np.float64)
+    measured: dict[str, Column] = {"label": np.arange(1, area.size + 1), "area": area}
+    touches = np.zeros(area.size, bool)
+    for axis, (name, start, length) in enumerate(zip("yx", origin, whole, strict=True)):
+        # Sums of positions are whole numbers: the centre is the same in any window, bit by bit.
+        measured[f"centroid_{name}"] = (places.sums[axis] + start * places.area) / area
+        first, stop = places.begin[axis] + start, places.end[axis] + start
+        measured |= {f"bbox_{name}0": first, f"bbox_{name}1": stop}
+        touches |= (first == 0) | (stop == length)
+    measured["equivalent_diameter"] = np.sqrt(4 * area / math.pi)
+    measured["solidity"] = area / convex_areas(cell_runs)
+    measured["perimeter"] = crofton_perimeters(runs.spread(runs.cell), area.size)
+    measured |= measure_ellipses(cell_runs, places)
+    table = {name: measured[name] for name in SHAPE_COLUMNS.values()}
+    table["circularity"] = 4 * math.pi * area / table["perimeter"] ** 2
+    table["touches_border"] = touches.astype(np.int64)
     return table
 
 
-def _place(table: dict[str, Column], origin: tuple[int, int], whole: tuple[int, ...]) -> None:
-    """Move positions into the whole image, and see which cells touch its edge."""
-    touches = np.zeros(table["area"].shape, bool)
-    for axis, start, length in zip("yx", origin, whole, strict=True):
-        # Sums of positions are whole numbers: rounded, they give the same centre in any window, bit by bit.
-        sums = np.rint(table[f"centroid_{axis}"] * table["area"])
-        table[f"centroid_{axis}"] = (sums + start * table["area"]) / table["area"]
-        for end in "01":
-            table[f"bbox_{axis}{end}"] = table[f"bbox_{axis}{end}"] + start
-        touches |= (table[f"bbox_{axis}0"] == 0) | (table[f"bbox_{axis}1"] == length)
-    table["touches_border"] = touches.astype(np.int64)
-
-
-def _measure_intensities(cells: Labels, channels: Mapping[str, NDArray[Any]]) -> dict[str, Column]:
+def _measure_intensities(
+    channels: Mapping[str, NDArray[Any]], runs: Runs, cell_runs: CellRuns
+) -> dict[str, Column]:
     endings = [""] if len(channels) == 1 else [f"_{name}" for name in _safe_names(channels)]
     table: dict[str, Column] = {}
     for ending, pixels in zip(endings, channels.values(), strict=True):
-        numbers = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-        measured = regionprops_table(cells, numbers, properties=tuple(INTENSITY_COLUMNS))
-        table |= {ours + ending: measured[theirs] for theirs, ours in INTENSITY_COLUMNS.items()}
+        measured = measure_intensities(pixels, runs, cell_runs)
+        table |= {name + ending: measured[name] for name in INTENSITY_COLUMNS.values()}
     return table
 
 
@@ -241,7 +246,17 @@ def count_neighbours(labels: NDArray[Any]) -> NDArray[np.int64]:
     >>> count_neighbours(np.array([[4, 4, 0, 9], [0, 0, 7, 0]]))
     array([1, 2, 1])
     """
-    cells = np.maximum(validate_labels(labels), 0).astype(np.int64)
+    cells = np.maximum(validate_labels(labels), 0)
+    return _count_neighbours(cells, _ids_of(find_runs(cells)))
+
+
+def _ids_of(runs: Runs) -> NDArray[np.int32]:
+    # There are far fewer runs than pixels to be sorted.
+    ids = np.unique(runs.cell)
+    return ids[ids > 0]
+
+
+def _count_neighbours(cells: Labels, ids: NDArray[np.int32]) -> NDArray[np.int64]:
     pairs = []
     # Half of the 8 neighbours: the other half are the same pairs, seen from the other side.
     for here, there in (
@@ -251,11 +266,9 @@ def count_neighbours(labels: NDArray[Any]) -> NDArray[np.int64]:
         (cells[:-1, 1:], cells[1:, :-1]),
     ):
         touching = (here != there) & (here > 0) & (there > 0)
-        first, second = here[touching], there[touching]
+        first, second = here[touching].astype(np.int64), there[touching]
         pairs.append(np.minimum(first, second) << 32 | np.maximum(first, second))
     distinct = np.unique(np.concatenate(pairs))
-    ids = np.unique(cells)
-    ids = ids[ids > 0]
     members = np.concatenate([distinct >> 32, distinct & 0xFFFFFFFF])
     return np.bincount(np.searchsorted(ids, members), minlength=ids.size).astype(np.int64)
 

@@ -82,7 +82,7 @@ def command(
     from dinocell.large.settings import LargeSettings
     from dinocell.network import ModelNetwork
 
-    if not output.name.endswith(".zarr"):
+    if output.suffix != ".zarr":
         raise InputError(f"{output} is no name of an OME-Zarr, expected one that ends in .zarr: rename it")
     tuned = None if preset is None else options.read_preset_for(preset, model)
     selection = options.parse_selection(
