@@ -32,6 +32,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/fuzz.py
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/table.py
+	$(BIN)/python benchmarks/postprocessing.py
 
 clean:
 	rm -rf .venv demo_output

@@ -1,4 +1,7 @@
 import heapq
+import importlib.util
+import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from dinocell.errors import InputError
 from dinocell.labels import relabel
 from dinocell.metrics import evaluate
 from dinocell.pooling import pool
-from dinocell.watershed import distance_in_pixels, distance_to_labels
+from dinocell.watershed import distance_in_pixels, distance_to_labels, grow_rims
 from tests.cases import CASES, CONVEX, disk
 
 VALIDATION = Path(__file__).parents[2] / "shared" / "data" / "val"
@@ -453,6 +456,81 @@ def test_the_smallest_maps(shape: tuple[int, int]) -> None:
 def test_other_floats_give_the_same_cells(dtype: type) -> None:
     eighths = (np.rint(rolling_map(3) * 8) / 8).astype(np.float32)
     assert np.array_equal(distance_to_labels(eighths.astype(dtype)), distance_to_labels(eighths))
+
+
+# ---------------------------------------------------------------- the same, one plain function a step
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Any]:
+    """What the benchmark compares with: a function of scikit-image, SciPy or NumPy a step."""
+    folder = Path(__file__).parents[1] / "benchmarks"
+    spec = importlib.util.spec_from_file_location("postprocessing_benchmark", folder / "postprocessing.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(folder))
+    sys.modules[spec.name] = module  # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    yield module.PLAIN
+    sys.path.remove(str(folder))
+    del sys.modules[spec.name]
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([0.4, 0.8, 1.5, 4.0]),
+    st.sampled_from([None, 3, 8, 50, 255]),
+    st.sampled_from([0.2, 0.47, 0.7]),
+    st.sampled_from([0.0, 0.09, 0.4, 0.8, 1.0]),
+    st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]),
+    st.booleans(),
+    st.sampled_from([0, 1, 5, 40]),
+)
+@settings(deadline=None, max_examples=200)
+def test_labels_are_those_of_the_plain_formulation(
+    plain: Any,
+    seed: int,
+    smooth: float,
+    levels: int | None,
+    cells_max: float,
+    cell_fill: float,
+    merge: float,
+    regrow: bool,
+    min_size: int,
+) -> None:
+    distance = rolling_map(seed, (60, 70), smooth)
+    if levels:
+        distance = (np.rint(distance * levels) / levels).astype(np.float32)
+    found = distance_to_labels(
+        distance,
+        cells_max_threshold=cells_max,
+        cell_fill_threshold=cell_fill,
+        merge=merge,
+        regrow=regrow,
+        min_size=min_size,
+    )
+    *_, (_, expected) = plain.steps(distance, cells_max, cell_fill, merge, regrow=regrow, min_size=min_size)
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found, expected)
+
+
+@given(
+    st.integers(0, 10**6),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.floats(0.005, 0.5),
+    st.integers(1, 8),
+)
+@settings(deadline=None, max_examples=200)
+def test_rims_grow_as_by_the_nearest_cell_of_every_pixel(
+    plain: Any, seed: int, shape: tuple[int, int], share: float, widest: int
+) -> None:
+    # Single pixels make the most ties: many are equally near.
+    random = np.random.default_rng(seed)
+    labels = np.where(random.random(shape) < share, random.integers(1, 9, shape), 0).astype(np.int32)
+    labels[0, 0] = 9
+    rims = random.integers(0, widest + 1, 10).astype(np.float32)
+    before = labels.copy()
+    assert np.array_equal(grow_rims(labels, rims), plain.grow(labels, rims))
+    assert np.array_equal(labels, before)
 
 
 def test_distance_in_pixels_is_measured_cell_by_cell() -> None:

@@ -1,23 +1,28 @@
 """Distance map to labels: a marker-controlled watershed, with split cells joined again."""
 
+import itertools
 import math
 from typing import Any
 
+import cv2
 import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from skimage.segmentation import watershed
 
 from dinocell.errors import InputError
-from dinocell.labels import Labels, cell_areas, relabel
+from dinocell.flooding import flood
+from dinocell.labels import Labels, cell_areas
 
 Floats = NDArray[np.floating[Any]]
 
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Half of the 8 neighbours (row, column): the other half are the same pairs seen from the other side."""
+
+_SEARCHED_BY_STEP = 4
+"""Rims up to this width, in pixels, are grown by looking at every step; beyond, the steps are too many."""
 
 
 def distance_to_labels(
@@ -71,17 +76,13 @@ def distance_to_labels(
     markers, count = ndimage.label(distance > cells_max_threshold, np.ones((3, 3)))
     if not count:
         return np.zeros(distance.shape, np.int32)
-    mask = distance > cell_fill_threshold
-    labels = watershed(_depths(distance, markers), markers, mask=mask, connectivity=2).astype(np.int32)
+    labels = flood(distance, markers.astype(np.int32, copy=False), distance > cell_fill_threshold)
     labels = _join_split_cells(labels, distance, float(merge))
     if regrow:
         labels = grow_rims(labels, rim_widths(labels, cell_fill_threshold))
     if fill_holes:
         labels = _fill_holes(labels)
-    if min_size > 1:
-        areas = cell_areas(labels)
-        labels = np.where(areas[labels] < min_size, 0, labels)
-    return relabel(labels)
+    return _number(labels, max(min_size, 1))
 
 
 def _validate(distance: Floats, cells_max: float, cell_fill: float, merge: float, min_size: int) -> None:
@@ -102,26 +103,11 @@ def _validate(distance: Floats, cells_max: float, cell_fill: float, merge: float
         raise InputError(f"min_size is {min_size}, expected 0 or more pixels")
 
 
-def _depths(distance: Floats, markers: NDArray[Any]) -> NDArray[np.float64]:
-    """Turn the map upside down; marker pixels, the deepest, are ranked so that no two are equal.
-
-    scikit-image takes equal markers in no particular order; ranks put them in row-major order.
-    """
-    depths = -distance.astype(np.float64)
-    inside = markers > 0
-    order = np.argsort(depths[inside], kind="stable")
-    ranks = np.empty(order.size)
-    ranks[order] = np.arange(order.size)
-    depths[inside] = depths[~inside].min(initial=0) - order.size + ranks
-    return depths
-
-
 def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
     """Give basins one id when the saddle between them is high relative to their peaks."""
     first, second, saddles = _saddles(labels, distance)
     count = int(labels.max()) + 1
-    peaks = np.zeros(count, distance.dtype)
-    np.maximum.at(peaks, labels.ravel(), distance.ravel())
+    peaks = _peaks(distance, labels)
     joined = saddles >= merge * np.minimum(peaks[first], peaks[second])
     graph = coo_array(
         (np.ones(int(joined.sum()), bool), (first[joined], second[joined])), shape=(count, count)
@@ -131,6 +117,17 @@ def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
     lowest = np.full(count, count)
     np.minimum.at(lowest, group, np.arange(count))
     return lowest[group].astype(np.int32)[labels]
+
+
+def _peaks(values: Floats, labels: Labels) -> Floats:
+    """Give the highest value in every cell, by id; of background 0."""
+    peaks = np.zeros(int(labels.max(initial=0)) + 1, values.dtype)
+    ids = labels.ravel()
+    # Runs of one id are fast to go through; what is left to gather by id is one value a run.
+    runs = np.flatnonzero(np.diff(ids, prepend=-1))
+    np.maximum.at(peaks, ids[runs], np.maximum.reduceat(values.ravel(), runs))
+    peaks[0] = 0
+    return peaks
 
 
 def _saddles(labels: Labels, distance: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
@@ -154,12 +151,13 @@ def _saddles(labels: Labels, distance: Floats) -> tuple[NDArray[np.int64], NDArr
         firsts.append(np.minimum(a, b))
         seconds.append(np.maximum(a, b))
         heights.append(np.minimum(distance[here][touching], distance[there][touching]))
-    pairs = np.stack([np.concatenate(firsts), np.concatenate(seconds)]).astype(np.int64)
-    height = np.concatenate(heights)
-    unique, inverse = np.unique(pairs, axis=1, return_inverse=True)
-    highest = np.zeros(unique.shape[1], height.dtype)
-    np.maximum.at(highest, inverse.ravel(), height)
-    return unique[0], unique[1], highest
+    first, second, height = np.concatenate(firsts), np.concatenate(seconds), np.concatenate(heights)
+    span = int(second.max(initial=0)) + 1
+    # One number a pair: to sort numbers is many times as fast as to sort pairs.
+    pairs, inverse = np.unique(first.astype(np.int64) * span + second, return_inverse=True)
+    highest = np.zeros(pairs.size, height.dtype)
+    np.maximum.at(highest, inverse, height)
+    return pairs // span, pairs % span, highest
 
 
 def rim_widths(labels: Labels, cell_fill_threshold: float) -> NDArray[np.float32]:
@@ -180,9 +178,7 @@ def rim_widths(labels: Labels, cell_fill_threshold: float) -> NDArray[np.float32
     float32 array, shape (max id + 1,)
         Whole pixels by id; of background 0.
     """
-    inner = distance_in_pixels(labels)
-    radii = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
-    np.maximum.at(radii, labels.ravel(), inner.ravel())
+    radii = _peaks(distance_in_pixels(labels), labels)
     if cell_fill_threshold >= 1:
         return np.zeros_like(radii)
     widths = np.floor(cell_fill_threshold * radii / (1 - cell_fill_threshold) + 1e-4)
@@ -205,16 +201,55 @@ def grow_rims(labels: Labels, rims: NDArray[np.float32]) -> Labels:
     """
     if not rims.any():
         return labels
+    widest = float(rims.max())
+    if widest <= _SEARCHED_BY_STEP:
+        return _grow_by_step(labels, rims, math.floor(widest))
     away, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     candidates = labels[tuple(nearest)]
     return np.where(away <= rims[candidates], candidates, labels)
+
+
+def _grow_by_step(labels: Labels, rims: NDArray[np.float32], reach: int) -> Labels:
+    """Grow by looking for the nearest cell step by step, up to `reach`, and only near cells that grow."""
+    around = np.pad(labels, reach)
+    near = np.pad(_near(rims[labels] > 0, reach), reach)
+    pixels, grown = around.ravel(), around.copy()
+    searching = np.flatnonzero(near & (around == 0))
+    for away, step in _steps_outward(reach, around.shape[1]):
+        cells = pixels[searching + step]
+        met = cells > 0
+        taken = met & (rims[cells] >= away)
+        grown.ravel()[searching[taken]] = cells[taken]
+        searching = searching[~met]
+    return grown[reach : reach + labels.shape[0], reach : reach + labels.shape[1]].copy()
+
+
+def _near(pixels: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Mark the squares of side 2 · `reach` + 1 around pixels."""
+    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return cv2.dilate(pixels.astype(np.uint8), square).astype(bool)
+
+
+def _steps_outward(reach: int, width: int) -> list[tuple[np.float64, int]]:
+    """Distances up to `reach`, and steps in an array flattened from rows of `width` pixels.
+
+    Nearest first, then left to right, then top to bottom: of pixels equally near, that is the one that
+    `scipy.ndimage.distance_transform_edt` finds.
+    """
+    offsets = itertools.product(range(-reach, reach + 1), repeat=2)
+    ordered = sorted((right**2 + down**2, right, down) for right, down in offsets)
+    return [
+        (np.sqrt(square), down * width + right) for square, right, down in ordered if 0 < square <= reach**2
+    ]
 
 
 def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
     """Distance of every cell pixel to the nearest pixel outside its cell; float32 ``(Y, X)``, in pixels."""
     distance: NDArray[np.float32] = edt.edt(np.ascontiguousarray(labels), black_border=False)
     limit = math.hypot(*labels.shape)  # a cell that fills the image has no outside
-    return np.where(labels > 0, np.minimum(distance, limit), 0).astype(np.float32)
+    np.minimum(distance, limit, out=distance)
+    distance[labels <= 0] = 0
+    return distance
 
 
 def _fill_holes(labels: Labels) -> Labels:
@@ -224,3 +259,10 @@ def _fill_holes(labels: Labels) -> Labels:
             whole = ndimage.binary_fill_holes(labels[box] == number)
             filled[box][whole & (labels[box] == 0)] = number
     return filled
+
+
+def _number(labels: Labels, min_size: int) -> Labels:
+    """Renumber the cells of at least `min_size` pixels 1…N in the order of their ids; the others become 0."""
+    stays = cell_areas(labels) >= min_size
+    stays[0] = False
+    return np.where(stays, np.cumsum(stays), 0).astype(np.int32)[labels]

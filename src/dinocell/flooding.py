@@ -1,0 +1,180 @@
+"""The flood of a watershed: every pixel of a mask to the marker that reaches it first.
+
+Nearly every pixel is reached first from its highest neighbour, which array operations find for all pixels at
+once. Only where that does not tell (on a plateau, on a bump that rises again, and below them) does the order
+of a queue decide, and only such places are flooded with one, by scikit-image.
+"""
+
+from itertools import product
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.segmentation import watershed
+
+from dinocell.labels import Labels
+
+Floats = NDArray[np.floating[Any]]
+Value = TypeVar("Value", bound=np.generic)
+Places = NDArray[np.intp]
+"""Pixels by their place in a flattened array with a border of one pixel."""
+
+_TILE = 256
+"""Pixels in doubt are flooded tile by tile of this side, in pixels: a short queue is a fast one."""
+
+
+def flood(distance: Floats, markers: Labels, mask: NDArray[np.bool_]) -> Labels:
+    """Flood a mask downhill from markers.
+
+    Parameters
+    ----------
+    distance : float array, shape (Y, X)
+        Finite heights. Every marker pixel is higher than every other pixel of the mask.
+    markers : int32 array, shape (Y, X)
+        8-connected pieces of equal id; 0 is no marker.
+    mask : bool array, shape (Y, X)
+        What may be flooded, 8-connected. Markers outside it are left out.
+
+    Returns
+    -------
+    int32 array, shape (Y, X)
+        The id of the marker that reached each pixel, 0 where none did. Of the pixels reached, the highest
+        goes on first; of equal ones, markers in row-major order, the rest in order of arrival. Neighbours are
+        reached up, left, right, down, then by the diagonals in row-major order. A pixel that rises above the
+        flood counts as level with it.
+    """
+    heights = _bordered(distance, mask, -np.inf)
+    seeds = _bordered(markers, mask, 0)
+    found = seeds.copy()
+    steps = _steps(heights.shape[1])
+    flat, labels = heights.ravel(), found.ravel()
+    band = np.flatnonzero((flat > -np.inf) & (labels == 0))
+    upward = _steps_up(flat, band, steps)
+    labels[band] = labels[_tops(band, upward, labels.size)]
+    lost = band[labels[band] == 0]
+    doubtful = _fill_clear(found, lost, steps)
+    if doubtful.size:
+        needed = _with_forebears(doubtful, labels, band, upward, steps).reshape(found.shape)
+        _flood_in_tiles(heights, seeds, needed, found)
+    return found[1:-1, 1:-1].copy()
+
+
+def _bordered(values: NDArray[Value], mask: NDArray[np.bool_], outside: float) -> NDArray[Value]:
+    """Copy with a border of one pixel, `outside` there and wherever the mask is not."""
+    rows, columns = values.shape
+    bordered = np.full((rows + 2, columns + 2), outside, values.dtype)
+    np.copyto(bordered[1:-1, 1:-1], values, where=mask)
+    return bordered
+
+
+def _steps(width: int) -> list[int]:
+    return [down * width + right for down, right in product((-1, 0, 1), repeat=2) if down or right]
+
+
+def _steps_up(heights: Floats, band: Places, steps: list[int]) -> NDArray[np.int32]:
+    """Give the step from every pixel of the band to its highest neighbour; 0 where that is not certain.
+
+    A pixel strictly below one highest neighbour, which is itself reached at its own height, is reached first
+    from there: no flood is ever higher than the pixel that it stands on, so all other neighbours go on later.
+    """
+    own = heights[band]
+    highest = np.full_like(own, -np.inf)
+    upward = np.zeros(band.size, np.int32)
+    tied = np.zeros(band.size, bool)
+    for step in steps:
+        height = heights[band + step]
+        higher = height > highest
+        tied &= ~higher
+        tied |= height == highest
+        np.copyto(highest, height, where=higher)
+        np.copyto(upward, step, where=higher)
+    upward[tied | (highest <= own)] = 0
+    return upward
+
+
+def _tops(band: Places, upward: NDArray[np.int32], size: int) -> Places:
+    """Follow the steps up from every pixel of the band to where they end; each round doubles the reach."""
+    ends = np.arange(size)
+    ends[band] += upward
+    climbing = band
+    while climbing.size:
+        near = ends[climbing]
+        far = ends[near]
+        moved = far != near
+        climbing = climbing[moved]
+        ends[climbing] = far[moved]
+    return ends[band]
+
+
+def _fill_clear(found: Labels, lost: Places, steps: list[int]) -> Places:
+    """Fill regions of lost pixels that border on one basin alone, and give the pixels that border on more."""
+    image = np.zeros(found.shape, np.uint8)
+    image.ravel()[lost] = 1
+    count, numbers = cv2.connectedComponents(image, connectivity=8)
+    regions = numbers.ravel()[lost].astype(np.intp)
+    labels = found.ravel()
+    none = np.iinfo(labels.dtype).max
+    low, high = np.full(lost.size, none, labels.dtype), np.zeros(lost.size, labels.dtype)
+    for step in steps:
+        label = labels[lost + step]
+        np.maximum(high, label, out=high)
+        np.minimum(low, np.where(label > 0, label, none), out=low)
+    lowest, highest = np.full(count, none, labels.dtype), np.zeros(count, labels.dtype)
+    np.minimum.at(lowest, regions, low)
+    np.maximum.at(highest, regions, high)
+    labels[lost] = np.where(lowest == highest, highest, 0)[regions]
+    doubtful: Places = lost[(lowest < highest)[regions]]
+    return doubtful
+
+
+def _with_forebears(
+    doubtful: Places, labels: Labels, band: Places, upward: NDArray[np.int32], steps: list[int]
+) -> NDArray[np.bool_]:
+    """Mark the doubtful pixels and all those that they may have been reached through.
+
+    A pixel through which none of these is reached can be left out of the flood: the others are reached in the
+    order in which they were, ties among them too.
+    """
+    needed = np.zeros(labels.size, bool)
+    needed[doubtful] = True
+    front = np.concatenate([doubtful + step for step in steps])
+    front = front[labels[front] > 0]
+    while front.size:
+        needed[front] = True
+        at = np.searchsorted(band, front).clip(max=band.size - 1)
+        front = np.where(band[at] == front, front + upward[at], front)  # marker pixels stay
+        front = front[~needed[front]]
+    return needed
+
+
+def _flood_in_tiles(heights: Floats, seeds: Labels, needed: NDArray[np.bool_], found: Labels) -> None:
+    """Flood what is needed with a queue; its connected pieces do not depend on each other."""
+    _, pieces, boxes, _ = cv2.connectedComponentsWithStats(needed.astype(np.uint8), connectivity=8)
+    left, top, width, height = boxes[:, :4].T
+    tiles = top // _TILE * heights.shape[1] + left // _TILE
+    tiles[0] = -1  # what is not needed
+    for tile in np.unique(tiles[1:]):
+        members = tiles == tile
+        window = np.s_[
+            top[members].min() : (top + height)[members].max(),
+            left[members].min() : (left + width)[members].max(),
+        ]
+        inside = members[pieces[window]]
+        markers = np.where(inside, seeds[window], 0)
+        labels = watershed(_depths(heights[window], markers), markers, mask=inside, connectivity=2)
+        np.copyto(found[window], labels, where=inside)
+
+
+def _depths(heights: Floats, markers: Labels) -> NDArray[np.float64]:
+    """Turn heights upside down; marker pixels, the deepest, are ranked so that no two are equal.
+
+    scikit-image takes equal markers in no particular order; ranks put them in row-major order.
+    """
+    depths = -heights.astype(np.float64)
+    inside = markers > 0
+    order = np.argsort(depths[inside], kind="stable")
+    ranks = np.empty(order.size)
+    ranks[order] = np.arange(order.size)
+    depths[inside] = depths[~inside].min(initial=0) - order.size + ranks
+    return depths
