@@ -199,7 +199,8 @@ def measure_seams(side: int, data: Path, seed: int) -> None:
             settings = LargeSettings(thresholds, block=block, largest=largest, halo=halo, formats=())
             options = {"keep_map": True, "overwrite": True}
             result, _ = run(image, output, network, settings, HereEngine(), **options)
-            distance = zarr.open_array(output.with_name(f"{output.name}.work") / MAP, mode="r")[:]
+            (work,) = output.with_name(f"{output.name}.work").glob("map-*")
+            distance = zarr.open_array(work / MAP, mode="r")[:]
             whole = distance_to_labels(distance, **thresholds.model_dump())
             labels = relabel(zarr.open_array(output / "0", mode="r")[:].astype(np.int64))
             scores = evaluate(whole, labels)

@@ -28,6 +28,7 @@ from dinocell.saving import write_image
 from dinocell.selection import Selection
 from tests import cluster_tasks as tasks
 from tests.cases import disk
+from tests.examples import examples
 
 dask = pytest.importorskip("dask")
 
@@ -53,19 +54,40 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """Six sound images, a damaged one, and a stack whose first slice has the name of an image's results."""
-    monkeypatch.chdir(tmp_path)
-    for number in range(6):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four sound images, a damaged one, and a stack whose first slice has the name of an image's results."""
+    tmp_path = tmp_path_factory.mktemp("batch")
+    for number in range(4):
         (tmp_path / "in" / f"day {number % 2}").mkdir(parents=True, exist_ok=True)
         write_image(tmp_path / "in" / f"day {number % 2}" / f"i{number}.png", disks(number))
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
     tifffile.imwrite(tmp_path / "in" / "a.tif", np.stack([disks(7), disks(8)]), photometric="minisblack")
     write_image(tmp_path / "in" / "a_z000.png", disks(9))
+    return tmp_path
+
+
+@pytest.fixture
+def files(folder, monkeypatch):
+    """The files of that folder, which is the current one."""
+    monkeypatch.chdir(folder)
     found, failures = find_sources(["in"], recursive=True)
-    assert (len(found), failures) == (9, [])
+    assert (len(found), failures) == (7, [])
     return found
+
+
+@pytest.fixture(scope="module")
+def alone_once():
+    """What one process told of a batch, when it has."""
+    return []
+
+
+@pytest.fixture
+def alone(files, alone_once):
+    """What one process tells of the batch, whose results are in a folder of that name."""
+    if not alone_once:
+        alone_once += segment_files(files, settings_for(Path("alone")), NANO.load_pipeline())
+    return alone_once
 
 
 def disks(shift):
@@ -112,17 +134,20 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def test_two_processes_give_what_one_gives_and_skip_it_then(engine, files):
-    alone = list(segment_files(files, settings_for(Path("alone")), NANO.load_pipeline()))
+def test_workers_have_few_threads(engine):
+    assert list(engine.map(tasks.threads, [0])) == [(0, (1, 1, "1"))]
+
+
+def test_two_processes_give_what_one_gives_and_skip_it_then(engine, files, alone):
     spread = list(spread_files(files, settings_for(Path("spread")), NANO, engine))
-    assert sorted(statuses(spread)) == ["done"] * 8 + ["failed"] * 2
+    assert sorted(statuses(spread)) == ["done"] * 6 + ["failed"] * 2
     assert told(spread, "spread") == told(alone, "alone")
     assert any("in/a_z000.png would have results named a_z000, as in/a.tif has" in row[3]
                for row in told(spread, "spread"))  # fmt: skip
     assert read(spread) == read(alone) == sorted(source.path for source in files)
     assert contents(Path("spread")) == contents(Path("alone"))
     again = list(spread_files(files, settings_for(Path("spread")), NANO, engine))
-    assert sorted(statuses(again)) == ["failed"] * 2 + ["skipped"] * 8
+    assert sorted(statuses(again)) == ["failed"] * 2 + ["skipped"] * 6
 
 
 def test_the_command_spreads_a_batch(engine, tmp_path):
@@ -149,7 +174,7 @@ def test_other_weights_on_a_worker_end_the_batch(engine, tmp_path):
         list(spread_files(sources, settings_for(tmp_path / "out"), other, engine))
 
 
-def test_a_killed_process_loses_nothing(engine, files):
+def test_a_killed_process_loses_nothing(engine, files, alone):
     sound = [source for source in files if source.path.name.startswith("i")]
     workers = {worker for _, worker in engine.map(tasks.process_id, range(40))}
     assert len(workers) == 2
@@ -158,9 +183,12 @@ def test_a_killed_process_loses_nothing(engine, files):
         if not events:
             os.kill(min(workers), signal.SIGKILL)
         events.append(event)
-    assert statuses(events) == ["done"] * 6
-    list(segment_files(sound, settings_for(Path("alone")), NANO.load_pipeline()))
-    assert contents(Path("killed")) == contents(Path("alone"))
+    assert statuses(events) == ["done"] * 4
+    assert statuses(alone).count("done") == 6
+    killed, expected = contents(Path("killed")), contents(Path("alone"))
+    results = {name for name in expected if name.split("/")[-1].startswith("i")}
+    assert {name: killed[name] for name in results} == {name: expected[name] for name in results}
+    assert len(results) == 4 * 4
 
 
 def test_a_task_that_kills_processes_again_and_again_ends_nothing(engine):
@@ -234,6 +262,7 @@ names = st.lists(
 )
 
 
+@examples(40, search=200)
 @given(names)
 def test_files_whose_results_may_be_named_the_same_are_in_one_family(given_names):
     sources = [Source(Path(f"{number}.tif"), Path(name)) for number, name in enumerate(given_names)]

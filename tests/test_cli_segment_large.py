@@ -28,7 +28,7 @@ def disks():
 
 @pytest.fixture
 def image_file(tmp_path):
-    """Five cells, the first of them across blocks, of pixels of half a micrometre."""
+    """Five cells, the third of them across blocks, of pixels of half a micrometre."""
     path = tmp_path / "in" / "cells.ome.tif"
     path.parent.mkdir()
     size = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
@@ -51,7 +51,7 @@ def run(monkeypatch, capsys):
 
 def test_labels_and_table_are_written_and_told(run, image_file, tmp_path):
     output = tmp_path / "out" / "cells.zarr"
-    code, said, errors = run(image_file, "-o", output, "--block", 64)
+    code, said, errors = run(image_file, "-o", output, "--block", 96)
     assert (code, errors) == (0, "")
     table = output.with_name("cells_cells.parquet")
     assert f"5 cells → {output}, {table}" in said
@@ -64,7 +64,7 @@ def test_labels_and_table_are_written_and_told(run, image_file, tmp_path):
     assert rows["area"].tolist() == np.bincount(labels.ravel())[1:].tolist()
     assert rows["area_um2"].tolist() == pytest.approx((rows["area"] / 4).tolist())
     assert sorted(path.name for path in output.parent.iterdir()) == ["cells.zarr", "cells_cells.parquet"]
-    again = run(image_file, "-o", output, "--block", 64)
+    again = run(image_file, "-o", output, "--block", 96)
     assert again[0] == 0
     assert "5 cells" in again[1]
     assert "(made before)" in again[1]
@@ -72,7 +72,7 @@ def test_labels_and_table_are_written_and_told(run, image_file, tmp_path):
 
 def test_options_reach_the_result(run, image_file, tmp_path):
     output = tmp_path / "cells.zarr"
-    more = ("--block", 64, "--format", "none", "--keep-map")
+    more = ("--block", 96, "--format", "none", "--keep-map")
     assert "5 cells" in run(image_file, "-o", output, *more)[1]
     assert not output.with_name("cells_cells.parquet").exists()
     assert output.with_name("cells.zarr.work").is_dir()
@@ -83,7 +83,7 @@ def test_options_reach_the_result(run, image_file, tmp_path):
     large = run(image_file, "-o", output, *more, "--min-size", 440, "--overwrite")[1]
     areas = np.bincount(segment(disks()).labels.ravel())[1:]
     assert f"{(areas >= 440).sum()} cells" in large
-    both = run(image_file, "-o", output, "--block", 64, "--format", "geojson,geoparquet", "--overwrite")
+    both = run(image_file, "-o", output, "--block", 96, "--format", "geojson,geoparquet", "--overwrite")
     assert "cells_polygons.geojson" in both[1]
     assert "cells_polygons.parquet" in both[1]
 
@@ -179,10 +179,10 @@ def test_a_run_that_was_stopped_goes_on(run, image_file, tmp_path):
     chunk = source / "0" / "c" / "1" / "1"
     content = chunk.read_bytes()
     chunk.write_bytes(b"no chunk")
-    code, _, errors = run(source, "-o", output, "--block", 64)
+    code, _, errors = run(source, "-o", output, "--block", 96)
     assert code == 1
     assert "plain.zarr is a damaged" in errors
     assert output.with_name("a.zarr.work").is_dir()
     chunk.write_bytes(content)
-    assert "5 cells" in run(source, "-o", output, "--block", 64)[1]
+    assert "5 cells" in run(source, "-o", output, "--block", 96)[1]
     assert not output.with_name("a.zarr.work").exists()

@@ -19,10 +19,11 @@ from dinocell.outlines import Polygon, cell_polygons
 from dinocell.results.geoparquet import write_geoparquet
 from dinocell.results.table import PROVENANCE_KEY, write_parquet
 from tests.cases import CASES
+from tests.examples import examples
 from tests.test_polygons import drawn_by_shapely, label_images, ring_with_guest
 
 PROVENANCE = {"version": "1.2", "source": "Zelle µ.tif", "scale": None}
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(examples(15, search=60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def written(path: Path, labels: NDArray[Any]) -> tuple[pa.Table, dict[str, Any]]:

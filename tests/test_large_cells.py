@@ -1,11 +1,12 @@
 """Cells measured in windows are those of the whole image: rows, values and polygons."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ from dinocell.labels import Labels, relabel
 from dinocell.large.cells import Cells, describe_cells
 from dinocell.large.grid import Window, window_shape
 from dinocell.measure import Intensities, measure_cells
-from dinocell.outlines import cell_polygons
+from dinocell.outlines import Polygon, cell_polygons
 from tests.cases import CASES, disk
+from tests.examples import examples
 
 HIGHEST = 2**64 - 1
 
@@ -73,6 +75,7 @@ class Whole:
             **{"largest": 10**9} | options,
         )
 
+    @functools.cache  # noqa: B019 (of few images, and gone with the tests)
     def table(self, pixel_size_um: float | None = None) -> dict[str, NDArray[Any]]:
         confidence = cell_confidence(self.labels, self.distance)
         return measure_cells(
@@ -92,11 +95,14 @@ class Whole:
             else:
                 np.testing.assert_allclose(found, column[rows], rtol=1e-5, err_msg=name)
 
+    @functools.cached_property
+    def polygons(self) -> dict[int, list[Polygon]]:
+        return cell_polygons(self.labels)
+
     def check_polygons(self, cells: Cells, rows: NDArray[Any]) -> None:
-        polygons = cell_polygons(self.labels)
         assert list(cells.polygons) == self.numbers[rows].tolist()
         for found, row in zip(cells.polygons.values(), rows.tolist(), strict=True):
-            expected = polygons[row + 1]
+            expected = self.polygons[row + 1]
             for piece, other in zip(found, expected, strict=True):
                 for ring, same in zip(piece.rings, other.rings, strict=True):
                     np.testing.assert_array_equal(ring, same)
@@ -118,7 +124,7 @@ def test_named_cases(name: str, largest: int) -> None:
     check_split(whole, np.arange(count) * 3 // max(count, 1), largest)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(20, search=100)
 @given(labels=noise, largest=st.sampled_from([1, 12, 30, 60, 200]), data=st.data())
 def test_any_labels_and_any_owners(labels: Labels, largest: int, data: st.DataObject) -> None:
     count = int(labels.max(initial=0))
@@ -134,8 +140,7 @@ def blobs(seed: int) -> Labels:
     return relabel(np.where(distance < 7, numbered[tuple(nearest)], 0))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("largest", [150, 2500])
+@pytest.mark.parametrize(("seed", "largest"), [(0, 150), (1, 2500)])
 def test_touching_cells_of_blocks(seed: int, largest: int) -> None:
     whole = Whole(blobs(seed))
     assert len(whole.numbers) > 50

@@ -37,7 +37,7 @@ def test_what_is_not_ours_is_refused_and_stays(image, tmp_path, name, overwrite)
 @pytest.mark.parametrize("output", [".", "labels.zarr", "0/deep.zarr"])
 def test_labels_are_not_put_into_the_image(image, output):
     before = tree(image)
-    with pytest.raises(OutputError, match=r"is within the image|not made by segment-large"):
+    with pytest.raises(OutputError, match="overlap"):
         finish(image, image / output, Echo(), overwrite=True)
     assert tree(image) == before
 
@@ -45,7 +45,7 @@ def test_labels_are_not_put_into_the_image(image, output):
 def test_the_image_behind_a_work_folder_that_is_a_link_stays(image, tmp_path):
     (tmp_path / "a.zarr.work").symlink_to(image)
     before = tree(image)
-    with pytest.raises(OutputError, match="is no work folder"):
+    with pytest.raises(OutputError, match="overlap"):
         finish(image, tmp_path / "a.zarr", Echo())
     assert tree(image) == before
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from dinocell.errors import InputError
 from dinocell.large.counting import CountRequest, count_block
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.preprocessing import IntensityRange, find_range, scale_to_uint8, to_grayscale, to_uint8
+from tests.examples import examples
 
 DTYPES = (
     np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64,
@@ -81,7 +82,7 @@ def grays(draw: st.DrawFn, dtype: type) -> NDArray[Any]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(data=st.data(), cuts=st.lists(st.floats(0, 1), max_size=4))
-@settings(deadline=None, max_examples=60)
+@examples(15, search=60)
 def test_what_is_found_in_a_stream_is_what_is_found_in_the_whole(
     data: st.DataObject, cuts: list[float], dtype: type
 ) -> None:
@@ -109,7 +110,7 @@ def test_what_is_found_in_a_stream_is_what_is_found_in_the_whole(
     st.lists(st.floats(0, 1), max_size=3),
 )
 @example(np.float32, 0, 1001, 1.0, [0.5])
-@settings(deadline=None, max_examples=150)
+@examples(25, search=150)
 def test_smooth_images_with_interpolated_percentiles(
     dtype: type, seed: int, pixels: int, spread: float, cuts: list[float]
 ) -> None:

@@ -23,6 +23,7 @@ from dinocell.preprocessing import (
     to_uint8,
 )
 from dinocell.resampling import resize, scaled_shape
+from tests.examples import examples
 from tests.fakes_planes import on_x86, reader, texture, windows
 
 PLAIN = Preprocessing(clahe=False)
@@ -351,7 +352,7 @@ def preprocessed(
     st.sampled_from([2, 8, 16, 32, 64]),
     st.sampled_from([0.5, 3.0, 40.0]),
 )
-@settings(deadline=None, max_examples=300)
+@examples(60, search=300)
 def test_a_window_is_that_of_the_whole(
     data: st.DataObject,
     extent: tuple[int, int],

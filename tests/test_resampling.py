@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dinocell.errors import InputError
 from dinocell.resampling import resize, resize_window, scaled_shape
+from tests.examples import examples
 from tests.fakes_planes import on_x86, reader, texture, windows
 
 
@@ -35,7 +36,7 @@ shapes = st.tuples(sides, sides)
 
 
 @given(st.data(), shapes, shapes | st.floats(0.02, 4), st.integers(0, 9))
-@settings(deadline=None, max_examples=400)
+@examples(100, search=400)
 def test_a_window_of_a_resized_plane(
     data: st.DataObject, shape: tuple[int, int], to: tuple[int, int] | float, seed: int
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ from dinocell.planes import MAX_PIXELS
 from dinocell.readers.lazy import LazyImage
 from dinocell.saving import write_image
 from dinocell.selection import Selection, read_place, select_places
+from tests.examples import examples
 from tests.fakes_tiff import compressed, directory, tags_of
 from tests.fakes_zarr import noise, write_ome_zarr
 
@@ -204,7 +205,7 @@ def ranges(length: int) -> st.SearchStrategy[slice]:
 
 
 @EVERY_KIND
-@settings(max_examples=25, deadline=None)
+@examples(10, search=50)
 @given(rows=ranges(HEIGHT), columns=ranges(WIDTH), data=st.data())
 def test_a_window_is_the_crop_of_the_plane(
     opened: Callable[[str], LazyImage], kind: str, rows: slice, columns: slice, data: st.DataObject

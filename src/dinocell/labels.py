@@ -74,7 +74,7 @@ def relabel(labels: NDArray[Any]) -> Labels:
            [-1,  1,  0]], dtype=int32)
     """
     array = validate_labels(labels)
-    if array.size and 0 <= int(array.min()) and int(array.max()) <= array.size:
+    if array.size and int(array.min()) >= 0 and int(array.max()) <= array.size:
         # A table of all ids is quicker than sorting all pixels, where ids are no larger than the image.
         known = np.bincount(array.ravel()) > 0
         known[0] = False

@@ -60,7 +60,7 @@ def command(
     overlap: options.Overlap = None,
     batch_size: options.BatchSize = 8,
     no_clahe: options.NoClahe = False,
-    block: Annotated[int, typer.Option(min=64, help="Side of a block in pixels.")] = 2048,
+    block: Annotated[int, typer.Option(min=64, max=8192, help="Side of a block in pixels.")] = 2048,
     largest: Annotated[
         int,
         typer.Option(min=64, help="Side in pixels of the largest clump of cells that is taken whole."),
@@ -176,10 +176,12 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
 def _report(result: "LargeResult") -> None:
     paths = escape(one_line(", ".join(str(path) for path in (result.labels, *result.beside))))
     console.print(f"{result.cells} cells → {paths}{' (made before)' if result.skipped else ''}")
+    if result.nonfinite:
+        console.print(f"{result.nonfinite} NaN or infinite pixels were taken as the lowest value")
     if result.large:
         console.print(f"{result.large} clumps larger than a block were flooded whole")
     if result.cut:
         console.print(
-            f"{result.cut} clumps were too large for that and were cut with a halo: their cells may differ a "
-            "little from those of the whole; raise --largest if memory allows"
+            f"{result.cut} clumps were too large for that and were cut with a halo; {result.torn} of their "
+            "cells reach beyond it and lack a part. Raise --largest if memory allows, else --halo"
         )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from dinocell.errors import InputError, WorkerError
+from dinocell.errors import DINOCellError, InputError, WorkerError
 from dinocell.extras import import_extra
 from dinocell.version import __version__
 
@@ -103,7 +103,9 @@ def _try(function: Callable[..., ResultT], item: Any, arguments: tuple[Any, ...]
         try:
             return function(item, *arguments)
         except OSError as error:  # network file systems fail now and then
-            _logger.warning("%r failed (%s): trying again", item, error)
+            if isinstance(error, DINOCellError):  # and say so by themselves, not by ours
+                raise
+            _logger.warning("%s failed (%s): trying again", getattr(item, "name", item), error)
     return function(item, *arguments)
 
 

@@ -147,13 +147,21 @@ class Flooded:
         In the task's window; cells are 1…N.
     rims : float32 array, shape (N + 1,)
         By how many pixels each is to grow; see `dinocell.watershed.rim_widths`.
+    boxes : int64 array, shape (N + 1, 4)
+        Of each before it grows: first row and column, last row and column plus 1, in the image.
+    torn : int
+        Cells of cut components that reach the edge of the window, and so may lack a part.
     """
 
     labels: Labels
     rims: NDArray[np.float32]
+    boxes: Ints
+    torn: int
 
 
-def flood(task: FloodTask, read: Callable[[Window], Map], thresholds: Thresholds) -> Flooded:
+def flood(
+    task: FloodTask, read: Callable[[Window], Map], thresholds: Thresholds, shape: tuple[int, int]
+) -> Flooded:
     """Flood what a task asks for.
 
     Parameters
@@ -162,6 +170,8 @@ def flood(task: FloodTask, read: Callable[[Window], Map], thresholds: Thresholds
     read : callable
         Gives windows of the distance map.
     thresholds : Thresholds
+    shape : (int, int)
+        The image's (Y, X).
     """
     distance = read(task.window)
     pieces, count = ndimage.label(distance > mask_threshold(thresholds), np.ones((3, 3)))
@@ -174,12 +184,14 @@ def flood(task: FloodTask, read: Callable[[Window], Map], thresholds: Thresholds
     wanted[0] = False
     distance = np.where(wanted[pieces], distance, distance.dtype.type(0))
     labels = distance_to_labels(distance, **thresholds.model_dump() | {"regrow": False})
+    torn = 0
     if len(task.cut_seeds) and task.block is not None:
         is_cut = np.zeros(count + 1, bool)
         is_cut[pieces[tuple((task.cut_seeds - origin).T)]] = True
         labels = _keep_peaks(labels, distance, is_cut[pieces], within(task.block.window, task.window))
+        torn = _count_torn(labels, task.window, shape)
     rims = rim_widths(labels, thresholds.cell_fill_threshold if thresholds.regrow else 0.0)
-    return Flooded(labels, rims)
+    return Flooded(labels, rims, _boxes(labels) + np.tile(origin, 2), torn)
 
 
 def mask_threshold(thresholds: Thresholds) -> float:
@@ -213,6 +225,26 @@ def _keep_peaks(labels: Labels, distance: Map, is_cut: NDArray[np.bool_], inner:
     dropped = np.zeros(int(labels.max(initial=0)) + 1, bool)
     dropped[numbers] = elsewhere & is_cut[rows, columns]
     return relabel(np.where(dropped[labels], 0, labels))
+
+
+def _count_torn(labels: Labels, window: Window, shape: tuple[int, int]) -> int:
+    """Count the cells on those edges of a window that are none of the image's."""
+    rows, columns = window
+    edges = [
+        (rows.start > 0, labels[0]),
+        (rows.stop < shape[0], labels[-1]),
+        (columns.start > 0, labels[:, 0]),
+        (columns.stop < shape[1], labels[:, -1]),
+    ]
+    found = [edge for is_inside, edge in edges if is_inside]
+    return int(np.count_nonzero(np.unique(np.concatenate(found)))) if found else 0
+
+
+def _boxes(labels: Labels) -> Ints:
+    """Give the box of every cell, (N + 1, 4): first row and column, last row and column plus 1."""
+    found = ndimage.find_objects(labels)
+    boxes = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in found]
+    return np.array([(0, 0, 0, 0), *boxes], np.int64)
 
 
 def split_by_block(flooded: Flooded, task: FloodTask, grid: Grid) -> Iterator[tuple[Block, Ints, Labels]]:

@@ -40,16 +40,17 @@ class Canvas:
     Parameters
     ----------
     window : (slice, slice)
-    rims_of : callable
-        Gives the rims of a task's cells, float32 (N + 1,).
+    flooded : callable
+        Gives what is known of a task's cells: ``rims``, float32 (N + 1,), and ``boxes``, int64 (N + 1, 4).
     """
 
-    def __init__(self, window: Window, rims_of: Callable[[int], NDArray[np.float32]]) -> None:
+    def __init__(self, window: Window, flooded: Callable[[int], Record]) -> None:
         self.window = window
         self.cells: Labels = np.zeros(window_shape(window), np.int32)
-        self._rims_of = rims_of
+        self._flooded = flooded
         self._bases: dict[int, int] = {}
         self._rims: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
+        self._boxes: list[Ints] = [np.zeros((1, 4), np.int64)]
         self._count = 0
 
     def paint(self, block: Block, part: Part) -> None:
@@ -69,14 +70,23 @@ class Canvas:
     def _base(self, task: int) -> int:
         if task not in self._bases:
             self._bases[task] = self._count
-            rims = self._rims_of(task)[1:]
-            self._rims.append(rims)
-            self._count += len(rims)
+            record = self._flooded(task)
+            self._rims.append(record["rims"][1:])
+            self._boxes.append(record["boxes"][1:])
+            self._count += len(record["rims"]) - 1
         return self._bases[task]
 
     def grown(self) -> Labels:
         """Give the window with all cells grown; right where the widest rim does not reach its edge."""
         return grow_rims(self.cells, np.concatenate(self._rims))
+
+    def leave(self, window: Window) -> NDArray[np.bool_]:
+        """Tell of every compact number whether the cell, once grown, may have pixels outside of a window."""
+        rims, boxes = np.concatenate(self._rims).astype(np.int64), np.concatenate(self._boxes)
+        rows, columns = window
+        low = (boxes[:, 0] - rims < rows.start) | (boxes[:, 1] - rims < columns.start)
+        high = (boxes[:, 2] + rims > rows.stop) | (boxes[:, 3] + rims > columns.stop)
+        return np.asarray(low | high)
 
     def ids(self, offsets: Ints) -> NDArray[np.uint64]:
         """Give the image-wide number of every compact one, (N + 1,): 0 is 0; `offsets` are the tasks'."""
@@ -92,7 +102,7 @@ def grow_block(
     grid: Grid,
     halo: int,
     parts_in: Callable[[Block, Window], Iterable[Part]],
-    rims_of: Callable[[int], NDArray[np.float32]],
+    flooded: Callable[[int], Record],
     offsets: Ints,
 ) -> tuple[NDArray[np.uint64], Record]:
     """Put a block together from all tasks that have cells in it or near it.
@@ -106,8 +116,8 @@ def grow_block(
     parts_in : callable
         Gives the parts in a block, cut to a window that counts the block's pixels, in an order that does not
         depend on who asks.
-    rims_of : callable
-        Gives the rims of a task's cells, float32 (N + 1,).
+    flooded : callable
+        Gives what is known of a task's cells, as for `Canvas`.
     offsets : int64 array, shape (tasks,)
         What a task's number of a cell is increased by.
 
@@ -117,28 +127,26 @@ def grow_block(
         Of the block.
     record : dict of array
         Of the cells in the block, in rising order of ``ids``: ``areas`` in it, ``boxes`` (first row and
-        column, last row and column plus 1, in the image) and whether each is ``on_edge`` of the block.
+        column, last row and column plus 1, in the image) and whether each is ``shared``, which is to say may
+        have pixels in other blocks, with or without pixels on the edge of this one.
     """
-    canvas = Canvas(widen(block.window, halo + 1, grid.shape), rims_of)
+    canvas = Canvas(widen(block.window, halo + 1, grid.shape), flooded)
     for near in grid.touching(canvas.window):
         for part in parts_in(near, within(canvas.window, near.window)):
             canvas.paint(near, part)
     grown = canvas.grown()[within(block.window, canvas.window)]
     ids = canvas.ids(offsets)
-    return ids[grown], _describe(grown, ids, block)
+    return ids[grown], _describe(grown, ids, canvas.leave(block.window), block)
 
 
-def _describe(grown: Labels, ids: NDArray[np.uint64], block: Block) -> Record:
+def _describe(grown: Labels, ids: NDArray[np.uint64], leaves: NDArray[np.bool_], block: Block) -> Record:
     areas = np.bincount(grown.ravel(), minlength=len(ids))
     areas[0] = 0
     there = np.flatnonzero(areas)
     boxes = _boxes(grown, there) + np.tile([span.start for span in block.window], 2)
-    edge = np.concatenate([grown[0], grown[-1], grown[:, 0], grown[:, -1]])
-    on_edge = np.zeros(len(ids), bool)
-    on_edge[edge] = True
     order = there[np.argsort(ids[there])]
     rank = np.searchsorted(there, order)
-    return {"ids": ids[order], "areas": areas[order], "boxes": boxes[rank], "on_edge": on_edge[order]}
+    return {"ids": ids[order], "areas": areas[order], "boxes": boxes[rank], "shared": leaves[order]}
 
 
 def _boxes(labels: Labels, ids: NDArray[Any]) -> Ints:

@@ -36,7 +36,7 @@ class Numbers:
 
 
 class Numbering:
-    """Numbers the cells of all blocks; keeps only those in memory that touch edges of blocks.
+    """Numbers the cells of all blocks; keeps only those in memory that several blocks may share.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Numbering:
 
     def __init__(self, min_size: int) -> None:
         self._min_size = min_size
-        self._edge_parts: list[tuple[Ints, Ids, Ints, Ints]] = []
+        self._shared_parts: list[tuple[Ints, Ids, Ints, Ints]] = []
         self._own_counts: list[int] = []
         self._ids = np.empty(0, np.uint64)
         self._kept = self._owners = np.empty(0, np.int64)
@@ -55,14 +55,16 @@ class Numbering:
 
     def add(self, record: Record) -> None:
         """Take in what growth found out about the next block."""
-        edge, areas = record["on_edge"], record["areas"]
-        blocks = np.full(int(edge.sum()), len(self._own_counts), np.int64)
-        self._edge_parts.append((blocks, record["ids"][edge], areas[edge], record["boxes"][edge]))
-        self._own_counts.append(int((areas[~edge] >= self._min_size).sum()))
+        shared, areas = record["shared"], record["areas"]
+        blocks = np.full(int(shared.sum()), len(self._own_counts), np.int64)
+        self._shared_parts.append((blocks, record["ids"][shared], areas[shared], record["boxes"][shared]))
+        self._own_counts.append(int((areas[~shared] >= self._min_size).sum()))
 
     def finish(self) -> int:
-        """Join the parts of cells on edges, and give the number of cells that are kept."""
-        blocks, ids, areas, boxes = (np.concatenate(column) for column in zip(*self._edge_parts, strict=True))
+        """Join the parts of shared cells, and give the number of cells that are kept."""
+        blocks, ids, areas, boxes = (
+            np.concatenate(column) for column in zip(*self._shared_parts, strict=True)
+        )
         self._ids, first, place = np.unique(ids, return_index=True, return_inverse=True)
         self._owners = blocks[first]  # parts are in the order of their blocks
         total = np.bincount(place, weights=areas, minlength=len(first))
@@ -74,25 +76,25 @@ class Numbering:
         return int(self._starts[-1])
 
     def _count_up(self) -> None:
-        """Share the numbers out: to every block as many as cells begin in it, those on its edge last."""
+        """Share the numbers out: to every block as many as cells begin in it, the shared ones last."""
         inner = np.array(self._own_counts, np.int64)
-        on_edge = np.bincount(self._owners[self._kept], minlength=len(inner))
-        self._starts = np.concatenate([[0], np.cumsum(inner + on_edge)]).astype(np.uint64)
+        shared = np.bincount(self._owners[self._kept], minlength=len(inner))
+        self._starts = np.concatenate([[0], np.cumsum(inner + shared)]).astype(np.uint64)
         self._numbers = np.zeros(len(self._ids), np.uint64)
         order = np.flatnonzero(self._kept)[np.argsort(self._owners[self._kept], kind="stable")]
         owners = self._owners[order]
-        rank = np.arange(len(order)) - (np.cumsum(on_edge) - on_edge)[owners]
+        rank = np.arange(len(order)) - (np.cumsum(shared) - shared)[owners]
         self._numbers[order] = self._starts[owners] + (inner[owners] + rank + 1).astype(np.uint64)
 
     def of_block(self, index: int, record: Record) -> Numbers:
         """Give the final numbers in a block, whose record this is."""
-        ids, edge = record["ids"], record["on_edge"]
+        ids, shared = record["ids"], record["shared"]
         numbers, boxes = np.zeros(len(ids), np.uint64), record["boxes"].copy()
-        owned = ~edge & (record["areas"] >= self._min_size)
+        owned = ~shared & (record["areas"] >= self._min_size)
         numbers[owned] = self._starts[index] + np.arange(1, int(owned.sum()) + 1).astype(np.uint64)
-        place = np.searchsorted(self._ids, ids[edge])
-        numbers[edge], boxes[edge] = self._numbers[place], self._boxes[place]
-        owned[edge] = self._kept[place] & (self._owners[place] == index)
+        place = np.searchsorted(self._ids, ids[shared])
+        numbers[shared], boxes[shared] = self._numbers[place], self._boxes[place]
+        owned[shared] = self._kept[place] & (self._owners[place] == index)
         return Numbers(ids, numbers, owned, boxes)
 
 

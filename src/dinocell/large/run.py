@@ -13,12 +13,11 @@ from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
 from dinocell.large.grid import Block, Grid
 from dinocell.large.numbers import Numbering, Numbers, level_shapes
-from dinocell.large.outcome import LargeResult, made_before, paths_beside, plan_job, prepare, publish
+from dinocell.large.outcome import LargeResult, made_before, paths_beside, plan_job, prepared, publish
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
-from dinocell.large.workspace import CHUNK
+from dinocell.large.workspace import CHUNK, Workspace
 from dinocell.preprocessing import to_grayscale
-from dinocell.version import __version__
 
 ItemT = TypeVar("ItemT")
 
@@ -76,29 +75,29 @@ def segment_large(
         If there are other results, or nothing can be written.
     """
     job, plan = plan_job(source, output, network, settings)
-    if not overwrite and (made := made_before(output, plan)) is not None:
+    if not overwrite and (made := made_before(job, output, plan)) is not None:
         yield made
         return
-    prepare(job, output, plan, overwrite=overwrite)
-    run = _Run(job, engine)
-    statistics = yield from run.find_statistics()
-    yield from run.predict(statistics)
-    floods = yield from run.flood()
-    cells = yield from run.label(floods)
-    yield from run.build_pyramid()
-    result = LargeResult(output, paths_beside(output, settings), cells, floods.large, floods.cut)
-    provenance = {
-        "version": __version__,
-        **plan,
-        "statistics": asdict(statistics),
-        "cells": cells,
-        "large": floods.large,
-        "cut": floods.cut,
-        "beside": [path.name for path in result.beside],
-    }
-    yield from run.describe(provenance)
-    run.describe_labels(provenance)
-    publish(job, output, keep_map=keep_map)
+    with prepared(job, output, plan, overwrite=overwrite):
+        run = _Run(job, engine)
+        statistics = yield from run.find_statistics()
+        yield from run.predict(statistics)
+        floods = yield from run.flood()
+        cells, torn = yield from run.label(floods)
+        yield from run.build_pyramid()
+        result = LargeResult(
+            output,
+            paths_beside(output, settings),
+            cells=cells,
+            large=floods.large,
+            cut=floods.cut,
+            torn=torn,
+            nonfinite=statistics.nonfinite,
+        )
+        provenance = {**plan, "statistics": asdict(statistics), "counts": result.counts}
+        yield from run.describe(provenance)
+        run.describe_labels(provenance)
+        publish(job, output, plan, keep_map=keep_map)
     yield result
 
 
@@ -106,7 +105,7 @@ class _Run:
     """The stages of one image."""
 
     def __init__(self, job: Job, engine: Engine) -> None:
-        self.job, self.engine, self.workspace = job, engine, job.workspace
+        self.job, self.engine = job, engine
 
     def find_statistics(self) -> Generator[StageDone, None, StreamedStatistics]:
         """Find the range of intensities, in one pass over the image or a few."""
@@ -122,14 +121,14 @@ class _Run:
             arguments = (self.job, search.request, stage)
             yield from self._run(stage, stages.count_intensities, blocks, len(blocks), arguments, _name)
             for block in blocks:
-                search.add(self.workspace.read_record(stage, block.name))
+                search.add(self.job.of_map.read_record(stage, block.name))
             search.finish_pass()
         return search.result()
 
     def predict(self, statistics: StreamedStatistics) -> Iterator[StageDone]:
         """Predict the distance map."""
         grid = self.job.map_grid
-        self._create(stages.MAP, self.job.shape, "float32", grid.side)
+        _create(self.job.of_map, stages.MAP, self.job.shape, "float32", grid.side)
         arguments = (self.job, statistics.found)
         yield from self._run("map", stages.predict_block, grid, len(grid), arguments, _name, on_device=True)
 
@@ -137,46 +136,49 @@ class _Run:
         """Find the components, join them, and flood them."""
         job, grid = self.job, self.job.grid
         yield from self._run("components", stages.label_block, grid, len(grid), (job,), _name)
-        components = join_faces(grid, lambda block: self.workspace.read_record("components", block.name))
+        components = join_faces(grid, lambda block: self.job.of_labels.read_record("components", block.name))
         floods = plan_floods(components, grid, largest=job.settings.largest, halo=job.settings.halo)
-        self._create(stages.CELLS, job.shape, "int32", grid.side)
+        _create(job.of_labels, stages.CELLS, job.shape, "int32", grid.side)
         tasks = floods.tasks
         yield from self._run("flood", stages.flood_block, tasks, len(tasks), (job,), lambda task: task.name)
         return floods
 
-    def label(self, floods: FloodPlan) -> Generator[StageDone, None, int]:
-        """Grow the cells and number them; gives how many there are."""
+    def label(self, floods: FloodPlan) -> Generator[StageDone, None, tuple[int, int]]:
+        """Grow the cells and number them; gives how many there are, and how many of them are torn."""
         job, grid = self.job, self.job.grid
-        halo = self._count_cells(floods)
-        self._create(stages.GROWN, job.shape, "uint64", grid.side)
+        halo, torn = self._count_cells(floods)
+        _create(job.of_labels, stages.GROWN, job.shape, "uint64", grid.side)
         yield from self._run("growth", stages.grow, grid, len(grid), (job, halo), _name)
         numbering = Numbering(job.settings.min_size)
         for block in grid:
-            numbering.add(self.workspace.read_record("growth", block.name))
+            numbering.add(self.job.of_labels.read_record("growth", block.name))
         cells = numbering.finish()
-        self._create(f"{stages.LABELS}/0", job.shape, "uint64", grid.side, compressor="zstd")
+        _create(job.of_labels, f"{stages.LABELS}/0", job.shape, "uint64", grid.side, compressor="zstd")
 
         def numbered(blocks: Iterable[Block]) -> Iterator[tuple[Block, Numbers]]:
             for block in blocks:
-                yield block, numbering.of_block(block.index, self.workspace.read_record("growth", block.name))
+                yield (
+                    block,
+                    numbering.of_block(block.index, self.job.of_labels.read_record("growth", block.name)),
+                )
 
-        done = self.workspace.records("numbers")
+        done = self.job.of_labels.records("numbers")
         left = (block for block in grid if block.name not in done)
         yield from self._run(
             "numbers", stages.number, numbered(left), len(grid), (job,), lambda item: item[0].name
         )
-        return cells
+        return cells, torn
 
-    def _count_cells(self, floods: FloodPlan) -> int:
-        """Write down what every task's numbers of cells are increased by; gives the widest rim."""
-        counts, widest = [0], 0.0
+    def _count_cells(self, floods: FloodPlan) -> tuple[int, int]:
+        """Write down by what every task's numbers are increased; gives the widest rim, and the torn cells."""
+        counts, widest, torn = [0], 0.0, 0
         for task in floods.tasks:
-            rims = self.workspace.read_record("flood", task.name)["rims"]
-            counts.append(len(rims) - 1)
-            widest = max(widest, float(rims.max()))
+            record = self.job.of_labels.read_record("flood", task.name)
+            counts.append(len(record["rims"]) - 1)
+            widest, torn = max(widest, float(record["rims"].max())), torn + int(record["torn"])
         offsets = np.cumsum(np.array(counts[:-1], np.int64))
-        self.workspace.write_record("offsets", "tasks", {"offsets": offsets})
-        return int(widest)
+        self.job.of_labels.write_record("offsets", "tasks", {"offsets": offsets})
+        return int(widest), torn
 
     def build_pyramid(self) -> Iterator[StageDone]:
         """Make the coarser levels, each from the one before."""
@@ -184,7 +186,9 @@ class _Run:
         for level, shape in enumerate(self._level_shapes()):
             if level:
                 grid = Grid(shape, job.settings.block)
-                self._create(f"{stages.LABELS}/{level}", shape, "uint64", grid.side, compressor="zstd")
+                _create(
+                    job.of_labels, f"{stages.LABELS}/{level}", shape, "uint64", grid.side, compressor="zstd"
+                )
                 name = f"level-{level}"
                 yield from self._run(name, stages.shrink_block, grid, len(grid), (job, level), _name)
 
@@ -197,7 +201,7 @@ class _Run:
         if not job.settings.formats:
             return
         for name in job.settings.formats:
-            self.workspace.make_folder(FORMATS[name])
+            self.job.of_labels.make_folder(FORMATS[name])
         yield from self._run("described", stages.describe_block, grid, len(grid), (job, provenance), _name)
 
     def describe_labels(self, provenance: Mapping[str, Any]) -> None:
@@ -216,11 +220,7 @@ class _Run:
         ome = {"version": "0.5", "multiscales": [image], "image-label": {}}
         attributes = {"ome": ome, "dinocell": dict(provenance)}
         group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        self.workspace.write_json(f"{stages.LABELS}/zarr.json", group)
-
-    def _create(self, name: str, *options: Any, **more: Any) -> None:
-        if not self.workspace.has_array(name):
-            self.workspace.create_array(name, *options, **more)
+        self.job.of_labels.write_json(f"{stages.LABELS}/zarr.json", group)
 
     def _run(
         self,
@@ -234,13 +234,19 @@ class _Run:
         on_device: bool = False,
     ) -> Iterator[StageDone]:
         """Do what has no record yet."""
-        done = self.workspace.records(stage)
+        of_map = function in (stages.count_intensities, stages.predict_block)
+        done = (self.job.of_map if of_map else self.job.of_labels).records(stage)
         count = len(done)
         yield StageDone(stage, count, total)
         left = (item for item in items if name_of(item) not in done)
         for _ in self.engine.map(function, left, *arguments, on_device=on_device):
             count += 1
             yield StageDone(stage, count, total)
+
+
+def _create(workspace: Workspace, name: str, *options: Any, **more: Any) -> None:
+    if not workspace.has_array(name):
+        workspace.create_array(name, *options, **more)
 
 
 def _name(block: Block) -> str:

@@ -21,6 +21,9 @@ from dinocell.resampling import scaled_shape
 from dinocell.selection import Place, channel_names, read_place
 from dinocell.tiling import Tile
 
+MAX_BLOCK = 8192
+"""Side in pixels of the largest block."""
+
 
 class TileModel(Protocol):
     """What turns preprocessed tiles into distance maps; `dinocell.prediction.Predictor` is one."""
@@ -129,6 +132,10 @@ class LargeSettings:
         for name, least in (("block", 16), ("largest", 1), ("halo", 1), ("min_size", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least {least} pixels")
+        if self.block > MAX_BLOCK:
+            raise InputError(
+                f"block is {self.block}, expected at most {MAX_BLOCK} pixels: memory grows with it"
+            )
         scaled_shape((1, 1), self.scale)  # refuses what is no factor
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown:
@@ -155,7 +162,10 @@ class Job:
     shape : (int, int)
         The plane's (Y, X).
     pixel_size_um : float or None
-    workspace : Workspace
+    of_map : Workspace
+        What the thresholds do not change: the distance map.
+    of_labels : Workspace
+        The rest.
     """
 
     source: Source
@@ -163,7 +173,8 @@ class Job:
     settings: LargeSettings
     shape: tuple[int, int]
     pixel_size_um: float | None
-    workspace: Workspace
+    of_map: Workspace
+    of_labels: Workspace
 
     @property
     def grid(self) -> Grid:

@@ -4,13 +4,14 @@ Every function can be called again for the same block, by another worker too: it
 """
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.cluster.engine import device_lock
+from dinocell.errors import InputError
 from dinocell.large.cells import Cells, describe_cells
 from dinocell.large.components import label_faces
 from dinocell.large.counting import CountRequest, count_block
@@ -19,7 +20,7 @@ from dinocell.large.grid import Block, Window, window_shape, within
 from dinocell.large.growth import Part, grow_block
 from dinocell.large.numbers import Numbers, renumber, shrink
 from dinocell.large.settings import FORMATS, Job, Plane
-from dinocell.large.workspace import strips
+from dinocell.large.workspace import Record, strips
 from dinocell.preprocessing import IntensityRange, preprocess_window, to_grayscale
 from dinocell.resampling import resize_window, scaled_shape
 from dinocell.results.geojson import write_geojson_cells
@@ -38,20 +39,40 @@ def count_intensities(block: Block, job: Job, request: CountRequest, stage: str)
     """Count the intensities of a block."""
     with job.source.opened() as plane:
         gray = to_grayscale(plane.read(*block.window))
-    job.workspace.write_record(stage, block.name, count_block(gray, request))
+    job.of_map.write_record(stage, block.name, count_block(gray, request))
 
 
 def predict_block(block: Block, job: Job, found: IntensityRange) -> None:
-    """Predict the distance map of a block of the map's own grid."""
+    """Predict the distance map of a block of the map's own grid.
+
+    Raises
+    ------
+    InputError
+        If the network gives anything but finite values.
+    """
     scaled = scaled_shape(job.shape, job.settings.scale)
+    # An image that is enlarged is predicted in as many pieces as keep to the memory of one that is not.
+    side = max(_STRIP // 4, int(job.map_grid.side / max(job.settings.scale, 1)))
+    rows, columns = block.window
+    distance = np.empty(block.shape, np.float32)
     with job.source.opened() as plane:
 
         def predict(rows: slice, columns: slice) -> NDArray[np.float32]:
             return _predict_window((rows, columns), scaled, plane, job, found)
 
-        distance = resize_window(predict, scaled, job.shape, block.window)
-    job.workspace.open_array(MAP)[block.window] = distance
-    job.workspace.write_record(MAP, block.name, {})
+        for down, right in product(strips(block.shape[0], side), strips(block.shape[1], side)):
+            window = _moved(down, rows.start), _moved(right, columns.start)
+            distance[down, right] = resize_window(predict, scaled, job.shape, window)
+    if not np.isfinite(distance).all():
+        raise InputError(
+            "the distance map holds NaN or infinite values, expected a sound model: train it again"
+        )
+    job.of_map.write_array(MAP, block.window, distance)
+    job.of_map.write_record(MAP, block.name, {})
+
+
+def _moved(span: slice, by: int) -> slice:
+    return slice(span.start + by, span.stop + by)
 
 
 def _predict_window(
@@ -69,7 +90,7 @@ def _predict_window(
         gray[strip] = preprocess_window(
             plane.read,
             job.shape,
-            (slice(top + strip.start, top + strip.stop), slice(left, right)),
+            (_moved(strip, top), slice(left, right)),
             model.preprocessing,
             found,
             scale=job.settings.scale,
@@ -83,66 +104,65 @@ def _predict_window(
 def label_block(block: Block, job: Job) -> None:
     """Describe the components of a block that touch its edges."""
     mask = _read_map(job, block.window) > mask_threshold(job.settings.thresholds)
-    job.workspace.write_record("components", block.name, label_faces(mask, block))
+    job.of_labels.write_record("components", block.name, label_faces(mask, block))
 
 
 def _read_map(job: Job, window: Window) -> NDArray[np.float32]:
-    return np.asarray(job.workspace.open_array(MAP)[window])
+    return np.asarray(job.of_map.open_array(MAP)[window])
 
 
 def flood_block(task: FloodTask, job: Job) -> None:
     """Flood the components of a task, and leave the cells where their blocks find them."""
-    flooded = flood(task, lambda window: _read_map(job, window), job.settings.thresholds)
-    workspace = job.workspace
+    flooded = flood(task, lambda window: _read_map(job, window), job.settings.thresholds, job.shape)
+    workspace = job.of_labels
     if task.block is not None:
         own = flooded.labels[within(task.block.window, task.window)]
-        workspace.open_array(CELLS)[task.block.window] = own
+        workspace.write_array(CELLS, task.block.window, own)
     for block, places, cells in split_by_block(flooded, task, job.grid):
         workspace.write_record(f"pieces/{block.name}", task.name, {"places": places, "cells": cells})
-    workspace.write_record("flood", task.name, {"rims": flooded.rims})
+    torn = np.array(flooded.torn)
+    record: Record = {"rims": flooded.rims, "boxes": flooded.boxes, "torn": torn}
+    workspace.write_record("flood", task.name, record)
 
 
 def grow(block: Block, job: Job, halo: int) -> None:
     """Put a block together from the cells of all tasks, and grow them."""
-    workspace = job.workspace
+    workspace = job.of_labels
     offsets = workspace.read_record("offsets", "tasks")["offsets"]
 
-    def rims_of(task: int) -> NDArray[np.float32]:
-        return workspace.read_record("flood", f"{task:012d}")["rims"]
+    def flooded(task: int) -> Record:
+        return workspace.read_record("flood", f"{task:012d}")
 
     labels, record = grow_block(
-        block, job.grid, halo, lambda near, window: _parts(near, window, job), rims_of, offsets
+        block, job.grid, halo, lambda near, window: _parts(near, window, job), flooded, offsets
     )
-    workspace.open_array(GROWN)[block.window] = labels
+    workspace.write_array(GROWN, block.window, labels)
     workspace.write_record("growth", block.name, record)
 
 
 def _parts(block: Block, window: Window, job: Job) -> Iterator[Part]:
-    rows, columns = (
-        slice(span.start + inner.start, span.start + inner.stop)
-        for span, inner in zip(block.window, window, strict=True)
-    )
-    yield Part(block.index, np.asarray(job.workspace.open_array(CELLS)[rows, columns]))
+    rows, columns = (_moved(inner, span.start) for inner, span in zip(window, block.window, strict=True))
+    yield Part(block.index, np.asarray(job.of_labels.open_array(CELLS)[rows, columns]))
     stage = f"pieces/{block.name}"
-    for name in sorted(job.workspace.records(stage)):
-        piece = job.workspace.read_record(stage, name)
+    for name in sorted(job.of_labels.records(stage)):
+        piece = job.of_labels.read_record(stage, name)
         yield Part(int(name), piece["cells"], piece["places"])
 
 
 def number(item: tuple[Block, Numbers], job: Job) -> None:
     """Give the cells of a block their final numbers."""
     block, numbers = item
-    labels = np.asarray(job.workspace.open_array(GROWN)[block.window])
-    job.workspace.open_array(f"{LABELS}/0")[block.window] = renumber(labels, numbers)
+    labels = np.asarray(job.of_labels.open_array(GROWN)[block.window])
+    job.of_labels.write_array(f"{LABELS}/0", block.window, renumber(labels, numbers))
     owned = numbers.owned
     order = np.argsort(numbers.numbers[owned])
     record = {"numbers": numbers.numbers[owned][order], "boxes": numbers.boxes[owned][order]}
-    job.workspace.write_record("numbers", block.name, record)
+    job.of_labels.write_record("numbers", block.name, record)
 
 
 def shrink_block(block: Block, job: Job, level: int) -> None:
     """Make a block of a coarser level from the next finer one."""
-    finer = job.workspace.open_array(f"{LABELS}/{level - 1}")
+    finer = job.of_labels.open_array(f"{LABELS}/{level - 1}")
     rows, columns = (
         slice(2 * span.start, min(2 * span.stop, length))
         for span, length in zip(block.window, finer.shape, strict=True)
@@ -151,14 +171,14 @@ def shrink_block(block: Block, job: Job, level: int) -> None:
     for strip in strips(rows.stop - rows.start, _STRIP):  # of even height
         part = np.asarray(finer[rows.start + strip.start : rows.start + strip.stop, columns])
         coarse[strip.start // 2 : (strip.stop + 1) // 2] = shrink(part)
-    job.workspace.open_array(f"{LABELS}/{level}")[block.window] = coarse
-    job.workspace.write_record(f"level-{level}", block.name, {})
+    job.of_labels.write_array(f"{LABELS}/{level}", block.window, coarse)
+    job.of_labels.write_record(f"level-{level}", block.name, {})
 
 
 def describe_block(block: Block, job: Job, provenance: dict[str, Any]) -> None:
     """Write the table and the polygons of the cells that begin in a block."""
-    owned = job.workspace.read_record("numbers", block.name)
-    labels = job.workspace.open_array(f"{LABELS}/0")
+    owned = job.of_labels.read_record("numbers", block.name)
+    labels = job.of_labels.open_array(f"{LABELS}/0")
     formats = job.settings.formats
     with job.source.opened() as plane:
         cells = describe_cells(
@@ -174,7 +194,7 @@ def describe_block(block: Block, job: Job, provenance: dict[str, Any]) -> None:
         )
     for name in formats:
         _write_cells(name, cells, block, job, provenance)
-    job.workspace.write_record("described", block.name, {})
+    job.of_labels.write_record("described", block.name, {})
 
 
 def _intensities(plane: Plane, window: Window) -> Any:
@@ -184,7 +204,7 @@ def _intensities(plane: Plane, window: Window) -> Any:
 
 
 def _write_cells(name: str, cells: Cells, block: Block, job: Job, provenance: dict[str, Any]) -> None:
-    folder = job.workspace.folder / FORMATS[name]
+    folder = job.of_labels.folder / FORMATS[name]
     if name == "parquet":
         write_parquet(folder / f"part-{block.name}.parquet", cells.table, provenance=provenance)
     elif name == "geoparquet":

@@ -5,7 +5,6 @@ a record is done, and what has none is done again, whoever was killed.
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import OutputError
 from dinocell.extras import import_extra
+from dinocell.large.grid import Window
 from dinocell.planes import decoding
 from dinocell.saving import atomic_path
 
@@ -73,6 +73,12 @@ class Workspace:
         with decoding(self.folder / name, "Zarr"):
             return _import_zarr().open_array(self.folder / name, mode="r+")
 
+    def write_array(self, name: str, window: Window, pixels: NDArray[Any]) -> None:
+        """Write a window of an array that was made here."""
+        array = self.open_array(name)
+        with self._writing():
+            array[window] = pixels
+
     def has_array(self, name: str) -> bool:
         """Tell whether an array was made."""
         return (self.folder / name / "zarr.json").is_file()
@@ -101,22 +107,6 @@ class Workspace:
         with self._writing():
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
-    def clear(self, *keep: str) -> None:
-        """Remove arrays and records, but for those with a name to be kept."""
-        for folder in (self.folder, self.folder / "records"):
-            for path in folder.iterdir() if folder.exists() else ():
-                if path.is_dir() and path.name not in (*keep, "records"):
-                    with self._writing():
-                        shutil.rmtree(path)
-
-    def remove(self) -> None:
-        """Remove the whole folder, first the JSON files: without them nobody takes the rest for whole."""
-        if self.folder.exists():
-            with self._writing():
-                for file in self.folder.glob("*.json"):
-                    file.unlink()
-                shutil.rmtree(self.folder)
-
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file of JSON at once."""
         with self._writing():
@@ -128,7 +118,8 @@ class Workspace:
         """Read a file of JSON; empty where there is none."""
         path = self.folder / name
         with decoding(path, "JSON"):
-            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return found if isinstance(found, dict) else {}
 
     def _writing(self) -> "_Writing":
         return _Writing(self.folder)
