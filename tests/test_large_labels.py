@@ -268,3 +268,26 @@ def test_numbering_remembers_only_cells_that_blocks_may_share():
     tracemalloc.stop()
     assert numbering.finish() == 800_000
     assert held < 40 * 20_000  # less than a byte a cell, whose numbers alone have eight
+
+
+def test_a_cell_in_pieces_off_all_edges_is_one_cell():
+    # One marker spans two pieces of the mask, each in the middle of a block of its own.
+    distance = np.zeros((10, 20), np.float32)
+    distance[4:6, 3:17] = 0.4
+    distance[3:7, 3:7] = distance[3:7, 13:17] = 0.9
+    thresholds = Thresholds(cells_max_threshold=0.3, cell_fill_threshold=0.5)
+    for min_size, count in ((0, 1), (20, 1), (40, 0)):
+        whole = distance_to_labels(distance, **thresholds.model_dump(), min_size=min_size)
+        labels, _, _ = in_blocks(distance, 10, thresholds, min_size=min_size)
+        assert whole.max() == labels.max() == count
+        assert same_up_to_names(labels, whole)
+
+
+def test_cells_that_reach_beyond_the_halo_are_counted():
+    distance = labels_to_distance(np.pad(np.ones((50, 50), np.int32), 5))
+    grid = Grid(distance.shape, 16)
+    for halo, torn in ((4, 1), (64, 0)):
+        plan = planned(distance, grid, Thresholds(), 1, halo)
+        assert plan.cut == 1
+        read = distance.__getitem__
+        assert sum(flood(task, read, Thresholds(), grid.shape).torn for task in plan.tasks) == torn

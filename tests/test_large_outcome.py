@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dinocell.distance import labels_to_distance
-from dinocell.errors import OutputError
+from dinocell.errors import InputError, OutputError
 from tests.cases import CASES
 from tests.fakes_zarr import write_ome_zarr
 from tests.large_networks import Echo, finish
@@ -63,3 +63,24 @@ def test_results_of_an_earlier_run_need_overwrite_to_be_replaced(image, tmp_path
     with pytest.raises(OutputError, match="made in another way"):
         finish(image, tmp_path / "a.zarr", Echo(), formats=("parquet",), min_size=5)
     assert tree(tmp_path) == before
+
+
+class Broken(Echo):
+    """A network whose maps are not numbers."""
+
+    def predict_batches(self, gray, tiles):
+        for batch in super().predict_batches(gray, tiles):
+            yield batch * np.float32(np.nan)
+
+
+def test_a_map_that_is_not_finite_is_told(image, tmp_path):
+    with pytest.raises(InputError, match="map holds NaN"):
+        finish(image, tmp_path / "a.zarr", Broken())
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_nonfinite_pixels_are_counted(tmp_path):
+    pixels = np.random.default_rng(0).random((70, 90)).astype(np.float32)
+    pixels[3:5, 7] = np.nan
+    image = write_ome_zarr(tmp_path / "image.zarr", pixels, "yx", version="0.5")
+    assert finish(image, tmp_path / "a.zarr", Echo()).nonfinite == 2
