@@ -164,16 +164,18 @@ def test_equal_heights_are_shared_out_as_in_the_whole(size):
 
 
 @slowly
-@given(st.integers(0, 10**6), sides, thresholds_of)
-def test_what_is_cut_leaves_other_components_as_they_are(seed, side, thresholds):
-    distance, largest = smooth_noise(seed, (45, 36), 1.5), 150
-    only_flooded = thresholds.model_copy(update={"regrow": False})  # cells that grow meet those of others
-    labels, _, plan = in_blocks(distance, side, only_flooded, largest=largest, halo=8)
+@given(st.integers(0, 10**6), st.integers(5, 12), st.sampled_from([0.45, 0.5, 0.55]))
+def test_what_is_cut_leaves_other_components_as_they_are(seed, side, fill):
+    """Small blocks, and a mask of components of all sizes: some that are cut, some that others reach across."""
+    distance, largest = smooth_noise(seed, (45, 36), 1.5), 300
+    # Cells that grow would meet those of other components.
+    thresholds = Thresholds(cells_max_threshold=0.6, cell_fill_threshold=fill, regrow=False)
+    labels, _, plan = in_blocks(distance, side, thresholds, largest=largest, halo=8)
     pieces, _ = ndimage.label(distance > mask_threshold(thresholds), np.ones((3, 3)))
     boxes = [[span.stop - span.start + 2 for span in box] for box in ndimage.find_objects(pieces)]
     fits = np.array([False, *(height * width <= largest for height, width in boxes)])
     assert plan.cut == (~fits[1:]).sum()
-    whole = distance_to_labels(distance, **only_flooded.model_dump())
+    whole = distance_to_labels(distance, **thresholds.model_dump())
     assert same_up_to_names(np.where(fits[pieces], labels, 0), np.where(fits[pieces], whole, 0))
 
 
