@@ -35,7 +35,7 @@ from dinocell.cluster.start import open_engine
 from dinocell.distance import labels_to_distance
 from dinocell.images import read_image, read_labels
 from dinocell.labels import relabel
-from dinocell.large.outcome import LargeResult
+from dinocell.large.plan import LargeResult
 from dinocell.large.run import segment_large
 from dinocell.large.settings import LargeSettings, Source
 from dinocell.large.stages import MAP

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dinocell.checkpoint import Thresholds
 from dinocell.cluster.engine import Engine, HereEngine
-from dinocell.large.outcome import LargeResult
+from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, Network, Source
 from dinocell.preprocessing import Preprocessing

@@ -166,7 +166,7 @@ def test_equal_heights_are_shared_out_as_in_the_whole(size):
 @slowly
 @given(st.integers(0, 10**6), st.integers(5, 12), st.sampled_from([0.45, 0.5, 0.55]))
 def test_what_is_cut_leaves_other_components_as_they_are(seed, side, fill):
-    """Small blocks, and a mask of components of all sizes: some that are cut, some that others reach across."""
+    """Small blocks, and components of all sizes: some that are cut, some that others reach across."""
     distance, largest = smooth_noise(seed, (45, 36), 1.5), 300
     # Cells that grow would meet those of other components.
     thresholds = Thresholds(cells_max_threshold=0.6, cell_fill_threshold=fill, regrow=False)

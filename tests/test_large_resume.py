@@ -16,7 +16,7 @@ import pytest
 from dinocell.checkpoint import Thresholds
 from dinocell.errors import FileFormatError, OutputError
 from dinocell.large.grid import Grid
-from dinocell.large.outcome import LargeResult, plan_hash
+from dinocell.large.plan import LargeResult, plan_hash
 from dinocell.large.run import StageDone
 from tests.fakes_zarr import write_ome_zarr
 from tests.large_images import ECHO, check, check_table, in_memory, read_parts, stored, true_map, write_cells

@@ -12,7 +12,7 @@ from dinocell.cli.terminal import block_bar, console, one_line
 from dinocell.errors import InputError
 
 if TYPE_CHECKING:
-    from dinocell.large.outcome import LargeResult
+    from dinocell.large.plan import LargeResult
     from dinocell.large.settings import Source
     from dinocell.prediction import Predictor
     from dinocell.selection import Selection
@@ -77,7 +77,7 @@ def command(
     Killed or stopped, the same command goes on where it was.
     """
     from dinocell.cluster.start import open_engine
-    from dinocell.large.outcome import LargeResult
+    from dinocell.large.plan import LargeResult
     from dinocell.large.run import segment_large
     from dinocell.large.settings import LargeSettings
     from dinocell.network import ModelNetwork

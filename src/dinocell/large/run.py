@@ -13,7 +13,8 @@ from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
 from dinocell.large.grid import Block, Grid
 from dinocell.large.numbers import Numbering, Numbers, level_shapes
-from dinocell.large.outcome import LargeResult, made_before, paths_beside, plan_job, prepared, publish
+from dinocell.large.outcome import prepared, publish
+from dinocell.large.plan import LargeResult, made_before, paths_beside, plan_job
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.large.workspace import CHUNK, Workspace

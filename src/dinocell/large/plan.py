@@ -1,0 +1,149 @@
+"""What a run is to make of an image, by which what is there already is known again."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dinocell.errors import FileFormatError
+from dinocell.images import open_image
+from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
+from dinocell.large.workspace import Workspace
+from dinocell.version import __version__
+
+MADE = "_made.json"
+"""In folders of tables: the hash of their plan. Readers of Parquet leave out what begins with _."""
+
+
+@dataclass(frozen=True)
+class LargeResult:
+    """What came out.
+
+    Attributes
+    ----------
+    labels : Path
+        The OME-Zarr of the labels.
+    beside : tuple of Path
+        Folders of tables and polygons, in the order of the formats.
+    cells : int
+    large : int
+        Components that were too large for a block and were flooded whole, each in a task of its own.
+    cut : int
+        Components that did not fit and were flooded in windows with a halo: their cells may differ from
+        those of the image in memory.
+    torn : int
+        Cells of those that reach beyond the halo, and so lack a part.
+    nonfinite : int
+        NaN or infinite pixels that were treated as the lowest finite value.
+    skipped : bool
+        Whether all of it was there before.
+    """
+
+    labels: Path
+    beside: tuple[Path, ...]
+    cells: int
+    large: int
+    cut: int
+    torn: int
+    nonfinite: int
+    skipped: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was counted, by name."""
+        return {name: getattr(self, name) for name in ("cells", "large", "cut", "torn", "nonfinite")}
+
+
+def plan_job(
+    source: Source, output: Path, network: Network, settings: LargeSettings
+) -> tuple[Job, dict[str, Any]]:
+    """Look at the image, and write down all that decides about the result.
+
+    Parameters
+    ----------
+    source, network, settings
+        As given to `dinocell.large.run.segment_large`.
+    output : Path
+        The OME-Zarr to be made; the work folder lies beside it.
+
+    Returns
+    -------
+    Job
+    dict
+        Ready for JSON: ``map``, what decides about the distance map, and ``labels``, what else about labels.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError, InputError
+        If the image cannot be read, or has no such scene.
+    """
+    with open_image(source.path, scene=source.scene, windows=True) as image:
+        info = image.info
+    source = Source(source.path.absolute(), source.scene, source.place, source.channel)
+    asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
+    of_map = {name: asked.pop(name) for name in ("scale", "block")} | {
+        "version": __version__,
+        "image": str(source.path),
+        "state": _state(source.path),
+        "scene": source.scene,
+        "place": asdict(source.place),
+        "channel": source.channel,
+        "shape": list(info.shape[3:]),
+        "network": network.described(),
+    }
+    plan = {"map": of_map, "labels": asked | {"formats": list(settings.formats)}}
+    folder = output.with_name(f"{output.name}.work").absolute()
+    places = Workspace(folder / f"map-{plan_hash(of_map)}"), Workspace(folder / f"labels-{plan_hash(plan)}")
+    return Job(source, network, settings, info.shape[3:], info.pixel_size_um, *places), plan
+
+
+def plan_hash(plan: Mapping[str, Any]) -> str:
+    """Give a name to all that a plan, or a part of it, decides."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _state(path: Path) -> list[int]:
+    """Give time of change, in nanoseconds, and size of a file, or of the description of an OME-Zarr."""
+    names = ("zarr.json", ".zattrs", ".zgroup", "0/zarr.json", "0/.zarray")
+    files = [path / name for name in names] if path.is_dir() else [path]
+    found = [file.stat() for file in files if file.exists()]
+    return [max((of.st_mtime_ns for of in found), default=0), sum(of.st_size for of in found)]
+
+
+def paths_beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:
+    """Return where the tables and polygons of an output go, in the order of the formats."""
+    stem = output.name.removesuffix(".zarr")
+    return tuple(output.with_name(f"{stem}_{FORMATS[name]}") for name in settings.formats)
+
+
+def made_before(job: Job, output: Path, plan: Mapping[str, Any]) -> LargeResult | None:
+    """Return the result if it is there already, with all that belongs to it and made by the same plan."""
+    made = said_of(output)
+    beside = paths_beside(output, job.settings)
+    if any(made.get(key) != plan[key] for key in plan) or any(
+        plan_of(path) != plan_hash(plan) for path in beside
+    ):
+        return None
+    with suppress(KeyError, TypeError):
+        return LargeResult(output, beside, **made["counts"], skipped=True)
+    return None
+
+
+def said_of(output: Path) -> dict[str, Any]:
+    """Read what labels say of how they were made; empty where they are not ours, or not there."""
+    with suppress(FileFormatError, AttributeError):
+        made = Workspace(output).read_json("zarr.json").get("attributes", {}).get("dinocell")
+        if isinstance(made, dict) and "counts" in made:
+            return made
+    return {}
+
+
+def plan_of(folder: Path) -> str | None:
+    """Read by which plan tables were made; None where they are not ours, or not there."""
+    with suppress(FileFormatError):
+        found = Workspace(folder).read_json(MADE).get("plan")
+        return found if isinstance(found, str) else None
+    return None
