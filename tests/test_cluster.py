@@ -260,6 +260,15 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, how, count):
 # Schedulers of others
 
 
+def test_processes_that_are_all_gone_are_told(monkeypatch):
+    monkeypatch.setattr(engine_module, "LOST_SECONDS", 0.1)
+    monkeypatch.setattr(engine_module, "_COUNT_SECONDS", 0.05)
+    with open_engine(workers=1) as engine:
+        engine._client.cluster.scale(0)
+        with pytest.raises(WorkerError, match=r"all processes have ended .*fewer --workers"):
+            list(engine.map(tasks.square, itertools.repeat(3)))
+
+
 def test_a_scheduler_is_found_by_its_address_and_outlives_the_engine(gpu_cluster):
     for _ in range(2):
         with open_engine(scheduler=gpu_cluster) as engine:

@@ -168,6 +168,37 @@ def test_results_that_were_moved_before_it_was_stopped_are_made_again(tmp_path, 
     assert not work.exists()
 
 
+def test_tables_in_place_without_labels_are_not_the_end(tmp_path, made):
+    shutil.rmtree(tmp_path / "a_polygons.geojson")
+    steps = events(*made, ECHO, overwrite=True, min_size=30, **ALL)
+    while next(steps) != StageDone("described", BLOCKS, BLOCKS):
+        pass
+    (tmp_path / "a_polygons.geojson").symlink_to("nowhere")  # where no folder can be put
+    with pytest.raises(OutputError, match=r"a.zarr cannot be written"):
+        next(steps)
+    assert (tmp_path / "a_cells.parquet").exists()
+    (tmp_path / "a_polygons.geojson").unlink()
+    result = finish(*made, ECHO, overwrite=True, min_size=30, **ALL)
+    distance, whole = in_memory(true_map(), min_size=30)
+    check(result, whole, least=30)
+    check_table(read_parts(result.beside[0]), stored(result.labels), true_map(), distance, 0.5)
+
+
+def test_a_removal_that_was_killed_half_way_is_not_gone_on_with(tmp_path, image_file, monkeypatch):
+    output, remove = tmp_path / "a.zarr", shutil.rmtree
+
+    def remove_some(path, **options):
+        for part in Path(path).glob("cells"):
+            remove(part)
+        raise KeyboardInterrupt
+
+    stop_after(events(image_file, output, ECHO, min_size=200), "flood", BLOCKS)
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(shutil, "rmtree", remove_some)
+        finish(image_file, output, ECHO)
+    check(finish(image_file, output, ECHO, min_size=200), in_memory(true_map(), min_size=200)[1], least=1)
+
+
 def test_what_an_interrupted_removal_left_is_not_gone_on_with(tmp_path, image_file):
     output, work = tmp_path / "a.zarr", tmp_path / "a.zarr.work"
     stop_after(events(image_file, output, ECHO, min_size=200), "numbers", BLOCKS)

@@ -20,6 +20,10 @@ ResultT = TypeVar("ResultT")
 RETRIES = 2
 """Times that a task which failed is tried again."""
 
+LOST_SECONDS = 60.0
+"""For so long processes that were started here may all be gone, before the work is given up."""
+
+_LOOK_SECONDS = 0.02
 _TASKS_A_THREAD = 4  # one runs, the others are on their way: none waits for the network
 _FEWEST_TASKS = 32
 _COUNT_SECONDS = 5.0  # workers come and go; they are counted no more often than this
@@ -73,7 +77,8 @@ class Engine(Protocol):
         Raises
         ------
         WorkerError
-            If processes die again and again over a task and there is no `given_up`, or the scheduler does.
+            If processes die again and again over a task and there is no `given_up`, if those that were
+            started here are all gone, or if the scheduler is.
         InputError
             If a worker has another version of this package.
         """
@@ -116,10 +121,12 @@ class DaskEngine:
     ----------
     client : distributed.Client
         Connected, not asynchronous.
+    started_here : bool
+        Whether the workers are processes of this machine's own, so that nobody else will start new ones.
     """
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, *, started_here: bool = False) -> None:
+        self._client, self._started_here = client, started_here
         self.dashboard: str | None = client.dashboard_link or None
         self._counted_at = -_COUNT_SECONDS
 
@@ -156,6 +163,7 @@ class DaskEngine:
                     ended.add(future)
                 if not handed_over:
                     return
+                self._wait(ended)
                 future, outcome = next(ended)
                 result: ResultT = _result_of(outcome, handed_over[future], given_up)
                 yield handed_over.pop(future), result
@@ -163,6 +171,21 @@ class DaskEngine:
             ended.clear()
             if handed_over and self._client.status == "running":
                 self._client.cancel(list(handed_over), force=True)
+
+    def _wait(self, ended: Any) -> None:
+        """Wait for a task to end, unless all workers are gone for good."""
+        lost_at = None
+        while not ended.has_ready():
+            if self._started_here and not self.workers:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() > lost_at + LOST_SECONDS:
+                    raise WorkerError(
+                        "all processes have ended and none was started again, expected them to run to the "
+                        "end: start again with fewer --workers"
+                    )
+            else:
+                lost_at = None
+            time.sleep(_LOOK_SECONDS)
 
     def _submit(
         self,

@@ -85,7 +85,7 @@ def open_engine(
             if value < 1:
                 raise InputError(f"{name} is {value}, expected at least 1")
         with _started(workers, threads) as client:
-            yield DaskEngine(client)
+            yield DaskEngine(client, started_here=True)
     else:
         yield HereEngine()
 
