@@ -248,7 +248,8 @@ def worker_processes() -> list[int]:
 def measure_pair(side: int, data: Path, seed: int) -> None:
     """Compare two workers with one, one thread each, on the same image."""
     network = shipped()
-    settings = LargeSettings(network.load_pipeline().model.config.thresholds)
+    # Small blocks, so that the map has several pieces for each.
+    settings = LargeSettings(network.load_pipeline().model.config.thresholds, block=1024)
     seconds = {}
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=False), seed)
