@@ -232,6 +232,20 @@ def test_only_one_run_at_a_time_has_the_work_folder(tmp_path, image_file):
     check(result, in_memory(true_map())[1])
 
 
+@pytest.mark.parametrize("what", ["*/map/c/0/0", "*/records/components/000000-000001.npz", "*/map/zarr.json"])
+def test_work_that_is_damaged_is_told_with_the_way_out(tmp_path, image_file, what):
+    output, work = tmp_path / "a.zarr", tmp_path / "a.zarr.work"
+    stop_after(events(image_file, output, ECHO), "components", BLOCKS)
+    (file,) = work.glob(what)
+    file.write_bytes(b"{no work")
+    with pytest.raises(
+        FileFormatError, match=r"is damaged or gone .*: remove .*a\.zarr\.work and start again"
+    ):
+        finish(image_file, output, ECHO)
+    shutil.rmtree(work)
+    check(finish(image_file, output, ECHO), in_memory(true_map())[1])
+
+
 def test_a_chunk_that_is_damaged_is_told_and_can_be_mended(tmp_path, image_file):
     chunk = image_file / "0" / "c" / "1" / "1"
     content = chunk.read_bytes()

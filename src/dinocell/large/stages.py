@@ -108,7 +108,7 @@ def label_block(block: Block, job: Job) -> None:
 
 
 def _read_map(job: Job, window: Window) -> NDArray[np.float32]:
-    return np.asarray(job.of_map.open_array(MAP)[window])
+    return job.of_map.read_array(MAP, window)
 
 
 def flood_block(task: FloodTask, job: Job) -> None:
@@ -142,7 +142,7 @@ def grow(block: Block, job: Job, halo: int) -> None:
 
 def _parts(block: Block, window: Window, job: Job) -> Iterator[Part]:
     rows, columns = (_moved(inner, span.start) for inner, span in zip(window, block.window, strict=True))
-    yield Part(block.index, np.asarray(job.of_labels.open_array(CELLS)[rows, columns]))
+    yield Part(block.index, job.of_labels.read_array(CELLS, (rows, columns)))
     stage = f"pieces/{block.name}"
     for name in sorted(job.of_labels.records(stage)):
         piece = job.of_labels.read_record(stage, name)
@@ -152,7 +152,7 @@ def _parts(block: Block, window: Window, job: Job) -> Iterator[Part]:
 def number(item: tuple[Block, Numbers], job: Job) -> None:
     """Give the cells of a block their final numbers."""
     block, numbers = item
-    labels = np.asarray(job.of_labels.open_array(GROWN)[block.window])
+    labels = job.of_labels.read_array(GROWN, block.window)
     job.of_labels.write_array(f"{LABELS}/0", block.window, renumber(labels, numbers))
     owned = numbers.owned
     order = np.argsort(numbers.numbers[owned])
@@ -162,14 +162,14 @@ def number(item: tuple[Block, Numbers], job: Job) -> None:
 
 def shrink_block(block: Block, job: Job, level: int) -> None:
     """Make a block of a coarser level from the next finer one."""
-    finer = job.of_labels.open_array(f"{LABELS}/{level - 1}")
+    finer = f"{LABELS}/{level - 1}"
     rows, columns = (
         slice(2 * span.start, min(2 * span.stop, length))
-        for span, length in zip(block.window, finer.shape, strict=True)
+        for span, length in zip(block.window, job.of_labels.shape_of(finer), strict=True)
     )
     coarse = np.empty(window_shape(block.window), np.uint64)
     for strip in strips(rows.stop - rows.start, _STRIP):  # of even height
-        part = np.asarray(finer[rows.start + strip.start : rows.start + strip.stop, columns])
+        part = job.of_labels.read_array(finer, (_moved(strip, rows.start), columns))
         coarse[strip.start // 2 : (strip.stop + 1) // 2] = shrink(part)
     job.of_labels.write_array(f"{LABELS}/{level}", block.window, coarse)
     job.of_labels.write_record(f"level-{level}", block.name, {})
@@ -178,14 +178,13 @@ def shrink_block(block: Block, job: Job, level: int) -> None:
 def describe_block(block: Block, job: Job, provenance: dict[str, Any]) -> None:
     """Write the table and the polygons of the cells that begin in a block."""
     owned = job.of_labels.read_record("numbers", block.name)
-    labels = job.of_labels.open_array(f"{LABELS}/0")
     formats = job.settings.formats
     with job.source.opened() as plane:
         cells = describe_cells(
             owned["numbers"],
             owned["boxes"],
             job.shape,
-            read_labels=lambda window: np.asarray(labels[window]),
+            read_labels=lambda window: job.of_labels.read_array(f"{LABELS}/0", window),
             read_channels=lambda window: _intensities(plane, window),
             read_map=lambda window: _read_map(job, window),
             pixel_size_um=job.pixel_size_um,

@@ -6,6 +6,7 @@ a record is done, and what has none is done again, whoever was killed.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.errors import OutputError
+from dinocell.errors import FileFormatError, OutputError
 from dinocell.extras import import_extra
 from dinocell.large.grid import Window
 from dinocell.planes import decoding
@@ -68,16 +69,26 @@ class Workspace:
                 overwrite=True,
             )
 
-    def open_array(self, name: str) -> Any:
-        """Open an array that was made here, for reading and writing."""
-        with decoding(self.folder / name, "Zarr"):
-            return _import_zarr().open_array(self.folder / name, mode="r+")
+    def shape_of(self, name: str) -> tuple[int, int]:
+        """Give the shape (Y, X) of an array that was made here."""
+        height, width = self._open_array(name).shape
+        return height, width
+
+    def read_array(self, name: str, window: Window) -> NDArray[Any]:
+        """Read a window of an array that was made here."""
+        array = self._open_array(name)
+        with self._reading(self.folder / name):
+            return np.asarray(array[window])
 
     def write_array(self, name: str, window: Window, pixels: NDArray[Any]) -> None:
         """Write a window of an array that was made here."""
-        array = self.open_array(name)
+        array = self._open_array(name)
         with self._writing():
             array[window] = pixels
+
+    def _open_array(self, name: str) -> Any:
+        with self._reading(self.folder / name):
+            return _import_zarr().open_array(self.folder / name, mode="r+")
 
     def has_array(self, name: str) -> bool:
         """Tell whether an array was made."""
@@ -94,7 +105,7 @@ class Workspace:
     def read_record(self, stage: str, name: str) -> Record:
         """Read a record."""
         path = self.folder / "records" / stage / f"{name}.npz"
-        with decoding(path, "NPZ"), np.load(path, allow_pickle=False) as stored:
+        with self._reading(path), np.load(path, allow_pickle=False) as stored:
             return dict(stored)
 
     def records(self, stage: str) -> set[str]:
@@ -121,21 +132,26 @@ class Workspace:
             found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return found if isinstance(found, dict) else {}
 
-    def _writing(self) -> "_Writing":
-        return _Writing(self.folder)
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        """Say of what is damaged, whatever the decoder says, how to get rid of it."""
+        try:
+            with decoding(path, "work"):
+                yield
+        except FileFormatError as error:
+            raise FileFormatError(
+                f"{path} is damaged or gone ({error.__cause__}), expected what an earlier step wrote: remove "
+                f"{self.folder.parent} and start again"
+            ) from error
 
-
-class _Writing:
-    """Name the folder in errors of the disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Name the folder in errors of the disk."""
+        try:
+            yield
+        except OutputError:
+            raise
+        except OSError as error:
             raise OutputError(
                 f"{self.folder} cannot be written ({error.strerror or error}), expected a writable folder: "
                 "choose another output, or free some space"
