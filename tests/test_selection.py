@@ -78,6 +78,11 @@ def test_a_stack_is_never_flattened_unasked():
         places(Stack(times=3, slices=2), time=Span(1, 2))
 
 
+def test_who_takes_one_plane_only_is_not_advised_to_choose_several():
+    with pytest.raises(InputError, match=r"\(3 times: --time N; 2 slices: --z N, --z max or --z mean\)$"):
+        select_places(Stack(times=3, slices=2), Selection(), several=False)
+
+
 def test_chosen_times_and_slices_come_in_order_with_names_of_their_own():
     stack = Stack(times=3, slices=2)
     assert places(stack, time=Span(1, 3), z=Span(1, 2)) == [(1, 1, "_t0001_z001"), (2, 1, "_t0002_z001")]

@@ -116,8 +116,15 @@ def parse_span(text: str, flag: str) -> Span:
     return Span(start, int(found[3]) if found[3] else None)
 
 
-def select_places(image: LazyImage, selection: Selection) -> list[Place]:
+def select_places(image: LazyImage, selection: Selection, *, several: bool = True) -> list[Place]:
     """List the planes that are wanted of a scene, time by time.
+
+    Parameters
+    ----------
+    image : LazyImage
+    selection : Selection
+    several : bool
+        Whether an error may advise to choose several planes.
 
     Raises
     ------
@@ -127,7 +134,7 @@ def select_places(image: LazyImage, selection: Selection) -> list[Place]:
     info = image.info
     times, _, slices = info.shape[:3]
     name = str(image.path)
-    _refuse_unchosen(image, selection)
+    _refuse_unchosen(image, selection, several=several)
     chosen_t = (selection.time or ALL).indices(times, flag="--time", name=name)
     prefix = f"_s{info.scene:02d}" if len(info.scenes) > 1 else ""
     of_time = {t: f"{prefix}_t{t:04d}" if times > 1 else prefix for t in chosen_t}
@@ -150,19 +157,19 @@ def check_scene(image: LazyImage, selection: Selection) -> None:
         )
 
 
-def _refuse_unchosen(image: LazyImage, selection: Selection) -> None:
+def _refuse_unchosen(image: LazyImage, selection: Selection, *, several: bool) -> None:
     if selection.all_planes:
         return
     times, _, slices = image.info.shape[:3]
     open_axes = []
     if times > 1 and selection.time is None:
-        open_axes.append(f"{times} times: --time N or --time 0:{times}")
+        open_axes.append(f"{times} times: --time N{f' or --time 0:{times}' if several else ''}")
     if slices > 1 and selection.z is None and selection.projection is None:
         open_axes.append(f"{slices} slices: --z N, --z max or --z mean")
     if open_axes:
         raise InputError(
-            f"{image.path} is a stack, expected a choice ({'; '.join(open_axes)}), "
-            "or --all-planes, which segments each on its own"
+            f"{image.path} is a stack, expected a choice ({'; '.join(open_axes)})"
+            f"{', or --all-planes, which segments each on its own' if several else ''}"
         )
 
 

@@ -142,7 +142,7 @@ def _find_source(path: Path, selection: "Selection") -> "tuple[Source, float | N
         check_scene(first, selection)
     with open_image(path, scene=selection.scene or 0, windows=True) as image:
         check_channel(image, selection.channel)
-        place, *others = select_places(image, selection)
+        place, *others = select_places(image, selection, several=False)
         if others:
             raise InputError(
                 f"{path}: {1 + len(others)} planes were chosen, expected one: give one --time and one --z, "
