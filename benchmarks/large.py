@@ -30,8 +30,8 @@ import zarr
 from numpy.typing import NDArray
 
 from dinocell.checkpoint import Thresholds
-from dinocell.cluster.engine import Engine, HereEngine
-from dinocell.cluster.start import open_engine
+from dinocell.cluster.executor import Executor, HereExecutor
+from dinocell.cluster.start import open_executor
 from dinocell.distance import labels_to_distance
 from dinocell.images import read_image, read_labels
 from dinocell.labels import relabel
@@ -114,14 +114,14 @@ def write_mosaic(folder: Path, side: int, crops: list[NDArray[np.uint8]], seed: 
 
 
 def run(
-    image: Path, output: Path, network: Any, settings: LargeSettings, engine: Engine, **options: Any
+    image: Path, output: Path, network: Any, settings: LargeSettings, executor: Executor, **options: Any
 ) -> tuple[LargeResult, dict[str, tuple[float, float, float]]]:
     """Segment, and give seconds, the processor's seconds and peak MiB by stage."""
     source = Source(image, 0, Place(0, 0, None, ""), None)
     stages: dict[str, tuple[float, float, float]] = {}
     began, began_here = time.perf_counter(), time.process_time()
     reset_peak()
-    for event in segment_large(source, output, network, settings, engine, **options):
+    for event in segment_large(source, output, network, settings, executor, **options):
         if isinstance(event, LargeResult):
             return event, stages
         if event.done == event.total:
@@ -153,7 +153,9 @@ def measure_one(side: int, data: Path, seed: int, *, stub: bool) -> None:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=stub), seed)
         network = Stub() if stub else shipped()
         thresholds = STUB_THRESHOLDS if stub else shipped().load_pipeline().model.config.thresholds
-        result, stages = run(image, Path(folder, "o.zarr"), network, LargeSettings(thresholds), HereEngine())
+        result, stages = run(
+            image, Path(folder, "o.zarr"), network, LargeSettings(thresholds), HereExecutor()
+        )
     found = {"cells": result.cells, "large": result.large, "cut": result.cut, "stages": stages}
     print(json.dumps(found))
 
@@ -198,7 +200,7 @@ def measure_seams(side: int, data: Path, seed: int) -> None:
         ):
             settings = LargeSettings(thresholds, block=block, largest=largest, halo=halo, formats=())
             options = {"keep_map": True, "overwrite": True}
-            result, _ = run(image, output, network, settings, HereEngine(), **options)
+            result, _ = run(image, output, network, settings, HereExecutor(), **options)
             (work,) = output.with_name(f"{output.name}.work").glob("map-*")
             distance = zarr.open_array(work / MAP, mode="r")[:]
             whole = distance_to_labels(distance, **thresholds.model_dump())
@@ -223,11 +225,11 @@ def measure_kill(side: int, data: Path, seed: int) -> None:
     settings = LargeSettings(STUB_THRESHOLDS, block=512)
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=True), seed)
-        expected, _ = run(image, Path(folder, "here.zarr"), Stub(), settings, HereEngine())
+        expected, _ = run(image, Path(folder, "here.zarr"), Stub(), settings, HereExecutor())
         killed = []
-        with open_engine(workers=2) as engine:
+        with open_executor(workers=2) as executor:
             source = Source(image, 0, Place(0, 0, None, ""), None)
-            for event in segment_large(source, Path(folder, "two.zarr"), Stub(), settings, engine):
+            for event in segment_large(source, Path(folder, "two.zarr"), Stub(), settings, executor):
                 if isinstance(event, LargeResult):
                     result = event
                 elif event.done == event.total // 3 and event.total > 8:
@@ -254,10 +256,10 @@ def measure_pair(side: int, data: Path, seed: int) -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=False), seed)
         for workers in (1, 2):
-            with open_engine(workers=workers, threads=1) as engine:
+            with open_executor(workers=workers, threads=1) as executor:
                 began = time.perf_counter()
                 output = Path(folder, f"{workers}-{len(seconds)}-{began}.zarr")
-                _, stages = run(image, output, network, settings, engine)
+                _, stages = run(image, output, network, settings, executor)
             seconds.setdefault(workers, []).append(time.perf_counter() - began)
             parts = ", ".join(f"{name} {s:.1f}" for name, (s, *_) in stages.items())
             print(f"{workers} worker(s) of one thread: {seconds[workers][-1]:.1f} s ({parts})", flush=True)

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from dinocell.cluster.engine import device_lock
+from dinocell.cluster.executor import device_lock
 from dinocell.errors import FileFormatError
 
 PATIENCE = 60  # seconds

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.checkpoint import Thresholds
-from dinocell.cluster.engine import Engine, HereEngine
+from dinocell.cluster.executor import Executor, HereExecutor
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, Network, Source
@@ -90,7 +90,7 @@ def events(
     output: Path,
     network: Network,
     *,
-    engine: Engine | None = None,
+    executor: Executor | None = None,
     place: Place = PLACE,
     channel: int | str | None = None,
     overwrite: bool = False,
@@ -101,7 +101,7 @@ def events(
     settings = LargeSettings(**{"thresholds": THRESHOLDS, "block": 64, "formats": ()} | options)
     source = Source(image, 0, place, channel)
     return segment_large(
-        source, output, network, settings, engine or HereEngine(), overwrite=overwrite, keep_map=keep_map
+        source, output, network, settings, executor or HereExecutor(), overwrite=overwrite, keep_map=keep_map
     )
 
 

@@ -20,8 +20,8 @@ from dinocell.batch.sources import Source, find_sources
 from dinocell.batch.spread import families, segment_task, spread_files
 from dinocell.checkpoint import find_checkpoint, hash_checkpoint
 from dinocell.cli import app
-from dinocell.cluster.engine import HereEngine
-from dinocell.cluster.start import open_engine
+from dinocell.cluster.executor import HereExecutor
+from dinocell.cluster.start import open_executor
 from dinocell.errors import InputError, WorkerError
 from dinocell.network import ModelNetwork
 from dinocell.saving import write_image
@@ -36,11 +36,11 @@ NANO = ModelNetwork("nano", hash_checkpoint(find_checkpoint("nano")), device="cp
 
 
 @pytest.fixture(scope="module")
-def engine():
+def executor():
     """Two processes; a task over which two of them died is given up."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        open_engine(workers=2) as two_processes,
+        open_executor(workers=2) as two_processes,
     ):
         yield two_processes
 
@@ -134,26 +134,26 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def test_workers_have_few_threads(engine):
-    assert list(engine.map(tasks.threads, [0])) == [(0, (1, 1, "1"))]
+def test_workers_have_few_threads(executor):
+    assert list(executor.map(tasks.threads, [0])) == [(0, (1, 1, "1"))]
 
 
-def test_two_processes_give_what_one_gives_and_skip_it_then(engine, files, alone):
-    spread = list(spread_files(files, settings_for(Path("spread")), NANO, engine))
+def test_two_processes_give_what_one_gives_and_skip_it_then(executor, files, alone):
+    spread = list(spread_files(files, settings_for(Path("spread")), NANO, executor))
     assert sorted(statuses(spread)) == ["done"] * 6 + ["failed"] * 2
     assert told(spread, "spread") == told(alone, "alone")
     assert any("in/a_z000.png would have results named a_z000, as in/a.tif has" in row[3]
                for row in told(spread, "spread"))  # fmt: skip
     assert read(spread) == read(alone) == sorted(source.path for source in files)
     assert contents(Path("spread")) == contents(Path("alone"))
-    again = list(spread_files(files, settings_for(Path("spread")), NANO, engine))
+    again = list(spread_files(files, settings_for(Path("spread")), NANO, executor))
     assert sorted(statuses(again)) == ["failed"] * 2 + ["skipped"] * 6
 
 
-def test_the_command_spreads_a_batch(engine, tmp_path):
+def test_the_command_spreads_a_batch(executor, tmp_path):
     (tmp_path / "in").mkdir()
     write_image(tmp_path / "in" / "a.png", disks(0))
-    address = engine._client.scheduler.address
+    address = executor._client.scheduler.address
     arguments = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--scheduler", address]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -166,20 +166,20 @@ def test_the_command_spreads_a_batch(engine, tmp_path):
     assert "--allow-untrained rehearses in one process" in str(refused.exception)
 
 
-def test_other_weights_on_a_worker_end_the_batch(engine, tmp_path):
+def test_other_weights_on_a_worker_end_the_batch(executor, tmp_path):
     write_image(tmp_path / "a.png", disks(0))
     sources, _ = find_sources([str(tmp_path)])
     other = replace(NANO, sha256="0" * 64)
     with pytest.raises(InputError, match="'nano' has other weights on this worker"):
-        list(spread_files(sources, settings_for(tmp_path / "out"), other, engine))
+        list(spread_files(sources, settings_for(tmp_path / "out"), other, executor))
 
 
-def test_a_killed_process_loses_nothing(engine, files, alone):
+def test_a_killed_process_loses_nothing(executor, files, alone):
     sound = [source for source in files if source.path.name.startswith("i")]
-    workers = {worker for _, worker in engine.map(tasks.process_id, range(40))}
+    workers = {worker for _, worker in executor.map(tasks.process_id, range(40))}
     assert len(workers) == 2
     events = []
-    for event in spread_files(sound, settings_for(Path("killed")), NANO, engine):
+    for event in spread_files(sound, settings_for(Path("killed")), NANO, executor):
         if not events:
             os.kill(min(workers), signal.SIGKILL)
         events.append(event)
@@ -191,12 +191,12 @@ def test_a_killed_process_loses_nothing(engine, files, alone):
     assert len(results) == 4 * 4
 
 
-def test_a_task_that_kills_processes_again_and_again_ends_nothing(engine):
-    lost = dict(engine.map(tasks.die, [1], given_up=lambda item, error: (item, type(error))))
+def test_a_task_that_kills_processes_again_and_again_ends_nothing(executor):
+    lost = dict(executor.map(tasks.die, [1], given_up=lambda item, error: (item, type(error))))
     assert lost == {1: (1, WorkerError)}
 
 
-class Deadly(HereEngine):
+class Deadly(HereExecutor):
     """Loses every task that has a certain file."""
 
     def __init__(self, name):
@@ -245,7 +245,7 @@ def test_what_would_befall_all_stops_the_batch(tmp_path):
     full = Outcome(sources[0].path, "0", "failed", "full", {}, stops=True)
     taken = []
 
-    class Full(HereEngine):
+    class Full(HereExecutor):
         def map(self, function, items, *arguments, on_device=False, given_up=None):
             for item in items:
                 taken.append(item)

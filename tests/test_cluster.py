@@ -1,4 +1,4 @@
-"""Both engines keep one contract; processes die, come late, or are of another version."""
+"""Both executors keep one contract; processes die, come late, or are of another version."""
 
 import itertools
 import logging
@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from dinocell import errors
-from dinocell.cluster import engine as engine_module
+from dinocell.cluster import executor as executor_module
 from dinocell.cluster import start
-from dinocell.cluster.engine import RETRIES, HereEngine
-from dinocell.cluster.start import open_engine
+from dinocell.cluster.executor import RETRIES, HereExecutor
+from dinocell.cluster.start import open_executor
 from dinocell.errors import FileFormatError, InputError, WorkerError
 from tests import cluster_tasks as tasks
 
@@ -32,9 +32,9 @@ def two_processes():
     before = dict(os.environ)
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        open_engine(workers=2) as engine,
+        open_executor(workers=2) as executor,
     ):
-        yield engine
+        yield executor
     assert dict(os.environ) == before
 
 
@@ -53,13 +53,13 @@ def gpu_cluster():
 
 
 @pytest.fixture(params=["here", "processes", "attached"])
-def engine(request):
-    """Every engine, for the tests of what they have in common."""
+def executor(request):
+    """Every executor, for the tests of what they have in common."""
     if request.param == "processes":
         yield request.getfixturevalue("two_processes")
         return
     attached = request.param == "attached"
-    with open_engine(scheduler=request.getfixturevalue("gpu_cluster") if attached else None) as opened:
+    with open_executor(scheduler=request.getfixturevalue("gpu_cluster") if attached else None) as opened:
         yield opened
 
 
@@ -67,49 +67,49 @@ def engine(request):
 
 
 @pytest.mark.parametrize("on_device", [False, True])
-def test_every_item_comes_once_with_its_result(engine, on_device):
+def test_every_item_comes_once_with_its_result(executor, on_device):
     expected = [(number, number**2 + 5) for number in range(50)]
-    assert sorted(engine.map(tasks.square, range(50), 5, on_device=on_device)) == expected
+    assert sorted(executor.map(tasks.square, range(50), 5, on_device=on_device)) == expected
 
 
-def test_no_items_give_no_results(engine):
-    assert list(engine.map(tasks.square, [])) == []
+def test_no_items_give_no_results(executor):
+    assert list(executor.map(tasks.square, [])) == []
 
 
-def test_items_are_taken_as_they_are_needed(engine):
+def test_items_are_taken_as_they_are_needed(executor):
     taken = []
     items = (taken.append(number) or number for number in itertools.count())
-    results = engine.map(tasks.square, items)
+    results = executor.map(tasks.square, items)
     given = list(itertools.islice(results, 50))
     results.close()
     assert {result for _, result in given} <= {number**2 for number in taken}
     assert 50 <= len(taken) <= 50 + 32
-    assert list(engine.map(tasks.square, [3])) == [(3, 9)]  # and what is left does not stand in the way
+    assert list(executor.map(tasks.square, [3])) == [(3, 9)]  # and what is left does not stand in the way
 
 
-def test_what_a_function_raises_is_raised_here(engine):
+def test_what_a_function_raises_is_raised_here(executor):
     with pytest.raises(FileFormatError, match=r"^three is damaged$"):
-        list(engine.map(tasks.refuse_three, range(9)))
-    assert list(engine.map(tasks.refuse_three, [4])) == [(4, 4)]
+        list(executor.map(tasks.refuse_three, range(9)))
+    assert list(executor.map(tasks.refuse_three, [4])) == [(4, 4)]
 
 
-def test_what_the_items_raise_is_raised_here(engine):
+def test_what_the_items_raise_is_raised_here(executor):
     def items():
         yield 1
         raise FileFormatError("no more items")
 
     with pytest.raises(FileFormatError, match="no more items"):
-        list(engine.map(tasks.square, items()))
+        list(executor.map(tasks.square, items()))
 
 
-def test_what_failed_is_tried_again(engine, tmp_path):
-    results = sorted(engine.map(tasks.fail_once, range(5), str(tmp_path)))
+def test_what_failed_is_tried_again(executor, tmp_path):
+    results = sorted(executor.map(tasks.fail_once, range(5), str(tmp_path)))
     assert results == [(number, number) for number in range(5)]
 
 
-def test_what_fails_again_and_again_is_given_up(engine, tmp_path):
+def test_what_fails_again_and_again_is_given_up(executor, tmp_path):
     with pytest.raises(OSError, match="7 is gone"):
-        list(engine.map(tasks.fail_always, [7], str(tmp_path)))
+        list(executor.map(tasks.fail_always, [7], str(tmp_path)))
     assert (tmp_path / "calls").stat().st_size == 1 + RETRIES
 
 
@@ -127,18 +127,18 @@ def test_our_errors_are_the_same_after_a_journey(kind):
 
 
 def test_without_arguments_tasks_run_here(caplog, tmp_path):
-    with open_engine() as engine:
-        assert isinstance(engine, HereEngine)
-        assert (engine.workers, engine.dashboard) == (1, None)
-        assert list(engine.map(tasks.process_id, [1])) == [(1, os.getpid())]
-        list(engine.map(tasks.fail_once, [6], str(tmp_path)))
+    with open_executor() as executor:
+        assert isinstance(executor, HereExecutor)
+        assert (executor.workers, executor.dashboard) == (1, None)
+        assert list(executor.map(tasks.process_id, [1])) == [(1, os.getpid())]
+        list(executor.map(tasks.fail_once, [6], str(tmp_path)))
     assert "6 failed (6 hiccups): trying again" in caplog.text
 
 
 def test_dask_is_loaded_when_it_is_needed():
     script = (
-        "import sys; from dinocell.cluster.start import open_engine\n"
-        "with open_engine() as engine: print(list(engine.map(abs, [-1])))\n"
+        "import sys; from dinocell.cluster.start import open_executor\n"
+        "with open_executor() as executor: print(list(executor.map(abs, [-1])))\n"
         "print({'dask', 'distributed'} & set(sys.modules))"
     )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -154,10 +154,10 @@ def test_workers_are_processes(two_processes):
 
 
 def test_at_most_one_task_at_a_time_has_a_gpu(gpu_cluster):
-    with open_engine(scheduler=gpu_cluster) as engine:
-        alone = max(most for _, most in engine.map(tasks.count_at_once, range(12), False, on_device=True))
-        locked = max(most for _, most in engine.map(tasks.count_at_once, range(12), True))
-        together = max(most for _, most in engine.map(tasks.count_at_once, range(12), False))
+    with open_executor(scheduler=gpu_cluster) as executor:
+        alone = max(most for _, most in executor.map(tasks.count_at_once, range(12), False, on_device=True))
+        locked = max(most for _, most in executor.map(tasks.count_at_once, range(12), True))
+        together = max(most for _, most in executor.map(tasks.count_at_once, range(12), False))
     assert (alone, locked) == (1, 1)
     assert together > 1  # so that the two above could have failed
 
@@ -209,12 +209,12 @@ def test_a_task_that_kills_every_process_is_told(two_processes):
 
 SCRIPT = """
 import sys
-from dinocell.cluster.start import open_engine
+from dinocell.cluster.start import open_executor
 from tests.cluster_tasks import process_id
 
 if __name__ == "__main__":
-    with open_engine(workers=int(sys.argv[1])) as engine:
-        for _, worker in engine.map(process_id, range(1_000_000)):
+    with open_executor(workers=int(sys.argv[1])) as executor:
+        for _, worker in executor.map(process_id, range(1_000_000)):
             print(worker, flush=True)
 """
 
@@ -261,19 +261,19 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, how, count):
 
 
 def test_processes_that_are_all_gone_are_told(monkeypatch):
-    monkeypatch.setattr(engine_module, "LOST_SECONDS", 0.1)
-    monkeypatch.setattr(engine_module, "_COUNT_SECONDS", 0.05)
-    with open_engine(workers=1) as engine:
-        engine._client.cluster.scale(0)
+    monkeypatch.setattr(executor_module, "LOST_SECONDS", 0.1)
+    monkeypatch.setattr(executor_module, "_COUNT_SECONDS", 0.05)
+    with open_executor(workers=1) as executor:
+        executor._client.cluster.scale(0)
         with pytest.raises(WorkerError, match=r"all processes have ended .*fewer --workers"):
-            list(engine.map(tasks.square, itertools.repeat(3)))
+            list(executor.map(tasks.square, itertools.repeat(3)))
 
 
-def test_a_scheduler_is_found_by_its_address_and_outlives_the_engine(gpu_cluster):
+def test_a_scheduler_is_found_by_its_address_and_outlives_the_executor(gpu_cluster):
     for _ in range(2):
-        with open_engine(scheduler=gpu_cluster) as engine:
-            assert engine.workers == 1
-            assert list(engine.map(tasks.square, [4])) == [(4, 16)]
+        with open_executor(scheduler=gpu_cluster) as executor:
+            assert executor.workers == 1
+            assert list(executor.map(tasks.square, [4])) == [(4, 16)]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_an_address_where_no_scheduler_is_is_told(monkeypatch, address):
     monkeypatch.setattr(start, "CONNECT_SECONDS", 0.3)
     with (
         pytest.raises(InputError, match=f"no dask scheduler answers at {address} .*dask scheduler"),
-        open_engine(scheduler=address),
+        open_executor(scheduler=address),
     ):
         pass
 
@@ -297,15 +297,18 @@ def test_an_address_where_no_scheduler_is_is_told(monkeypatch, address):
     ],
 )
 def test_impossible_arguments_are_told(arguments, said):
-    with pytest.raises(InputError, match=said), open_engine(**arguments):
+    with pytest.raises(InputError, match=said), open_executor(**arguments):
         pass
 
 
 def test_another_version_there_is_told(two_processes, monkeypatch):
     address = two_processes._client.scheduler.address
-    for module in (start, engine_module):
+    for module in (start, executor_module):
         monkeypatch.setattr(module, "__version__", "99.1")
-    with pytest.raises(InputError, match=r"has dinocell 0.*, expected 99\.1"), open_engine(scheduler=address):
+    with (
+        pytest.raises(InputError, match=r"has dinocell 0.*, expected 99\.1"),
+        open_executor(scheduler=address),
+    ):
         pass
     with pytest.raises(InputError, match=r"has dinocell 0.*, expected 99\.1"):  # as of one that came later
         list(two_processes.map(tasks.square, [1]))
@@ -330,7 +333,7 @@ def test_a_worker_that_comes_late_and_without_the_package_is_told(monkeypatch, c
             try:
                 with (
                     pytest.raises(InputError, match=r"cannot import dinocell .* install it there"),
-                    open_engine(scheduler=address),
+                    open_executor(scheduler=address),
                 ):
                     pass
             finally:
@@ -343,9 +346,9 @@ def test_a_scheduler_that_dies_is_told(tmp_path):
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=":0"
         ) as running,
-        open_engine(scheduler=running.scheduler_address) as engine,
+        open_executor(scheduler=running.scheduler_address) as executor,
     ):
-        results = engine.map(tasks.square, itertools.count())
+        results = executor.map(tasks.square, itertools.count())
         next(results)
         running.close()
         with pytest.raises(WorkerError, match="the dask scheduler is lost"):
@@ -355,6 +358,6 @@ def test_a_scheduler_that_dies_is_told(tmp_path):
 
 def test_logging_is_left_as_it_was(two_processes):
     level = logging.getLogger("distributed").level
-    with open_engine(scheduler=two_processes._client.scheduler.address):
+    with open_executor(scheduler=two_processes._client.scheduler.address):
         pass
     assert logging.getLogger("distributed").level == level

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dinocell.cluster.start import open_engine
+from dinocell.cluster.start import open_executor
 from dinocell.large.run import StageDone
 from tests.fakes_zarr import write_ome_zarr
 from tests.large_images import ECHO, check, in_memory, read_parts, stored, true_map
@@ -37,9 +37,9 @@ def test_workers_that_are_killed_lose_nothing(tmp_path, network):
     source = write_ome_zarr(tmp_path / "s.zarr", image, "yx", version="0.5")
     held, killed = replace(network, held=True), []
     killer = threading.Thread(target=kill_one_at_work, args=(held, killed))
-    with open_engine(workers=2) as engine:
+    with open_executor(workers=2) as executor:
         killer.start()
-        for event in events(source, tmp_path / "a.zarr", held, engine=engine, **ALL):
+        for event in events(source, tmp_path / "a.zarr", held, executor=executor, **ALL):
             if isinstance(event, StageDone) and (event.stage, event.done) == ("flood", 1):
                 survivor, *_ = set(network.calls()) - set(killed)
                 killed.append(survivor)

@@ -14,7 +14,7 @@ from dinocell.batch.record import read_record
 from dinocell.batch.run import make_folder, segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
-from dinocell.cluster.engine import Engine
+from dinocell.cluster.executor import Executor
 from dinocell.errors import OutputError, WorkerError
 from dinocell.network import ModelNetwork
 from dinocell.segmentation import TilesDone
@@ -35,9 +35,9 @@ _PLANE = re.compile(r"(?:_s\d+|_t\d+|_z(?:\d+|max|mean))\Z", re.ASCII)
 
 
 def spread_files(
-    sources: Sequence[Source], settings: BatchSettings, network: ModelNetwork, engine: Engine
+    sources: Sequence[Source], settings: BatchSettings, network: ModelNetwork, executor: Executor
 ) -> Iterator[Event]:
-    """Segment files as `dinocell.batch.run.segment_files` does, by the workers of an engine.
+    """Segment files as `dinocell.batch.run.segment_files` does, by the workers of an executor.
 
     Relative paths are of this process's folder, whichever the workers are in; what is yielded spells them as
     they were given. Files that took their workers down again and again are tried once more at the end, one
@@ -51,7 +51,7 @@ def spread_files(
         The output folder is on such a disk too.
     network : ModelNetwork
         The model that `settings` names.
-    engine : Engine
+    executor : Executor
 
     Yields
     ------
@@ -69,7 +69,7 @@ def spread_files(
     WorkerError
         If the scheduler is lost.
     """
-    with closing(_results(sources, settings, network, engine)) as results:
+    with closing(_results(sources, settings, network, executor)) as results:
         for events in results:
             yield from events
             if any(isinstance(event, Outcome) and event.stops for event in events):
@@ -77,7 +77,7 @@ def spread_files(
 
 
 def _results(
-    sources: Sequence[Source], settings: BatchSettings, network: ModelNetwork, engine: Engine
+    sources: Sequence[Source], settings: BatchSettings, network: ModelNetwork, executor: Executor
 ) -> Generator[list[Event]]:
     """Give what became of every task, then of every family that was given up."""
     arguments = settings, network, Path.cwd(), _time_at(settings.output)
@@ -87,14 +87,14 @@ def _results(
         suspects.extend(task)
         return []
 
-    size = min(MOST_FILES, max(1, len(sources) // (TASKS_A_WORKER * engine.workers)))
+    size = min(MOST_FILES, max(1, len(sources) // (TASKS_A_WORKER * executor.workers)))
     rest = families(sources)
     tasks = iter(lambda: tuple(islice(rest, size)), ())
-    with closing(engine.map(segment_task, tasks, *arguments, on_device=True, given_up=put_aside)) as ended:
+    with closing(executor.map(segment_task, tasks, *arguments, on_device=True, given_up=put_aside)) as ended:
         for _, events in ended:
             yield events
     for family in suspects:
-        alone = engine.map(segment_task, [(family,)], *arguments, on_device=True, given_up=_give_up)
+        alone = executor.map(segment_task, [(family,)], *arguments, on_device=True, given_up=_give_up)
         for _, events in alone:
             yield events
 

@@ -88,7 +88,7 @@ def command(
     from dinocell.batch.run import segment_files
     from dinocell.batch.sources import find_sources
     from dinocell.batch.spread import spread_files
-    from dinocell.cluster.start import open_engine
+    from dinocell.cluster.start import open_executor
     from dinocell.network import ModelNetwork
     from dinocell.results.formats import parse_formats
 
@@ -133,11 +133,11 @@ def command(
     elif spread:
         del pipeline  # the workers need the memory
         network = ModelNetwork.named(name, **loading)
-        with open_engine(scheduler=scheduler, workers=workers, threads=threads) as engine:
-            if engine.dashboard:
-                console.print(f"{engine.workers} workers; watch them at {engine.dashboard}")
+        with open_executor(scheduler=scheduler, workers=workers, threads=threads) as executor:
+            if executor.dashboard:
+                console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")
             _segment(
-                spread_files(sources, settings, network, engine), sources, settings, failures, block_bar()
+                spread_files(sources, settings, network, executor), sources, settings, failures, block_bar()
             )
     else:
         _segment(segment_files(sources, settings, pipeline), sources, settings, failures, progress_bar())

@@ -76,7 +76,7 @@ def command(
 
     Killed or stopped, the same command goes on where it was.
     """
-    from dinocell.cluster.start import open_engine
+    from dinocell.cluster.start import open_executor
     from dinocell.large.plan import LargeResult
     from dinocell.large.run import segment_large
     from dinocell.large.settings import LargeSettings
@@ -114,13 +114,13 @@ def command(
         formats=_parse_formats(formats or ["parquet"]),
     )
     with ExitStack() as stack:
-        engine = stack.enter_context(open_engine(scheduler=scheduler, workers=workers, threads=threads))
-        if engine.dashboard:
-            console.print(f"{engine.workers} workers; watch them at {engine.dashboard}")
+        executor = stack.enter_context(open_executor(scheduler=scheduler, workers=workers, threads=threads))
+        if executor.dashboard:
+            console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")
         bar = stack.enter_context(block_bar())
         stages = {}
         for event in segment_large(
-            source, output, network, settings, engine, overwrite=overwrite, keep_map=keep_map
+            source, output, network, settings, executor, overwrite=overwrite, keep_map=keep_map
         ):
             if isinstance(event, LargeResult):
                 result = event

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
-from dinocell.cluster.engine import (
-    DaskEngine,
-    Engine,
-    HereEngine,
+from dinocell.cluster.executor import (
+    DaskExecutor,
+    Executor,
+    HereExecutor,
     absent_package,
     differing_version,
     import_distributed,
@@ -39,9 +39,9 @@ _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_engine(
+def open_executor(
     *, scheduler: str | None = None, workers: int | None = None, threads: int = 1
-) -> Iterator[Engine]:
+) -> Iterator[Executor]:
     """Give somewhere to run tasks: this process, processes of this machine, or a dask cluster.
 
     Processes that were started end with the ``with`` block, or when this process dies; Ctrl-C reaches none of
@@ -60,7 +60,7 @@ def open_engine(
 
     Yields
     ------
-    Engine
+    Executor
 
     Raises
     ------
@@ -79,15 +79,15 @@ def open_engine(
         )
     if scheduler is not None:
         with _attached(scheduler) as client:
-            yield DaskEngine(client)
+            yield DaskExecutor(client)
     elif workers is not None:
         for name, value in (("workers", workers), ("threads", threads)):
             if value < 1:
                 raise InputError(f"{name} is {value}, expected at least 1")
         with _started(workers, threads) as client:
-            yield DaskEngine(client, started_here=True)
+            yield DaskExecutor(client, started_here=True)
     else:
-        yield HereEngine()
+        yield HereExecutor()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dinocell.cluster.engine import Engine
+from dinocell.cluster.executor import Executor
 from dinocell.large import stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
@@ -37,7 +37,7 @@ def segment_large(
     output: Path,
     network: Network,
     settings: LargeSettings,
-    engine: Engine,
+    executor: Executor,
     *,
     overwrite: bool = False,
     keep_map: bool = False,
@@ -54,7 +54,7 @@ def segment_large(
         The OME-Zarr to be made; tables and polygons are put beside it.
     network : Network
     settings : LargeSettings
-    engine : Engine
+    executor : Executor
         Where blocks are worked on.
     overwrite : bool
         Replace what is there, and work on another image or with another model too.
@@ -80,7 +80,7 @@ def segment_large(
         yield made
         return
     with prepared(job, output, plan, overwrite=overwrite):
-        run = _Run(job, engine)
+        run = _Run(job, executor)
         statistics = yield from run.find_statistics()
         yield from run.predict(statistics)
         floods = yield from run.flood()
@@ -105,8 +105,8 @@ def segment_large(
 class _Run:
     """The stages of one image."""
 
-    def __init__(self, job: Job, engine: Engine) -> None:
-        self.job, self.engine = job, engine
+    def __init__(self, job: Job, executor: Executor) -> None:
+        self.job, self.executor = job, executor
 
     def find_statistics(self) -> Generator[StageDone, None, StreamedStatistics]:
         """Find the range of intensities, in one pass over the image or a few."""
@@ -240,7 +240,7 @@ class _Run:
         count = len(done)
         yield StageDone(stage, count, total)
         left = (item for item in items if name_of(item) not in done)
-        for _ in self.engine.map(function, left, *arguments, on_device=on_device):
+        for _ in self.executor.map(function, left, *arguments, on_device=on_device):
             count += 1
             yield StageDone(stage, count, total)
 

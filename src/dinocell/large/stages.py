@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.cluster.engine import device_lock
+from dinocell.cluster.executor import device_lock
 from dinocell.errors import InputError
 from dinocell.large.cells import Cells, describe_cells
 from dinocell.large.components import label_faces

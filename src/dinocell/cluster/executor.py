@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 _device_lock = threading.Lock()
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Where tasks run.
 
     Attributes
@@ -84,7 +84,7 @@ class Engine(Protocol):
         """
 
 
-class HereEngine:
+class HereExecutor:
     """The very process that asks, one task after the other; one that ends in an OSError is tried again."""
 
     dashboard: str | None = None
@@ -98,7 +98,7 @@ class HereEngine:
         on_device: bool = False,
         given_up: Callable[[ItemT, WorkerError], ResultT] | None = None,
     ) -> Generator[tuple[ItemT, ResultT]]:
-        """Yield every item and what the function made of it, in their order: see `Engine.map`."""
+        """Yield every item and what the function made of it, in their order: see `Executor.map`."""
         for item in items:
             yield item, _try(function, item, arguments)
 
@@ -114,7 +114,7 @@ def _try(function: Callable[..., ResultT], item: Any, arguments: tuple[Any, ...]
     return function(item, *arguments)
 
 
-class DaskEngine:
+class DaskExecutor:
     """The workers of a dask scheduler.
 
     Parameters
@@ -143,7 +143,7 @@ class DaskEngine:
         on_device: bool = False,
         given_up: Callable[[ItemT, WorkerError], ResultT] | None = None,
     ) -> Generator[tuple[ItemT, ResultT]]:
-        """Yield every item and what the function made of it, as tasks end: see `Engine.map`.
+        """Yield every item and what the function made of it, as tasks end: see `Executor.map`.
 
         As many tasks are handed over as keep the workers busy, so that neither memory nor the scheduler is
         filled by millions of items.
