@@ -160,7 +160,7 @@ def _run_own(tool: OwnTool, items: Sequence[Item]) -> Steps:
     report = Report(
         version=__version__,
         model=pipeline.model.config.variant,
-        device=str(pipeline.predictor.device),
+        device=pipeline.predictor.device,
         load_seconds=load_seconds,
     )
     yield _result(tool.name, outcomes, "", report)

@@ -21,17 +21,19 @@ class ModelNetwork:
         Name of a trained model, or a checkpoint folder that all workers see.
     sha256 : str
         Hash of its configuration and weights.
-    device, batch_size, tile_size, overlap, clahe
+    device, batch_size, tile_size, overlap, clahe, engine, int8
         As for `dinocell.pipeline.DINOCellPipeline`.
     """
 
     model: str
     sha256: str
     device: str = "auto"
-    batch_size: int = 8
+    batch_size: int | None = None
     tile_size: int | None = None
     overlap: int | None = None
     clahe: bool | None = None
+    engine: str = "torch"
+    int8: bool = False
 
     @classmethod
     def named(cls, name: str, **options: Any) -> "ModelNetwork":
@@ -76,6 +78,7 @@ class ModelNetwork:
             "preprocessing": asdict(chosen.preprocessing),
             "tile_size": chosen.tile_size,
             "overlap": chosen.overlap,
+            **({"int8": True} if self.int8 else {}),
         }
 
 
@@ -93,4 +96,6 @@ def _load(network: ModelNetwork) -> DINOCellPipeline:
         tile_size=network.tile_size,
         overlap=network.overlap,
         clahe=network.clahe,
+        engine=network.engine,
+        int8=network.int8,
     )

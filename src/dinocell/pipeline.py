@@ -33,12 +33,18 @@ class DINOCellPipeline:
         A model, the name of a trained one, or a checkpoint folder.
     device : str
         ``auto`` (CUDA, else MPS, else CPU) or a torch device such as ``cuda:1``.
-    batch_size : int
-        Tiles a forward pass.
+    batch_size : int, optional
+        Tiles a forward pass; otherwise what the device is good for.
     tile_size, overlap : int, optional
         In pixels; the checkpoint's otherwise.
     clahe : bool, optional
         Whether to equalise the contrast; the checkpoint's otherwise.
+    engine : str
+        What runs the network: ``torch``, or ``onnx`` or ``openvino``, which need the extra ``export``.
+    int8 : bool
+        Weights of 8 bits: faster on CPUs, a little less exact; not for ``torch``.
+    compiled : bool
+        For ``torch``: translate the network first, which takes a minute and pays on GPUs with much to do.
     allow_untrained : bool
         Run a model whose decoder was never trained; its result means nothing.
 
@@ -61,10 +67,13 @@ class DINOCellPipeline:
         model: DINOCell | str | Path = "nano",
         *,
         device: str = "auto",
-        batch_size: int = 8,
+        batch_size: int | None = None,
         tile_size: int | None = None,
         overlap: int | None = None,
         clahe: bool | None = None,
+        engine: str = "torch",
+        int8: bool = False,
+        compiled: bool = False,
         allow_untrained: bool = False,
     ) -> None:
         with explain_out_of_memory("the memory is not enough to load this model: choose a smaller one"):
@@ -83,6 +92,9 @@ class DINOCellPipeline:
             tile_size=tile_size,
             overlap=overlap,
             clahe=clahe,
+            engine=engine,
+            int8=int8,
+            compiled=compiled,
         )
 
     def run(
@@ -157,8 +169,30 @@ class DINOCellPipeline:
         prediction = yield from self.predict_steps(image, diameter=diameter, thresholds=thresholds)
         yield self.finish(image, prediction, thresholds=thresholds, min_size=min_size, fill_holes=fill_holes)
 
+    def prepare(self, image: NDArray[Any], *, diameter: Diameter = None) -> NDArray[np.uint8] | None:
+        """Preprocess an image for `predict_steps`; needs no network, so another thread may do it.
+
+        Parameters
+        ----------
+        image, diameter
+            As for `run`.
+
+        Returns
+        -------
+        uint8 array, shape (Y, X), or None
+            None with ``auto``, which tries several scales.
+        """
+        if diameter == "auto":
+            return None
+        return self.predictor.prepare(image, self.predictor.scale_for(diameter))
+
     def predict_steps(
-        self, image: NDArray[Any], *, diameter: Diameter = None, thresholds: Thresholds | None = None
+        self,
+        image: NDArray[Any],
+        *,
+        diameter: Diameter = None,
+        thresholds: Thresholds | None = None,
+        gray: NDArray[np.uint8] | None = None,
     ) -> Generator[TilesDone, None, Prediction]:
         """Predict step by step; a generator that returns the prediction, for `finish`.
 
@@ -168,6 +202,8 @@ class DINOCellPipeline:
             As for `run`.
         thresholds : Thresholds, optional
             With these ``auto`` finds the cells whose size it looks at.
+        gray : uint8 array, shape (Y, X), optional
+            What `prepare` gave for the same image and diameter.
         """
         image = np.asarray(image)
         if diameter == "auto":
@@ -175,7 +211,7 @@ class DINOCellPipeline:
             scale, distance = yield from predict_at_best_scale(self.predictor, image, thresholds)
         else:
             scale = self.predictor.scale_for(diameter)
-            distance = yield from self.predictor.predict(image, scale)
+            distance = yield from self.predictor.predict(image, scale, gray=gray)
         return Prediction(distance, scale, diameter)
 
     def finish(
@@ -200,7 +236,7 @@ class DINOCellPipeline:
             Parameters(
                 model=self.model.config.variant,
                 trained=self.model.config.trained,
-                device=str(self.predictor.device),
+                device=self.predictor.device,
                 thresholds=thresholds,
                 preprocessing=self.predictor.preprocessing,
                 tile_size=self.predictor.tile_size,

@@ -1,23 +1,32 @@
 """Image to distance map: preprocess once, predict tile by tile, blend."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from dinocell.devices import choose_device, explain_out_of_memory, is_out_of_memory
+from dinocell.devices import explain_out_of_memory, is_out_of_memory
+from dinocell.engines.start import open_engine
+from dinocell.engines.torch_engine import TorchEngine
 from dinocell.errors import DeviceMemoryError, InputError
-from dinocell.model import DINOCell, normalise
+from dinocell.model import DINOCell
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.resampling import resize, scaled_shape
 from dinocell.segmentation import TilesDone
-from dinocell.tiling import Tile, blend, cut_tile, plan_tiles
+from dinocell.tiling import Canvas, Tile, cut_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH_SIZE = 8
+"""Tiles a forward pass on a CPU, where more of them are no faster."""
+
+DEVICE_BATCH_SIZE = 64
+"""The same on a GPU, which fewer leave idle."""
 
 MAX_SCALE = 16
 """An image is enlarged at most this many times, so that a mistyped diameter does not fill the memory."""
@@ -29,8 +38,7 @@ class Predictor:
     Parameters
     ----------
     model : DINOCell
-        Moved to the device and set to eval mode.
-    device, batch_size, tile_size, overlap, clahe
+    device, batch_size, tile_size, overlap, clahe, engine, int8, compiled
         See `DINOCellPipeline`. The attribute `batch_size` shrinks when the device's memory is not enough.
     """
 
@@ -38,33 +46,37 @@ class Predictor:
         self,
         model: DINOCell,
         *,
-        device: str,
-        batch_size: int,
-        tile_size: int | None,
-        overlap: int | None,
-        clahe: bool | None,
+        device: str = "auto",
+        batch_size: int | None = None,
+        tile_size: int | None = None,
+        overlap: int | None = None,
+        clahe: bool | None = None,
+        engine: str = "torch",
+        int8: bool = False,
+        compiled: bool = False,
     ) -> None:
         config = model.config
-        self.device = choose_device(device)
-        self.batch_size = batch_size
+        self.model = model
         self.tile_size = config.tile_size if tile_size is None else tile_size
         self.overlap = min(config.overlap, self.tile_size // 2) if overlap is None else overlap
         self.preprocessing = _with_clahe(config.preprocessing, clahe)
-        self.model = model
-        self._validate()
+        self._validate(batch_size)
         with explain_out_of_memory(
-            f"the memory of {self.device} is not enough for model {config.variant!r}: "
-            f"choose a smaller model{self._or_cpu}"
+            f"the memory of {device} is not enough for model {config.variant!r}: "
+            f"choose a smaller model{_or_cpu(device)}"
         ):
-            self.model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.engine = open_engine(model, engine=engine, device=device, int8=int8, compiled=compiled)
+        on_cpu = self.engine.device == "cpu"
+        self.batch_size = batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
 
     @property
-    def _or_cpu(self) -> str:
-        return "" if self.device.type == "cpu" else ", or device cpu"
+    def device(self) -> str:
+        """Where the network runs."""
+        return self.engine.device
 
-    def _validate(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size}, expected at least 1")
+    def _validate(self, batch_size: int | None) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}, expected at least 1")
         stride = self.model.stride
         if self.tile_size < stride or self.tile_size % stride:
             raise InputError(
@@ -96,6 +108,16 @@ class Predictor:
             )
         return scale
 
+    def prepare(self, image: NDArray[Any], scale: float) -> NDArray[np.uint8]:
+        """Rescale and preprocess an image; needs no network, so another thread may do it.
+
+        Returns
+        -------
+        uint8 array, shape (Y, X)
+            What `predict` takes as `gray`.
+        """
+        return preprocess(np.asarray(image), self.preprocessing, scale=scale)
+
     def predict(
         self,
         image: NDArray[Any],
@@ -103,24 +125,39 @@ class Predictor:
         window: tuple[slice, slice] | None = None,
         *,
         preprocessed: bool = False,
+        gray: NDArray[np.uint8] | None = None,
     ) -> Generator[TilesDone, None, NDArray[np.float32]]:
         """Predict tile by tile; a generator that returns the map at the image's own size, or of a window."""
         image = np.asarray(image)
         if preprocessed:
             gray = resize(image, scaled_shape((image.shape[0], image.shape[1]), scale))
-        else:
-            gray = preprocess(image, self.preprocessing, scale=scale)
+        elif gray is None:
+            gray = self.prepare(image, scale)
         size = (image.shape[0], image.shape[1])
         if window is not None:
             gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]
             size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+        distance = yield from self._predict_map(gray)
+        return resize(distance, size)
+
+    def _predict_map(self, gray: NDArray[np.uint8]) -> Generator[TilesDone, None, NDArray[np.float32]]:
+        """Predict a preprocessed image and blend its tiles, on the device where that pays."""
         shape = (gray.shape[0], gray.shape[1])
         tiles = plan_tiles(shape, self.tile_size, self.overlap)
-        predictions: list[NDArray[np.float32]] = []
-        for batch in self.predict_batches(gray, tiles):
-            predictions.extend(batch)
-            yield TilesDone(len(predictions), len(tiles))
-        return resize(blend(tiles, predictions, shape), size)
+        if isinstance(self.engine, TorchEngine) and self.engine.blends:
+            with explain_out_of_memory(
+                f"the memory of {self.device} is not enough for an image of {shape} px"
+            ):
+                on_device = self.engine.open_map(gray, tiles)
+                for done, _ in self._in_batches(tiles, on_device.add):
+                    yield TilesDone(done, len(tiles))
+                return on_device.finish()
+        canvas = Canvas(tiles, shape)
+        for maps in self.predict_batches(gray, tiles):
+            for distance in maps:
+                canvas.add(distance)
+            yield TilesDone(canvas.added, len(tiles))
+        return canvas.finish()
 
     def predict_batches(
         self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
@@ -142,15 +179,25 @@ class Predictor:
         DeviceMemoryError
             If not even one tile fits.
         """
+
+        def forward(batch: Sequence[Tile]) -> NDArray[np.float32]:
+            return self.engine.forward(np.stack([cut_tile(gray, tile) for tile in batch]))
+
+        for _, maps in self._in_batches(tiles, forward):
+            yield maps
+
+    def _in_batches(
+        self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], T]
+    ) -> Iterator[tuple[int, T]]:
+        """Do something with all tiles, in batches that fit: how many are done, and what came of the last."""
         done = 0
         while done < len(tiles):
-            batch = np.stack([cut_tile(gray, tile) for tile in tiles[done : done + self.batch_size]])
-            predicted = self._forward_what_fits(batch)
-            done += len(predicted)
-            yield predicted
+            count, result = self._do_what_fits(tiles[done : done + self.batch_size], work)
+            done += count
+            yield done, result
 
-    def _forward_what_fits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Predict the first tiles of a batch, fewer from now on when the memory is not enough for all.
+    def _do_what_fits(self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], T]) -> tuple[int, T]:
+        """Do the first tiles of a batch, fewer from now on when the memory is not enough for all.
 
         Raises
         ------
@@ -158,30 +205,25 @@ class Predictor:
             If not even one tile fits.
         """
         while True:
+            batch = tiles[: self.batch_size]
             try:
-                return self._forward(batch[: self.batch_size])
+                return len(batch), work(batch)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                if len(batch) == 1 or self.batch_size == 1:
+                if len(batch) == 1:
                     raise DeviceMemoryError(
                         f"the memory of {self.device} is not enough for one tile of {self.tile_size} px: "
-                        f"choose a smaller tile_size or a smaller model{self._or_cpu}"
+                        f"choose a smaller tile_size or a smaller model{_or_cpu(self.device)}"
                     ) from error
-                self.batch_size = min(self.batch_size, len(batch)) // 2
+                self.batch_size = len(batch) // 2
             # Out of the handler, so that the traceback no longer holds the tensors of the failed pass.
             logger.warning("not enough memory on %s: batches of %d from now on", self.device, self.batch_size)
-            if self.device.type in ("cuda", "mps"):
-                getattr(torch, self.device.type).empty_cache()
+            self.engine.release()
 
-    @torch.inference_mode()
-    def _forward(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Distance maps float32 ``(B, Y, X)`` of 8-bit tiles ``(B, Y, X)``."""
-        x = normalise(torch.from_numpy(batch).to(self.device))
-        x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.model(x)
-        return np.asarray(torch.sigmoid(logits.float())[:, 0].cpu().numpy())
+
+def _or_cpu(device: str) -> str:
+    return "" if device == "cpu" else ", or device cpu"
 
 
 def _with_clahe(settings: Preprocessing, clahe: bool | None) -> Preprocessing:

@@ -4,7 +4,7 @@ The plan is pure geometry. `blend` weighs every tile by a cosine window over its
 sum of the weights, so a network that returned its input would give the image back exactly.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,28 +164,89 @@ def blend(
     InputError
         If there are fewer or more predictions than tiles, or one has another shape.
     """
-    window = window or (slice(0, shape[0]), slice(0, shape[1]))
-    total = np.zeros([span.stop - span.start for span in window], np.float32)
-    weights = np.zeros_like(total)
+    canvas = Canvas(tiles, shape, window)
+    for prediction in predictions:
+        canvas.add(prediction)
+    return canvas.finish()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a tile lies in a map, and how much its pixels weigh there.
+
+    Attributes
+    ----------
+    in_tile, in_window : (slice, slice)
+        The pixels that both share: rows and columns within the tile, and within the window.
+    rows, columns : float32 array
+        Weights of these rows and columns; a pixel weighs their product, and `MIN_WEIGHT` at least.
+    """
+
+    in_tile: tuple[slice, slice]
+    in_window: tuple[slice, slice]
+    rows: NDArray[np.float32]
+    columns: NDArray[np.float32]
+
+    def weight(self) -> NDArray[np.float32]:
+        """Give the weights of the shared pixels, (Y, X)."""
+        return np.maximum(np.outer(self.rows, self.columns), np.float32(MIN_WEIGHT))
+
+
+def place_tiles(
+    tiles: Sequence[Tile], shape: tuple[int, int], window: tuple[slice, slice]
+) -> Iterator[Placement]:
+    """Say where each tile lies in a window of the map, and what it weighs; arguments as for `blend`."""
     rows = _windows({(t.y, t.size) for t in tiles}, shape[0])
     columns = _windows({(t.x, t.size) for t in tiles}, shape[1])
-    count = 0
-    for count, prediction in enumerate(predictions, start=1):
-        if count > len(tiles):
-            break
-        tile = tiles[count - 1]
+    for tile in tiles:
+        in_tile, in_window = _shared(tile, rows[tile.y].size, columns[tile.x].size, window)
+        yield Placement(in_tile, in_window, rows[tile.y][in_tile[0]], columns[tile.x][in_tile[1]])
+
+
+class Canvas:
+    """A map that is put together tile by tile, in the order of the tiles; arguments as for `blend`.
+
+    Attributes
+    ----------
+    added : int
+        Predictions so far.
+    """
+
+    def __init__(
+        self, tiles: Sequence[Tile], shape: tuple[int, int], window: tuple[slice, slice] | None = None
+    ) -> None:
+        window = window or (slice(0, shape[0]), slice(0, shape[1]))
+        self.added = 0
+        self._tiles = tiles
+        self._placements = place_tiles(tiles, shape, window)
+        self._total = np.zeros([span.stop - span.start for span in window], np.float32)
+        self._weights = np.zeros_like(self._total)
+
+    def add(self, prediction: NDArray[Any]) -> None:
+        """Add the prediction of the next tile: float array, shape (size, size); an InputError for another."""
+        self.added += 1
+        if self.added > len(self._tiles):
+            raise self._miscounted()
+        tile = self._tiles[self.added - 1]
         if prediction.shape != (tile.size, tile.size):
             raise InputError(
-                f"prediction {count} has shape {prediction.shape}, expected {(tile.size, tile.size)}"
+                f"prediction {self.added} has shape {prediction.shape}, expected {(tile.size, tile.size)}"
             )
-        in_tile, in_window = _shared(tile, rows[tile.y].size, columns[tile.x].size, window)
-        weight = np.outer(rows[tile.y][in_tile[0]], columns[tile.x][in_tile[1]])
-        weight = np.maximum(weight, np.float32(MIN_WEIGHT))
-        total[in_window] += weight * prediction[in_tile]
-        weights[in_window] += weight
-    if count != len(tiles):
-        raise InputError(f"there are {count} predictions for {len(tiles)} tiles, expected one each")
-    return total / weights
+        place = next(self._placements)
+        weight = place.weight()
+        self._total[place.in_window] += weight * prediction[place.in_tile]
+        self._weights[place.in_window] += weight
+
+    def finish(self) -> NDArray[np.float32]:
+        """Give the map: float32 array, shape (Y, X); an InputError unless each tile had its prediction."""
+        if self.added != len(self._tiles):
+            raise self._miscounted()
+        return self._total / self._weights
+
+    def _miscounted(self) -> InputError:
+        return InputError(
+            f"there are {self.added} predictions for {len(self._tiles)} tiles, expected one each"
+        )
 
 
 def _shared(

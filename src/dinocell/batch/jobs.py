@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dinocell.batch.record import RECORD_ENDING, State, hash_file, state_of
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
@@ -64,7 +67,7 @@ class SourceRead:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A plane that waits for the model; arrays as in `PlaneResult`."""
+    """A plane that waits for the model; arrays as in `PlaneResult`, `gray` as a pipeline prepares it."""
 
     source: Source
     name: Path
@@ -75,6 +78,7 @@ class Job:
     diameter: Diameter
     provenance: dict[str, Any]
     started: float
+    gray: NDArray[np.uint8] | None = None
 
 
 def load_jobs(

@@ -1,4 +1,4 @@
-"""A batch from its first file to its last: the model predicts while threads read and write."""
+"""A batch from its first file to its last: the model predicts while threads read, preprocess and write."""
 
 import contextlib
 import logging
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from dinocell.batch.jobs import (
@@ -73,7 +74,7 @@ def segment_files(
     """
     with (
         WriteBehind[Outcome](WRITERS, WRITE_BEHIND) as writer,
-        closing(read_ahead(load_jobs(sources, settings), READ_AHEAD)) as jobs,
+        closing(read_ahead(_prepare(load_jobs(sources, settings), pipeline), READ_AHEAD)) as jobs,
     ):
         for job in jobs:
             if not isinstance(job, Job):
@@ -81,7 +82,7 @@ def segment_files(
                 continue
             try:
                 prediction = yield from pipeline.predict_steps(
-                    job.pixels, diameter=job.diameter, thresholds=settings.thresholds
+                    job.pixels, diameter=job.diameter, thresholds=settings.thresholds, gray=job.gray
                 )
             except Exception as error:  # noqa: BLE001 (see _finisher)
                 yield _failed(job, error)
@@ -92,6 +93,22 @@ def segment_files(
                     yield from writer.rest()
                     return
         yield from writer.rest()
+
+
+def _prepare(
+    jobs: Iterator[Job | Outcome | SourceRead], pipeline: DINOCellPipeline
+) -> Iterator[Job | Outcome | SourceRead]:
+    """Preprocess planes as they are read, while the model is busy with others."""
+    for job in jobs:
+        if not isinstance(job, Job):
+            yield job
+            continue
+        try:
+            prepared = replace(job, gray=pipeline.prepare(job.pixels, diameter=job.diameter))
+        except Exception as error:  # noqa: BLE001 (see _finisher)
+            yield _failed(job, error)
+            continue
+        yield prepared
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,0 +1,73 @@
+"""A map that is put together on the device that predicts it: tiles are cut and blended there."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dinocell.tiling import Placement, Tile, place_tiles
+
+
+class DeviceMap:
+    """What `dinocell.tiling.Canvas` is on a CPU; the image goes there once, the map comes back once.
+
+    Parameters
+    ----------
+    gray : uint8 array, shape (Y, X)
+        Preprocessed.
+    tiles : sequence of Tile
+        From `dinocell.tiling.plan_tiles` for this shape.
+    forward : callable
+        Takes uint8 tiles ``(B, size, size)`` to maps ``(B, size, size)``, on the device.
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        gray: NDArray[np.uint8],
+        tiles: Sequence[Tile],
+        forward: Callable[[Tensor], Tensor],
+        device: torch.device,
+    ) -> None:
+        self._forward = forward
+        self._shape = (gray.shape[0], gray.shape[1])
+        whole = slice(0, gray.shape[0]), slice(0, gray.shape[1])
+        self._placements = place_tiles(tiles, self._shape, whole)
+        beyond = [(0, max(0, tiles[0].size - length)) for length in self._shape]
+        self._gray = _to_device(np.pad(gray, beyond, mode="symmetric"), device)
+        self._total = torch.zeros(self._shape, device=device)
+        self._weights = torch.zeros_like(self._total)
+        self._kept: dict[tuple[bytes, bytes], Tensor] = {}
+
+    @torch.inference_mode()
+    def add(self, tiles: Sequence[Tile]) -> None:
+        """Predict the next tiles and blend them in; nothing has changed if the memory is not enough."""
+        cut = [self._gray[tile.y : tile.y + tile.size, tile.x : tile.x + tile.size] for tile in tiles]
+        maps = self._forward(torch.stack(cut))
+        for one in maps:
+            place = next(self._placements)
+            weight = self._weight(place)
+            self._total[place.in_window].addcmul_(weight, one[place.in_tile])
+            self._weights[place.in_window].add_(weight)
+
+    def _weight(self, place: Placement) -> Tensor:
+        """Keep the weights of tiles: all within the image weigh the same."""
+        key = place.rows.tobytes(), place.columns.tobytes()
+        if key not in self._kept:
+            self._kept[key] = _to_device(place.weight(), self._gray.device)
+        return self._kept[key]
+
+    @torch.inference_mode()
+    def finish(self) -> NDArray[np.float32]:
+        """Give the map: float32 array, shape (Y, X)."""
+        return np.asarray((self._total / self._weights).cpu().numpy())
+
+
+def _to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:
+    """Copy through pinned memory, so that the device need not wait."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,30 @@
+"""The contract of all engines."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENGINES = ("torch", "onnx", "openvino")
+
+
+class Engine(Protocol):
+    """Runs a network over tiles.
+
+    Attributes
+    ----------
+    name : str
+        One of `ENGINES`.
+    """
+
+    name: str
+
+    @property
+    def device(self) -> str:
+        """Where it runs, as results name it: ``cpu``, ``cuda:0``."""
+
+    def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+
+    def release(self) -> None:
+        """Give memory that is kept for later back."""
