@@ -1,8 +1,8 @@
 """The physical limit of a network on a machine: what it must compute and move, over what the machine can.
 
 A convolution or a product with weights reads its operands and writes its result once; all between them
-(norms, activations, sums, what attention keeps to itself) is taken to move nothing. The two rates are measured, not looked up: a large matrix
-product, and a large copy, counting bytes read and bytes written.
+(norms, activations, sums, what attention keeps to itself) is taken to move nothing. The two rates are
+measured, not looked up: a large matrix product, and a large copy, counting bytes read and bytes written.
 """
 
 import statistics

@@ -2,8 +2,8 @@
 
 python benchmarks/gpu.py [--seconds 240] [--device cuda] [--sides 2048 16384] [--models nano small base large]
 
-Parts that would begin after the given seconds are left out, and said to be. Weights are random but for `nano`;
-inputs are random bytes, three sets in turn. Floors as in benchmarks/floor.py, in bfloat16.
+Parts that would begin after the given seconds are left out, and said to be. Weights are random but for
+`nano`'s; inputs are random bytes, three sets in turn. Floors as in benchmarks/floor.py, in bfloat16.
 """
 
 import argparse
@@ -169,9 +169,13 @@ def report_transfers(device: torch.device) -> None:
     on_device = torch.rand(4096, 4096, device=device)
     pinned = torch.empty(4096, 4096, pin_memory=True)
     plain = timed(lambda: on_device.cpu().numpy(), device)
-    through = timed(
-        lambda: (pinned.copy_(on_device, non_blocking=True), wait(device), pinned.numpy().copy()), device
-    )
+
+    def through_pinned() -> None:
+        pinned.copy_(on_device, non_blocking=True)
+        wait(device)
+        pinned.numpy().copy()
+
+    through = timed(through_pinned, device)
     print(f"a map of 4096² back: {plain * 1e3:.1f} ms, through pinned memory {through * 1e3:.1f} ms")
 
 
@@ -197,9 +201,8 @@ def main() -> None:
     device, clock = torch.device(arguments.device), Clock(arguments.seconds)
     rates = measure_rates(device, torch.bfloat16)
     named = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    print(
-        f"{named}, torch {torch.__version__}: {rates.operations / 1e12:.1f} Top/s, {rates.moved / 1e9:.0f} GB/s"
-    )
+    speeds = f"{rates.operations / 1e12:.1f} Top/s, {rates.moved / 1e9:.0f} GB/s"
+    print(f"{named}, torch {torch.__version__}: {speeds}", flush=True)
     report_difference(device)
     if device.type == "cuda":
         report_transfers(device)
