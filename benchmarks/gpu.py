@@ -52,7 +52,7 @@ def arms(
 ) -> Iterator[tuple[str, Callable[[torch.Tensor], torch.Tensor]]]:
     """Ways to run a network: what the product does, and what it could do instead."""
     engine = TorchEngine(model, str(device))
-    yield "engine", engine._run
+    yield "engine", engine.run
     half = copy.deepcopy(model).to(device, torch.bfloat16, memory_format=torch.channels_last)
 
     @torch.inference_mode()
@@ -102,7 +102,7 @@ def report_tiles(name: str, rates: Rates, device: torch.device, clock: Clock) ->
     if clock.allows(f"{name}, compiled", 50):
         start = time.monotonic()
         engine = TorchEngine(model, str(device), compiled=True)
-        rate = tiles_a_second(engine._run, 64, device)
+        rate = tiles_a_second(engine.run, 64, device)
         took = time.monotonic() - start
         show(f"compiled, {took:.0f} s", 64, rate, rates.floor(work, 64, 2))
 
@@ -213,7 +213,8 @@ def main() -> None:
         if clock.allows(f"training {name}", 10):
             report_training(name, device)
     for name in arguments.models:
-        report_tiles(name, rates, device, clock)
+        if clock.allows(name, 15):
+            report_tiles(name, rates, device, clock)
 
 
 if __name__ == "__main__":

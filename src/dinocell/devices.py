@@ -34,7 +34,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is not enough; CPU and MPS have no class of their own for it."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    words = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+    words = (
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+        "ALLOC_FAILED",
+        "Failed to allocate memory",
+    )
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 

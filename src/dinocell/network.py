@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dinocell.checkpoint import find_checkpoint, hash_checkpoint
+from dinocell.engines.engine import Precision
 from dinocell.errors import InputError
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.prediction import Predictor
@@ -21,7 +22,7 @@ class ModelNetwork:
         Name of a trained model, or a checkpoint folder that all workers see.
     sha256 : str
         Hash of its configuration and weights.
-    device, batch_size, tile_size, overlap, clahe, engine, int8
+    device, batch_size, tile_size, overlap, clahe, engine, precision
         As for `dinocell.pipeline.DINOCellPipeline`.
     """
 
@@ -33,7 +34,7 @@ class ModelNetwork:
     overlap: int | None = None
     clahe: bool | None = None
     engine: str = "torch"
-    int8: bool = False
+    precision: Precision = "auto"
 
     @classmethod
     def named(cls, name: str, **options: Any) -> "ModelNetwork":
@@ -78,7 +79,6 @@ class ModelNetwork:
             "preprocessing": asdict(chosen.preprocessing),
             "tile_size": chosen.tile_size,
             "overlap": chosen.overlap,
-            **({"int8": True} if self.int8 else {}),
         }
 
 
@@ -97,5 +97,5 @@ def _load(network: ModelNetwork) -> DINOCellPipeline:
         overlap=network.overlap,
         clahe=network.clahe,
         engine=network.engine,
-        int8=network.int8,
+        precision=network.precision,
     )

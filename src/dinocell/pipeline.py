@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dinocell.autoscale import predict_at_best_scale
 from dinocell.checkpoint import Thresholds, find_checkpoint, is_trained
 from dinocell.devices import explain_out_of_memory
+from dinocell.engines.engine import Precision
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.labels import Labels, median_diameter
 from dinocell.model import DINOCell
@@ -41,8 +42,9 @@ class DINOCellPipeline:
         Whether to equalise the contrast; the checkpoint's otherwise.
     engine : str
         What runs the network: ``torch``, or ``onnx`` or ``openvino``, which need the extra ``export``.
-    int8 : bool
-        Weights of 8 bits: faster on CPUs, a little less exact; not for ``torch``.
+    precision : str
+        What it computes with: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` (``torch``
+        and ``openvino``; faster on CPUs that have instructions for it) or ``int8`` (``onnx``).
     compiled : bool
         For ``torch``: translate the network first, which takes a minute and pays on GPUs with much to do.
     allow_untrained : bool
@@ -72,7 +74,7 @@ class DINOCellPipeline:
         overlap: int | None = None,
         clahe: bool | None = None,
         engine: str = "torch",
-        int8: bool = False,
+        precision: Precision = "auto",
         compiled: bool = False,
         allow_untrained: bool = False,
     ) -> None:
@@ -93,7 +95,7 @@ class DINOCellPipeline:
             overlap=overlap,
             clahe=clahe,
             engine=engine,
-            int8=int8,
+            precision=precision,
             compiled=compiled,
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.devices import explain_out_of_memory, is_out_of_memory
+from dinocell.engines.engine import Precision
 from dinocell.engines.start import open_engine
 from dinocell.engines.torch_engine import TorchEngine
 from dinocell.errors import DeviceMemoryError, InputError
@@ -38,7 +39,7 @@ class Predictor:
     Parameters
     ----------
     model : DINOCell
-    device, batch_size, tile_size, overlap, clahe, engine, int8, compiled
+    device, batch_size, tile_size, overlap, clahe, engine, precision, compiled
         See `DINOCellPipeline`. The attribute `batch_size` shrinks when the device's memory is not enough.
     """
 
@@ -52,7 +53,7 @@ class Predictor:
         overlap: int | None = None,
         clahe: bool | None = None,
         engine: str = "torch",
-        int8: bool = False,
+        precision: Precision = "auto",
         compiled: bool = False,
     ) -> None:
         config = model.config
@@ -65,9 +66,12 @@ class Predictor:
             f"the memory of {device} is not enough for model {config.variant!r}: "
             f"choose a smaller model{_or_cpu(device)}"
         ):
-            self.engine = open_engine(model, engine=engine, device=device, int8=int8, compiled=compiled)
+            self.engine = open_engine(
+                model, engine=engine, device=device, precision=precision, compiled=compiled
+            )
         on_cpu = self.engine.device == "cpu"
         self.batch_size = batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
+        self._flat: dict[tuple[int, tuple[int, ...]], NDArray[np.float32]] = {}
 
     @property
     def device(self) -> str:
@@ -181,10 +185,26 @@ class Predictor:
         """
 
         def forward(batch: Sequence[Tile]) -> NDArray[np.float32]:
-            return self.engine.forward(np.stack([cut_tile(gray, tile) for tile in batch]))
+            return self._forward([cut_tile(gray, tile) for tile in batch])
 
         for _, maps in self._in_batches(tiles, forward):
             yield maps
+
+    def _forward(self, tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Predict tiles; of those that hold one gray level alone, as beyond a slide's edge, one a level."""
+        levels = [int(tile[0, 0]) if tile.min() == tile.max() else None for tile in tiles]
+        needed = [
+            number
+            for number, level in enumerate(levels)
+            if level is None or ((level, tiles[0].shape) not in self._flat and level not in levels[:number])
+        ]
+        maps = np.empty((len(tiles), *tiles[0].shape), np.float32)
+        if needed:
+            maps[needed] = self.engine.forward(np.stack([tiles[number] for number in needed]))
+        for number, level in enumerate(levels):
+            if level is not None:
+                maps[number] = self._flat.setdefault((level, tiles[0].shape), maps[number].copy())
+        return maps
 
     def _in_batches(
         self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], T]

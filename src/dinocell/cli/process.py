@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from dinocell.cli.terminal import console, errors, progress_bar
-from dinocell.datasets.formats import FORMATS, find_items
-from dinocell.datasets.process import ProcessSettings, process
-from dinocell.datasets.store import INFO, DINOCellDataset, StoreInfo
 from dinocell.errors import FileFormatError
+
+if TYPE_CHECKING:
+    from dinocell.datasets.store import StoreInfo
 
 INPUTS = {
     "livecell": "LIVECell's COCO JSON, or a folder with it; images are found by name below its folder.",
@@ -54,6 +54,10 @@ def _command_for(format_name: str) -> Callable[..., None]:
         ] = None,
         strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
     ) -> None:
+        from dinocell.datasets.formats import find_items
+        from dinocell.datasets.process import ProcessSettings, process
+        from dinocell.datasets.store import StoreInfo
+
         items = find_items(format_name, source, images=images, masks=masks, channel=channel)
         overlap = size // 8 if overlap is None else overlap
         settings = ProcessSettings(format_name, whole=whole, size=size, overlap=overlap, diameter=diameter)
@@ -71,7 +75,9 @@ def _command_for(format_name: str) -> Callable[..., None]:
     return command
 
 
-def _report(info: StoreInfo, output: Path) -> None:
+def _report(info: "StoreInfo", output: Path) -> None:
+    from dinocell.datasets.store import INFO
+
     height, width = info.size
     console.print(
         f"{info.images} images, {info.cells} cells → {info.items} items of {height}×{width} px "
@@ -84,8 +90,8 @@ def _report(info: StoreInfo, output: Path) -> None:
         raise typer.Exit(1)
 
 
-for _name in FORMATS:
-    app.command(_name, help=f"{INPUTS[_name]}")(_command_for(_name))
+for _name, _input in INPUTS.items():
+    app.command(_name, help=_input)(_command_for(_name))
 
 
 @app.command("inspect")
@@ -97,6 +103,7 @@ def inspect(
 ) -> None:
     """Print counts, sizes and cell diameters of a store, and draw a contact sheet with outlines."""
     from dinocell.datasets.inspect import contact_sheet, describe
+    from dinocell.datasets.store import DINOCellDataset
     from dinocell.saving import write_image
 
     dataset = DINOCellDataset(folder)

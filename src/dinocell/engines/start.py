@@ -1,6 +1,7 @@
 """Open an engine by its name."""
 
-from dinocell.engines.engine import ENGINES, Engine
+from dinocell.engines.engine import ENGINES, PRECISIONS, Engine, Precision
+from dinocell.engines.torch_engine import TorchEngine
 from dinocell.errors import InputError
 from dinocell.model import DINOCell
 
@@ -10,7 +11,7 @@ def open_engine(
     *,
     engine: str = "torch",
     device: str = "auto",
-    int8: bool = False,
+    precision: Precision = "auto",
     compiled: bool = False,
 ) -> Engine:
     """Open the engine that runs a model.
@@ -18,22 +19,35 @@ def open_engine(
     Parameters
     ----------
     model : DINOCell
+        For ``onnx`` and ``openvino`` it is exported once, see `dinocell.engines.exported`.
     engine : str
         One of `ENGINES`.
     device : str
         ``auto``, or a device that the engine knows.
-    int8 : bool
-        Weights of 8 bits, for the engines that run exported models.
+    precision : str
+        One of `PRECISIONS`.
     compiled : bool
-        See `dinocell.engines.torch_engine.TorchEngine`; for torch alone.
+        See `dinocell.engines.torch_engine.TorchEngine`; for ``torch`` alone.
 
     Raises
     ------
     InputError
         If there is no such engine, or it cannot do what is asked for.
+    MissingExtraError
+        If the engine is not installed.
     """
     if engine not in ENGINES:
         raise InputError(f"engine is {engine!r}, expected one of {', '.join(ENGINES)}")
-    from dinocell.engines.torch_engine import TorchEngine
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    if engine == "torch":
+        return TorchEngine(model, device, precision=precision, compiled=compiled)
+    if compiled:
+        raise InputError(f"only engine torch is compiled, but the engine is {engine}: leave one out")
+    if engine == "onnx":
+        from dinocell.engines.onnx_engine import OnnxEngine
 
-    return TorchEngine(model, device, compiled=compiled)
+        return OnnxEngine(model, device, precision=precision)
+    from dinocell.engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(model, device, precision=precision)

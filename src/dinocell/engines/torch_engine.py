@@ -1,5 +1,7 @@
 """The network in PyTorch: on a CPU, a CUDA or an MPS device."""
 
+import copy
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,34 +11,57 @@ from torch import Tensor
 
 from dinocell.devices import choose_device
 from dinocell.engines.device_map import DeviceMap
+from dinocell.engines.engine import Precision
+from dinocell.errors import InputError
 from dinocell.model import DINOCell, normalise
 from dinocell.tiling import Tile
 
+logger = logging.getLogger(__name__)
+
 
 class TorchEngine:
-    """A model in PyTorch; bfloat16 on CUDA, else float32.
+    """A model in PyTorch.
 
     Parameters
     ----------
     model : DINOCell
-        Moved to the device and set to eval mode.
+        Set to eval mode and, in float32, moved to the device; of other precisions a copy is moved.
     device : str
         ``auto`` (CUDA, else MPS, else CPU) or a torch device.
+    precision : str
+        ``auto``, ``float32`` or ``bfloat16``.
     compiled : bool
-        Translate the network to the device first: that takes a minute for each shape of a batch, so batches
-        are filled up to `batch_size`.
+        Translate the network to the device first. That takes most of a minute for each shape, so batches are
+        filled up to the largest one so far.
 
     Raises
     ------
     InputError
-        If the device is not there.
+        If the device is not there, or does not compute so.
     """
 
     name = "torch"
 
-    def __init__(self, model: DINOCell, device: str = "auto", *, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        model: DINOCell,
+        device: str = "auto",
+        *,
+        precision: Precision = "auto",
+        compiled: bool = False,
+    ) -> None:
+        if precision == "int8":
+            raise InputError("engine torch has no precision int8: choose engine onnx, or bfloat16")
         self._device = choose_device(device)
-        self._model = model.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        on_cuda = self._device.type == "cuda"
+        self.precision: Precision = precision
+        if precision == "auto":
+            self.precision = "bfloat16" if on_cuda else "float32"
+        self._dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        if self._dtype == torch.bfloat16 and not on_cuda and not _multiplies_bfloat16():
+            logger.warning("this processor has no instructions for bfloat16: float32 is much faster on it")
+        model = model.eval() if self._dtype == torch.float32 else copy.deepcopy(model).eval()
+        self._model = model.to(self._device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = torch.compile(self._model, dynamic=False) if compiled else self._model
         self._filled = compiled
         self._largest = 0
@@ -54,23 +79,30 @@ class TorchEngine:
     @torch.inference_mode()
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
-        return np.asarray(self._run(torch.from_numpy(tiles).to(self._device)).cpu().numpy())
+        return np.asarray(self.run(torch.from_numpy(tiles).to(self._device)).cpu().numpy())
 
     def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> DeviceMap:
         """Begin the map of a preprocessed image ``(Y, X)``, to be put together on the device."""
-        return DeviceMap(gray, tiles, self._run, self._device)
+        return DeviceMap(gray, tiles, self.run, self._device)
 
     def release(self) -> None:
         """Give memory that is kept for later back to the device."""
         if self._device.type in ("cuda", "mps"):
             getattr(torch, self._device.type).empty_cache()
 
-    def _run(self, tiles: Tensor) -> Tensor:
+    def run(self, tiles: Tensor) -> Tensor:
+        """Do what `forward` does, with tensors on the device; call it in inference mode."""
         count = len(tiles)
         if self._filled and count < self._largest:
             tiles = torch.cat([tiles, tiles[-1:].expand(self._largest - count, -1, -1)])
         self._largest = max(self._largest, count)
-        x = normalise(tiles).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
-            logits = self._network(x)
-        return torch.sigmoid(logits.float())[:count, 0]
+        x = normalise(tiles).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return torch.sigmoid(self._network(x).float())[:count, 0]
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether the processor says that it can; where torch cannot ask it, nothing is said."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return True
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16"))
