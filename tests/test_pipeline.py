@@ -275,8 +275,23 @@ def test_a_last_batch_that_does_not_fit_is_halved_too():
     model = Crowded(tiny().config)
     model.fits = 1
     pipeline = DINOCellPipeline(model, device="cpu", tile_size=64, overlap=0, batch_size=8)
-    pipeline.predict_on_full_img(np.zeros((64, 192), np.uint8))
+    image = np.random.default_rng(0).integers(0, 255, (64, 192), dtype=np.uint8)
+    pipeline.predict_on_full_img(image)
     assert model.attempts == [3, 1, 1, 1]
+
+
+def test_tiles_of_one_gray_level_are_predicted_once_a_level():
+    image = np.zeros((128, 256), np.uint8)
+    image[64:, :64] = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    image[:64, 192:] = 200
+    options = {"device": "cpu", "tile_size": 64, "overlap": 0}
+    expected = DINOCellPipeline(Identity(tiny().config), **options).predictor.engine.forward(image[None])[0]
+    model = Crowded(tiny().config)
+    model.fits = 8
+    pipeline = DINOCellPipeline(model, **options, batch_size=3)
+    found = pipeline.predict_on_full_img(image, preprocessed=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert sum(model.attempts) == 3  # one of 0, one of 200, one of noise; of eight tiles
 
 
 def test_a_tile_that_does_not_fit_says_what_to_do():

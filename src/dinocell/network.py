@@ -22,7 +22,7 @@ class ModelNetwork:
         Name of a trained model, or a checkpoint folder that all workers see.
     sha256 : str
         Hash of its configuration and weights.
-    device, batch_size, tile_size, overlap, clahe, engine, precision
+    device, batch_size, tile_size, overlap, clahe, engine, precision, compiled
         As for `dinocell.pipeline.DINOCellPipeline`.
     """
 
@@ -35,6 +35,7 @@ class ModelNetwork:
     clahe: bool | None = None
     engine: str = "torch"
     precision: Precision = "auto"
+    compiled: bool = False
 
     @classmethod
     def named(cls, name: str, **options: Any) -> "ModelNetwork":
@@ -79,6 +80,7 @@ class ModelNetwork:
             "preprocessing": asdict(chosen.preprocessing),
             "tile_size": chosen.tile_size,
             "overlap": chosen.overlap,
+            **({} if self.precision == "auto" else {"precision": self.precision}),
         }
 
 
@@ -98,4 +100,5 @@ def _load(network: ModelNetwork) -> DINOCellPipeline:
         clahe=network.clahe,
         engine=network.engine,
         precision=network.precision,
+        compiled=network.compiled,
     )

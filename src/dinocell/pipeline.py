@@ -239,6 +239,8 @@ class DINOCellPipeline:
                 model=self.model.config.variant,
                 trained=self.model.config.trained,
                 device=self.predictor.device,
+                engine=self.predictor.engine.name,
+                precision=self.predictor.engine.precision,
                 thresholds=thresholds,
                 preprocessing=self.predictor.preprocessing,
                 tile_size=self.predictor.tile_size,

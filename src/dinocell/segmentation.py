@@ -23,7 +23,8 @@ class Parameters:
         The model's variant.
     trained : bool
         False for a rehearsal with a model that was never trained: its labels mean nothing.
-    device : str
+    device, engine, precision : str
+        Where the network ran, in what, and what it computed with.
     thresholds : Thresholds
         What the watershed used.
     preprocessing : Preprocessing
@@ -42,6 +43,8 @@ class Parameters:
     model: str
     trained: bool
     device: str
+    engine: str
+    precision: str
     thresholds: Thresholds
     preprocessing: Preprocessing
     tile_size: int

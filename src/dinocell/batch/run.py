@@ -37,11 +37,11 @@ logger = logging.getLogger(__name__)
 READ_AHEAD = 3
 """Planes that wait to be segmented."""
 
-WRITE_BEHIND = 4
-"""Planes that wait to be written."""
-
-WRITERS = 2
+WRITERS = max(2, min(8, (os.cpu_count() or 1) // 2))
 """Threads that turn maps into labels and files."""
+
+WRITE_BEHIND = 2 * WRITERS
+"""Planes that wait to be written."""
 
 _ENDINGS = "|".join(
     re.escape(ending) for ending in (RECORD_ENDING, *(f.ending for f in FORMATS.values())) if ending
@@ -168,6 +168,8 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
         "cells": result.count,
         "scale": result.parameters.scale,
         "device": result.parameters.device,
+        "engine": result.parameters.engine,
+        "precision": result.parameters.precision,
         "confidence": round(float(plane.confidence.mean()), 4) if result.count else None,
         "quality": list(quality.flags),
     }

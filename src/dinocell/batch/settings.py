@@ -32,6 +32,8 @@ class BatchSettings:
     diameter_um : float or None
         In micrometres, in place of `diameter`, for files that know their pixel size.
     min_size : int
+    precision : str
+        As it was asked for, see `dinocell.engines.engine.Precision`.
     selection : Selection
     overwrite : bool
         Do all again, and replace what was edited or is not ours.
@@ -49,6 +51,7 @@ class BatchSettings:
     diameter: Diameter = None
     diameter_um: float | None = None
     min_size: int = 0
+    precision: str = "auto"
     selection: Selection = field(default_factory=Selection)
     overwrite: bool = False
 
@@ -63,4 +66,5 @@ class BatchSettings:
             "diameter": self.diameter,
             "diameter_um": self.diameter_um,
             "min_size": self.min_size,
+            **({} if self.precision == "auto" else {"precision": self.precision}),
         }

@@ -13,6 +13,7 @@ from dinocell.cli import (
     compare,
     download,
     evaluate,
+    export,
     finetune,
     import_cells,
     info,
@@ -44,6 +45,7 @@ app.command("finetune")(finetune.command)
 app.command("pretrain")(pretrain.command)
 app.command("models")(models.command)
 app.command("download")(download.command)
+app.command("export")(export.command)
 app.add_typer(process.app, name="process")
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dinocell.cli import options
 from dinocell.cli.options import parse_diameter
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.terminal import console, errors, progress_bar
@@ -53,7 +54,9 @@ def command(
         Path | None,
         typer.Option(help="Score the label images in this folder, made by any program, instead of a model."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: options.Device = "auto",
+    engine: options.Engine = "torch",
+    precision: options.PrecisionOf = "auto",
     diameter: Annotated[str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto'.")] = None,
     search: Annotated[
         bool,
@@ -92,7 +95,9 @@ def command(
     else:
         from dinocell.pipeline import DINOCellPipeline
 
-        pipeline = DINOCellPipeline(model or "nano", device=device)
+        pipeline = DINOCellPipeline(
+            model or "nano", device=device, engine=engine, precision=options.parse_precision(precision)
+        )
         if search:
             run.search(pipeline, workers)
         run.score_model(pipeline, parse_diameter(diameter), output)

@@ -2,13 +2,14 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from dinocell.errors import InputError
 
 if TYPE_CHECKING:
+    from dinocell.engines.engine import Precision
     from dinocell.preset import Preset
     from dinocell.selection import Selection
 
@@ -36,7 +37,19 @@ DiameterUm = Annotated[
 MinSize = Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")]
 TileSize = Annotated[int | None, typer.Option(help="Side of a tile in pixels. Default: the model's.")]
 Overlap = Annotated[int | None, typer.Option(help="Overlap of tiles in pixels. Default: the model's.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Tiles a forward pass.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Tiles a forward pass. Default: 8 on a CPU, 64 on a GPU."),
+]
+Engine = Annotated[str, typer.Option(help="What runs the network: torch, onnx or openvino.")]
+PrecisionOf = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="float32; bfloat16, faster where the processor has it (torch, openvino); int8 (onnx). "
+        "auto: bfloat16 on CUDA, else float32.",
+    ),
+]
 NoClahe = Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")]
 Scheduler = Annotated[
     str | None,
@@ -90,6 +103,15 @@ def parse_diameter(text: str | None, micrometres: float | None = None) -> float 
     if not (math.isfinite(diameter) and diameter > 0):
         raise InputError(f"--diameter is {text!r}, expected pixels above 0 or 'auto'")
     return diameter
+
+
+def parse_precision(text: str) -> "Precision":
+    """Read ``--precision``; an InputError names those that there are."""
+    from dinocell.engines.engine import PRECISIONS
+
+    if text not in PRECISIONS:
+        raise InputError(f"--precision is {text!r}, expected one of {', '.join(PRECISIONS)}")
+    return cast("Precision", text)
 
 
 def read_preset_for(path: Path, model: str | None) -> "Preset":

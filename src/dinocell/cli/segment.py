@@ -71,7 +71,13 @@ def command(
     min_size: options.MinSize = 0,
     tile_size: options.TileSize = None,
     overlap: options.Overlap = None,
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = None,
+    engine: options.Engine = "torch",
+    precision: options.PrecisionOf = "auto",
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Translate the network for a minute first; pays for much on a GPU."),
+    ] = False,
     no_clahe: options.NoClahe = False,
     allow_untrained: Annotated[
         bool,
@@ -114,6 +120,9 @@ def command(
         "tile_size": tile_size,
         "overlap": overlap,
         "clahe": False if no_clahe else None,
+        "engine": engine,
+        "precision": options.parse_precision(precision),
+        "compiled": compiled,
     }
     pipeline = _load_pipeline(name, **loading, allow_untrained=allow_untrained)
     settings = _settings(
@@ -125,6 +134,7 @@ def command(
         diameter=parsed_diameter,
         diameter_um=diameter_um,
         min_size=min_size,
+        precision=precision,
         selection=selection,
         overwrite=overwrite,
     )

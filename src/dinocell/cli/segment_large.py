@@ -58,7 +58,9 @@ def command(
     min_size: options.MinSize = 0,
     tile_size: options.TileSize = None,
     overlap: options.Overlap = None,
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = None,
+    engine: options.Engine = "torch",
+    precision: options.PrecisionOf = "auto",
     no_clahe: options.NoClahe = False,
     block: Annotated[int, typer.Option(min=64, max=8192, help="Side of a block in pixels.")] = 2048,
     largest: Annotated[
@@ -102,6 +104,8 @@ def command(
         tile_size=tile_size,
         overlap=overlap,
         clahe=False if no_clahe else None,
+        engine=engine,
+        precision=options.parse_precision(precision),
     )
     pipeline = network.load_pipeline()
     settings = LargeSettings(

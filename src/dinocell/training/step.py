@@ -63,7 +63,9 @@ def optimise(state: RunState, batches: Sequence[Batch], step: int, config: Train
     accelerator = state.accelerator
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate_at(step, config) * group["lr_scale"]
-    counts = accelerator.reduce(_count(batches).to(accelerator.device), "sum")
+    # Counted on the device: on the processor it would wait for that.
+    batches = [_on(accelerator.device, batch) for batch in batches]
+    counts = accelerator.reduce(_count(batches), "sum")
     state.optimiser.zero_grad()
     total = torch.zeros((), device=accelerator.device)
     for number, batch in enumerate(batches, 1):
@@ -90,10 +92,15 @@ def _refuse_infinite(done: Step, step: int, *, scaled: bool) -> None:
         raise TrainingError(f"the norm of the gradient is {done.gradient_norm} at step {step + 1}")
 
 
+def _on(device: torch.device, batch: Batch) -> Batch:
+    image, distance, valid = (part.to(device, non_blocking=True) for part in batch)
+    return image, distance, valid
+
+
 def _forward(model: nn.Module, batch: Batch, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Give logits, true map and valid pixels of a batch: ``(B, Y, X)`` each."""
     device = next(model.parameters()).device
-    image, distance, valid = (part.to(device, non_blocking=True) for part in batch)
+    image, distance, valid = _on(device, batch)
     x = normalise(image).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, precision, enabled=precision != torch.float32):
         logits = model(x)[:, 0]
