@@ -55,17 +55,13 @@ class OnnxEngine:
             self._session = self._open(path, providers)
         except (errors.InvalidProtobuf, errors.Fail, errors.InvalidGraph, errors.NoSuchFile):
             self._session = self._open(remake(model, path, precision=kept), providers)
+        self.device = "cpu" if self._session.get_providers()[0].startswith("CPU") else "cuda"
 
     def _open(self, path: Path, providers: list[Any]) -> Any:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors, which are raised as well
         return self._runtime.InferenceSession(str(path), options, providers=providers)
-
-    @property
-    def device(self) -> str:
-        """Name of the device."""
-        return "cpu" if self._session.get_providers()[0].startswith("CPU") else "cuda"
 
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
