@@ -31,8 +31,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/batch.py --images 200
 	$(BIN)/python benchmarks/fuzz.py
 	$(BIN)/python benchmarks/large.py
-	$(BIN)/python benchmarks/table.py
-	$(BIN)/python benchmarks/postprocessing.py
+	$(BIN)/python benchmarks/speed.py
 
 clean:
 	rm -rf .venv demo_output

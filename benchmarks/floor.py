@@ -1,20 +1,26 @@
 """The physical limit of a network on a machine: what it must compute and move, over what the machine can.
 
+python benchmarks/floor.py [--models nano small …] [--threads 2] [--batch 4]    (on the CPU; gpu.py for GPUs)
+
 A convolution or a product with weights reads its operands and writes its result once; all between them
 (norms, activations, sums, what attention keeps to itself) is taken to move nothing. The two rates are
 measured, not looked up: a large matrix product, and a large copy, counting bytes read and bytes written.
 """
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dinocell.engines.torch_engine import TorchEngine
 from dinocell.model import DINOCell
+from machine import describe_machine
 
 MATRIX = {"cpu": 3072, "cuda": 8192}
 COPIED = {"cpu": 2**28, "cuda": 2**32}
@@ -98,3 +104,35 @@ def wait(device: torch.device) -> None:
     """Wait until the device has done all."""
     if device.type == "cuda":
         torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Print a row a model: what a tile costs, the floor, and how far above it a forward pass is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--models", nargs="+", default=["nano", "small", "small-plus", "base", "convnext-tiny", "large"]
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=4)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    cpu = torch.device("cpu")
+    rates = measure_rates(cpu, torch.float32)
+    speeds = f"{rates.operations / 1e9:.0f} GFLOP/s in float32, {rates.moved / 1e9:.1f} GB/s"
+    print(f"{describe_machine()}, {arguments.threads} threads: {speeds}")
+    print("| model | Gop a tile | MB a tile | floor, ms a tile | measured | measured / floor |")
+    print("|---|--:|--:|--:|--:|--:|")
+    tiles = np.random.default_rng(0).integers(0, 256, (arguments.batch, 256, 256), np.uint8)
+    for name in arguments.models:
+        with torch.device("meta"):
+            work = count_work(DINOCell.from_variant(name))
+        engine = TorchEngine(DINOCell.from_variant(name), "cpu")
+        measured = timed(lambda: engine.forward(tiles), cpu, repeats=3) / arguments.batch  # noqa: B023 (called here)
+        floor = rates.floor(work, arguments.batch, 4)
+        traffic = 4 * (work.moved + work.weights / arguments.batch) / 1e6
+        row = f"{work.operations / 1e9:.1f} | {traffic:.0f} | {floor * 1e3:.1f} | {measured * 1e3:.1f}"
+        print(f"| `{name}` | {row} | {measured / floor:.2f}× |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

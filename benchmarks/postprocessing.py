@@ -1,6 +1,6 @@
 """Map to labels, step by step: the plain formulation beside ours, on the same maps in one run.
 
-python benchmarks/postprocessing.py [--data FOLDER …] [--side 2048] [--repeats 3] [--no-network]
+python benchmarks/postprocessing.py [--data FOLDER …] [--side 2048] [--repeats 3] [--maps N] [--no-network]
 
 The plain formulation takes a function of scikit-image, SciPy or NumPy a step. Maps are those of mosaics of
 annotated images at full and at half size, blurred and with noise; of one field without background; the first
@@ -9,6 +9,7 @@ one thread, the arms in turn; times are the processor's, the shortest of the rep
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -215,10 +216,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", default=default_folders())
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--maps", type=int, help="Take the first so many")
     parser.add_argument("--no-network", dest="network", action="store_false")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    for name, distance in maps(options.data, options.side, network=options.network):
+    for name, distance in itertools.islice(
+        maps(options.data, options.side, network=options.network), options.maps
+    ):
         plain, fast = Clock(PLAIN), Clock(OURS)
         for _ in range(options.repeats):
             plain.run(distance)
