@@ -62,7 +62,7 @@ class DeviceMap:
     @torch.inference_mode()
     def finish(self) -> NDArray[np.float32]:
         """Give the map: float32 array, shape (Y, X)."""
-        return np.asarray((self._total / self._weights).cpu().numpy())
+        return _to_host(self._total / self._weights)
 
 
 def _to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:
@@ -71,3 +71,12 @@ def _to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _to_host(tensor: Tensor) -> NDArray[np.float32]:
+    """Copy through pinned memory, which goes back to torch at once: users may keep the copy for long."""
+    if tensor.device.type != "cuda":
+        return np.asarray(tensor.cpu().numpy())
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    pinned.copy_(tensor)
+    return np.array(pinned.numpy())
