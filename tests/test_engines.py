@@ -99,6 +99,7 @@ def test_other_weights_have_another_file(nano, cache):
         ({"engine": "openvino", "precision": "int8"}, "choose onnx"),
         ({"engine": "openvino", "device": "cuda"}, "runs on CPUs"),
         ({"engine": "onnx", "device": "mps"}, "knows the devices auto, cpu and cuda"),
+        ({"engine": "onnx", "device": "cuda:x"}, "knows the devices auto, cpu and cuda"),
         ({"engine": "onnx", "device": "cpu", "compiled": True}, "only engine torch is compiled"),
     ],
 )

@@ -76,13 +76,13 @@ class OnnxEngine:
 
 def _providers(available: list[str], device: str) -> list[Any]:
     """Choose what the runtime computes with, the best first."""
-    kind = device.partition(":")[0]
-    if kind not in ("auto", "cpu", "cuda"):
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdecimal():
         raise InputError(f"engine onnx knows the devices auto, cpu and cuda, but device is {device!r}")
     chosen: list[Any] = ["CPUExecutionProvider"]
     if kind == "cpu":
         return chosen
-    number = {"device_id": int(device.partition(":")[2] or 0)}
+    number = {"device_id": int(index or 0)}
     if "CUDAExecutionProvider" in available:
         chosen.insert(0, ("CUDAExecutionProvider", number))
     if "TensorrtExecutionProvider" in available:
