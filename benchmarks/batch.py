@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 from dinocell.images import read_image
-from dinocell.model import normalise
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.preprocessing import preprocess
 from dinocell.saving import write_image
@@ -117,17 +116,13 @@ def bare_seconds(crops: list[Path]) -> float:
     predictor = pipeline.predictor
     size = predictor.tile_size
     seconds = 0.0
-    with torch.inference_mode():
-        for crop in crops:
-            gray = preprocess(read_image(crop).pixels, predictor.preprocessing)
-            tile = np.zeros((1, size, size), np.uint8)
-            tile[0, : gray.shape[0], : gray.shape[1]] = gray[:size, :size]
-            x = normalise(torch.from_numpy(tile).to(predictor.device)).contiguous(
-                memory_format=torch.channels_last
-            )
-            start = time.perf_counter()
-            predictor.model(x).sum().item()
-            seconds += time.perf_counter() - start
+    for crop in crops:
+        gray = preprocess(read_image(crop).pixels, predictor.preprocessing)
+        tile = np.zeros((1, size, size), np.uint8)
+        tile[0, : gray.shape[0], : gray.shape[1]] = gray[:size, :size]
+        start = time.perf_counter()
+        predictor.engine.forward(tile)
+        seconds += time.perf_counter() - start
     return seconds
 
 

@@ -82,6 +82,36 @@ def test_a_filled_batch_gives_its_tiles_alone():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+def test_a_pipeline_whose_device_has_no_room_for_the_map_blends_on_the_processor(caplog):
+    class Cramped(Blending):
+        def open_map(self, gray, tiles):
+            raise torch.OutOfMemoryError("out of memory")
+
+    image = np.random.default_rng(0).integers(0, 4000, (150, 210)).astype(np.uint16)
+    pipeline = DINOCellPipeline("nano", device="cpu", tile_size=96, overlap=16)
+    expected = pipeline.predict_on_full_img(image)
+    pipeline.predictor.engine = Cramped(pipeline.model, "cpu")
+    with caplog.at_level("INFO", "dinocell"):
+        found = pipeline.predict_on_full_img(image)
+    np.testing.assert_array_equal(found, expected)
+    assert "does not fit on cpu" in caplog.text
+
+
+def test_a_batch_is_not_filled_up_to_one_that_did_not_fit():
+    class Tight(torch.nn.Module):
+        def forward(self, x):
+            if len(x) > 2:
+                raise torch.OutOfMemoryError("out of memory")
+            return x[:, :1]
+
+    image = np.random.default_rng(0).integers(0, 256, (64, 320), np.uint8)
+    pipeline = DINOCellPipeline("nano", device="cpu", tile_size=64, overlap=0, batch_size=4)
+    engine = pipeline.predictor.engine
+    engine._filled, engine._network = True, Tight()
+    assert pipeline.predict_on_full_img(image).shape == (64, 320)
+    assert pipeline.predictor.batch_size == 2
+
+
 def test_the_canvas_counts():
     canvas = Canvas(plan_tiles((4, 4), 4, 0), (4, 4))
     canvas.add(np.ones((4, 4), np.float32))

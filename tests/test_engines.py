@@ -1,5 +1,7 @@
 """All engines are behind one contract: the same map, and errors that say what to do."""
 
+import copy
+import subprocess
 import sys
 
 import numpy as np
@@ -13,6 +15,7 @@ from dinocell.engines.start import open_engine
 from dinocell.engines.torch_engine import TorchEngine
 from dinocell.errors import InputError, MissingExtraError
 from dinocell.model import DINOCell
+from tests.test_export import built
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -77,6 +80,50 @@ def test_the_cache_is_used_and_a_damaged_file_in_it_is_replaced(nano, cache, ima
     assert "is damaged: it is made anew" in caplog.text
     assert path.stat().st_size == len(sound)
     assert list(cache.iterdir()) == [path]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"short")])
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_weights_in_a_second_file_are_made_anew_with_it(engine, damage, tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("DINOCELL_CACHE", str(tmp_path))
+    monkeypatch.setattr("dinocell.export.ONE_FILE", 1000)
+    model = built("vit")
+    tiles = np.random.default_rng(0).integers(0, 256, (1, 64, 64), np.uint8)
+    expected = TorchEngine(model, "cpu").forward(tiles)
+    for _ in range(2):
+        found = open_engine(model, engine=engine, device="cpu").forward(tiles)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+        (weights,) = tmp_path.glob("*.onnx.data")
+        assert weights.stat().st_size > 1000
+        damage(weights)
+
+
+def test_an_engine_in_float32_follows_its_model_and_another_does_not(nano):
+    tiles = np.random.default_rng(0).integers(0, 256, (1, 64, 64), np.uint8)
+    model = copy.deepcopy(nano)
+    same, copied = (TorchEngine(model, "cpu", precision=name) for name in ("float32", "bfloat16"))
+    before = same.forward(tiles), copied.forward(tiles)
+    with torch.no_grad():
+        model.decoder.head.bias.add_(1)
+    assert (same.forward(tiles) > before[0]).all()
+    np.testing.assert_array_equal(copied.forward(tiles), before[1])
+
+
+@pytest.mark.slow
+def test_a_machine_that_cannot_compile_says_so(tmp_path):
+    code = (
+        "import numpy as np; from dinocell import DINOCellPipeline; from dinocell.errors import InputError\n"
+        "try: DINOCellPipeline('nano', device='cpu', compiled=True).run(np.eye(64))\n"
+        "except InputError as error: print(error)"
+    )
+    nowhere = {"PATH": str(tmp_path), "CXX": "no-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=nowhere, capture_output=True, text=True, check=False
+    )
+    assert "cannot be compiled here" in found.stdout, found.stderr
+    assert "leave --compile" in found.stdout
 
 
 def test_other_weights_have_another_file(nano, cache):

@@ -133,6 +133,18 @@ def test_eight_bits_stay_near_and_make_the_file_smaller(tmp_path):
     assert short.stat().st_size < whole.stat().st_size
 
 
+@pytest.mark.slow
+def test_a_smaller_model_leaves_no_weights_of_a_larger_one_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    with monkeypatch.context() as patch:
+        patch.setattr("dinocell.export.ONE_FILE", 1000)
+        export_onnx(built("residual"), path)
+    assert (tmp_path / "model.onnx.data").exists()
+    model = built("residual")
+    check_equal(model, export_onnx(model, path), [(1, 1, 1)])
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path):
     model = built("residual")
     with pytest.raises(InputError, match="made of convolutions"):

@@ -82,12 +82,19 @@ def export_onnx(model: DINOCell, path: str | Path, *, precision: Exported = "flo
             whole.parent.mkdir()
             _write(model, whole)
             done = whole if precision == "float32" else _quantise(whole, Path(folder, path.name))
-            for file in (done.with_name(f"{done.name}.data"), done):
-                if file.exists():
-                    file.replace(path.with_name(file.name))
+            _move(done, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another place") from error
     return path
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move an export into place, its weights first; weights of an earlier one do not stay behind."""
+    files = exported_files(source)
+    for file in reversed(files):
+        file.replace(target.with_name(file.name))
+    if len(files) == 1:
+        target.with_name(f"{target.name}.data").unlink(missing_ok=True)
 
 
 def _write(model: DINOCell, path: Path) -> None:
@@ -100,7 +107,7 @@ def _write(model: DINOCell, path: Path) -> None:
     }
     example = torch.zeros(2, 3 * stride, 5 * stride, dtype=torch.uint8, device=model.device)
     with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             network,
             (example,),
             dynamo=True,
@@ -110,7 +117,6 @@ def _write(model: DINOCell, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
-    assert program is not None  # noqa: S101 (torch's annotation allows None, for files written by itself)
     _describe(program.model, model)
     size = sum(part.numel() * part.element_size() for part in model.parameters())
     program.save(path, external_data=size > ONE_FILE)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.devices import explain_out_of_memory, is_out_of_memory
+from dinocell.engines.device_map import DeviceMap
 from dinocell.engines.engine import Precision
 from dinocell.engines.start import open_engine
 from dinocell.engines.torch_engine import TorchEngine
@@ -71,7 +72,7 @@ class Predictor:
             )
         on_cpu = self.engine.device == "cpu"
         self.batch_size = batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
-        self._flat: dict[tuple[int, tuple[int, ...]], NDArray[np.float32]] = {}
+        self._flat: dict[tuple[int, int], NDArray[np.float32]] = {}  # by side and gray level of a flat tile
 
     @property
     def device(self) -> str:
@@ -148,13 +149,12 @@ class Predictor:
         """Predict a preprocessed image and blend its tiles, on the device where that pays."""
         shape = (gray.shape[0], gray.shape[1])
         tiles = plan_tiles(shape, self.tile_size, self.overlap)
-        if isinstance(self.engine, TorchEngine) and self.engine.blends:
+        if (on_device := self._open_map(gray, tiles)) is not None:
+            for done, _ in self._in_batches(tiles, on_device.add):
+                yield TilesDone(done, len(tiles))
             with explain_out_of_memory(
-                f"the memory of {self.device} is not enough for an image of {shape} px"
+                f"the memory is not enough for a map of {shape} px: use segment-large"
             ):
-                on_device = self.engine.open_map(gray, tiles)
-                for done, _ in self._in_batches(tiles, on_device.add):
-                    yield TilesDone(done, len(tiles))
                 return on_device.finish()
         canvas = Canvas(tiles, shape)
         for maps in self.predict_batches(gray, tiles):
@@ -162,6 +162,19 @@ class Predictor:
                 canvas.add(distance)
             yield TilesDone(canvas.added, len(tiles))
         return canvas.finish()
+
+    def _open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> DeviceMap | None:
+        """Begin the map on the device, where that pays and its memory is enough."""
+        if not (isinstance(self.engine, TorchEngine) and self.engine.blends):
+            return None
+        try:
+            return self.engine.open_map(gray, tiles)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        logger.info("a map of %s px does not fit on %s: it is put together here", gray.shape, self.device)
+        self.engine.release()
+        return None
 
     def predict_batches(
         self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
@@ -192,18 +205,22 @@ class Predictor:
 
     def _forward(self, tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Predict tiles; of those that hold one gray level alone, as beyond a slide's edge, one a level."""
-        levels = [int(tile[0, 0]) if tile.min() == tile.max() else None for tile in tiles]
+        side = len(tiles[0])
+        keys = [(side, int(tile[0, 0])) if tile.min() == tile.max() else None for tile in tiles]
         needed = [
             number
-            for number, level in enumerate(levels)
-            if level is None or ((level, tiles[0].shape) not in self._flat and level not in levels[:number])
+            for number, key in enumerate(keys)
+            if key is None or (key not in self._flat and key not in keys[:number])
         ]
-        maps = np.empty((len(tiles), *tiles[0].shape), np.float32)
+        maps = np.empty((len(tiles), side, side), np.float32)
         if needed:
             maps[needed] = self.engine.forward(np.stack([tiles[number] for number in needed]))
-        for number, level in enumerate(levels):
-            if level is not None:
-                maps[number] = self._flat.setdefault((level, tiles[0].shape), maps[number].copy())
+        for number in needed:
+            if (key := keys[number]) is not None:
+                self._flat[key] = maps[number].copy()
+        for number, key in enumerate(keys):
+            if key is not None:
+                maps[number] = self._flat[key]
         return maps
 
     def _in_batches(

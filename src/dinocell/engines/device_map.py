@@ -34,7 +34,8 @@ class DeviceMap:
         self._forward = forward
         self._shape = (gray.shape[0], gray.shape[1])
         whole = slice(0, gray.shape[0]), slice(0, gray.shape[1])
-        self._placements = place_tiles(tiles, self._shape, whole)
+        self._placements = list(place_tiles(tiles, self._shape, whole))
+        self._added = 0
         beyond = [(0, max(0, tiles[0].size - length)) for length in self._shape]
         self._gray = _to_device(np.pad(gray, beyond, mode="symmetric"), device)
         self._total = torch.zeros(self._shape, device=device)
@@ -46,11 +47,12 @@ class DeviceMap:
         """Predict the next tiles and blend them in; nothing has changed if the memory is not enough."""
         cut = [self._gray[tile.y : tile.y + tile.size, tile.x : tile.x + tile.size] for tile in tiles]
         maps = self._forward(torch.stack(cut))
-        for one in maps:
-            place = next(self._placements)
-            weight = self._weight(place)
+        places = self._placements[self._added : self._added + len(tiles)]
+        weights = [self._weight(place) for place in places]  # all that takes memory, before anything is added
+        for one, place, weight in zip(maps, places, weights, strict=True):
             self._total[place.in_window].addcmul_(weight, one[place.in_tile])
             self._weights[place.in_window].add_(weight)
+        self._added += len(tiles)
 
     def _weight(self, place: Placement) -> Tensor:
         """Keep the weights of tiles: all within the image weigh the same."""
@@ -61,8 +63,8 @@ class DeviceMap:
 
     @torch.inference_mode()
     def finish(self) -> NDArray[np.float32]:
-        """Give the map: float32 array, shape (Y, X)."""
-        return _to_host(self._total / self._weights)
+        """Give the map: float32 array, shape (Y, X); once, as it is made where the sums were."""
+        return _to_host(self._total.div_(self._weights))
 
 
 def _to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:

@@ -56,6 +56,11 @@ class OnnxEngine:
         except (errors.InvalidProtobuf, errors.Fail, errors.InvalidGraph, errors.NoSuchFile):
             self._session = self._open(remake(model, path, precision=kept), providers)
         self.device = "cpu" if self._session.get_providers()[0].startswith("CPU") else "cuda"
+        if self.device == "cpu" and device.startswith("cuda"):
+            raise InputError(
+                "onnxruntime has CUDA but cannot use it here: check the driver and the versions of CUDA and "
+                "cuDNN, or choose device cpu"
+            )
 
     def _open(self, path: Path, providers: list[Any]) -> Any:
         options = self._runtime.SessionOptions()

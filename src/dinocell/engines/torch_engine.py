@@ -1,8 +1,9 @@
 """The network in PyTorch: on a CPU, a CUDA or an MPS device."""
 
+import contextlib
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ class TorchEngine:
     Parameters
     ----------
     model : DINOCell
-        Set to eval mode and, in float32, moved to the device; of other precisions a copy is moved.
+        Set to eval mode and, in float32, moved to the device: the engine follows what it learns later. In
+        other precisions the engine has a copy.
     device : str
         ``auto`` (CUDA, else MPS, else CPU) or a torch device.
     precision : str
@@ -37,7 +39,7 @@ class TorchEngine:
     Raises
     ------
     InputError
-        If the device is not there, or does not compute so.
+        If the device is not there, or does not compute so; from `run` if nothing can be compiled here.
     """
 
     name = "torch"
@@ -95,9 +97,25 @@ class TorchEngine:
         count = len(tiles)
         if self._filled and count < self._largest:
             tiles = torch.cat([tiles, tiles[-1:].expand(self._largest - count, -1, -1)])
-        self._largest = max(self._largest, count)
         x = normalise(tiles).to(self._dtype).contiguous(memory_format=torch.channels_last)
-        return torch.sigmoid(self._network(x).float())[:count, 0]
+        compiled = self._network is not self._model
+        with _explain_compiler() if compiled else contextlib.nullcontext():
+            logits = self._network(x)
+        self._largest = max(self._largest, len(x))  # only now: a batch that did not fit is not filled up to
+        return torch.sigmoid(logits.float())[:count, 0]
+
+
+@contextlib.contextmanager
+def _explain_compiler() -> Iterator[None]:
+    """Turn what a compiler says of itself into one line."""
+    try:
+        yield
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"the network cannot be compiled here ({reason}): leave --compile (compiled) out, or install a "
+            "C++ compiler, and triton for GPUs"
+        ) from error
 
 
 def _multiplies_bfloat16() -> bool:

@@ -98,7 +98,8 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[Event]:
     """
     start = time.monotonic()
     _prepare_output(config.output)
-    pipeline = DINOCellPipeline(config.model, device=config.device)
+    # In float32 the pipeline runs the very weights that learn, on their device; else a copy of them.
+    pipeline = DINOCellPipeline(config.model, device=config.device, precision="float32")
     model = pipeline.model
     size = _crop_size(config, model)
     config = config.model_copy(update={"crop_size": size})
