@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import runpy
 import subprocess
@@ -116,6 +117,18 @@ def test_options_reach_the_result(image_file, tmp_path):
     assert "3 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "1", "--overwrite").output
 
 
+def test_results_of_another_precision_are_not_taken_for_the_same(image_file, tmp_path):
+    command = ("segment", image_file, "-o", tmp_path, "--precision")
+    assert "3 cells" in run(*command, "float32").output
+    assert "skipped" in run(*command, "float32").output
+    assert "skipped" not in run(*command, "bfloat16").output  # made again
+    (record,) = tmp_path.glob("*_provenance.json")
+    assert json.loads(record.read_text())["result"]["precision"] == "bfloat16"
+    samples = Path(__file__).parents[1] / "samples"
+    options = ("evaluate", "--data", samples, "-o", tmp_path / "scores", "--precision", "int8")
+    assert "engine torch has no precision int8" in str(run(*options).exception)
+
+
 def test_cells_of_an_unusual_size_bring_a_hint(tmp_path):
     small = tmp_path / "small.png"
     labels = np.zeros((96, 96), np.int32)
@@ -144,6 +157,8 @@ def _main(*arguments, cwd, **environment):
         (["--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["--tile-size", "100"], "multiple of 32"),
         (["--overlap", "300"], "overlap is 300"),
+        (["--precision", "int4"], "--precision is 'int4', expected one of auto, float32, bfloat16, int8"),
+        (["--engine", "theano"], "engine is 'theano', expected one of torch, onnx, openvino"),
         (["--diameter", "big"], "--diameter is 'big'"),
         (["--diameter", "-5"], "--diameter is '-5'"),
     ],

@@ -170,6 +170,14 @@ def test_the_shipped_model_gives_the_labels_of_the_pipeline(tmp_path, diameter):
     assert evaluate(whole.labels, relabel(labels.astype(np.int64))).ap[0.95] == 1
 
 
+def test_a_network_of_another_precision_is_another_plan():
+    plans = [ModelNetwork.named("nano", precision=name).described() for name in ("float32", "bfloat16")]
+    assert plans[0] != plans[1]
+    assert (
+        "precision" not in ModelNetwork.named("nano").described()
+    )  # as work was named before it was a choice
+
+
 # The files
 
 
