@@ -16,6 +16,7 @@ from dinocell.cli import app
 from dinocell.errors import UntrainedModelError
 from dinocell.images import read_image, read_labels
 from dinocell.model import DINOCell
+from dinocell.pipeline import DINOCellPipeline
 from dinocell.saving import write_image
 from dinocell.variants import VARIANTS
 from tests.cases import disk
@@ -115,6 +116,17 @@ def test_options_reach_the_result(image_file, tmp_path):
     write_image(rgb, np.dstack([np.zeros_like(disks()), disks(), np.zeros_like(disks())]))
     assert "0 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "0").output
     assert "3 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "1", "--overwrite").output
+
+
+@pytest.mark.parametrize("diameter", [None, 10])
+def test_a_batch_gives_the_labels_of_the_pipeline(diameter, tmp_path):
+    image = read_image(Path(__file__).parents[1] / "samples" / "histology_1_img.png").pixels[:120, :170]
+    write_image(tmp_path / "a.png", image)
+    options = () if diameter is None else ("--diameter", diameter)
+    assert run("segment", tmp_path / "a.png", "-o", tmp_path, "--device", "cpu", *options).exit_code == 0
+    expected = DINOCellPipeline("nano", device="cpu").run(image, diameter=diameter).labels
+    assert expected.max() > 5
+    np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), expected)
 
 
 def test_results_of_another_precision_are_not_taken_for_the_same(image_file, tmp_path):
