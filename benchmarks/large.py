@@ -34,6 +34,7 @@ from dinocell.cluster.executor import Executor, HereExecutor
 from dinocell.cluster.start import open_executor
 from dinocell.distance import labels_to_distance
 from dinocell.images import read_image, read_labels
+from dinocell.intensity_range import scale_to_uint8
 from dinocell.labels import relabel
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import segment_large
@@ -41,7 +42,7 @@ from dinocell.large.settings import LargeSettings, Source
 from dinocell.large.stages import MAP
 from dinocell.metrics import evaluate
 from dinocell.network import ModelNetwork
-from dinocell.preprocessing import Preprocessing, scale_to_uint8, to_grayscale
+from dinocell.preprocessing import Preprocessing, to_grayscale
 from dinocell.selection import Place
 from dinocell.tiling import Tile, cut_tile
 from dinocell.watershed import distance_to_labels

@@ -11,9 +11,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.intensity_range import IntensityRange, find_range, scale_to_uint8, to_uint8
 from dinocell.large.counting import CountRequest, count_block
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
-from dinocell.preprocessing import IntensityRange, find_range, scale_to_uint8, to_grayscale, to_uint8
+from dinocell.preprocessing import to_grayscale
 from tests.examples import examples
 
 DTYPES = (

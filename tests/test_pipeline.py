@@ -8,11 +8,11 @@ from dinocell.checkpoint import ModelConfig, Thresholds
 from dinocell.decoder import DecoderConfig
 from dinocell.devices import choose_device
 from dinocell.errors import DeviceMemoryError, InputError, UntrainedModelError
+from dinocell.intensity_range import scale_to_uint8
 from dinocell.labels import median_diameter
 from dinocell.matching import count_overlaps, match_iou
 from dinocell.model import DINOCell
 from dinocell.pipeline import DINOCellPipeline, segment
-from dinocell.preprocessing import scale_to_uint8
 from dinocell.resampling import resize
 from dinocell.segmentation import TilesDone
 from dinocell.tiling import plan_tiles

@@ -10,18 +10,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from dinocell.errors import InputError
-from dinocell.preprocessing import (
-    IntensityRange,
-    Preprocessing,
-    count_nonfinite,
-    equalise,
-    find_range,
-    preprocess,
-    preprocess_window,
-    scale_to_uint8,
-    to_grayscale,
-    to_uint8,
-)
+from dinocell.intensity_range import IntensityRange, count_nonfinite, find_range, scale_to_uint8, to_uint8
+from dinocell.preprocessing import Preprocessing, equalise, preprocess, preprocess_window, to_grayscale
 from dinocell.resampling import resize, scaled_shape
 from tests.examples import examples
 from tests.fakes_planes import on_x86, reader, texture, windows

@@ -17,9 +17,10 @@ from skimage.segmentation import find_boundaries
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.evaluation import ImageResult
 from dinocell.extras import import_extra
+from dinocell.intensity_range import scale_to_uint8
 from dinocell.labels import Labels
 from dinocell.metrics import IOU_THRESHOLDS, Scores
-from dinocell.preprocessing import scale_to_uint8, to_grayscale
+from dinocell.preprocessing import to_grayscale
 from dinocell.resampling import resize
 from dinocell.search import GridPoint
 

@@ -14,10 +14,10 @@ from dinocell.checkpoint import Thresholds, find_checkpoint, is_trained
 from dinocell.devices import explain_out_of_memory
 from dinocell.engines.engine import Precision
 from dinocell.errors import InputError, UntrainedModelError
+from dinocell.intensity_range import count_nonfinite
 from dinocell.labels import Labels, median_diameter
 from dinocell.model import DINOCell
 from dinocell.prediction import Predictor
-from dinocell.preprocessing import count_nonfinite
 from dinocell.segmentation import Diameter, Parameters, Prediction, Segmentation, TilesDone
 from dinocell.variants import VARIANTS
 from dinocell.watershed import distance_to_labels

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dinocell.cluster.executor import device_lock
 from dinocell.errors import InputError
+from dinocell.intensity_range import IntensityRange
 from dinocell.large.cells import Cells, describe_cells
 from dinocell.large.components import label_faces
 from dinocell.large.counting import CountRequest, count_block
@@ -21,7 +22,7 @@ from dinocell.large.growth import Part, grow_block
 from dinocell.large.numbers import Numbers, renumber, shrink
 from dinocell.large.settings import FORMATS, Job, Plane
 from dinocell.large.workspace import Record, strips
-from dinocell.preprocessing import IntensityRange, preprocess_window, to_grayscale
+from dinocell.preprocessing import preprocess_window, to_grayscale
 from dinocell.resampling import resize_window, scaled_shape
 from dinocell.results.geojson import write_geojson_cells
 from dinocell.results.geoparquet import write_geoparquet

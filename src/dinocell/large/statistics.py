@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.intensity_range import IntensityRange, check_finite_share, computed_dtype
 from dinocell.large.counting import (
     DIGIT_BITS,
     DIGITS,
@@ -22,7 +23,7 @@ from dinocell.large.counting import (
     counted_dtype,
     grays_of_keys,
 )
-from dinocell.preprocessing import IntensityRange, Preprocessing, check_finite_share, computed_dtype
+from dinocell.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

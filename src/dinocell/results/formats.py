@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from dinocell.confidence import cell_confidence
 from dinocell.errors import InputError
+from dinocell.intensity_range import scale_to_uint8
 from dinocell.labels import Labels
 from dinocell.measure import measure_cells
 from dinocell.outlines import draw_outlines
 from dinocell.planes import Pixels
-from dinocell.preprocessing import scale_to_uint8, to_grayscale
+from dinocell.preprocessing import to_grayscale
 from dinocell.results.coco import write_coco
 from dinocell.results.geojson import write_geojson
 from dinocell.results.imagej_rois import write_imagej_rois
