@@ -33,7 +33,7 @@ class StreamedStatistics:
     Attributes
     ----------
     found : IntensityRange
-        Equal to that of `dinocell.preprocessing.find_range` for the whole image.
+        Equal to that of `dinocell.intensity_range.find_range` for the whole image.
     pixels : int
         Of the image.
     nonfinite : int
