@@ -4,9 +4,24 @@
 """
 
 import os
+import signal
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("search", derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# Shells start what runs in the background deaf to Ctrl-C, and its children inherit that; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def export_cache(tmp_path_factory):
+    """Give a cache of exported models for all tests: one export of nano is enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("exports")
+        patch.setenv("DINOCELL_CACHE", str(folder))
+        yield folder

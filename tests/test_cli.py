@@ -12,7 +12,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from dinocell import __version__
-from dinocell.cli import app
+from dinocell.cli import app, main
 from dinocell.errors import UntrainedModelError
 from dinocell.images import read_image, read_labels
 from dinocell.model import DINOCell
@@ -175,12 +175,16 @@ def _main(*arguments, cwd, **environment):
         (["--diameter", "-5"], "--diameter is '-5'"),
     ],
 )
-def test_a_refusal_is_one_line_and_a_failure(image_file, tmp_path, arguments, message):
-    result = _main("segment", image_file, "-o", tmp_path / "out", *arguments, cwd=tmp_path)
-    assert result.returncode == 1
-    assert message in result.stderr
-    assert result.stderr.startswith("error: ")
-    assert len(result.stderr.strip().splitlines()) == 1
+def test_a_refusal_is_one_line_and_a_failure(image_file, tmp_path, arguments, message, monkeypatch, capsys):
+    command = ["dinocell", "segment", str(image_file), "-o", str(tmp_path / "out"), *arguments]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert message in said
+    assert said.startswith("error: ")
+    assert len(said.strip().splitlines()) == 1
     assert not list(tmp_path.glob("out/*"))
 
 

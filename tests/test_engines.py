@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from dinocell import DINOCellPipeline
-from dinocell.engines import exported as exports
-from dinocell.engines.exported import exported_file
+from dinocell.engines.exported import _digest, exported_file
 from dinocell.engines.start import open_engine
 from dinocell.engines.torch_engine import TorchEngine
 from dinocell.errors import InputError, MissingExtraError
@@ -27,14 +26,6 @@ def nano():
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """A cache of its own, for all tests: one export of nano is enough."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DINOCELL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield exports.cache_folder()
-
-
-@pytest.fixture(scope="module")
 def image():
     return np.random.default_rng(0).integers(0, 3000, (300, 420)).astype(np.uint16)
 
@@ -44,7 +35,7 @@ def expected(nano, image):
     return DINOCellPipeline(nano, device="cpu").run(image)
 
 
-def test_onnx_runtime_gives_the_same_map(nano, cache, image, expected):
+def test_onnx_runtime_gives_the_same_map(nano, export_cache, image, expected):
     pipeline = DINOCellPipeline(nano, device="cpu", engine="onnx")
     found = pipeline.run(image)
     np.testing.assert_allclose(found.distance_map, expected.distance_map, rtol=0, atol=1e-4)
@@ -53,7 +44,7 @@ def test_onnx_runtime_gives_the_same_map(nano, cache, image, expected):
 
 
 @pytest.mark.parametrize(("precision", "within"), [("float32", 1e-4), ("bfloat16", 0.03)])
-def test_openvino_gives_the_same_map(nano, cache, image, expected, precision, within):
+def test_openvino_gives_the_same_map(nano, export_cache, image, expected, precision, within):
     pytest.importorskip("openvino")
     pipeline = DINOCellPipeline(nano, device="cpu", engine="openvino", precision=precision)
     first, second = (pipeline.run(image).distance_map for _ in range(2))
@@ -70,7 +61,7 @@ def test_bfloat16_is_near_and_leaves_the_model_alone(nano, image, expected):
 
 
 @pytest.mark.slow
-def test_the_cache_is_used_and_a_damaged_file_in_it_is_replaced(nano, cache, image, expected, caplog):
+def test_the_cache_is_used_and_a_damaged_file_in_it_is_replaced(nano, export_cache, image, expected, caplog):
     path = exported_file(nano, precision="float32")
     sound = path.read_bytes()
     assert exported_file(nano, precision="float32") == path
@@ -79,7 +70,7 @@ def test_the_cache_is_used_and_a_damaged_file_in_it_is_replaced(nano, cache, ima
     np.testing.assert_allclose(found, expected.distance_map, rtol=0, atol=1e-4)
     assert "is damaged: it is made anew" in caplog.text
     assert path.stat().st_size == len(sound)
-    assert list(cache.iterdir()) == [path]
+    assert list(export_cache.iterdir()) == [path]
 
 
 @pytest.mark.slow
@@ -126,13 +117,11 @@ def test_a_machine_that_cannot_compile_says_so(tmp_path):
     assert "leave --compile" in found.stdout
 
 
-def test_other_weights_have_another_file(nano, cache):
+def test_other_weights_have_another_file(nano, export_cache):
     other = DINOCell.from_pretrained("nano")
     with torch.no_grad():
         other.decoder.head.bias.add_(1e-3)
-    assert (
-        exports._digest(other) != exports._digest(nano) == exports._digest(DINOCell.from_pretrained("nano"))
-    )
+    assert _digest(other) != _digest(nano) == _digest(DINOCell.from_pretrained("nano"))
 
 
 @pytest.mark.parametrize(
@@ -150,19 +139,19 @@ def test_other_weights_have_another_file(nano, cache):
         ({"engine": "onnx", "device": "cpu", "compiled": True}, "only engine torch is compiled"),
     ],
 )
-def test_what_an_engine_cannot_do_is_refused(nano, cache, chosen, message):
+def test_what_an_engine_cannot_do_is_refused(nano, export_cache, chosen, message):
     with pytest.raises(InputError, match=message):
         open_engine(nano, **chosen)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
-def test_a_missing_engine_says_how_to_install_it(nano, cache, engine, monkeypatch):
+def test_a_missing_engine_says_how_to_install_it(nano, export_cache, engine, monkeypatch):
     monkeypatch.setitem(sys.modules, {"onnx": "onnxruntime"}.get(engine, engine), None)
     with pytest.raises(MissingExtraError, match=r'pip install "dinocell\[export\]"'):
         open_engine(nano, engine=engine)
 
 
-def test_a_batch_that_does_not_fit_onnx_runtime_is_halved(nano, cache, image, expected):
+def test_a_batch_that_does_not_fit_onnx_runtime_is_halved(nano, export_cache, image, expected):
     pipeline = DINOCellPipeline(nano, device="cpu", engine="onnx", batch_size=4)
     engine = pipeline.predictor.engine
     session, sizes = engine._session, []
