@@ -1,11 +1,13 @@
 """Map to labels, step by step: the plain formulation beside ours, on the same maps in one run.
 
-python benchmarks/postprocessing.py [--data FOLDER …] [--side 2048] [--repeats 3] [--maps N] [--no-network]
+python benchmarks/postprocessing.py [--data FOLDER …] [--side 2048] [--repeats 3] [--maps N] [--threads 2]
+                                    [--no-network]
 
 The plain formulation takes a function of scikit-image, SciPy or NumPy a step. Maps are those of mosaics of
 annotated images at full and at half size, blurred and with noise; of one field without background; the first
-of them in 255 steps, which is full of ties; and what `nano` predicts for the first mosaic. Everything runs on
-one thread, the arms in turn; times are the processor's, the shortest of the repeats.
+of them in 65,535 and in 255 steps, which is full of ties; and what `nano` predicts for the first mosaic. The
+plain formulation has one thread, ours one and then `--threads`; the arms run in turn, the shortest of the
+repeats counts.
 """
 
 import argparse
@@ -28,7 +30,6 @@ from skimage.segmentation import watershed
 from ceiling import default_folders
 from dinocell import watershed as ours
 from dinocell.distance import labels_to_distance
-from dinocell.flooding import flood
 from dinocell.labels import Labels, relabel
 
 Map = NDArray[np.floating[Any]]
@@ -94,12 +95,18 @@ def plain_number(labels: Labels, min_size: int) -> Labels:
     return relabel(np.where(areas[labels] < min_size, 0, labels))
 
 
+def plain_flood_and_join(
+    distance: Map, markers: Labels, mask: NDArray[np.bool_], merge: float, _tile: int
+) -> Labels:
+    """Flood the whole image, then join."""
+    return plain_join(plain_flood(distance, markers, mask), distance, merge)
+
+
 @dataclass(frozen=True)
 class Arm:
     """One formulation of every step after the markers."""
 
-    flood: Callable[[Map, Labels, NDArray[np.bool_]], Labels]
-    join: Callable[[Labels, Map, float], Labels]
+    flood_and_join: Callable[[Map, Labels, NDArray[np.bool_], float, int], Labels]
     rims: Callable[[Labels, float], NDArray[np.float32]]
     grow: Callable[[Labels, NDArray[np.float32]], Labels]
     number: Callable[[Labels, int], Labels]
@@ -113,10 +120,10 @@ class Arm:
         if not count:
             yield "number", np.zeros(distance.shape, np.int32)
             return
-        labels = self.flood(distance, markers, distance > fill)
-        yield "flood", labels
-        labels = self.join(labels, distance, merge)
-        yield "join", labels
+        labels = self.flood_and_join(
+            distance, markers.astype(np.int32, copy=False), distance > fill, merge, ours._TILE
+        )
+        yield "flood, join", labels
         if regrow:
             rims = self.rims(labels, fill)
             yield "rim widths", rims
@@ -125,8 +132,8 @@ class Arm:
         yield "number", self.number(labels, max(min_size, 1))
 
 
-PLAIN = Arm(plain_flood, plain_join, plain_rims, plain_grow, plain_number)
-OURS = Arm(flood, ours._join_split_cells, ours.rim_widths, ours.grow_rims, ours._number)
+PLAIN = Arm(plain_flood_and_join, plain_rims, plain_grow, plain_number)
+OURS = Arm(ours._flood_and_join, ours.rim_widths, ours.grow_rims, ours._number)
 
 
 def mosaic(folder: Path, side: int, scale: float) -> tuple[NDArray[np.uint8], Labels]:
@@ -180,7 +187,8 @@ def maps(folders: list[Path], side: int, *, network: bool) -> Iterator[tuple[str
             yield f"{folder.name} × {scale}", soft
     yield "confluent", confluent(side)
     first = soften(labels_to_distance(mosaic(folders[0], side, 0.5)[1]))
-    yield f"{folders[0].name} × 0.5, 255 steps", (np.rint(first * 255) / 255).astype(np.float32)
+    for steps in (65535, 255):
+        yield f"{folders[0].name} × 0.5, {steps} steps", (np.rint(first * steps) / steps).astype(np.float32)
     if network:
         from dinocell import DINOCellPipeline
 
@@ -191,52 +199,61 @@ def maps(folders: list[Path], side: int, *, network: bool) -> Iterator[tuple[str
 class Clock:
     """The shortest time of every step of an arm over several runs, and the step's result."""
 
-    def __init__(self, arm: Arm) -> None:
+    def __init__(self, arm: Arm, threads: int) -> None:
         self.arm = arm
+        self.threads = threads
         self.seconds: dict[str, float] = {}
         self.results: dict[str, Any] = {}
 
     def run(self, distance: Map) -> None:
         """Run all steps once."""
-        start = time.process_time()
+        ours._THREADS = self.threads
+        start = time.perf_counter()
         for step, result in self.arm.steps(distance, MARKER, FILL, MERGE, regrow=True):
-            taken = time.process_time() - start
+            taken = time.perf_counter() - start
             self.seconds[step] = min(self.seconds.get(step, taken), taken)
             self.results[step] = result
-            start = time.process_time()
+            start = time.perf_counter()
 
     def total(self, *left_out: str) -> float:
         """Add up the seconds of all steps but some."""
         return sum(seconds for step, seconds in self.seconds.items() if step not in left_out)
 
 
+def row(title: str, plain: float, one: float, many: float, same: str = "") -> str:
+    """Write a row of the table: seconds and how many times as fast as the plain formulation."""
+    ours = " | ".join(f"{seconds:.3f} | {plain / seconds:.1f}" for seconds in (one, many))
+    return f"| {title} | {plain:.3f} | {ours} | {same} |"
+
+
 def main() -> None:
-    """Print a table a map: seconds before and after, their ratio, and whether results are identical."""
+    """Print a table a map: seconds of the arms, ratios to the plain one, whether results are identical."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, nargs="+", default=default_folders())
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--maps", type=int, help="Take the first so many")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-network", dest="network", action="store_false")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     for name, distance in itertools.islice(
         maps(options.data, options.side, network=options.network), options.maps
     ):
-        plain, fast = Clock(PLAIN), Clock(OURS)
+        plain, one, fast = arms = Clock(PLAIN, 1), Clock(OURS, 1), Clock(OURS, options.threads)
         for _ in range(options.repeats):
-            plain.run(distance)
-            fast.run(distance)
+            for arm in arms:
+                arm.run(distance)
         cells = int(fast.results["number"].max())
-        print(f"\n{name}: {options.side}² px, {cells} cells, {(distance > FILL).mean():.0%} above {FILL}")
-        print("step          plain s    ours s   ratio  identical")
+        print(f"\n{name}: {options.side}² px, {cells} cells, {(distance > FILL).mean():.0%} above {FILL}\n")
+        threads = f"{options.threads} threads"
+        print(f"| step | plain, s | ours, 1 thread | ratio | {threads} | ratio | identical |")
+        print("|---|--:|--:|--:|--:|--:|---|")
         for step, before in plain.seconds.items():
-            after = fast.seconds[step]
-            same = np.array_equal(plain.results[step], fast.results[step])
-            print(f"{step:12} {before:8.3f} {after:9.3f} {before / after:7.1f}  {same}")
+            same = all(np.array_equal(plain.results[step], arm.results[step]) for arm in (one, fast))
+            print(row(step, before, one.seconds[step], fast.seconds[step], "yes" if same else "no"))
         for title, left_out in (("all", ()), ("no regrow", ("rim widths", "grow rims"))):
-            before, after = plain.total(*left_out), fast.total(*left_out)
-            print(f"{title:12} {before:8.3f} {after:9.3f} {before / after:7.1f}", flush=True)
+            print(row(title, *(arm.total(*left_out) for arm in arms)), flush=True)
 
 
 if __name__ == "__main__":

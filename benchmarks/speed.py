@@ -3,7 +3,7 @@
 python benchmarks/speed.py [-o speed.md] [--peers ENVS]
 
 ENVS are the environments that `peers.py --prepare ENVS` made; without them that part is left out. Takes about
-an hour on two cores. Leave the machine alone meanwhile.
+an hour and a half on two cores. Leave the machine alone meanwhile.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     parts = list(PARTS)
     if arguments.peers is not None:
-        parts.append(("Peers", ["peers.py", "--environments", str(arguments.peers)]))
+        parts.append(("Peers", ["peers.py", "--environments", str(arguments.peers), "--scales", "0.5"]))
     with arguments.output.open("w", encoding="utf-8") as report:
         for title, (script, *options) in parts:
             start = time.monotonic()

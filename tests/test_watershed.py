@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+import dinocell.watershed
 from dinocell.distance import labels_to_distance
 from dinocell.errors import InputError
 from dinocell.labels import relabel
@@ -266,6 +267,28 @@ def test_joining_more_never_splits(seed: int, merges: list[float]) -> None:
         assert np.array_equal(joined > 0, apart > 0)
         pairs = np.unique(np.stack([apart.ravel(), joined.ravel()]), axis=1)
         assert pairs.shape[1] == apart.max() + bool((apart == 0).any())  # no cell has two parts
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 30),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0.3, 1),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_pieces_of_the_mask_can_be_flooded_apart(
+    seed: int, tile: int, first: float, second: float, merge: float, regrow: bool
+) -> None:
+    distance = rolling_map(seed)
+    thresholds: dict[str, Any] = {"cells_max_threshold": first, "cell_fill_threshold": second}
+    found = []
+    for side in (tile, 1000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dinocell.watershed, "_TILE", side)
+            found.append(distance_to_labels(distance, **thresholds, merge=merge, regrow=regrow))
+    assert np.array_equal(*found)
 
 
 @pytest.mark.parametrize("name", CASES)

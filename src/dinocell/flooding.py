@@ -5,6 +5,7 @@ once. Only where that does not tell (on a plateau, on a bump that rises again, a
 of a queue decide, and only such places are flooded with one, by scikit-image.
 """
 
+from collections.abc import Iterator
 from itertools import product
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from dinocell.labels import Labels
 
 Floats = NDArray[np.floating[Any]]
 Value = TypeVar("Value", bound=np.generic)
+Window = tuple[slice, slice]
 Places = NDArray[np.intp]
 """Pixels by their place in a flattened array with a border of one pixel."""
 
@@ -150,20 +152,39 @@ def _with_forebears(
 
 def _flood_in_tiles(heights: Floats, seeds: Labels, needed: NDArray[np.bool_], found: Labels) -> None:
     """Flood what is needed with a queue; its connected pieces do not depend on each other."""
-    _, pieces, boxes, _ = cv2.connectedComponentsWithStats(needed.astype(np.uint8), connectivity=8)
-    left, top, width, height = boxes[:, :4].T
-    tiles = top // _TILE * heights.shape[1] + left // _TILE
-    tiles[0] = -1  # what is not needed
-    for tile in np.unique(tiles[1:]):
-        members = tiles == tile
-        window = np.s_[
-            top[members].min() : (top + height)[members].max(),
-            left[members].min() : (left + width)[members].max(),
-        ]
-        inside = members[pieces[window]]
+    for window, inside in pieces_by_tile(needed, _TILE):
         markers = np.where(inside, seeds[window], 0)
         labels = watershed(_depths(heights[window], markers), markers, mask=inside, connectivity=2)
         np.copyto(found[window], labels, where=inside)
+
+
+def pieces_by_tile(mask: NDArray[np.bool_], side: int) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+    """Divide a mask into groups of 8-connected pieces, by the tile that a piece's bounding box begins in.
+
+    Parameters
+    ----------
+    mask : bool array, shape (Y, X)
+    side : int
+        Of a tile, in pixels.
+
+    Yields
+    ------
+    window : tuple of two slices
+        What holds a group; larger than a tile where a piece is.
+    inside : bool array
+        The group's pixels in the window. Every pixel of the mask is in one group.
+    """
+    _, pieces, boxes, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    left, top, width, height = boxes[:, :4].T
+    tiles = top // side * mask.shape[1] + left // side
+    tiles[0] = -1  # what is not in the mask
+    for tile in np.unique(tiles[1:]):
+        members = tiles == tile
+        window = (
+            slice(int(top[members].min()), int((top + height)[members].max())),
+            slice(int(left[members].min()), int((left + width)[members].max())),
+        )
+        yield window, members[pieces[window]]
 
 
 def _depths(heights: Floats, markers: Labels) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -13,13 +15,18 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from dinocell.errors import InputError
-from dinocell.flooding import flood
+from dinocell.flooding import Window, flood, pieces_by_tile
 from dinocell.labels import Labels, cell_areas
 
 Floats = NDArray[np.floating[Any]]
 
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Half of the 8 neighbours (row, column): the other half are the same pairs seen from the other side."""
+
+_TILE = 512
+"""Pieces of the mask are flooded tile by tile of this side, in pixels, so that several threads have work."""
+
+_THREADS = min(4, os.cpu_count() or 1)
 
 _SEARCHED_BY_STEP = 4
 """Rims up to this width, in pixels, are grown by looking at every step; beyond, the steps are too many."""
@@ -76,8 +83,10 @@ def distance_to_labels(
     markers, count = ndimage.label(distance > cells_max_threshold, np.ones((3, 3)))
     if not count:
         return np.zeros(distance.shape, np.int32)
-    labels = flood(distance, markers.astype(np.int32, copy=False), distance > cell_fill_threshold)
-    labels = _join_split_cells(labels, distance, float(merge))
+    mask = distance > cell_fill_threshold
+    # A marker that reaches beyond the mask can lie in several pieces of it.
+    tile = _TILE if cells_max_threshold >= cell_fill_threshold else max(distance.shape)
+    labels = _flood_and_join(distance, markers.astype(np.int32, copy=False), mask, float(merge), tile)
     if regrow:
         labels = grow_rims(labels, rim_widths(labels, cell_fill_threshold))
     if fill_holes:
@@ -103,20 +112,39 @@ def _validate(distance: Floats, cells_max: float, cell_fill: float, merge: float
         raise InputError(f"min_size is {min_size}, expected 0 or more pixels")
 
 
+def _flood_and_join(
+    distance: Floats, markers: Labels, mask: NDArray[np.bool_], merge: float, tile: int
+) -> Labels:
+    """Flood and join in threads: connected pieces of the mask do not depend on each other."""
+    labels = np.zeros(distance.shape, np.int32)
+
+    def work(window: Window, inside: NDArray[np.bool_]) -> None:
+        basins = flood(distance[window], markers[window], inside)
+        np.copyto(labels[window], _join_split_cells(basins, distance[window], merge), where=inside)
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="flood") as pool:
+        for done in [pool.submit(work, *piece) for piece in pieces_by_tile(mask, tile)]:
+            done.result()
+    return labels
+
+
 def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
     """Give basins one id when the saddle between them is high relative to their peaks."""
     first, second, saddles = _saddles(labels, distance)
-    count = int(labels.max()) + 1
     peaks = _peaks(distance, labels)
     joined = saddles >= merge * np.minimum(peaks[first], peaks[second])
-    graph = coo_array(
-        (np.ones(int(joined.sum()), bool), (first[joined], second[joined])), shape=(count, count)
-    )
+    ids, ends = np.unique(np.stack([first[joined], second[joined]]), return_inverse=True)
+    if not ids.size:
+        return labels
+    first_end, second_end = ends.reshape(2, -1)
+    graph = coo_array((np.ones(first_end.size, bool), (first_end, second_end)), shape=(ids.size, ids.size))
     _, group = connected_components(graph, directed=False)
-    # A group is named by its lowest id, which keeps background 0 and the row-major order.
-    lowest = np.full(count, count)
-    np.minimum.at(lowest, group, np.arange(count))
-    return lowest[group].astype(np.int32)[labels]
+    # A group is named by its lowest id, which keeps the row-major order.
+    lowest = np.full(ids.size, ids[-1])
+    np.minimum.at(lowest, group, ids)
+    names = np.arange(peaks.size, dtype=np.int32)
+    names[ids] = lowest[group]
+    return names[labels]
 
 
 def _peaks(values: Floats, labels: Labels) -> Floats:
@@ -245,7 +273,9 @@ def _steps_outward(reach: int, width: int) -> list[tuple[np.float64, int]]:
 
 def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
     """Distance of every cell pixel to the nearest pixel outside its cell; float32 ``(Y, X)``, in pixels."""
-    distance: NDArray[np.float32] = edt.edt(np.ascontiguousarray(labels), black_border=False)
+    distance: NDArray[np.float32] = edt.edt(
+        np.ascontiguousarray(labels), black_border=False, parallel=_THREADS
+    )
     limit = math.hypot(*labels.shape)  # a cell that fills the image has no outside
     np.minimum(distance, limit, out=distance)
     distance[labels <= 0] = 0
