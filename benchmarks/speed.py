@@ -16,9 +16,9 @@ HERE = Path(__file__).parent
 
 PARTS = (
     ("Floor", ["floor.py"]),
-    ("Engines", ["engines.py"]),
+    ("Engines", ["engines.py", "--every", "6"]),
     ("End to end", ["end_to_end.py"]),
-    ("Tiles", ["tiles.py", "--every", "3"]),
+    ("Tiles", ["tiles.py", "--every", "6"]),
     ("Post-processing", ["postprocessing.py"]),
     (
         "Post-processing, 8192²",
