@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all check bench docs clean
 
 demo: $(READY)  ## Segment the sample images and say where the pictures are.
 	$(BIN)/dinocell segment samples -o demo_output --overwrite
@@ -33,8 +33,12 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/speed.py
 
+docs: $(READY)  ## The site of docs/, in site/.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "Open site/index.html"
+
 clean:
-	rm -rf .venv demo_output
+	rm -rf .venv demo_output site
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "DINOCell needs Python 3.11 to 3.13; choose one with make PYTHON=python3.12")'

@@ -16,7 +16,6 @@ libraries and weights too; "of it for the work" is what came on top of what it h
 import argparse
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -32,6 +31,7 @@ import numpy as np
 
 from ceiling import default_folders
 from dinocell import evaluate
+from dinocell.machine import processor_name
 from dinocell.rivals.script_tool import ScriptTool, run_script
 from postprocessing import mosaic
 
@@ -231,15 +231,6 @@ def versions(tasks: list[Task]) -> str:
     )
 
 
-def processor() -> str:
-    """Name the processor; Linux has it in a file alone."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -274,7 +265,7 @@ def main() -> None:
             for task in random.Random(repeat).sample(tasks, len(tasks)):  # noqa: S311 (an order, no secret)
                 measure(task, options)
     print("\n".join(table(tasks)))
-    about = {"processor": processor(), "processors": os.cpu_count(), "threads": options.threads}
+    about = {"processor": processor_name(), "processors": os.cpu_count(), "threads": options.threads}
     print(
         f"\n{about['processor']}, {os.cpu_count()} processors; {options.threads} threads. {versions(tasks)}."
     )

@@ -1,5 +1,6 @@
 """The pages of docs/ say what the program says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,15 +12,23 @@ from dinocell.cli import app
 from dinocell.model import list_models
 from dinocell.training import TrainConfig
 
-NOT_RUN = {
-    ".venv/bin/dinocell download small": "needs the network; tests/test_hub.py does it on a server here"
-}
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+ROOT = DOCS.parent
+OTHER_PAGES = [
+    ROOT / "README.md",
+    ROOT / "samples" / "README.md",
+    ROOT / "src/dinocell/models/nano/README.md",
+]
+BLOCK = re.compile(r"^(?:<!-- not run: ([^\n]+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUN = {"bash", "python", "yaml", "json"}
+"""Languages whose blocks are run, or checked, by the tests below."""
 
 
-def blocks(page, language):
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+def blocks(page, *languages):
+    """Language and text of the blocks that are to be run, in their order."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [(language, code) for why_not, language, code in found if language in languages and not why_not]
 
 
 def table_rows(page, first):
@@ -56,46 +65,54 @@ def test_the_table_of_memory_has_every_variant_and_its_weights():
         assert row[:2] == [f"`{info.name}`", f"{megabytes:,.1f}"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_blocks_run(page, capsys):
-    for block in blocks(page, "python"):
-        exec(compile(block, page.name, "exec"), {})  # noqa: S102 (our own page)
-        assert re.match(r"\d+ ", capsys.readouterr().out)
+def named(page):
+    return page.relative_to(ROOT).as_posix()
 
 
-def commands(page):
-    return [line for block in blocks(page, "bash") for line in block.splitlines() if line]
+@pytest.mark.parametrize("page", PAGES + OTHER_PAGES, ids=named)
+def test_every_block_is_run_or_says_why_not(page):
+    text = page.read_text(encoding="utf-8")
+    assert len(BLOCK.findall(text)) * 2 == len(re.findall(r"^```", text, re.MULTILINE))
+    for why_not, language, code in BLOCK.findall(text):
+        assert why_not or language in RUN, f"nothing runs this, and nothing says why: {code}"
+    outside = BLOCK.sub("", text)
+    assert not re.search(r"^    +(dinocell|python|pip|make) ", outside, re.MULTILINE)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_work_one_after_the_other(page, tmp_path, monkeypatch):
-    (tmp_path / "samples").symlink_to(DOCS.parent / "samples")
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_blocks_work_one_after_the_other(page, tmp_path, monkeypatch):
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
     monkeypatch.chdir(tmp_path)
-    for line in commands(page):
-        if line in NOT_RUN:
+    for language, code in blocks(page, "bash", "python"):
+        if language == "python":
+            exec(compile(code, page.name, "exec"), {})  # noqa: S102 (our own page)
             continue
-        program, *arguments = line.split()
-        assert program == ".venv/bin/dinocell"
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 0, f"{line}: {result.output}"
+        for line in code.splitlines():
+            program, *arguments = line.split()
+            assert program == "dinocell"
+            result = CliRunner().invoke(app, arguments)
+            assert result.exit_code == 0, f"{line}: {result.output}"
 
 
-def test_every_exception_is_still_in_a_page():
-    assert set(NOT_RUN) <= {line for page in PAGES for line in commands(page)}
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_json_blocks_are_json(page):
+    for _, code in blocks(page, "json"):
+        for line in code.splitlines():
+            json.loads(line)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_yaml_blocks_are_valid_training_settings(page):
     data = {"train": [{"path": "x"}], "validation": [{"path": "x"}]}
-    for block in blocks(page, "yaml"):
+    for _, block in blocks(page, "yaml"):
         settings = data | yaml.safe_load(block)
         TrainConfig.model_validate(settings)
         for line in re.findall(r"^# (\w+: .*?) +#", block, re.MULTILINE):  # what may be uncommented
             TrainConfig.model_validate(settings | yaml.safe_load(line))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)h#][^)#]*)", page.read_text(encoding="utf-8")):
         assert (page.parent / link).exists(), link

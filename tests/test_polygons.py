@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dinocell.errors import InputError
-from dinocell.outlines import Polygon, cell_polygons, choose_ids, fill_polygons
+from dinocell.filling import choose_ids, fill_polygons
+from dinocell.outlines import Polygon, cell_polygons
 from tests.cases import CASES
 
 Labels = NDArray[np.int32]
@@ -207,7 +208,7 @@ def test_an_edge_of_many_corners() -> None:
 
 
 def test_endless_work_is_refused_before_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dinocell.outlines._MAX_WORK", 1000)
+    monkeypatch.setattr("dinocell.filling._MAX_WORK", 1000)
     frame = Polygon(np.array([(0, 0), (9, 0), (9, 9), (0, 9)]))
     fill_polygons({cell: [frame] for cell in range(1, 60)}, (9, 9))
     with pytest.raises(InputError, match="polygons, cell 63, and those before it cover the image too often"):

@@ -30,6 +30,14 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor says that it can; where torch cannot ask it, nothing is said."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return True
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16"))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is not enough; CPU and MPS have no class of their own for it."""
     if isinstance(error, torch.OutOfMemoryError):

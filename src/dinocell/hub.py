@@ -32,6 +32,23 @@ def is_hub_id(text: str) -> bool:
     return text.count("/") == 1
 
 
+def cached_folder(hub_id: str) -> Path | None:
+    """Find the folder of a repository's weights in the cache; None where it is not there, or not complete."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        cached = Path(
+            snapshot_download(
+                hub_id, allow_patterns=_WANTED, ignore_patterns=_UNWANTED, local_files_only=True
+            )
+        )
+    except LocalEntryNotFoundError:
+        logger.debug("%s is not in the cache", hub_id)
+        return None
+    return cached if _is_complete(cached) else None  # other programs may have cached other files of it alone
+
+
 def fetch_folder(hub_id: str, *, licence: str) -> Path:
     """Find the folder of a repository's weights in the cache, and download it if it is not there.
 
@@ -52,19 +69,9 @@ def fetch_folder(hub_id: str, *, licence: str) -> Path:
     DownloadError
         If the repository is gated, unknown, without ``.safetensors``, or cannot be reached.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        cached = Path(
-            snapshot_download(
-                hub_id, allow_patterns=_WANTED, ignore_patterns=_UNWANTED, local_files_only=True
-            )
-        )
-        if _is_complete(cached):  # other programs may have cached other files of it alone
-            return cached
-    except LocalEntryNotFoundError:
-        logger.debug("%s is not in the cache", hub_id)
+    cached = cached_folder(hub_id)
+    if cached is not None:
+        return cached
     folder = _download(hub_id, licence)
     if not _is_complete(folder):
         raise DownloadError(f"{hub_id} holds no .safetensors: choose an id that `dinocell models` lists")

@@ -152,7 +152,9 @@ def _peaks(values: Floats, labels: Labels) -> Floats:
     peaks = np.zeros(int(labels.max(initial=0)) + 1, values.dtype)
     ids = labels.ravel()
     # Runs of one id are fast to go through; what is left to gather by id is one value a run.
-    runs = np.flatnonzero(np.diff(ids, prepend=-1))
+    begins = np.ones(ids.size, bool)
+    np.not_equal(ids[1:], ids[:-1], out=begins[1:])
+    runs = np.flatnonzero(begins)
     np.maximum.at(peaks, ids[runs], np.maximum.reduceat(values.ravel(), runs))
     peaks[0] = 0
     return peaks
@@ -278,7 +280,8 @@ def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
     )
     limit = math.hypot(*labels.shape)  # a cell that fills the image has no outside
     np.minimum(distance, limit, out=distance)
-    distance[labels <= 0] = 0
+    if labels.min(initial=0) < 0:
+        distance[labels < 0] = 0
     return distance
 
 

@@ -11,6 +11,7 @@ import typer
 from dinocell import __version__
 from dinocell.cli import (
     compare,
+    doctor,
     download,
     evaluate,
     export,
@@ -43,6 +44,7 @@ app.command("tune")(tune.command)
 app.command("train")(train.command)
 app.command("finetune")(finetune.command)
 app.command("pretrain")(pretrain.command)
+app.command("doctor")(doctor.command)
 app.command("models")(models.command)
 app.command("download")(download.command)
 app.command("export")(export.command)

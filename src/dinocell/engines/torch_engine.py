@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dinocell.devices import choose_device
+from dinocell.devices import choose_device, multiplies_bfloat16
 from dinocell.engines.device_map import DeviceMap
 from dinocell.engines.engine import Precision
 from dinocell.errors import InputError
@@ -60,7 +60,7 @@ class TorchEngine:
         if precision == "auto":
             self.precision = "bfloat16" if on_cuda else "float32"
         self._dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-        if self._dtype == torch.bfloat16 and not on_cuda and not _multiplies_bfloat16():
+        if self._dtype == torch.bfloat16 and not on_cuda and not multiplies_bfloat16():
             logger.warning("this processor has no instructions for bfloat16: float32 is much faster on it")
         model = model.eval() if self._dtype == torch.float32 else copy.deepcopy(model).eval()
         self._model = model.to(self._device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -116,11 +116,3 @@ def _explain_compiler() -> Iterator[None]:
             f"the network cannot be compiled here ({reason}): leave --compile (compiled) out, or install a "
             "C++ compiler, and triton for GPUs"
         ) from error
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether the processor says that it can; where torch cannot ask it, nothing is said."""
-    if not hasattr(torch.cpu, "get_capabilities"):
-        return True
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16"))

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.filling import choose_ids, fill_polygons
 from dinocell.labels import Labels
-from dinocell.outlines import Polygon, Ring, cell_polygons, choose_ids, fill_polygons
+from dinocell.outlines import Polygon, Ring, cell_polygons
 from dinocell.planes import PathLike
 from dinocell.saving import atomic_path, encode_provenance
 

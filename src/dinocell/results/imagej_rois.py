@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError
 from dinocell.extras import import_extra
+from dinocell.filling import choose_ids, fill_polygons
 from dinocell.labels import Labels
-from dinocell.outlines import Polygon, Ring, cell_polygons, choose_ids, fill_polygons
+from dinocell.outlines import Polygon, Ring, cell_polygons
 from dinocell.planes import METADATA_ERRORS, PathLike
 from dinocell.saving import atomic_path, encode_provenance
 

@@ -15,6 +15,7 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.records import printable
 from dinocell.datasets.store import IMAGES, LABELS, MAPS, DINOCellDataset, is_store
 from dinocell.errors import FileFormatError
+from dinocell.machine import processor_name
 from dinocell.saving import atomic_path
 from dinocell.training.config import Dataset, TrainConfig
 from dinocell.version import __version__
@@ -89,23 +90,13 @@ def _versions(packages: Iterable[str]) -> Iterable[tuple[str, str]]:
 def _machine() -> dict[str, Any]:
     return {
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
         "cuda": torch.version.cuda,
         "world_size": int(os.environ.get("WORLD_SIZE", "1")),  # set by torchrun
     }
-
-
-def _processor() -> str:
-    """Name of the processor; Linux has it in a file alone."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _determinism() -> dict[str, Any]:

@@ -1,0 +1,226 @@
+"""Looks at an installation: versions, devices, memory, models, extras, and whether cells are found."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from packaging.requirements import Requirement
+
+from dinocell.errors import DINOCellError
+from dinocell.machine import memory_bytes, processor_name
+from dinocell.version import __version__
+
+DEVELOPMENT = "dev"
+"""The extra that users do not need."""
+
+LEAST_MEMORY = 2 << 30
+"""Bytes; `segment` on one ordinary image stays well below."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the report.
+
+    Attributes
+    ----------
+    topic : str
+        Such as ``memory``.
+    text : str
+        What was found.
+    advice : str
+        What to do about it, or what may be had; empty where there is nothing.
+    broken : bool
+        Whether DINOCell does not work like that.
+    """
+
+    topic: str
+    text: str
+    advice: str = ""
+    broken: bool = False
+
+
+def examine() -> Iterator[Finding]:
+    """Look at this installation, part by part; nothing is downloaded or changed.
+
+    Yields
+    ------
+    Finding
+        The last one says whether the shipped model finds the cells of a drawn image.
+    """
+    package = Path(__file__).parent
+    yield Finding("dinocell", f"{__version__} in {package}")
+    yield Finding("python", f"{platform.python_version()}, {platform.platform()}")
+    yield from _packages()
+    yield Finding("processor", f"{processor_name()}, {os.cpu_count()} cores")
+    yield _memory()
+    yield from _devices()
+    yield from _extras()
+    yield from _weights()
+    yield from _caches()
+    yield _trial()
+
+
+def _requirements() -> Iterator[tuple[str, Requirement]]:
+    """List what the package asks for, each with its extra; those it always needs with an empty one."""
+    for line in importlib.metadata.requires("dinocell") or []:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is None or marker.evaluate({"extra": ""}):
+            yield "", requirement
+            continue
+        for extra in importlib.metadata.metadata("dinocell").get_all("Provides-Extra") or []:
+            if marker.evaluate({"extra": extra}):
+                yield extra, requirement
+
+
+def _lacking(requirement: Requirement) -> str:
+    """Say why a requirement is not met; empty where it is."""
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{requirement.name} is missing"
+    if requirement.specifier.contains(version, prereleases=True):
+        return ""
+    return f"{requirement.name} is {version}, expected {requirement.specifier}"
+
+
+def _packages() -> Iterator[Finding]:
+    needed = [requirement for extra, requirement in _requirements() if not extra]
+    if not needed:
+        yield Finding("packages", "the package is not installed", "pip install dinocell", broken=True)
+        return
+    lacking = list(filter(None, map(_lacking, needed)))
+    if lacking:
+        names = " ".join(f'"{one}"' for one in needed if _lacking(one))
+        yield Finding("packages", ", ".join(lacking), f"pip install {names}", broken=True)
+    found = [one.name for one in needed if not _lacking(one)]
+    yield Finding("packages", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in found))
+
+
+def _extras() -> Iterator[Finding]:
+    extras: dict[str, list[Requirement]] = {}
+    for extra, requirement in _requirements():
+        if extra not in ("", DEVELOPMENT):
+            extras.setdefault(extra, []).append(requirement)
+    for extra, requirements in extras.items():
+        lacking = list(filter(None, map(_lacking, requirements)))
+        advice = f'pip install "dinocell[{extra}]"' if lacking else ""
+        yield Finding(f"extra {extra}", ", ".join(lacking) or "installed", advice)
+
+
+def _memory() -> Finding:
+    size, free = memory_bytes()
+    if size is None:
+        return Finding("memory", "the system does not say")
+    text = _gibibytes(size, free)
+    if size < LEAST_MEMORY:
+        return Finding("memory", text, "take small images, or `dinocell segment-large`")
+    return Finding("memory", text)
+
+
+def _gibibytes(size: int, free: int | None) -> str:
+    return f"{size / 2**30:.1f} GiB" + ("" if free is None else f", {free / 2**30:.1f} GiB of it unused")
+
+
+def _devices() -> Iterator[Finding]:
+    try:
+        import torch
+
+        from dinocell.devices import choose_device, multiplies_bfloat16
+    except (ImportError, OSError) as error:  # OSError: a library of torch's that cannot be loaded
+        text = f"torch cannot be loaded ({error})"
+        yield Finding("device", text, "install it again: pip install --force-reinstall torch", broken=True)
+        return
+    device = choose_device()
+    for number in range(torch.cuda.device_count()):
+        free, size = torch.cuda.mem_get_info(number)
+        name = torch.cuda.get_device_name(number)
+        yield Finding(f"GPU {number}", f"{name}, {_gibibytes(size, free)}")
+    if device.type != "cpu":
+        yield Finding("device", f"{device.type} (of --device auto)")
+        return
+    built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    fast = ", bfloat16 is fast on it: --precision bfloat16" if multiplies_bfloat16() else ""
+    advice = (
+        ""
+        if shutil.which("nvidia-smi") is None
+        else "there is an NVIDIA GPU: install torch for CUDA, see docs/getting_started.md"
+    )
+    yield Finding("device", f"cpu, {torch.get_num_threads()} threads{fast}; torch is {built}", advice)
+
+
+def _weights() -> Iterator[Finding]:
+    """Say which models are trained, and whose backbone's published weights are here."""
+    try:
+        from dinocell.checkpoint import find_checkpoint, hash_checkpoint, is_trained
+        from dinocell.hub import cached_folder
+        from dinocell.variants import VARIANTS
+    except (ImportError, OSError):  # `_devices` has said why
+        return
+    missing = []
+    for name, variant in VARIANTS.items():
+        try:
+            if is_trained(name):
+                digest = hash_checkpoint(find_checkpoint(name))
+                yield Finding(f"model {name}", f"trained, ships with the package (SHA-256 {digest[:12]}…)")
+                continue
+        except DINOCellError as error:
+            yield Finding(f"model {name}", str(error), "install DINOCell again", broken=True)
+            continue
+        here = next(filter(None, map(cached_folder, variant.sources)), None)
+        if here is None:
+            missing.append(name)
+        else:
+            yield Finding(f"model {name}", f"to be trained; backbone weights in {here}")
+    if missing:
+        text = f"{', '.join(missing)}: to be trained; backbone weights not downloaded"
+        yield Finding("other models", text, "dinocell download NAME, if you want to train one")
+
+
+def _caches() -> Iterator[Finding]:
+    try:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        from dinocell.engines.exported import cache_folder
+    except (ImportError, OSError):
+        return
+    for topic, folder in (("exports in", cache_folder()), ("downloads in", Path(HF_HUB_CACHE))):
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = f"{shutil.disk_usage(there).free / 2**30:.0f} GiB free"
+        writable = os.access(there, os.W_OK)
+        advice = "" if writable else "choose another with DINOCELL_CACHE, HF_HOME"
+        yield Finding(topic, f"{folder}, {free}{'' if writable else ', cannot be written'}", advice)
+
+
+def _trial() -> Finding:
+    """Segment a drawn image."""
+    try:
+        from dinocell.pipeline import segment
+
+        image, cells = draw_cells()
+        start = time.perf_counter()
+        found = segment(image).count
+    except (DINOCellError, ImportError, OSError) as error:
+        return Finding("trial", f"nano cannot be run: {error}", "install DINOCell again", broken=True)
+    text = (
+        f"nano finds {found} of {cells} drawn cells in {time.perf_counter() - start:.1f} s, loading included"
+    )
+    if found == cells:
+        return Finding("trial", text)
+    return Finding("trial", text, "the weights or a library are damaged: install again", broken=True)
+
+
+def draw_cells() -> tuple[NDArray[np.uint8], int]:
+    """Draw an image of bright disks of 36 px on a dark ground, and say how many."""
+    y, x = np.mgrid[:256, :256]
+    ground = np.random.default_rng(0).normal(20, 3, (256, 256))
+    nearest = np.hypot(y % 64 - 32, x % 64 - 32)
+    disks = 180 / (1 + np.exp(nearest - 18))
+    return (ground + disks).clip(0, 255).astype(np.uint8), 16

@@ -1,0 +1,136 @@
+"""Polygons of cells to labels: the way back from `dinocell.outlines`."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+from dinocell.labels import Labels
+from dinocell.outlines import Polygon, Ring
+from dinocell.planes import MAX_PIXELS
+
+_MAX_ID = 2**31 - 1
+_FAR = 2.0**40  # coordinates beyond are brought back to it: far outside any image, and products stay exact
+_AT_ONCE = 2**20  # crossings of edges and rows that are worked out at a time
+_MAX_WORK = 2**32  # pixels and crossings that cells may cost beside 64 times the image
+
+
+def fill_polygons(
+    polygons: Mapping[int, Iterable[Polygon]], shape: tuple[int, int], *, name: str = "polygons"
+) -> Labels:
+    """Draw cells as a label image: the inverse of `cell_polygons`.
+
+    A pixel belongs to a polygon if its centre lies inside; of centres on an edge, those on a left or upper
+    one do. Inside is by the even-odd rule over exterior and holes, so that the direction of rings does not
+    matter. What lies outside the image is cut off.
+
+    Parameters
+    ----------
+    polygons : mapping of int to iterable of Polygon
+        Pieces by id, in any real coordinates. Where cells overlap, the later one wins; one that has no pixel
+        left is not in the result.
+    shape : (int, int)
+        Height and width in pixels.
+    name : str
+        What an error message calls the polygons.
+
+    Returns
+    -------
+    int32 array, shape (Y, X)
+
+    Raises
+    ------
+    InputError
+        If the shape or an id is out of range, a ring is no array (N, 2) of finite numbers, or cells cover
+        the image so often that drawing them would not end.
+    """
+    _check_shape(shape)
+    labels = np.zeros(shape, np.int32)
+    work_left = _MAX_WORK + 64 * labels.size
+    for cell, pieces in polygons.items():
+        if not 1 <= cell <= _MAX_ID:
+            raise InputError(f"{name} have the id {cell}, expected 1 to {_MAX_ID}: renumber them")
+        for piece in pieces:
+            where = f"{name}, cell {cell},"
+            rings = [_as_ring(ring, where) for ring in piece.rings]
+            work_left -= _fill(labels, cell, rings, work_left, where)
+    return labels
+
+
+def _check_shape(shape: tuple[int, int]) -> None:
+    if len(shape) != 2 or min(shape) < 1 or shape[0] * shape[1] > MAX_PIXELS:
+        raise InputError(
+            f"shape is {shape}, expected height and width of 1 to {MAX_PIXELS} pixels: "
+            "pass the shape of the image"
+        )
+
+
+def _as_ring(ring: Ring, where: str) -> Ring:
+    points = np.asarray(ring, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise InputError(
+            f"{where} has a ring of shape {points.shape}, expected finite corners (N, 2) as x, y"
+        )
+    return np.clip(points, -_FAR, _FAR)
+
+
+def _fill(labels: Labels, cell: int, rings: list[Ring], work_left: int, where: str) -> int:
+    """Give the pixels inside of rings the number of a cell; return what it cost."""
+    start = np.concatenate(rings)
+    if not start.size:
+        return 0
+    end = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    height, width = labels.shape
+    low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    # A row is crossed where its centre lies in [low, high).
+    first, last = (np.clip(np.ceil(y - 0.5), 0, height).astype(np.int64) for y in (low, high))
+    left = int(np.clip(np.floor(start[:, 0].min()), 0, width))
+    right = int(np.clip(np.ceil(start[:, 0].max()), 0, width))
+    top, bottom = int(first.min()), int(last.max())
+    work = int((last - first).sum()) + (bottom - top) * (right - left)
+    if work > work_left:
+        raise InputError(
+            f"{where} and those before it cover the image too often to be drawn, expected cells that overlap "
+            "little: check them"
+        )
+    if top >= bottom or left >= right:
+        return work
+    toggles = np.zeros((bottom - top, right - left + 1), np.uint8)
+    for rows, x in _crossings(start, end, first, last):
+        # The first pixel whose centre is not left of the crossing.
+        columns = np.clip(np.ceil(x - 0.5), left, right).astype(np.int64) - left
+        np.bitwise_xor.at(toggles, (rows - top, columns), np.uint8(1))
+    inside = np.bitwise_xor.accumulate(toggles, axis=1)[:, :-1].astype(bool)
+    labels[top:bottom, left:right][inside] = cell
+    return work
+
+
+def _crossings(
+    start: Ring, end: Ring, first: NDArray[np.int64], last: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Give the rows that edges cross and the x where they do, a bounded number at a time."""
+    crossing = np.flatnonzero(last > first)
+    totals = np.cumsum((last - first)[crossing])
+    cuts = np.searchsorted(totals, np.arange(_AT_ONCE, totals[-1] if totals.size else 0, _AT_ONCE))
+    for edges in np.split(crossing, cuts):
+        counts = (last - first)[edges]
+        before = np.cumsum(counts) - counts
+        rows = np.arange(counts.sum()) + np.repeat(first[edges] - before, counts)
+        (x0, y0), (x1, y1) = (np.repeat(corners[edges], counts, axis=0).T for corners in (start, end))
+        yield rows, x0 + (rows + 0.5 - y0) / (y1 - y0) * (x1 - x0)
+
+
+def choose_ids(names: Sequence[object]) -> list[int]:
+    """Take names of cells as ids where they are distinct whole numbers from 1 to 2³¹−1, else 1…N.
+
+    Examples
+    --------
+    >>> choose_ids(["7", 3]), choose_ids(["7", "nucleus"])
+    ([7, 3], [1, 2])
+    """
+    texts = [str(name) for name in names]
+    # Longer digits are no id, and int() refuses very long ones.
+    ids = [int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0 for text in texts]
+    usable = len(set(ids)) == len(ids) and all(1 <= number <= _MAX_ID for number in ids)
+    return ids if usable else list(range(1, len(texts) + 1))

@@ -1,0 +1,27 @@
+"""The machine that this runs on: its processor and its memory."""
+
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+
+def processor_name() -> str:
+    """Name the processor; Linux has it in a file alone."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory_bytes() -> tuple[int | None, int | None]:
+    """Give the machine's memory and what of it is free, in bytes; None where the system does not say."""
+    return _pages("SC_PHYS_PAGES"), _pages("SC_AVPHYS_PAGES")
+
+
+def _pages(name: str) -> int | None:
+    try:
+        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS not every name
+        return None
