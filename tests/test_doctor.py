@@ -1,5 +1,7 @@
 import importlib.metadata
 import json
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -102,3 +104,25 @@ def test_the_machine_has_a_name_and_memory():
     assert processor_name()
     size, free = memory_bytes()
     assert size is None or free is None or 0 < free <= size
+
+
+def test_a_checkout_that_was_never_installed_is_looked_at_too(monkeypatch):
+    def not_found(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", not_found)
+    found = {line.topic: line for line in doctor.examine()}
+    assert "not installed" in found["packages"].text
+    assert not any(line.broken for line in found.values())
+
+
+def test_a_torch_that_cannot_be_loaded_is_a_finding():
+    script = (
+        "import sys; sys.modules['torch'] = None; from dinocell.cli import app; app(['doctor', '--json'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    found = {line["topic"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1
+    assert found["device"]["broken"]
+    assert "--force-reinstall torch" in found["device"]["advice"]
+    assert found["trial"]["broken"]

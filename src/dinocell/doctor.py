@@ -1,4 +1,7 @@
-"""Looks at an installation: versions, devices, memory, models, extras, and whether cells are found."""
+"""Looks at an installation: versions, devices, memory, models, extras, and whether cells are found.
+
+Packages are imported where they are looked at: one that is missing or broken ends nothing, it is a finding.
+"""
 
 import importlib.metadata
 import os
@@ -8,14 +11,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from packaging.requirements import Requirement
 
 from dinocell.errors import DINOCellError
 from dinocell.machine import memory_bytes, processor_name
 from dinocell.version import __version__
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DEVELOPMENT = "dev"
 """The extra that users do not need."""
@@ -69,7 +75,11 @@ def examine() -> Iterator[Finding]:
 
 def _requirements() -> Iterator[tuple[str, Requirement]]:
     """List what the package asks for, each with its extra; those it always needs with an empty one."""
-    for line in importlib.metadata.requires("dinocell") or []:
+    try:
+        lines = importlib.metadata.requires("dinocell") or []
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return
+    for line in lines:
         requirement = Requirement(line)
         marker = requirement.marker
         if marker is None or marker.evaluate({"extra": ""}):
@@ -94,7 +104,7 @@ def _lacking(requirement: Requirement) -> str:
 def _packages() -> Iterator[Finding]:
     needed = [requirement for extra, requirement in _requirements() if not extra]
     if not needed:
-        yield Finding("packages", "the package is not installed", "pip install dinocell", broken=True)
+        yield Finding("packages", "DINOCell itself is not installed, so not checked", "pip install .")
         return
     lacking = list(filter(None, map(_lacking, needed)))
     if lacking:
@@ -207,7 +217,7 @@ def _trial() -> Finding:
         image, cells = draw_cells()
         start = time.perf_counter()
         found = segment(image).count
-    except (DINOCellError, ImportError, OSError) as error:
+    except (DINOCellError, ImportError, OSError, RuntimeError, AttributeError) as error:  # versions at odds
         return Finding("trial", f"nano cannot be run: {error}", "install DINOCell again", broken=True)
     text = (
         f"nano finds {found} of {cells} drawn cells in {time.perf_counter() - start:.1f} s, loading included"
@@ -217,8 +227,10 @@ def _trial() -> Finding:
     return Finding("trial", text, "the weights or a library are damaged: install again", broken=True)
 
 
-def draw_cells() -> tuple[NDArray[np.uint8], int]:
+def draw_cells() -> "tuple[NDArray[np.uint8], int]":
     """Draw an image of bright disks of 36 px on a dark ground, and say how many."""
+    import numpy as np
+
     y, x = np.mgrid[:256, :256]
     ground = np.random.default_rng(0).normal(20, 3, (256, 256))
     nearest = np.hypot(y % 64 - 32, x % 64 - 32)
