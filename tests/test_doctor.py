@@ -1,5 +1,6 @@
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 from dinocell import doctor
 from dinocell.cli import app
-from dinocell.machine import memory_bytes, processor_name
+from dinocell.machine import memory_bytes, processor_name, thread_count
 
 
 def findings(*arguments):
@@ -98,6 +99,17 @@ def test_the_drawn_image_has_that_many_cells():
 
     image, cells = doctor.draw_cells()
     assert ndimage.label(image > 100)[1] == cells
+
+
+@pytest.mark.parametrize(
+    ("chosen", "threads"), [("3", 3), ("2,1", 2), ("0", None), ("all", None), ("", None)]
+)
+def test_threads_are_those_of_openmp_or_all(chosen, threads, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    every = thread_count()
+    assert 1 <= every <= os.cpu_count()
+    monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    assert thread_count() == (threads or every)
 
 
 def test_the_machine_has_a_name_and_memory():

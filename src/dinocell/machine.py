@@ -15,6 +15,16 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def thread_count() -> int:
+    """Give how many threads numerical work may use: ``OMP_NUM_THREADS``, which others heed too, else all."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if chosen.isdecimal() and int(chosen) > 0:
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def memory_bytes() -> tuple[int | None, int | None]:
     """Give the machine's memory and what of it is free, in bytes; None where the system does not say."""
     return _pages("SC_PHYS_PAGES"), _pages("SC_AVPHYS_PAGES")

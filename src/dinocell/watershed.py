@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from dinocell.errors import InputError
 from dinocell.flooding import Window, flood, pieces_by_tile
 from dinocell.labels import Labels, cell_areas
+from dinocell.machine import thread_count
 
 Floats = NDArray[np.floating[Any]]
 
@@ -26,7 +26,7 @@ _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 _TILE = 512
 """Pieces of the mask are flooded tile by tile of this side, in pixels, so that several threads have work."""
 
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, thread_count())
 
 _SEARCHED_BY_STEP = 4
 """Rims up to this width, in pixels, are grown by looking at every step; beyond, the steps are too many."""

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
-from dinocell.cli.terminal import block_bar, console, errors, one_line, progress_bar
+from dinocell.cli.terminal import announce, block_bar, console, errors, one_line, progress_bar
 from dinocell.errors import InputError, UntrainedModelError
 
 if TYPE_CHECKING:
@@ -144,11 +144,9 @@ def command(
         del pipeline  # the workers need the memory
         network = ModelNetwork.named(name, **loading)
         with open_executor(scheduler=scheduler, workers=workers, threads=threads) as executor:
-            if executor.dashboard:
-                console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")
-            _segment(
-                spread_files(sources, settings, network, executor), sources, settings, failures, block_bar()
-            )
+            announce(executor)
+            events = spread_files(sources, settings, network, executor)
+            _segment(events, sources, settings, failures, block_bar())
     else:
         _segment(segment_files(sources, settings, pipeline), sources, settings, failures, progress_bar())
 

@@ -1,18 +1,21 @@
 """`dinocell segment-large`: an image that does not fit into memory, block by block."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from rich.progress import Progress, TaskID
 
 from dinocell.cli import options
-from dinocell.cli.terminal import block_bar, console, one_line
-from dinocell.errors import InputError
+from dinocell.cli.terminal import announce, block_bar, console, one_line
+from dinocell.errors import InputError, WorkerError
 
 if TYPE_CHECKING:
     from dinocell.large.plan import LargeResult
+    from dinocell.large.run import StageDone
     from dinocell.large.settings import Source
     from dinocell.prediction import Predictor
     from dinocell.selection import Selection
@@ -79,7 +82,6 @@ def command(
     Killed or stopped, the same command goes on where it was.
     """
     from dinocell.cluster.start import open_executor
-    from dinocell.large.plan import LargeResult
     from dinocell.large.run import segment_large
     from dinocell.large.settings import LargeSettings
     from dinocell.network import ModelNetwork
@@ -119,21 +121,28 @@ def command(
     )
     with ExitStack() as stack:
         executor = stack.enter_context(open_executor(scheduler=scheduler, workers=workers, threads=threads))
-        if executor.dashboard:
-            console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")
+        announce(executor)
         bar = stack.enter_context(block_bar())
-        stages = {}
-        for event in segment_large(
+        events = segment_large(
             source, output, network, settings, executor, overwrite=overwrite, keep_map=keep_map
-        ):
-            if isinstance(event, LargeResult):
-                result = event
-                continue
-            if event.stage not in stages:
-                title = _TITLES.get(event.stage, event.stage.replace("/", " "))
-                stages[event.stage] = bar.add_task(title, total=event.total)
-            bar.update(stages[event.stage], completed=event.done)
+        )
+        result = _show(events, bar)
     _report(result)
+
+
+def _show(events: "Iterator[StageDone | LargeResult]", bar: Progress) -> "LargeResult":
+    """Show a bar a stage until there is a result."""
+    from dinocell.large.run import StageDone
+
+    stages: dict[str, TaskID] = {}
+    for event in events:
+        if not isinstance(event, StageDone):
+            return event
+        if event.stage not in stages:
+            title = _TITLES.get(event.stage, event.stage.replace("/", " "))
+            stages[event.stage] = bar.add_task(title, total=event.total)
+        bar.update(stages[event.stage], completed=event.done)
+    raise WorkerError("segment-large ended without a result: start it again")
 
 
 def _find_source(path: Path, selection: "Selection") -> "tuple[Source, float | None]":

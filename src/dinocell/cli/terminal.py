@@ -1,5 +1,7 @@
 """What the commands print to: results, errors, progress."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -11,6 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from dinocell.cluster.executor import Executor
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -37,6 +42,12 @@ def block_bar() -> Progress:
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     return Progress(*columns, console=console)
+
+
+def announce(executor: "Executor") -> None:
+    """Say where one can watch the workers, if there are any."""
+    if executor.dashboard:
+        console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")
 
 
 class _RateColumn(ProgressColumn):
