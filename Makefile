@@ -35,7 +35,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 
 docs: $(READY)  ## The site of docs/, in site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
-	@echo "Open site/index.html"
+	@echo "Open site/index.html, or search it too with $(BIN)/mkdocs serve"
 
 clean:
 	rm -rf .venv demo_output site

@@ -44,6 +44,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return re.sub(r"\]\((?!https?:|#)(?P<target>[^)#\s]+)(?P<anchor>#[^)]*)?\)", moved, markdown)
 
 
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Lead the links of the notebook, which are to pages' sources, to the pages."""
+    if not page.file.src_uri.endswith(".ipynb"):
+        return output
+    return re.sub(r'href="([\w/]+)\.md"', r'href="\1.html"', output)
+
+
 def command_line() -> Iterator[str]:
     """Write a page of what every command takes."""
     from dinocell.cli import app
