@@ -41,7 +41,8 @@ clean:
 	rm -rf .venv demo_output site
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "DINOCell needs Python 3.11 to 3.13; choose one with make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "DINOCell needs Python 3.11 to 3.13; choose one with make PYTHON=python3.12")'
+	@echo "Installing into .venv: some minutes, once. PyTorch is the largest part."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(READY)

@@ -65,7 +65,7 @@ def test_targets_and_files_that_the_readme_names_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"make ([a-z-]+)", text)) - {"demo"} <= targets
-    for link in re.findall(r"\]\(([^)h][^)]*)\)", text):
+    for link in re.findall(r"\]\(([^)h][^)#]*)", text):
         assert (ROOT / link).exists(), link
 
 

@@ -59,5 +59,7 @@ def command(
     expected = result.cross_validated or result.after
     if expected.ap[0.5] <= result.before.ap[0.5]:
         console.print("tuning does not help here: the model's own settings are as good")
-    console.print(f"channel {preset.channel}, diameter {preset.diameter}, {preset.thresholds}")
+    channel = "gray or colour as they are" if preset.channel is None else f"channel {preset.channel}"
+    diameter = "the size as it is" if preset.diameter is None else f"diameter {preset.diameter:.4g} px"
+    console.print(f"{channel}, {diameter}, {preset.thresholds}")
     console.print(f"use it: dinocell segment IMAGES --preset {escape(str(output))}")
