@@ -273,6 +273,7 @@ def _kill_after(process, lines):
     return process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_started_again_nothing_is_lost_repeated_or_half_written(tmp_path):
     inputs = tmp_path / "in"
     inputs.mkdir()

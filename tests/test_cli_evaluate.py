@@ -182,6 +182,7 @@ def test_thresholds_of_the_shipped_model_are_never_overwritten(data):
     assert json.loads((SHIPPED / "nano" / "config.json").read_text(encoding="utf-8")) == text
 
 
+@pytest.mark.slow
 def test_a_preset_sets_what_segment_is_not_told(data, tmp_path):
     result = run("tune", data, "-o", tmp_path / "p.yaml", "--workers", 0)
     assert result.exit_code == 0, result.output

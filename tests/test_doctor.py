@@ -74,7 +74,7 @@ def test_a_missing_extra_breaks_nothing_and_says_how_to_get_it(pretend):
     code, found = findings()
     assert code == 0
     assert found["extra io"]["text"] == "zarr is missing"
-    assert found["extra io"]["advice"] == 'pip install "dinocell[io]"'
+    assert found["extra io"]["advice"] == 'optional: pip install "dinocell[io]"'
 
 
 def test_weights_of_the_cache_are_found(tmp_path, monkeypatch):

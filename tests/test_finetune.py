@@ -301,12 +301,15 @@ def test_the_command_says_what_it_found(folder, tmp_path):
     result = run_command(folder, "-o", tmp_path / "out", *few, "--folds", 2, "--learning-rate", 1e-8)
     assert result.exit_code == 0, result.output
     assert "b: 9 cells" in result.output
+    assert result.output.count("3 trainings of 3 steps each") == 1
     assert "before" in result.output
     assert "AP@0.5 c" in result.output
     assert "times faster" in result.output
     assert "fine-tuning does not help here: keep the model as it is (--model nano)" in result.output
     result = run_command(folder, "-o", tmp_path / "again", *few, "--no-cross-validation", "--learn", "all")
     assert result.exit_code == 0, result.output
+    assert "1 training of 3 steps" in result.output
+    assert "was not measured" in result.output
     assert "does not help" not in result.output
     assert "times faster" not in result.output
     assert f"--model {tmp_path / 'again' / 'model'}" in result.output

@@ -119,6 +119,7 @@ def misleading(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_early_stopping_and_the_best_model_survive_a_resume(folder, misleading, tmp_path):
     settings = {"validation": [{"path": misleading}], "patience": 3, "epochs": 40, "steps_per_epoch": 2}
     config = make_config(folder, tmp_path / "whole", "optimiser.learning_rate=3e-3", **settings)

@@ -121,7 +121,7 @@ def _extras() -> Iterator[Finding]:
             extras.setdefault(extra, []).append(requirement)
     for extra, requirements in extras.items():
         lacking = list(filter(None, map(_lacking, requirements)))
-        advice = f'pip install "dinocell[{extra}]"' if lacking else ""
+        advice = f'optional: pip install "dinocell[{extra}]"' if lacking else ""
         yield Finding(f"extra {extra}", ", ".join(lacking) or "installed", advice)
 
 

@@ -213,7 +213,11 @@ class _Run:
 
         record = pipeline.model.config.training
         for key, what, so in (
-            (CHOSEN_ON, "model's thresholds were chosen on", "this is validation, no test"),
+            (
+                CHOSEN_ON,
+                "model's thresholds were chosen on",
+                "this is validation, no test, and the scores are too good",
+            ),
             (LEARNED_FROM, "model learned from", "this is no test, nor validation"),
         ):
             known = _hashes(record.get(key))

@@ -11,7 +11,7 @@ from dinocell.cli.terminal import console, progress_bar
 
 if TYPE_CHECKING:
     from dinocell.training.finetuning.config import FinetuneConfig
-    from dinocell.training.finetuning.result import FinetuneResult
+    from dinocell.training.finetuning.result import FinetuneResult, StepDone
 
 SHOWN = {"ap50": "AP@0.5", "ap75": "AP@0.75", "seg": "SEG", "det": "DET", "f1": "F1"}
 
@@ -89,6 +89,7 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
     from dinocell.training.finetuning.loop import finetune_steps
     from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, StepDone
 
+    announced = False
     with progress_bar() as bar:
         task = bar.add_task("images", total=None)
         for event in finetune_steps(config):
@@ -102,9 +103,22 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
             elif isinstance(event, CropsDone):
                 bar.update(task, description="crops", completed=event.done, total=event.total)
             elif isinstance(event, StepDone):
+                if not announced:
+                    console.print(_plan(event, config))
+                    announced = True
                 name = f"training {event.training} of {event.trainings}, loss {event.loss:.4f}"
                 bar.update(task, description=name, completed=event.step, total=event.total)
     return result
+
+
+def _plan(first: "StepDone", config: "FinetuneConfig") -> str:
+    """Say how much there is to do."""
+    if first.trainings == 1:
+        return f"1 training of {config.steps} steps"
+    return (
+        f"{first.trainings} trainings of {config.steps} steps each: all but the last measure what to expect "
+        "of images that it has not seen (--no-cross-validation leaves them out)"
+    )
 
 
 def _report(result: "FinetuneResult", config: "FinetuneConfig") -> None:
@@ -113,6 +127,11 @@ def _report(result: "FinetuneResult", config: "FinetuneConfig") -> None:
     elif config.cross_validation:
         console.print(
             "one image with cells: nothing is left to check the result on; look at it before you trust it"
+        )
+    else:
+        console.print(
+            "whether the new model is better was not measured: compare before you use it, or leave "
+            "--no-cross-validation out"
         )
     if result.times is not None:
         times = result.times

@@ -89,7 +89,7 @@ def recognise(path: Path) -> str:
         return by_suffix[path.suffix.lower()]
     if not path.is_dir():
         raise FileMissingError(
-            f"no folder {path}: expected annotated images, or a store of `dinocell process`"
+            f"no folder {path}: check the path; expected annotated images, or a store of `dinocell process`"
         )
     if any(path.glob("*_img.*")) or any((path / name).is_dir() for name in ("masks", "labels")):
         return "folder"
