@@ -95,9 +95,7 @@ def plain_number(labels: Labels, min_size: int) -> Labels:
     return relabel(np.where(areas[labels] < min_size, 0, labels))
 
 
-def plain_flood_and_join(
-    distance: Map, markers: Labels, mask: NDArray[np.bool_], merge: float, _tile: int
-) -> Labels:
+def plain_flood_and_join(distance: Map, markers: Labels, mask: NDArray[np.bool_], merge: float) -> Labels:
     """Flood the whole image, then join."""
     return plain_join(plain_flood(distance, markers, mask), distance, merge)
 
@@ -106,7 +104,7 @@ def plain_flood_and_join(
 class Arm:
     """One formulation of every step after the markers."""
 
-    flood_and_join: Callable[[Map, Labels, NDArray[np.bool_], float, int], Labels]
+    flood_and_join: Callable[[Map, Labels, NDArray[np.bool_], float], Labels]
     rims: Callable[[Labels, float], NDArray[np.float32]]
     grow: Callable[[Labels, NDArray[np.float32]], Labels]
     number: Callable[[Labels, int], Labels]
@@ -120,9 +118,7 @@ class Arm:
         if not count:
             yield "number", np.zeros(distance.shape, np.int32)
             return
-        labels = self.flood_and_join(
-            distance, markers.astype(np.int32, copy=False), distance > fill, merge, ours._TILE
-        )
+        labels = self.flood_and_join(distance, markers.astype(np.int32, copy=False), distance > fill, merge)
         yield "flood, join", labels
         if regrow:
             rims = self.rims(labels, fill)

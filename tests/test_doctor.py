@@ -94,6 +94,15 @@ def test_weights_of_the_cache_are_found(tmp_path, monkeypatch):
     assert found["other models"]["text"].startswith("small-plus, ")
 
 
+def test_a_model_that_finds_other_cells_is_broken(monkeypatch):
+    image, _ = doctor.draw_cells()
+    monkeypatch.setattr(doctor, "draw_cells", lambda: (image, 17))
+    code, found = findings()
+    assert code == 1
+    assert "16 of 17" in found["trial"]["text"]
+    assert found["trial"]["broken"]
+
+
 def test_the_drawn_image_has_that_many_cells():
     from scipy import ndimage
 
@@ -138,3 +147,18 @@ def test_a_torch_that_cannot_be_loaded_is_a_finding():
     assert found["device"]["broken"]
     assert "--force-reinstall torch" in found["device"]["advice"]
     assert found["trial"]["broken"]
+
+
+def test_a_damaged_download_ends_nothing(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    snapshot = tmp_path / "models--timm--vit_small_patch16_dinov3_qkvb.lvd1689m"
+    (snapshot / "refs").mkdir(parents=True)
+    (snapshot / "refs" / "main").write_text("abc")
+    (snapshot / "snapshots" / "abc").mkdir(parents=True)
+    (snapshot / "snapshots" / "abc" / "model.safetensors.index.json").write_text("{")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    code, found = findings()
+    assert code == 0
+    assert "is damaged" in found["model small"]["text"]
+    assert "trial" in found

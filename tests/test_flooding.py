@@ -107,6 +107,21 @@ def test_the_side_of_tiles_changes_nothing(
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize("side", [1, 5, 16, 1000])
+def test_pieces_of_a_mask_are_divided_whole_and_once(side: int) -> None:
+    mask = hills(4, (70, 90), 1.5, None) > 0.5
+    pieces, count = ndimage.label(mask, EIGHT)
+    found = np.zeros(mask.shape, int)
+    groups = list(flooding.pieces_by_tile(mask, side))
+    for number, (window, inside) in enumerate(groups, start=1):
+        assert not found[window][inside].any()
+        found[window][inside] = number
+    assert np.array_equal(found > 0, mask)
+    for piece in range(1, count + 1):
+        assert np.unique(found[pieces == piece]).size == 1
+    assert len(groups) == 1 if side == 1000 else 1 < len(groups) <= count
+
+
 def test_a_bump_between_two_floods_goes_to_the_one_that_enters_first() -> None:
     # The bump at 0.45 is entered over 0.3 from the right before the left flood has sunk to 0.2.
     ridge = np.array([[0.9, 0.2, 0.45, 0.3, 0.9]], np.float32)

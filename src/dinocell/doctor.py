@@ -150,7 +150,13 @@ def _devices() -> Iterator[Finding]:
         return
     device = choose_device()
     for number in range(torch.cuda.device_count()):
-        free, size = torch.cuda.mem_get_info(number)
+        try:
+            free, size = torch.cuda.mem_get_info(number)
+        except RuntimeError as error:  # somebody else has all of it, or it is out of order
+            yield Finding(
+                f"GPU {number}", f"cannot be used: {str(error).splitlines()[0]}", "take --device cpu"
+            )
+            continue
         name = torch.cuda.get_device_name(number)
         yield Finding(f"GPU {number}", f"{name}, {_gibibytes(size, free)}")
     if device.type != "cpu":
@@ -161,7 +167,7 @@ def _devices() -> Iterator[Finding]:
     advice = (
         ""
         if shutil.which("nvidia-smi") is None
-        else "there is an NVIDIA GPU: install torch for CUDA, see docs/getting_started.md"
+        else "there seems to be an NVIDIA GPU: install torch for it, see docs/getting_started.md"
     )
     yield Finding("device", f"cpu, {torch.get_num_threads()} threads{fast}; torch is {built}", advice)
 
@@ -184,7 +190,11 @@ def _weights() -> Iterator[Finding]:
         except DINOCellError as error:
             yield Finding(f"model {name}", str(error), "install DINOCell again", broken=True)
             continue
-        here = next(filter(None, map(cached_folder, variant.sources)), None)
+        try:
+            here = next(filter(None, map(cached_folder, variant.sources)), None)
+        except DINOCellError as error:  # a damaged download
+            yield Finding(f"model {name}", str(error), f"dinocell download {name}")
+            continue
         if here is None:
             missing.append(name)
         else:
@@ -202,7 +212,8 @@ def _caches() -> Iterator[Finding]:
     except (ImportError, OSError):
         return
     for topic, folder in (("exports in", cache_folder()), ("downloads in", Path(HF_HUB_CACHE))):
-        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        # Unlike Path.exists, this is false for what may not be looked into.
+        there = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))  # noqa: PTH110
         free = f"{shutil.disk_usage(there).free / 2**30:.0f} GiB free"
         writable = os.access(there, os.W_OK)
         advice = "" if writable else "choose another with DINOCELL_CACHE, HF_HOME"

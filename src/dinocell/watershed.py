@@ -84,9 +84,7 @@ def distance_to_labels(
     if not count:
         return np.zeros(distance.shape, np.int32)
     mask = distance > cell_fill_threshold
-    # A marker that reaches beyond the mask can lie in several pieces of it.
-    tile = _TILE if cells_max_threshold >= cell_fill_threshold else max(distance.shape)
-    labels = _flood_and_join(distance, markers.astype(np.int32, copy=False), mask, float(merge), tile)
+    labels = _flood_and_join(distance, markers.astype(np.int32, copy=False), mask, float(merge))
     if regrow:
         labels = grow_rims(labels, rim_widths(labels, cell_fill_threshold))
     if fill_holes:
@@ -112,10 +110,12 @@ def _validate(distance: Floats, cells_max: float, cell_fill: float, merge: float
         raise InputError(f"min_size is {min_size}, expected 0 or more pixels")
 
 
-def _flood_and_join(
-    distance: Floats, markers: Labels, mask: NDArray[np.bool_], merge: float, tile: int
-) -> Labels:
-    """Flood and join in threads: connected pieces of the mask do not depend on each other."""
+def _flood_and_join(distance: Floats, markers: Labels, mask: NDArray[np.bool_], merge: float) -> Labels:
+    """Flood and join in threads: connected pieces of the mask do not depend on each other.
+
+    A marker that reaches beyond the mask may lie in several pieces, but then it fills each of them: where
+    `cells_max_threshold` is the lower one, nothing in a piece is left to be flooded or joined.
+    """
     labels = np.zeros(distance.shape, np.int32)
 
     def work(window: Window, inside: NDArray[np.bool_]) -> None:
@@ -123,7 +123,7 @@ def _flood_and_join(
         np.copyto(labels[window], _join_split_cells(basins, distance[window], merge), where=inside)
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="flood") as pool:
-        for done in [pool.submit(work, *piece) for piece in pieces_by_tile(mask, tile)]:
+        for done in [pool.submit(work, *piece) for piece in pieces_by_tile(mask, _TILE)]:
             done.result()
     return labels
 
@@ -280,8 +280,6 @@ def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
     )
     limit = math.hypot(*labels.shape)  # a cell that fills the image has no outside
     np.minimum(distance, limit, out=distance)
-    if labels.min(initial=0) < 0:
-        distance[labels < 0] = 0
     return distance
 
 

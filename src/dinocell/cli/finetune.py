@@ -89,7 +89,6 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
     from dinocell.training.finetuning.loop import finetune_steps
     from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, StepDone
 
-    announced = False
     with progress_bar() as bar:
         task = bar.add_task("images", total=None)
         for event in finetune_steps(config):
@@ -103,9 +102,8 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
             elif isinstance(event, CropsDone):
                 bar.update(task, description="crops", completed=event.done, total=event.total)
             elif isinstance(event, StepDone):
-                if not announced:
+                if event.step == 1:
                     console.print(_plan(event, config))
-                    announced = True
                 name = f"training {event.training} of {event.trainings}, loss {event.loss:.4f}"
                 bar.update(task, description=name, completed=event.step, total=event.total)
     return result

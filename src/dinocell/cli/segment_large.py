@@ -11,7 +11,7 @@ from rich.progress import Progress, TaskID
 
 from dinocell.cli import options
 from dinocell.cli.terminal import announce, block_bar, console, one_line
-from dinocell.errors import InputError, WorkerError
+from dinocell.errors import InputError
 
 if TYPE_CHECKING:
     from dinocell.large.plan import LargeResult
@@ -132,17 +132,18 @@ def command(
 
 def _show(events: "Iterator[StageDone | LargeResult]", bar: Progress) -> "LargeResult":
     """Show a bar a stage until there is a result."""
-    from dinocell.large.run import StageDone
+    from dinocell.large.plan import LargeResult
 
     stages: dict[str, TaskID] = {}
     for event in events:
-        if not isinstance(event, StageDone):
-            return event
+        if isinstance(event, LargeResult):
+            result = event
+            continue
         if event.stage not in stages:
             title = _TITLES.get(event.stage, event.stage.replace("/", " "))
             stages[event.stage] = bar.add_task(title, total=event.total)
         bar.update(stages[event.stage], completed=event.done)
-    raise WorkerError("segment-large ended without a result: start it again")
+    return result
 
 
 def _find_source(path: Path, selection: "Selection") -> "tuple[Source, float | None]":
