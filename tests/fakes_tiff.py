@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import tifffile
@@ -86,6 +87,22 @@ def along(stop: str) -> str:
 def named(name: str) -> str:
     uuid = f'<UUID FileName="{name}">urn:uuid:1</UUID>'
     return image_of(f'<TiffData IFD="0" PlaneCount="1">{uuid}</TiffData>')
+
+
+def write_ome_set(folder: Path, planes: np.ndarray, stem: str = "set", axis: str = "C") -> list[Path]:
+    """Write an OME-TIFF of several files, a channel or time (N, Y, X) a file, each of which names all."""
+    names = [f"{stem}_{axis}{n}.ome.tif" for n in range(len(planes))]
+    data = "".join(
+        f'<TiffData First{axis}="{n}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{name}">urn:uuid:{n}</UUID></TiffData>'
+        for n, name in enumerate(names)
+    )
+    lengths = {"Z": 1, "C": 1, "T": 1, axis: len(planes), "Y": planes.shape[1], "X": planes.shape[2]}
+    sizes = " ".join(f'Size{name}="{length}"' for name, length in lengths.items())
+    image = f'<Image><Pixels DimensionOrder="XYCZT" Type="{planes.dtype}" {sizes}>{data}</Pixels></Image>'
+    for name, plane in zip(names, planes, strict=True):
+        (folder / name).write_bytes(tiff(plane, description=f"<OME>{image}</OME>", metadata=None))
+    return [folder / name for name in names]
 
 
 def png(compressed_rows: bytes) -> bytes:

@@ -13,17 +13,20 @@ import tifffile
 from typer.testing import CliRunner
 
 from dinocell.batch.jobs import Job, Outcome, load_jobs
-from dinocell.batch.record import State, hash_file, read_record, state_of
+from dinocell.batch.record import State, read_record, state_of
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.checkpoint import Thresholds
 from dinocell.cli import app
+from dinocell.identity import hash_file
 from dinocell.images import read_labels
 from dinocell.preprocessing import Preprocessing
 from dinocell.saving import write_image
 from dinocell.selection import Selection
 from tests.cases import disk
 from tests.fakes_nd2 import FakeND2, slices
+from tests.fakes_tiff import write_ome_set
+from tests.fakes_zarr import write_ome_zarr
 
 runner = CliRunner()
 
@@ -254,6 +257,47 @@ def test_a_file_that_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp
     assert [event.status for event in jobs if isinstance(event, Outcome)] == ["failed", "failed"]
     last = list(load_jobs([Source(stack, Path("stack"))], settings))
     assert sum(isinstance(event, Job) for event in last) == 3  # at rest again
+
+
+def test_a_set_of_files_is_one_input_and_a_change_of_any_of_them_makes_it_new(tmp_path):
+    first, second = write_ome_set(tmp_path, np.stack([disks(), disks()]))
+    choose = ("--channel", "1", "-o", tmp_path / "out", "--format", "tif")
+    assert run("segment", first, *choose).exit_code == 0
+    source = read_record(next((tmp_path / "out").glob("*_provenance.json"))).provenance["source"]
+    assert (source["name"], source["files"]) == (first.name, [first.name, second.name])
+    assert "skipped" in run("segment", first, *choose).output
+    write_ome_set(tmp_path, np.stack([disks(), np.zeros_like(disks())]))  # the first file stays as it was
+    assert "1 cells" not in (again := run("segment", first, *choose)).output
+    assert "skipped" not in again.output
+    assert read_labels(next((tmp_path / "out").glob("*_labels.tif"))).max() == 0
+
+
+def test_a_set_whose_other_file_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp_path):
+    first, second = write_ome_set(tmp_path, np.zeros((2, 16, 16), np.uint16), axis="T")
+    settings = BatchSettings(
+        tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
+        selection=Selection(all_planes=True),
+    )  # fmt: skip
+    jobs = load_jobs([Source(first, Path("set"))], settings)
+    assert isinstance(next(jobs), Job)
+    os.utime(second, (1, 1))
+    left = [event for event in jobs if isinstance(event, Outcome)]
+    assert [event.status for event in left] == ["failed"]
+    assert "changed while it was read" in left[0].message
+
+
+def test_a_zarr_that_changes_while_it_is_read_fails(tmp_path):
+    write_ome_zarr(tmp_path / "a.zarr", np.zeros((2, 16, 16), np.uint16), "zyx")
+    settings = BatchSettings(
+        tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
+        selection=Selection(all_planes=True),
+    )  # fmt: skip
+    jobs = load_jobs([Source(tmp_path / "a.zarr", Path("a"))], settings)
+    assert isinstance(next(jobs), Job)
+    os.utime(tmp_path / "a.zarr" / "0" / ".zarray", (1, 1))
+    left = [event for event in jobs if isinstance(event, Outcome)]
+    assert [event.status for event in left] == ["failed"]
+    assert "changed while it was read" in left[0].message
 
 
 def _start(inputs, out):

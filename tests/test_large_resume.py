@@ -355,3 +355,27 @@ def test_an_output_that_cannot_be_written_is_told(tmp_path, image_file):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OutputError, match="cannot be written"):
         finish(image_file, tmp_path / "file" / "a.zarr", ECHO)
+
+
+@pytest.mark.parametrize("stage", ["map", "numbers"])
+def test_what_was_made_while_a_chunk_changed_is_not_published(tmp_path, image_file, stage):
+    output = tmp_path / "a.zarr"
+    chunk = next(path for path in image_file.rglob("*") if path.is_file() and "." not in path.name)
+    running = events(image_file, output, ECHO)
+    for event in running:
+        if event.stage == stage and event.done:
+            break
+    os.utime(chunk, (1, 1))
+    with pytest.raises(FileFormatError, match=r"changed while it was read.*begin anew with --overwrite"):
+        list(running)
+    assert not output.exists()
+    with pytest.raises(OutputError, match="differs in state"):
+        finish(image_file, output, ECHO)
+    check(finish(image_file, output, ECHO, overwrite=True), in_memory(true_map())[1])
+
+
+def test_a_changed_chunk_makes_what_was_done_another_image(tmp_path, made):
+    image, output = made
+    os.utime(next(path for path in image.rglob("*") if path.is_file() and "." not in path.name), (1, 1))
+    with pytest.raises(OutputError, match="was made in another way"):
+        finish(image, output, ECHO, **ALL)

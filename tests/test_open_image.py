@@ -1,5 +1,6 @@
 """One door for image files: axes, scales, names, scenes as they were written; a plane is read alone."""
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -18,7 +19,10 @@ from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.images import open_image, read_image, read_labels
 from dinocell.readers.lazy import ImageInfo, LazyImage
 from dinocell.readers.naming import channel_index, choose_scene
+from dinocell.readers.tiff_directories import first_description
+from dinocell.readers.tiff_ome import ome_set
 from dinocell.saving import write_image
+from tests.fakes_tiff import named, tiff, write_ome_set
 
 Array = NDArray[Any]
 
@@ -411,3 +415,36 @@ def test_a_plain_image_needs_no_other_reader(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png"], capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+def test_all_files_of_a_set_are_named_and_watched(tmp_path: Path) -> None:
+    planes = np.arange(2 * 6 * 7, dtype=np.uint16).reshape(2, 6, 7)
+    first, second = write_ome_set(tmp_path, planes)
+    (tmp_path / "link.tif").symlink_to(second)
+    for path, files in ((first, (first, second)), (tmp_path / "link.tif", (tmp_path / "link.tif", first))):
+        with open_image(path) as image:
+            assert set(image.files) == set(files)
+            np.testing.assert_array_equal(image.read_plane(c=1), planes[1])
+    with open_image(first) as image:
+        os.utime(second, (1, 1))
+        with pytest.raises(FileFormatError, match="changed while it was read"):
+            image.read_plane(c=1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"byteorder": ">"}, {"bigtiff": True}, {"bigtiff": True, "byteorder": ">"}]
+)
+def test_a_file_that_names_itself_alone_or_not_at_all_is_read_alone(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    xml, pixels = f"<OME>{named('a.tif')}</OME>", np.zeros((8, 8), np.uint8)
+    for name, description in (
+        ("a.tif", xml),
+        ("copy.tif", xml),
+        ("b.tif", 'FileName="a.tif"'),
+        ("c.tif", None),
+    ):
+        file = tmp_path / name
+        file.write_bytes(tiff(pixels, description=description, metadata=None, **options))
+        assert first_description(file) == (description or "")
+        assert ome_set(file) == (file,)

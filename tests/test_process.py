@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from dinocell.datasets import process
+from dinocell.datasets.folder import Pair
 from dinocell.datasets.prepare import MAX_SCALE
-from dinocell.datasets.process import ImageDone, ProcessSettings
+from dinocell.datasets.process import ImageDone, ProcessSettings, _hash_items
 from dinocell.datasets.records import StoreInfo, content_hash
 from dinocell.datasets.store import DINOCellDataset, find_items
 from dinocell.datasets.writer import partial_folder
@@ -25,6 +26,7 @@ from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, FileMissingError, InputError, MissingExtraError
 from dinocell.labels import median_diameter, relabel
 from dinocell.preprocessing import Preprocessing, preprocess
+from dinocell.saving import write_image
 from tests.cases import CASES, disk
 from tests.fakes_items import (
     SMALL,
@@ -38,6 +40,7 @@ from tests.fakes_items import (
     make_store,
     pixels_of,
 )
+from tests.fakes_tiff import write_ome_set
 
 ROOT = Path(__file__).parents[1]
 
@@ -500,3 +503,16 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
             path.unlink()
     assert peaks[1] - peaks[0] < 50
     assert max(peaks) < 400
+
+
+def test_work_is_not_gone_on_with_after_a_file_of_a_set_has_changed(tmp_path):
+    image, other = write_ome_set(tmp_path, np.full((2, 40, 40), 9, np.uint8))
+    masks = tmp_path / "masks.png"
+    write_image(masks, np.full((40, 40), 3, np.uint8))
+    pair = Pair("set", image, masks, channel=1)
+    before = _hash_items([pair])
+    assert _hash_items([pair]) == before
+    for file in (image, other, masks):
+        os.utime(file, (1, 1))
+        assert _hash_items([pair]) != before
+        before = _hash_items([pair])

@@ -15,6 +15,7 @@ from dinocell.labels import Labels, validate_labels
 from dinocell.planes import MAX_WINDOWED_PIXELS, PathLike, Pixels, checked_index, decoding
 from dinocell.readers.lazy import LazyImage
 from dinocell.readers.naming import channel_index
+from dinocell.readers.tiff_directories import TIFF_MAGIC
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 """Endings of the files that a folder of images and annotations is searched for."""
@@ -23,7 +24,7 @@ MICROSCOPE_SUFFIXES = (".nd2", ".czi", ".lif", ".zarr")
 """Endings of the formats of microscopes, which a folder to be segmented is searched for as well."""
 
 _MAGIC = {
-    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
+    **dict.fromkeys(TIFF_MAGIC, "TIFF"),
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",

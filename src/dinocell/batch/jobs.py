@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.batch.record import RECORD_ENDING, State, hash_file, state_of
+from dinocell.batch.record import RECORD_ENDING, State, state_of
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
+from dinocell.identity import Stamp, hash_files, stamp_of
 from dinocell.images import is_ome_zarr, open_image
 from dinocell.planes import Pixels
 from dinocell.readers.lazy import ImageInfo, LazyImage
@@ -142,8 +143,8 @@ class _SourceLoader:
         self, source: Source, settings: BatchSettings, taken: dict[str, Path], *, dry_run: bool
     ) -> None:
         self.source, self.settings, self.taken, self.dry_run = source, settings, taken, dry_run
-        self.signature = _signature(source.path)
-        self.digest = hash_file(source.path)
+        self.stamp: Stamp = ()
+        self.digest = ""
 
     def load(self) -> Iterator[Job | Outcome]:
         path, selection = self.source.path, self.settings.selection
@@ -154,12 +155,16 @@ class _SourceLoader:
         with open_image(path) as first:
             check_scene(first, selection)
             scenes = range(len(first.info.scenes))
+            self.stamp = stamp_of(first.files)
+            self.digest = hash_files(first.files)
         one = 0 if selection.scene is None else selection.scene
         for scene in scenes if selection.scene == "all" else [one]:
             with open_image(path, scene=scene) as image:
                 diameter = _diameter(image, self.settings)
                 for place in select_places(image, selection):
                     yield self._load_place(image, place, diameter)
+        if is_ome_zarr(path):  # its many files are looked at once, not after every plane
+            self._check_unchanged((path,))
 
     def _load_place(self, image: LazyImage, place: Place, diameter: Diameter) -> Job | Outcome:
         path, settings = self.source.path, self.settings
@@ -177,7 +182,8 @@ class _SourceLoader:
                 return Outcome(path, str(name), "planned", message, {})
             pixels = read_place(image, place, settings.selection.channel)
             channels = _measured_channels(image, place, settings)
-            self._check_unchanged()
+            if not is_ome_zarr(path):
+                self._check_unchanged(image.files)
         except (DINOCellError, MemoryError, OSError) as error:  # the other planes may be sound
             return failed(path, name, error)
         return Job(self.source, name, image.info, place, pixels, channels, diameter, provenance, started)
@@ -209,10 +215,11 @@ class _SourceLoader:
             return Outcome(self.source.path, str(name), "skipped", message, {})
         return None
 
-    def _check_unchanged(self) -> None:
-        if _signature(self.source.path) != self.signature:
+    def _check_unchanged(self, files: tuple[Path, ...]) -> None:
+        changed = set(stamp_of(files)) ^ set(self.stamp)
+        if changed:
             raise FileFormatError(
-                f"{self.source.path} changed while it was read, expected a file at rest: "
+                f"{min(changed)[0]} changed while it was read, expected a file at rest: "
                 "wait until it is written, then start again"
             )
 
@@ -236,11 +243,13 @@ def _diameter(image: LazyImage, settings: BatchSettings) -> Diameter:
 
 def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSettings) -> dict[str, Any]:
     info = image.info
+    several = {"files": [printable(file.name) for file in image.files]} if len(image.files) > 1 else {}
     return {
         "dinocell": __version__,
         **settings.described(),
         "source": {
-            "name": printable(image.path.name),
+            "name": printable(image.files[0].name),
+            **several,
             "sha256": digest,
             "scene": info.scenes[info.scene],
             "t": place.t,
@@ -254,12 +263,3 @@ def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSett
 def printable(name: str) -> str:
     """Replace what JSON cannot hold of a file's name."""
     return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _signature(path: Path) -> tuple[int, int] | None:
-    """Give what changes when somebody writes to a file; None for a folder."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return None if path.is_dir() else (status.st_size, status.st_mtime_ns)

@@ -1,8 +1,6 @@
 """The record beside the results of a plane: how they were made, whether they are complete and untouched."""
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -10,8 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dinocell.errors import FileFormatError
-from dinocell.images import is_ome_zarr
+from dinocell.identity import hash_file
 from dinocell.saving import atomic_path
 
 RECORD_ENDING = "_provenance.json"
@@ -125,37 +122,3 @@ def is_same(record: Record, provenance: Mapping[str, Any]) -> bool:
 def _content(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what makes no other results: an update alone is no reason to do all again."""
     return {key: value for key, value in provenance.items() if key != "dinocell"}
-
-
-def hash_file(path: Path) -> str:
-    """Give the SHA-256 of a file's content.
-
-    Of a Zarr folder, which may hold millions of files, their names, sizes and times of change are hashed in
-    place of their content. The labels within are left out, so that writing them does not change the source.
-
-    Raises
-    ------
-    FileFormatError
-        If it cannot be read.
-    """
-    try:
-        if is_ome_zarr(path):
-            return _hash_listing(path)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FileFormatError(
-            f"{path} cannot be read ({error.strerror or error}): check its permissions, copy it again"
-        ) from error
-
-
-def _hash_listing(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path, names, files in os.walk(folder):
-        names[:] = sorted(name for name in names if name != "labels")
-        for name in sorted(files):
-            file = Path(path, name)
-            status, relative = file.stat(), file.relative_to(folder).as_posix()
-            line = f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n"
-            digest.update(os.fsencode(line))
-    return digest.hexdigest()

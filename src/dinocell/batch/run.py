@@ -21,11 +21,12 @@ from dinocell.batch.jobs import (
     record_path,
     result_files,
 )
-from dinocell.batch.record import RECORD_ENDING, Record, hash_file, is_same, read_record, write_record
+from dinocell.batch.record import RECORD_ENDING, Record, is_same, read_record, write_record
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.batch.threads import WriteBehind, read_ahead
 from dinocell.errors import DINOCellError, OutputError
+from dinocell.identity import hash_file
 from dinocell.labels import median_diameter
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.quality import image_quality

@@ -13,6 +13,7 @@ from dinocell.datasets.prepare import ProcessSettings, measure, prepare
 from dinocell.datasets.records import Failure, IndexEntry, StoreInfo, content_hash, printable
 from dinocell.datasets.writer import StoreWriter, planned_size, refuse_existing
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
+from dinocell.identity import files_read, stamp_of
 from dinocell.parallel import OrderedPool
 from dinocell.version import __version__
 
@@ -170,7 +171,7 @@ def _hash_items(items: Sequence[Item]) -> str:
     """Hash what an unfinished store must share to be gone on with."""
     digest = hashlib.sha256()
     for item in items:
-        files = [str(file.absolute()) for file in item.files]
+        files = stamp_of(file.absolute() for file in files_read(item.files))
         # Of the formats' options, the channel is the only one that shows in neither.
         digest.update(repr((item.name, files, getattr(item, "channel", None))).encode())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from dinocell.errors import FileFormatError
+from dinocell.identity import stamp_of
 from dinocell.images import open_image
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.workspace import Workspace
+from dinocell.readers.lazy import LazyImage
 from dinocell.version import __version__
 
 MADE = "_made.json"
@@ -81,13 +84,13 @@ def plan_job(
         If the image cannot be read, or has no such scene.
     """
     with open_image(source.path, scene=source.scene, windows=True) as image:
-        info = image.info
+        info, state = image.info, state_of(image)
     source = Source(source.path.absolute(), source.scene, source.place, source.channel)
     asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
     of_map = {name: asked.pop(name) for name in ("scale", "block")} | {
         "version": __version__,
         "image": str(source.path),
-        "state": _state(source.path),
+        "state": state,
         "scene": source.scene,
         "place": asdict(source.place),
         "channel": source.channel,
@@ -100,17 +103,19 @@ def plan_job(
     return Job(source, network, settings, info.shape[3:], info.pixel_size_um, *places), plan
 
 
+def state_of(image: LazyImage) -> str:
+    """Return a hash of size and time of change of all files that an image is read from.
+
+    The content of a slide takes too long to be hashed before and after.
+    """
+    top = image.path.parent
+    stamps = [(os.path.relpath(path, top), *change) for path, *change in stamp_of(image.files)]
+    return hashlib.sha256(repr(stamps).encode(errors="surrogateescape")).hexdigest()
+
+
 def plan_hash(plan: Mapping[str, Any]) -> str:
     """Give a name to all that a plan, or a part of it, decides."""
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _state(path: Path) -> list[int]:
-    """Give time of change, in nanoseconds, and size of a file, or of the description of an OME-Zarr."""
-    names = ("zarr.json", ".zattrs", ".zgroup", "0/zarr.json", "0/.zarray")
-    files = [path / name for name in names] if path.is_dir() else [path]
-    found = [file.stat() for file in files if file.exists()]
-    return [max((of.st_mtime_ns for of in found), default=0), sum(of.st_size for of in found)]
 
 
 def paths_beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:

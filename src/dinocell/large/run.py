@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dinocell.cluster.executor import Executor
+from dinocell.errors import FileFormatError
+from dinocell.images import open_image
 from dinocell.large import stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
 from dinocell.large.grid import Block, Grid
 from dinocell.large.numbers import Numbering, Numbers, level_shapes
 from dinocell.large.outcome import prepared, publish
-from dinocell.large.plan import LargeResult, made_before, paths_beside, plan_job
+from dinocell.large.plan import LargeResult, made_before, paths_beside, plan_job, state_of
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.large.workspace import CHUNK, Workspace
@@ -98,6 +100,7 @@ def segment_large(
         provenance = {**plan, "statistics": asdict(statistics), "counts": result.counts}
         yield from run.describe(provenance)
         run.describe_labels(provenance)
+        _check_unchanged(job, plan)
         publish(job, output, plan, keep_map=keep_map)
     yield result
 
@@ -243,6 +246,16 @@ class _Run:
         for _ in self.executor.map(function, left, *arguments, on_device=on_device):
             count += 1
             yield StageDone(stage, count, total)
+
+
+def _check_unchanged(job: Job, plan: Mapping[str, Any]) -> None:
+    """Refuse to publish what was made while somebody wrote to the image."""
+    with open_image(job.source.path, scene=job.source.scene, windows=True) as image:
+        if state_of(image) != plan["map"]["state"]:
+            raise FileFormatError(
+                f"{job.source.path} changed while it was read, expected files at rest: wait until they are "
+                "written, then begin anew with --overwrite"
+            )
 
 
 def _create(workspace: Workspace, name: str, *options: Any, **more: Any) -> None:

@@ -96,6 +96,11 @@ class LazyImage(ABC):
         """
         return self.info.shape[3:]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the image is read from, sorted by name; the folder of an OME-Zarr."""
+        return (self.path,)
+
     def read_plane(self, t: int = 0, c: int = 0, z: int = 0) -> Pixels:
         """Read one plane.
 

@@ -21,7 +21,7 @@ from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, closed_on_error
 from dinocell.readers.naming import choose, choose_scene
 from dinocell.readers.quiet import quiet
 from dinocell.readers.tiff_directories import Directories, check_directories
-from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours
+from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours, ome_set
 from dinocell.readers.tiff_stack import Stack
 
 # tifffile logs the damage that it works around as errors. These leave the pixels alone: broken OME-XML,
@@ -66,6 +66,7 @@ class _Opened:
     def __init__(self, file: Path, errors: _TifffileErrors, largest: int = MAX_PIXELS) -> None:
         found = check_directories(file)
         self.file = file
+        self.files = ome_set(file)
         self.ome: list[OmeImage] = []
         # these kinds follow names of other files, or pointers of their own; such files are OME or ImageJ too
         self.tif = tifffile.TiffFile(file, is_ndtiff=False, is_mmstack=False, is_ndpi=False)
@@ -153,7 +154,13 @@ class TiffImage(LazyImage):
     def __init__(self, opened: _Opened, info: ImageInfo, largest: int = MAX_PIXELS) -> None:
         super().__init__(opened.file, info, largest)
         self._tif, self._stack = opened.tif, opened.stacks[info.scene]
+        self._files = opened.files
         self._stamp = self._changed()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, or all those of the OME-TIFF set that it is part of."""
+        return self._files
 
     @property
     def chunk_shape(self) -> tuple[int, int]:
@@ -175,9 +182,11 @@ class TiffImage(LazyImage):
             raise ValueError("it changed while it was read")
         return pixels
 
-    def _changed(self) -> tuple[int, int]:
-        status = os.fstat(self._tif.filehandle.fileno())
-        return status.st_size, status.st_mtime_ns
+    def _changed(self) -> list[tuple[int, int]]:
+        """Return what changes when somebody writes to one of the files."""
+        found = [os.fstat(self._tif.filehandle.fileno())]
+        found += [file.stat() for file in self._files if file != self.path]
+        return [(status.st_size, status.st_mtime_ns) for status in found]
 
     def close(self) -> None:
         """Close the file."""

@@ -4,7 +4,7 @@ import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS
@@ -12,6 +12,10 @@ from dinocell.planes import MAX_PIXELS
 MAX_PAGES = 2**18
 """A file of more directories (pages, levels) is refused, or one that claims more planes by OME-XML."""
 
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of a TIFF file, classic and BigTIFF, in both byte orders."""
+
+_MAX_ENTRIES = 4096  # of a directory; tifffile calls more damage
 _MAX_TAG_BYTES = 2**28
 _MAX_DESCRIPTION_BYTES = 2**25
 _MAX_SEGMENTS = 2**24  # strips and tiles of all pages
@@ -28,6 +32,7 @@ class _Layout:
 
     def __init__(self, head: bytes) -> None:
         self.order = ">" if head[:2] == b"MM" else "<"
+        self.byteorder: Literal["big", "little"] = "big" if head[:2] == b"MM" else "little"
         is_big = struct.unpack(f"{self.order}H", head[2:4]) == (43,)
         number, entry, offset = ("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")
         self.number, self.entry, self.offset = (
@@ -83,6 +88,44 @@ def check_directories(file: Path) -> Directories:
     return found
 
 
+def first_description(file: Path) -> str:
+    """Read the description of a TIFF file's first directory, without following anything else.
+
+    Returns
+    -------
+    str
+        Empty where there is none, it is not a text of a size that is allowed, or the file is no TIFF.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(16).ljust(16, b"\0")
+        if head[:4] not in TIFF_MAGIC:
+            return ""
+        layout = _Layout(head)
+        stream.seek(layout.first)
+        count = int.from_bytes(stream.read(layout.number.size), layout.byteorder)
+        if count > _MAX_ENTRIES:
+            return ""
+        entries = stream.read(count * layout.entry.size)
+        whole = len(entries) // layout.entry.size * layout.entry.size
+        for code, _, items, value in layout.entry.iter_unpack(entries[:whole]):
+            if code == _DESCRIPTION and items <= _MAX_DESCRIPTION_BYTES:
+                return _text(stream, layout, items, value)
+    return ""
+
+
+def _text(stream: BinaryIO, layout: _Layout, items: int, value: bytes) -> str:
+    """Read the text of a tag, which stands elsewhere in the file if it does not fit into the tag."""
+    if items > len(value):
+        stream.seek(layout.offset.unpack(value)[0])
+        value = stream.read(items)
+    return value[:items].rstrip(b"\0").decode("utf-8", "replace")
+
+
 def _check_directory(
     stream: BinaryIO, offset: int, layout: _Layout, found: Directories
 ) -> tuple[int, tuple[int, ...]]:
@@ -93,7 +136,7 @@ def _check_directory(
     if len(data) < number.size:
         return 0, ()
     (count,) = number.unpack_from(data)
-    if count > 4096:  # tifffile calls that damage
+    if count > _MAX_ENTRIES:
         return 0, ()
     end = number.size + count * entry.size
     data += stream.read(max(end + layout.offset.size - len(data), 0))
@@ -108,7 +151,7 @@ def _check_directory(
             limit = _MAX_DESCRIPTION_BYTES if code == _DESCRIPTION else _MAX_TAG_BYTES
             found.tag_bytes += size if size <= limit else 2**63
         if code in (_WIDTH, _LENGTH):
-            area *= int.from_bytes(value[:size], "little" if layout.order == "<" else "big")
+            area *= int.from_bytes(value[:size], layout.byteorder)
         elif code in (_STRIPS, _TILES):
             found.segments += items
         elif code == _SUBIFDS:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from dinocell.errors import FileFormatError
-from dinocell.readers.tiff_directories import MAX_PAGES, Directories, check_directories
+from dinocell.errors import DINOCellError, FileFormatError
+from dinocell.planes import METADATA_ERRORS
+from dinocell.readers.tiff_directories import MAX_PAGES, Directories, check_directories, first_description
 
 _MAX_XML_NODES = 2**22
 _MAX_FRAMES = 2**24  # the list that tifffile makes of the planes of an OME image
@@ -103,3 +104,34 @@ def check_neighbours(scan: OmeScan, found: Directories) -> None:
         if neighbour.exists():
             below = check_directories(neighbour)
             found.smallest = min(found.smallest, below.smallest)
+
+
+def ome_set(file: Path) -> tuple[Path, ...]:
+    """List the files of the OME-TIFF set that a file is part of, which are read as one image.
+
+    Only the description of the file itself is read.
+
+    Returns
+    -------
+    tuple of Path
+        Those that exist, sorted by name, the file itself among them as it was given; it alone where it is no
+        OME-TIFF, names no other file, is not among those that it names, or is damaged.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    """
+    description = first_description(file)
+    if "FileName=" not in description:
+        return (file,)
+    try:
+        names = OmeScan(description, 1, file).files
+    except (DINOCellError, *METADATA_ERRORS):  # opening the file says what is wrong with it
+        return (file,)
+    own = file.resolve()
+    if own.name not in names:
+        return (file,)
+    folder = file.parent if own.name == file.name else own.parent
+    others = (folder / name for name in names - {own.name} if not set(name) & set("/\\:\0"))
+    return tuple(sorted((file, *filter(Path.is_file, others)), key=lambda path: path.name))

@@ -14,7 +14,7 @@ import torch
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.records import printable
 from dinocell.datasets.store import IMAGES, LABELS, MAPS, DINOCellDataset, is_store
-from dinocell.errors import FileFormatError
+from dinocell.identity import files_read, hash_file
 from dinocell.machine import processor_name
 from dinocell.saving import atomic_path
 from dinocell.training.config import Dataset, TrainConfig
@@ -117,7 +117,7 @@ def _content(folder: Path) -> tuple[int, str]:
     """Count the images of a dataset, and hash them: equal content, equal hash."""
     if not is_store(folder):
         pairs = find_pairs(folder)
-        return len(pairs), _hash(file for pair in pairs for file in pair.files)
+        return len(pairs), _hash(file for pair in pairs for file in files_read(pair.files))
     store = DINOCellDataset(folder)
     if store.info is not None:
         return store.info.images, store.info.content_sha256
@@ -129,12 +129,5 @@ def _hash(files: Iterable[Path]) -> str:
     """SHA-256 over names and contents of files, in the order of their names."""
     digest = hashlib.sha256()
     for path in sorted(files, key=lambda file: file.name):
-        try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise FileFormatError(
-                f"{path} cannot be read ({error.strerror}): check its permissions, or copy it again"
-            ) from error
-        digest.update(f"{content} {path.name}\n".encode(errors="surrogateescape"))
+        digest.update(f"{hash_file(path)} {path.name}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -1,0 +1,109 @@
+"""What images are on disk: all files that are read for them, their hash, and what shows a change."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dinocell.errors import FileFormatError
+from dinocell.images import is_ome_zarr
+from dinocell.readers.tiff_ome import ome_set
+
+Stamp = tuple[tuple[str, int, int], ...]
+"""Path, size in bytes and time of change in nanoseconds of every file."""
+
+
+def files_read(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Add to some files those that are read along with them: the other ones of OME-TIFF sets.
+
+    Returns
+    -------
+    tuple of Path
+        Each once; what does not exist or cannot be opened stands for itself.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        found |= dict.fromkeys(_set_of(path))
+    return tuple(found)
+
+
+def _set_of(path: Path) -> tuple[Path, ...]:
+    try:
+        return ome_set(path) if path.is_file() else (path,)
+    except OSError:
+        return (path,)
+
+
+def stamp_of(files: Iterable[Path]) -> Stamp:
+    """Return what changes when somebody writes to one of some files, or to a file within a Zarr folder.
+
+    A file that does not exist has size and time −1.
+    """
+    return tuple(
+        stamp for file in files for stamp in (_stamps_within(file) if file.is_dir() else [_stamp(file)])
+    )
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return str(file), -1, -1
+    return str(file), status.st_size, status.st_mtime_ns
+
+
+def _stamps_within(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """List what is in a Zarr folder, but for the labels, so that writing them does not change the image."""
+    for path, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if name != "labels")
+        yield from (_stamp(Path(path, name)) for name in sorted(files))
+
+
+def hash_files(files: Iterable[Path]) -> str:
+    """Compute the SHA-256 of what an image is read from.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        One: the hash is that of its content. Several: of their names and hashes, sorted by name.
+
+    Raises
+    ------
+    FileFormatError
+        If one cannot be read.
+    """
+    several = sorted(files, key=lambda file: file.name)
+    if len(several) == 1:
+        return hash_file(several[0])
+    lines = (f"{file.name}\0{hash_file(file)}\n" for file in several)
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Compute the SHA-256 of a file's content.
+
+    Of a Zarr folder, which may hold millions of files, their names, sizes and times of change are hashed in
+    place of their content. The labels within are left out, so that writing them does not change the source.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read.
+    """
+    try:
+        if is_ome_zarr(path):
+            return _hash_listing(path)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileFormatError(
+            f"{path} cannot be read ({error.strerror or error}): check its permissions, copy it again"
+        ) from error
+
+
+def _hash_listing(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name, size, time in _stamps_within(folder):
+        relative = Path(name).relative_to(folder).as_posix()
+        digest.update(os.fsencode(f"{relative}\0{size}\0{time}\n"))
+    return digest.hexdigest()
