@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 from typer.testing import CliRunner
 
 from dinocell.batch.jobs import Job, Outcome, load_jobs
@@ -19,7 +20,8 @@ from dinocell.batch.sources import Source
 from dinocell.checkpoint import Thresholds
 from dinocell.cli import app
 from dinocell.identity import hash_file
-from dinocell.images import read_labels
+from dinocell.images import read_image, read_labels
+from dinocell.pipeline import DINOCellPipeline
 from dinocell.preprocessing import Preprocessing
 from dinocell.saving import write_image
 from dinocell.selection import Selection
@@ -162,6 +164,32 @@ def test_the_record_says_how_and_from_what_the_results_were_made(tree, tmp_path)
     assert record.result["cells"] == 3
     with tifffile.TiffFile(out / "a_labels.tif") as tif:  # and so does the file itself
         assert record.provenance["source"]["sha256"] in tif.ome_metadata
+
+
+def _hollow(labels):
+    """Count the background pixels that a single cell encloses."""
+    filled = [ndimage.binary_fill_holes(labels == number) for number in range(1, labels.max() + 1)]
+    return int(sum((whole & (labels == 0)).sum() for whole in filled))
+
+
+def test_holes_are_filled_when_asked_and_what_was_done_without_is_done_again(tmp_path):
+    image, out = tmp_path / "ring.png", tmp_path / "out"
+    ring = disk((128, 128), (64, 64), 45) & ~disk((128, 128), (64, 64), 25)
+    write_image(image, (40 + 120 * ring).astype(np.uint8))
+    run("segment", image, "-o", out, "--merge", "0")
+    hollow = read_labels(out / "ring_labels.tif")
+    assert _hollow(hollow) > 1000
+    record = read_record(out / "ring_provenance.json").provenance
+    again = run("segment", image, "-o", out, "--merge", "0", "--fill-holes")
+    assert again.exit_code == 0, again.output
+    assert "skipped" not in again.output
+    filled = read_labels(out / "ring_labels.tif")
+    assert _hollow(filled) == 0
+    assert (filled > 0).sum() - (hollow > 0).sum() == _hollow(hollow)
+    assert read_record(out / "ring_provenance.json").provenance == record | {"fill_holes": True}
+    assert "skipped" in run("segment", image, "-o", out, "--merge", "0", "--fill-holes").output
+    pipeline = DINOCellPipeline("nano")
+    assert np.array_equal(pipeline.run(read_image(image).pixels, merge=0, fill_holes=True).labels, filled)
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(tree, tmp_path):

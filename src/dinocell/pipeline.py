@@ -126,6 +126,7 @@ class DINOCellPipeline:
         min_size : int
             Cells of fewer pixels are removed.
         fill_holes : bool
+            Whether background enclosed by one cell becomes part of it.
         progress : callable, optional
             Called after every batch of tiles.
 

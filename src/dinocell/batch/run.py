@@ -140,7 +140,11 @@ def _finisher(
     def finish() -> Outcome:
         try:
             result = pipeline.finish(
-                job.pixels, prediction, thresholds=settings.thresholds, min_size=settings.min_size
+                job.pixels,
+                prediction,
+                thresholds=settings.thresholds,
+                min_size=settings.min_size,
+                fill_holes=settings.fill_holes,
             )
             return _write(pipeline, job, result, settings)
         except Exception as error:  # noqa: BLE001 (one image must not end a batch of ten thousand; it is reported)

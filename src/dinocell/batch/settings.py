@@ -32,6 +32,8 @@ class BatchSettings:
     diameter_um : float or None
         In micrometres, in place of `diameter`, for files that know their pixel size.
     min_size : int
+    fill_holes : bool
+        Whether background enclosed by one cell becomes part of it.
     precision : str
         As it was asked for, see `dinocell.engines.engine.Precision`.
     selection : Selection
@@ -51,6 +53,7 @@ class BatchSettings:
     diameter: Diameter = None
     diameter_um: float | None = None
     min_size: int = 0
+    fill_holes: bool = False
     precision: str = "auto"
     selection: Selection = field(default_factory=Selection)
     overwrite: bool = False
@@ -66,5 +69,6 @@ class BatchSettings:
             "diameter": self.diameter,
             "diameter_um": self.diameter_um,
             "min_size": self.min_size,
+            **({"fill_holes": True} if self.fill_holes else {}),
             **({} if self.precision == "auto" else {"precision": self.precision}),
         }

@@ -69,6 +69,9 @@ def command(
     ] = None,
     diameter_um: options.DiameterUm = None,
     min_size: options.MinSize = 0,
+    fill_holes: Annotated[
+        bool, typer.Option("--fill-holes", help="Background that one cell encloses becomes part of it.")
+    ] = False,
     tile_size: options.TileSize = None,
     overlap: options.Overlap = None,
     batch_size: options.BatchSize = None,
@@ -134,6 +137,7 @@ def command(
         diameter=parsed_diameter,
         diameter_um=diameter_um,
         min_size=min_size,
+        fill_holes=fill_holes,
         precision=precision,
         selection=selection,
         overwrite=overwrite,
