@@ -10,17 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import typer
 from scipy import ndimage
 from typer.testing import CliRunner
 
 from dinocell.batch.jobs import Job, Outcome, load_jobs
 from dinocell.batch.record import State, read_record, state_of
+from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Source
+from dinocell.batch.sources import Source, find_sources
+from dinocell.batch.spread import segment_task
 from dinocell.checkpoint import Thresholds
 from dinocell.cli import app
+from dinocell.cli import segment as segment_command
+from dinocell.cli.terminal import block_bar
+from dinocell.errors import FileFormatError, OutputError
 from dinocell.identity import hash_file
 from dinocell.images import read_image, read_labels
+from dinocell.network import ModelNetwork
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.preprocessing import Preprocessing
 from dinocell.saving import write_image
@@ -447,7 +454,8 @@ def test_one_defect_does_not_end_the_batch(tree, tmp_path):
     shutil.copy(tree / "a.png", tree / f"{'x' * 245}.png")  # its results' names are too long
     result = run("segment", tree, "-r", "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert "File name too long" in result.output
+    assert "longer than 255 bytes" in result.output
+    assert ": rename it" in result.output
     assert len(list((tmp_path / "out").rglob("*_labels.tif"))) == 3
 
 
@@ -470,3 +478,133 @@ def test_a_dry_run_says_what_would_fail(tmp_path):
     assert run("segment", stains, "-o", tmp_path / "out", "--dry-run").exit_code == 1
     assert run("segment", stains, "-o", tmp_path / "out", "--dry-run", "--channel", "5").exit_code == 1
     assert run("segment", stains, "-o", tmp_path / "out", "--dry-run", "--channel", "1").exit_code == 0
+
+
+@pytest.fixture
+def three(tree, tmp_path):
+    """Three sources, a pipeline and settings for them."""
+    sources, _ = find_sources([str(tree)], recursive=True)
+    pipeline = DINOCellPipeline("nano", device="cpu")
+    settings = BatchSettings(
+        tmp_path / "out", ("tif", "csv"), "nano", "", True, pipeline.model.config.thresholds,
+        pipeline.predictor.preprocessing, 256, 32,
+    )  # fmt: skip
+    return sources, settings, pipeline
+
+
+def _moving(events, out, after):
+    """Move the output folder away after so many planes are done."""
+    done = 0
+    for event in events:
+        yield event
+        done += isinstance(event, Outcome) and event.status == "done"
+        if done == after and out.exists():
+            out.rename(out.with_name("moved"))
+
+
+def test_an_output_folder_that_is_removed_meanwhile_stops_the_batch_and_is_not_made_again(three, tmp_path):
+    sources, settings, pipeline = three
+    settings.output.mkdir()
+    events = segment_files(sources * 4, settings, pipeline)
+    found = [event for event in _moving(events, settings.output, 1) if isinstance(event, Outcome)]
+    assert found[0].status == "done"
+    assert found[-1].status == "failed"
+    assert found[-1].stops
+    assert len(found) < 12
+    assert "removed or moved" in found[-1].message
+    assert not settings.output.exists()
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_results_that_vanish_meanwhile_are_not_counted_as_done(three, capsys, after):
+    sources, settings, pipeline = three
+    events = _moving(segment_files(sources, settings, pipeline), settings.output, after)
+    with pytest.raises(typer.Exit) as ended:
+        segment_command._segment(events, sources, settings, [], block_bar())
+    assert ended.value.exit_code == 1
+    out, err = capsys.readouterr()
+    assert "is gone" in out
+    assert "3 of 3 inputs failed" in err
+    log = log_of(settings.output.with_name("moved"))
+    assert log[-1]["event"] == "ended"
+    assert log[-1]["failed"] == 3
+    assert "done" not in log[-1]
+
+
+def test_a_worker_does_not_make_an_output_folder_again(three, tmp_path):
+    sources, settings, _ = three
+    with pytest.raises(OutputError, match="removed or moved"):
+        segment_task((tuple(sources),), settings, ModelNetwork.named("nano", device="cpu"), Path.cwd(), 0)
+    assert not settings.output.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_or_device_among_the_inputs_is_refused_and_waits_for_nothing(tree, tmp_path):
+    os.mkfifo(tree / "pipe.png")
+    (tree / "zeros.png").symlink_to("/dev/zero")
+    result = run("segment", tree, tree / "pipe.png", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    for name in ("pipe", "zeros"):
+        assert f"{name}.png is a pipe or device, expected an image file" in result.output
+    assert "2 of 3 inputs failed" in result.output
+    with pytest.raises(FileFormatError, match="pipe or device"):
+        hash_file(tree / "pipe.png")
+
+
+def _record(folder, **values):
+    """A finished record of one file in the folder, with some values replaced."""
+    (folder / "x.tif").write_bytes(b"1")
+    record = {
+        "provenance": {"source": {"name": "x"}}, "source": "here", "finished": True, "formats": ["tif"],
+        "files": {"x.tif": hash_file(folder / "x.tif")},
+    }  # fmt: skip
+    (folder / "x_provenance.json").write_text(json.dumps(record | values))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"files": {"x" * 300 + ".tif": "0" * 64}},
+        {"files": {"../in/a.png": "0" * 64}},
+        {"files": {"/dev/zero": "0" * 64}},
+        {"files": {"a\0b": "0" * 64}},
+        {"files": {"\ud800": "0" * 64}},
+        {"provenance": []},
+        {"source": None},
+    ],
+)
+def test_a_damaged_record_is_not_ours(tmp_path, damage):
+    provenance = {"source": {"name": "x"}}
+    wanted = (tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), provenance, "here")
+    _record(tmp_path)
+    assert state_of(*wanted) is State.DONE
+    _record(tmp_path, **damage)
+    assert state_of(*wanted) is State.FOREIGN
+
+
+def test_a_record_without_its_source_is_of_another_image(tmp_path):
+    provenance = {"source": {"name": "x"}}
+    wanted = (tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), provenance, "here")
+    for damaged in ({}, {"source": 1}):
+        _record(tmp_path, provenance=damaged, source="there")
+        assert state_of(*wanted) is State.OTHER
+
+
+def test_a_damaged_record_is_said_to_be_damaged_and_can_be_replaced(tree, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a_provenance.json").write_text('{"provenance": {}, "source": "here", "files": {"a/b": ""}}')
+    result = run("segment", tree, "-o", out)
+    assert result.exit_code == 1
+    assert "not written by dinocell segment, or their record is damaged" in result.output
+    assert run("segment", tree, "-o", out, "--overwrite").exit_code == 0
+
+
+def test_names_as_long_as_the_file_system_allows_are_written(tmp_path):
+    length = 235
+    image = tmp_path / f"{'n' * length}.png"
+    write_image(image, disks())
+    result = run("segment", image, "-o", tmp_path / "out", "--format", "tif,csv")
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in (tmp_path / "out").iterdir()} - {"segment.jsonl"}
+    assert names == {f"{'n' * length}{end}" for end in ("_labels.tif", "_cells.csv", "_provenance.json")}

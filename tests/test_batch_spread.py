@@ -230,6 +230,7 @@ def test_only_the_file_that_kills_fails(tmp_path):
 def test_what_was_finished_before_a_process_died_is_done_and_not_skipped(tmp_path):
     write_image(tmp_path / "a.png", disks(0))
     task = ((Source(tmp_path / "a.png", Path("a")),),)
+    (tmp_path / "out").mkdir()
     settings = settings_for(tmp_path / "out")
     (first,) = outcomes(segment_task(task, settings, NANO, tmp_path, 0))
     (again,) = outcomes(segment_task(task, settings, NANO, tmp_path, 0))

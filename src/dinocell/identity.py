@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dinocell.errors import FileFormatError
 from dinocell.images import is_ome_zarr
+from dinocell.opening import open_regular
 from dinocell.readers.tiff_ome import ome_set
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -93,7 +94,7 @@ def hash_file(path: Path) -> str:
     try:
         if is_ome_zarr(path):
             return _hash_listing(path)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise FileFormatError(

@@ -20,6 +20,9 @@ from dinocell.labels import validate_labels
 from dinocell.planes import PathLike, Pixels
 from dinocell.version import __version__
 
+NAME_BYTES = 255
+"""Of a file's name, at most, on nearly all file systems."""
+
 
 def write_labels(
     path: PathLike,
@@ -153,7 +156,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     Yields
     ------
     Path
-        ``.NAME.tmp-PID`` in the same folder; removed if the block fails.
+        ``.NAME.tmp-PID`` in the same folder, or shorter where that is too long; removed if the block fails.
 
     Raises
     ------
@@ -161,7 +164,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         For any OSError of the block or of the renaming.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    temporary = target.with_name(_temporary_name(target.name))
     try:
         yield temporary
         temporary.replace(target)
@@ -175,6 +178,15 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(name: str) -> str:
+    """Return the name to write a file under; of a long one, a hash and its end stand for it."""
+    ending = f".tmp-{os.getpid()}"
+    if len(os.fsencode(f".{name}{ending}")) > NAME_BYTES:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        name = f"{digest}{name[-40:]}"  # at most 160 bytes
+    return f".{name}{ending}"
 
 
 def _check_writable(array: Pixels, file: Path, suffixes: tuple[str, ...]) -> None:

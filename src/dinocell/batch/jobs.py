@@ -21,6 +21,7 @@ from dinocell.images import is_ome_zarr, open_image
 from dinocell.planes import Pixels
 from dinocell.readers.lazy import ImageInfo, LazyImage
 from dinocell.results.formats import FORMATS
+from dinocell.saving import NAME_BYTES
 from dinocell.segmentation import Diameter
 from dinocell.selection import Place, check_channel, check_scene, read_channels, read_place, select_places
 from dinocell.version import __version__
@@ -195,6 +196,16 @@ class _SourceLoader:
             raise OutputError(
                 f"{self.source.path} would have results named {name}, as {first} has: rename one of them, or "
                 "choose another -o for it"
+            )
+        self._check_length(name)
+
+    def _check_length(self, name: Path) -> None:
+        """Refuse a name that is too long with the longest ending that its results get."""
+        files = [record_path(self.settings, name), *result_files(self.settings, name).values()]
+        if any(len(os.fsencode(file.name)) > NAME_BYTES for file in files):
+            raise OutputError(
+                f"{self.source.path} would have results with names longer than {NAME_BYTES} bytes, expected "
+                "what file systems allow: rename it"
             )
 
     def _done(self, name: Path, provenance: dict[str, Any]) -> Outcome | None:

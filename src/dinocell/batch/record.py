@@ -1,15 +1,17 @@
 """The record beside the results of a plane: how they were made, whether they are complete and untouched."""
 
 import json
+import os
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from dinocell.identity import hash_file
-from dinocell.saving import atomic_path
+from dinocell.opening import read_whole
+from dinocell.saving import NAME_BYTES, atomic_path
 
 RECORD_ENDING = "_provenance.json"
 
@@ -23,7 +25,14 @@ class State(Enum):
     STALE = "made from other content or with other settings"
     CHANGED = "incomplete or made otherwise, and edited since"
     OTHER = "made from another image"
-    FOREIGN = "not written by dinocell segment"
+    FOREIGN = "not written by dinocell segment, or their record is damaged"
+
+
+def _plain(name: str) -> str:
+    """Return the name of a file; raise for one that leads to another folder, or that no file can have."""
+    if name in ("", ".", "..") or set(name) & set("/\\\0") or len(os.fsencode(name)) > NAME_BYTES:
+        raise ValueError(f"{name[:80]!r} is not the name of a file")
+    return name
 
 
 class Record(BaseModel):
@@ -50,14 +59,14 @@ class Record(BaseModel):
     source: str
     result: dict[str, Any] = {}
     formats: tuple[str, ...] = ()
-    files: dict[str, str] = {}
+    files: dict[Annotated[str, AfterValidator(_plain)], str] = {}
     finished: bool = False
 
 
 def read_record(path: Path) -> Record | None:
-    """Read a record; None where there is none, or what is there is none."""
+    """Read a record; None where there is none, or what is there is damaged or not a record."""
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate_json(read_whole(path))
     except (OSError, ValidationError):
         return None
 
@@ -107,7 +116,7 @@ def state_of(
         complete = set(formats) <= set(record.formats) and all(file.exists() for file in files)
         if complete and is_same(record, provenance):
             return State.EDITED if edited else State.DONE
-        if record.source != source and record.provenance["source"] != provenance["source"]:
+        if record.source != source and record.provenance.get("source") != provenance["source"]:
             return State.OTHER
         if any(file.exists() and file.name not in record.files for file in files):
             return State.FOREIGN

@@ -73,9 +73,10 @@ def segment_files(
     SourceRead
         When the last plane of a file has gone through the model.
     """
+    make_folder(settings.output)
     with (
         WriteBehind[Outcome](WRITERS, WRITE_BEHIND) as writer,
-        closing(read_ahead(_prepare(load_jobs(sources, settings), pipeline), READ_AHEAD)) as jobs,
+        closing(read_ahead(_prepare(load_jobs(sources, settings), pipeline, settings), READ_AHEAD)) as jobs,
     ):
         for job in jobs:
             if not isinstance(job, Job):
@@ -86,7 +87,7 @@ def segment_files(
                     job.pixels, diameter=job.diameter, thresholds=settings.thresholds, gray=job.gray
                 )
             except Exception as error:  # noqa: BLE001 (see _finisher)
-                yield _failed(job, error)
+                yield _failed(job, error, settings)
                 continue
             for outcome in writer.submit(_finisher(pipeline, job, prediction, settings)):
                 yield outcome
@@ -97,7 +98,7 @@ def segment_files(
 
 
 def _prepare(
-    jobs: Iterator[Job | Outcome | SourceRead], pipeline: DINOCellPipeline
+    jobs: Iterator[Job | Outcome | SourceRead], pipeline: DINOCellPipeline, settings: BatchSettings
 ) -> Iterator[Job | Outcome | SourceRead]:
     """Preprocess planes as they are read, while the model is busy with others."""
     for job in jobs:
@@ -107,7 +108,7 @@ def _prepare(
         try:
             prepared = replace(job, gray=pipeline.prepare(job.pixels, diameter=job.diameter))
         except Exception as error:  # noqa: BLE001 (see _finisher)
-            yield _failed(job, error)
+            yield _failed(job, error, settings)
             continue
         yield prepared
 
@@ -148,15 +149,16 @@ def _finisher(
             )
             return _write(pipeline, job, result, settings)
         except Exception as error:  # noqa: BLE001 (one image must not end a batch of ten thousand; it is reported)
-            return _failed(job, error)
+            return _failed(job, error, settings)
 
     return finish
 
 
-def _failed(job: Job, error: Exception) -> Outcome:
+def _failed(job: Job, error: Exception, settings: BatchSettings) -> Outcome:
     if not isinstance(error, DINOCellError | MemoryError):
         logger.exception("%s: a defect of DINOCell", job.source.path, exc_info=error)
-    return failed(job.source.path, job.name, error)
+    outcome = failed(job.source.path, job.name, error)
+    return replace(outcome, stops=outcome.stops or not settings.output.is_dir())
 
 
 def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings: BatchSettings) -> Outcome:
@@ -166,6 +168,11 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)
     record = record_path(settings, job.name)
+    if not settings.output.is_dir():  # made once: one made again would hide that the others are lost
+        raise OutputError(
+            f"{settings.output} was removed or moved while results were written to it, expected it to stay: "
+            "start again"
+        )
     make_folder(record.parent)
     files = result_files(settings, job.name)
     hashes, formats = _write_files(record, files, plane, settings)

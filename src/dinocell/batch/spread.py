@@ -193,6 +193,11 @@ def segment_task(
         When the batch began, in ns, by the clock of the output folder.
     """
     there = replace(settings, output=folder / settings.output)
+    if not there.output.is_dir():  # which segment_files would make again
+        raise OutputError(
+            f"{there.output} was removed or moved while results were written to it, or is not on a disk that "
+            "this worker sees, expected it to stay and to be shared: start again"
+        )
     sources = [Source(folder / source.path, source.name) for source in _files(task)]
     events: list[Event] = []
     for event in segment_files(sources, there, network.load_pipeline()):
@@ -218,7 +223,8 @@ def _credited(outcome: Outcome, settings: BatchSettings, began: int) -> Outcome:
     if record is None:
         return outcome
     where = settings.output / outcome.name
-    message = f"{outcome.source}: {record.result['cells']} cells, by a worker that was lost → {where}_*"
+    cells = record.result.get("cells", "some")
+    message = f"{outcome.source}: {cells} cells, by a worker that was lost → {where}_*"
     names = sorted(file.name for file in result_files(settings, Path(outcome.name)).values())
     return replace(outcome, status="done", message=message, details=record.result | {"files": names})
 

@@ -207,6 +207,7 @@ def _segment(
     """Segment, write, log and report."""
     from dinocell.batch.jobs import Outcome, SourceRead
     from dinocell.batch.log import BatchLog
+    from dinocell.batch.presence import confirmed
     from dinocell.batch.run import remove_leftovers
 
     make_folder(settings.output)
@@ -229,6 +230,7 @@ def _segment(
                 bar.advance(files)
             else:
                 bar.update(tiles, completed=event.done, total=event.total, visible=True)
+        outcomes = confirmed(outcomes, settings.output)
         log.write("ended", Counter(outcome.status for outcome in outcomes))
     _close(outcomes, failures)
 
