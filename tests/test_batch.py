@@ -472,6 +472,22 @@ def test_channels_of_the_same_name_are_measured_apart(tmp_path):
     assert means[1] > 100
 
 
+def test_no_channel_vanishes_from_the_table_and_the_record_says_which_was_segmented(tmp_path):
+    stains = tmp_path / "stains.tif"
+    metadata = {"axes": "CYX", "Channel": {"Name": ["A", "A", "A 1"]}}
+    pixels = np.stack([disks(), disks() // 2, disks() // 4])
+    tifffile.imwrite(stains, pixels, photometric="minisblack", ome=True, metadata=metadata)
+    assert run("segment", stains, "-o", tmp_path / "out", "--channel", "number:0").exit_code == 0
+    with (tmp_path / "out" / "stains_cells.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    means = [name for name in row if name.startswith("mean_intensity")]
+    assert means == ["mean_intensity_A_0", "mean_intensity_A_1_1", "mean_intensity_A_1"]
+    first, second, third = (float(row[name]) for name in means)
+    assert first == pytest.approx(2 * second, abs=1) == pytest.approx(4 * third, abs=4)
+    source = read_record(tmp_path / "out" / "stains_provenance.json").provenance["source"]
+    assert (source["channel"], source["channel_number"], source["scene_number"]) == ("A 0", 0, 0)
+
+
 def test_a_dry_run_says_what_would_fail(tmp_path):
     stains = tmp_path / "stains.tif"
     tifffile.imwrite(stains, np.stack([disks()] * 2), imagej=True, metadata={"axes": "CYX"})

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from dinocell.checkpoint import SHIPPED, read_config
 from dinocell.cli import app
+from dinocell.cli.evaluate import _names
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.errors import FileFormatError, InputError
-from dinocell.images import read_labels
+from dinocell.images import read_image, read_labels
 from dinocell.saving import write_image, write_labels
 from tests.cases import disk
 
@@ -102,6 +103,41 @@ def test_several_datasets_may_follow_one_another(data, tmp_path):
     assert result.exit_code == 0, result.output
     assert "nuclei" in result.output
     assert "other" in result.output
+
+
+def test_every_command_means_the_same_by_a_channel(data, tmp_path):
+    pixels = read_image(data / "a_img.png").pixels[:96, :96]
+    write_image(data / "a_masks.png", read_image(data / "a_masks.png").pixels[:96, :96])
+    (data / "a_img.png").unlink()
+    stack, names = np.stack([pixels * 0, pixels, pixels * 0]), {"Name": ["1", "2", "3"]}
+    image = data / "a_img.tif"
+    tifffile.imwrite(image, stack, ome=True, metadata={"axes": "CYX", "Channel": names})
+    assert np.array_equal(read_image(image, channel=1).pixels, pixels)
+    assert np.array_equal(read_image(image, channel="name:2").pixels, pixels)
+    refused = "has a channel named '1' (number 0) and another that is number 1 (named '2')"
+    commands = [
+        ["segment", image],
+        ["evaluate", "--data", data],
+        ["finetune", data],
+        ["process", "folder", data, "--workers", 0, "--strict"],
+        ["tune", data, "--workers", 0],
+        ["compare", "--data", data, "--tools", "dinocell"],
+    ]
+    for command in commands:
+        result = run(*command, "--channel", "1", "-o", tmp_path / command[0])
+        assert result.exit_code == 1
+        assert refused in " ".join(f"{result.output} {result.exception}".split())
+    for wanted in ("name:2", "number:1"):
+        out = tmp_path / wanted.replace(":", "_")
+        assert run("evaluate", "--data", data, "--channel", wanted, "-o", out).exit_code == 0
+        assert float(rows(out / "summary.csv")[0]["ap50"]) > 0.5
+
+
+def test_names_of_datasets_are_unique_whatever_the_others_are_called(tmp_path):
+    paths = [tmp_path / "x" / "data", tmp_path / "1_x_data", tmp_path / "y" / "data", tmp_path / "y" / "DATA"]
+    names = _names(paths)
+    assert names == ["1_1_x_data", "1_x_data", "3_y_data", "4_y_DATA"]
+    assert len({name.casefold() for name in _names(paths[::-1])}) == 4
 
 
 def test_a_bad_image_is_named_and_the_rest_is_scored(data, tmp_path):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.images import open_image, read_image, read_labels
 from dinocell.readers.lazy import ImageInfo, LazyImage
-from dinocell.readers.naming import channel_index, choose_scene
+from dinocell.readers.naming import channel_index, channel_names, choose_scene, matching_names
 from dinocell.readers.tiff_directories import first_description
 from dinocell.readers.tiff_ome import ome_set
 from dinocell.saving import write_image
@@ -340,7 +340,7 @@ def test_channels_by_name(tmp_path: Path) -> None:
     pixels = numbered(3, 9, 14)
     metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP", "0"]}}
     tifffile.imwrite(tmp_path / "a.tif", pixels, ome=True, photometric="minisblack", metadata=metadata)
-    for channel, at in (("GFP", 1), ("0", 2), ("1", 1), (0, 0)):
+    for channel, at in (("GFP", 1), ("name:0", 2), ("number:0", 0), ("1", 1), (0, 0)):
         image = read_image(tmp_path / "a.tif", channel=channel)
         np.testing.assert_array_equal(image.pixels, pixels[at])
         assert image.channel_names == (metadata["Channel"]["Name"][at],)
@@ -387,6 +387,61 @@ def test_channel_index(info: ImageInfo, channel: int | str, expected: int) -> No
 def test_channels_that_are_not_there(info: ImageInfo, channel: int | str) -> None:
     with pytest.raises(InputError, match=r"^a\.tif has no channel "):
         channel_index(info, channel, Path("a.tif"))
+
+
+DIGITS = ("1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "expected"),
+    [
+        (DIGITS, 1, 1),  # a number is always one
+        (DIGITS, "0", 0),  # no channel has that name
+        (DIGITS, "3", 2),  # no channel has that number
+        (DIGITS, "name:1", 0),
+        (DIGITS, "number:1", 1),
+        (("0", "1"), "1", 1),  # both readings mean the same
+        (("DAPI", "", "GFP"), "1", 1),
+        (("DAPI", "", "GFP"), "channel 1", 1),
+        (("DAPI", "", "GFP"), "name:GFP", 2),
+        (("A", "A", "A 1"), "A 1", 2),
+        (("A", "A", "A 1"), "A 1 1", 1),
+        (("a", "name:a", "number:0"), "name:a", 1),  # a channel's very name goes before what the text says
+        (("a", "name:a", "number:0"), "number:0", 2),
+        (("01", "x"), "01", 0),
+    ],
+)
+def test_one_rule_says_which_is_meant(names: tuple[str, ...], wanted: int | str, expected: int) -> None:
+    assert channel_index(described(len(names), 1, names), wanted, Path("a.tif")) == expected
+    assert choose_scene(names, wanted.replace("channel", "scene") if isinstance(wanted, str) else wanted,
+                        Path("a.tif")) == expected  # fmt: skip
+
+
+def test_digits_that_mean_two_things_are_refused_with_both_readings() -> None:
+    for wanted, message in (
+        ("1", r"a channel named '1' \(number 0\) and another that is number 1 \(named '2'\), .*: "
+         "say name:1 or number:1$"),
+        ("2", r"number 2 \(named '3'\)"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            channel_index(described(3, 1, DIGITS), wanted, Path("a.tif"))
+    with pytest.raises(InputError, match=r"scene named '1'.*say name:1 or number:1"):
+        choose_scene(DIGITS, "1", Path("a.czi"))
+    with pytest.raises(InputError, match=r"2 channels named '1'.*the first are 0, number:1$"):
+        channel_index(described(3, 1, ("1", "1", "2")), "1", Path("a.tif"))
+    for wanted in ("name:0", "number:3", "number:x", "number:-1", "name:", "number:"):
+        with pytest.raises(InputError, match=f"no channel '{wanted}'.*0 '1', 1 '2', 2 '3'"):
+            channel_index(described(3, 1, DIGITS), wanted, Path("a.tif"))
+
+
+@given(st.lists(st.sampled_from(["", "A", "A 0", "A 1", "A 1 1", "channel", "channel 1", "0"]), max_size=7))
+def test_every_channel_has_a_name_that_finds_it(names: list[str]) -> None:
+    info = described(len(names), 1, matching_names(names, len(names)))
+    made = channel_names(info)
+    assert len(set(made)) == len(names)
+    for at, (name, unique) in enumerate(zip(names, made, strict=True)):
+        assert channel_index(info, f"name:{unique}", Path("a.tif")) == at
+        assert unique == name or names.count(name) > 1 or not name
 
 
 def test_errors_stay_on_one_short_line() -> None:

@@ -9,6 +9,9 @@ def test_a_preset_survives_a_round_trip(tmp_path):
     preset = Preset(
         model="nano", channel=2, diameter=17.5, thresholds=Thresholds(merge=0.7), tuned={"images": ["µ"]}
     )
+    for channel in (2, "2", "name:2", "DAPI", None):
+        write_preset(tmp_path / "p.yaml", preset.model_copy(update={"channel": channel}))
+        assert read_preset(tmp_path / "p.yaml").channel == channel
     write_preset(tmp_path / "p.yaml", preset)
     assert read_preset(tmp_path / "p.yaml") == preset
 
@@ -18,6 +21,11 @@ def test_a_preset_survives_a_round_trip(tmp_path):
     [
         ("model: nano\nthresholds: {merg: 1}", r"thresholds\.merg"),
         ("model: nano\nthresholds: {}\ndiameter: -1", "diameter"),
+        ("model: nano\nthresholds: {}\nchannel: -1", "channel: .*expected a name or a number from 0, not -1"),
+        (
+            "model: nano\nthresholds: {}\nchannel: yes",
+            "channel: .*expected a name or a number from 0, not True",
+        ),
         ("- 1", "holds no settings"),
         ("thresholds: {}", "is no preset: model: Field required"),
         ("a: [", "is not YAML"),

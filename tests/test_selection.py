@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from dinocell.errors import InputError
 from dinocell.readers.lazy import ImageInfo, LazyImage
+from dinocell.readers.naming import channel_names
 from dinocell.selection import (
     Selection,
     Span,
-    channel_names,
     check_scene,
+    find_channel,
     parse_span,
     read_channels,
     read_place,
@@ -124,10 +125,24 @@ def test_channels_are_chosen_by_name_or_number_and_never_guessed():
     ]
 
 
+def test_a_channel_is_found_with_a_name_of_its_own():
+    stack = Stack(channels=3, names=("A", "A", ""))
+    assert [find_channel(stack, channel) for channel in (0, "1", "channel 2")] == [
+        (0, "A 0"),
+        (1, "A 1"),
+        (2, "channel 2"),
+    ]
+    assert find_channel(Stack(samples=3), "G") == (1, "G")
+    assert find_channel(Stack(), None) is None
+    with pytest.raises(InputError, match=r"3 channels \(A 0, A 1, channel 2\), expected a choice"):
+        find_channel(stack, None)
+
+
 def test_samples_of_a_colour_are_channels_only_where_one_is_asked_for():
     stack = Stack(samples=3)
     (place,) = select_places(stack, Selection())
     assert read_place(stack, place, None).shape == (4, 5, 3)
     assert (read_place(stack, place, "G") == 1).all()
     assert (read_place(stack, place, 2) == 2).all()
-    assert len(channel_names(stack.info)) == 3
+    assert channel_names(stack.info) == ["R", "G", "B"]
+    assert channel_names(Stack(channels=2, samples=3, names=("x", "")).info)[2:4] == ["x B", "channel 1 R"]

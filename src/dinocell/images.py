@@ -77,7 +77,8 @@ def open_image(path: PathLike, *, scene: int | str = 0, windows: bool = False) -
     path : path
         The file; of an OME-Zarr its folder.
     scene : int or str
-        Which of the file's scenes (series, positions), by number or by name.
+        Which of the file's scenes (series, positions). A number is counted from 0; a text is a name or, where
+        no scene has it, a number. ``"name:1"`` and ``"number:1"`` say which.
     windows : bool
         Only windows are going to be read: planes may have up to `MAX_WINDOWED_PIXELS` pixels rather than
         `MAX_PIXELS` where the format allows to read them so, which are OME-Zarr, and TIFF that is
@@ -96,7 +97,7 @@ def open_image(path: PathLike, *, scene: int | str = 0, windows: bool = False) -
     FileFormatError
         If it is empty, damaged, too large, of another format, or not of real numbers.
     InputError
-        If there is no such scene.
+        If there is no such scene, or two could be meant.
     MissingExtraError
         If its format needs a package that is not installed.
     """
@@ -121,7 +122,8 @@ def read_image(path: PathLike, *, channel: int | str | None = None, page: int | 
     path : path
         The file.
     channel : int or str, optional
-        Keep this channel only, counted from 0, or by its name; colours are R, G, B, A.
+        Keep this channel only. A number is counted from 0; a text is a name (of colours R, G, B, A) or, where
+        no channel has it, a number. ``"name:1"`` and ``"number:1"`` say which.
     page : int, optional
         Plane of a stack, counted from 0: in a TIFF over all series and their axes but Y, X and channels, the
         last one fastest; elsewhere over times and, within each, z slices of the first scene.
@@ -138,7 +140,8 @@ def read_image(path: PathLike, *, channel: int | str | None = None, page: int | 
     FileFormatError
         If it is a folder, empty, damaged, incomplete, too large, of another format, or not of real numbers.
     InputError
-        If it is a stack and `page` is not given, or `page` or `channel` is out of range.
+        If it is a stack and `page` is not given, `page` is out of range, or there is no such `channel` or two
+        that could be meant.
     """
     file = Path(path)
     kind = _detect_format(file)

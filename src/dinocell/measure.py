@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -206,7 +206,7 @@ def _measure_shapes(
 def _measure_intensities(
     channels: Mapping[str, NDArray[Any]], runs: Runs, cell_runs: CellRuns
 ) -> dict[str, Column]:
-    endings = [""] if len(channels) == 1 else [f"_{name}" for name in _safe_names(channels)]
+    endings = [""] if len(channels) == 1 else [f"_{name}" for name in _safe_names(list(channels))]
     table: dict[str, Column] = {}
     for ending, pixels in zip(endings, channels.values(), strict=True):
         measured = measure_intensities(pixels, runs, cell_runs)
@@ -214,14 +214,21 @@ def _measure_intensities(
     return table
 
 
-def _safe_names(names: Iterable[str]) -> list[str]:
-    """Make names of letters, digits and underscores, no two of which differ by case alone."""
+def _safe_names(names: Sequence[str]) -> list[str]:
+    """Make names of letters, digits and underscores, no two of which differ by case alone.
+
+    Of those that become the same, the one that was safe as it is keeps it, else the first; the others get a
+    number that no name has: "a b", "a_b" and "a_b_2" become a_b_3, a_b and a_b_2.
+    """
+    stems = [re.sub(r"\W+", "_", name).strip("_") or "channel" for name in names]
+    keeper: dict[str, int] = {}
+    for at in sorted(range(len(stems)), key=lambda at: stems[at] != names[at]):
+        keeper.setdefault(stems[at].casefold(), at)
+    taken = set(keeper)
     safe: list[str] = []
-    taken: set[str] = set()
-    for name in names:
-        stem = re.sub(r"\W+", "_", name).strip("_") or "channel"
+    for at, stem in enumerate(stems):
         unique, number = stem, 1
-        while unique.casefold() in taken:
+        while keeper[stem.casefold()] != at and unique.casefold() in taken:
             number += 1
             unique = f"{stem}_{number}"
         taken.add(unique.casefold())

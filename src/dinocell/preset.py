@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dinocell.checkpoint import Thresholds
 from dinocell.errors import ConfigError
 from dinocell.saving import atomic_path
-from dinocell.settings import first_problem, read_yaml
+from dinocell.settings import Channel, first_problem, read_yaml
 
 
 class Preset(BaseModel):
@@ -19,8 +19,8 @@ class Preset(BaseModel):
     ----------
     model : str
         Name of a trained model, or a checkpoint folder.
-    channel : int, optional
-        Of the file, counted from 0; None takes gray or colour as it is.
+    channel : int or str, optional
+        Of the file, by number (from 0) or name; None takes gray or colour as it is.
     diameter : float, optional
         As `DINOCellPipeline.run` takes it, in pixels: it decides by how much images are rescaled, and is the
         one that scores best, which need not be the median cell's.
@@ -32,7 +32,7 @@ class Preset(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    channel: int | None = Field(default=None, ge=0)
+    channel: Channel = None
     diameter: float | None = Field(default=None, gt=0)
     thresholds: Thresholds
     tuned: dict[str, Any] = {}

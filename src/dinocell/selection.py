@@ -10,8 +10,8 @@ import numpy as np
 
 from dinocell.errors import InputError
 from dinocell.planes import Pixels, Window
-from dinocell.readers.lazy import ImageInfo, LazyImage
-from dinocell.readers.naming import channel_index
+from dinocell.readers.lazy import LazyImage
+from dinocell.readers.naming import channel_index, channel_names, distinct_names
 
 Projection = Literal["max", "mean"]
 
@@ -55,9 +55,9 @@ class Selection:
     Attributes
     ----------
     scene : int, str or None
-        Index or name; None is the only one.
+        As `dinocell.readers.naming.choose` takes it; None is the only one.
     channel : int, str or None
-        Index or name; None is the only one, or colour.
+        Likewise; None is the only one, or colour.
     time, z : Span or None
         None is the only one.
     projection : "max", "mean" or None
@@ -151,8 +151,9 @@ def check_scene(image: LazyImage, selection: Selection) -> None:
     scenes = image.info.scenes
     if selection.scene is None and len(scenes) > 1:
         more = f", … ({len(scenes)} in all)" if len(scenes) > 6 else ""
+        first = ", ".join(distinct_names(scenes, "scene")[:6])
         raise InputError(
-            f"{image.path} has several scenes ({', '.join(scenes[:6])}{more}), expected a choice: "
+            f"{image.path} has several scenes ({first}{more}), expected a choice: "
             f"choose with --scene NAME, --scene N (from 0 to {len(scenes) - 1}) or --scene all"
         )
 
@@ -216,33 +217,41 @@ def read_channels(image: LazyImage, place: Place) -> Iterator[tuple[str, Pixels]
         yield name, read_place(image, place, index)
 
 
-def channel_names(info: ImageInfo) -> list[str]:
-    """Name all channels, by number where the file does not; samples of a colour count as channels."""
-    names = info.channel_names or tuple(f"channel {index}" for index in range(info.shape[1]))
-    if info.samples > 1:
-        names = tuple(f"{name} {sample}" for name in names for sample in "RGBA"[: info.samples])
-    return [name if names.count(name) == 1 else f"{name} {index}" for index, name in enumerate(names)]
+def find_channel(image: LazyImage, channel: int | str | None) -> tuple[int, str] | None:
+    """Find out which channel is meant.
 
+    Parameters
+    ----------
+    image : LazyImage
+    channel : int, str or None
+        As `dinocell.readers.naming.channel_index` takes it; None is the only one, or colour.
 
-def check_channel(image: LazyImage, channel: int | str | None) -> None:
-    """Refuse a channel that is not there, or none where there are several.
+    Returns
+    -------
+    (int, str) or None
+        Its number, counted from 0, and a name that no other has; None where none was chosen.
 
     Raises
     ------
     InputError
-        If so.
+        If it is not there, several could be meant, or none was chosen where there are several.
     """
-    _channel_and_sample(image, channel)
+    if channel is None:
+        _channel_and_sample(image, channel)
+        return None
+    index = channel_index(image.info, channel, image.path)
+    return index, channel_names(image.info)[index]
 
 
 def _channel_and_sample(image: LazyImage, channel: int | str | None) -> tuple[int, int | None]:
     info = image.info
     if channel is None:
         if info.shape[1] > 1:
-            names = f" ({', '.join(info.channel_names)})" if info.channel_names else ""
+            shown = distinct_names(info.channel_names, "channel")
+            names = f" ({', '.join(shown)})" if shown else ""
             raise InputError(
                 f"{image.path} has {info.shape[1]} channels{names}, expected a choice: choose with --channel "
-                f"{'NAME, or ' if info.channel_names else ''}N, N from 0 to {info.shape[1] - 1}"
+                f"{'NAME, or ' if shown else ''}N, N from 0 to {info.shape[1] - 1}"
             )
         return 0, None
     index = channel_index(info, channel, image.path)

@@ -6,15 +6,28 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from dinocell.errors import ConfigError, FileMissingError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def _check_channel(value: object) -> object:
+    """Validate a channel: pydantic alone would make 1 of true, and names each alternative in its errors."""
+    if isinstance(value, bool) or not (value is None or (isinstance(value, int | str) and value != "")):
+        raise ValueError(f"expected a name or a number from 0, not {value!r:.40}")
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"expected a name or a number from 0, not {value}")
+    return value
+
+
+Channel = Annotated[int | str | None, BeforeValidator(_check_channel)]
+"""A channel by number or name, see `dinocell.readers.naming.choose`; None leaves the choice open."""
 
 
 class Section(BaseModel):

@@ -23,7 +23,7 @@ from dinocell.readers.lazy import ImageInfo, LazyImage
 from dinocell.results.formats import FORMATS
 from dinocell.saving import NAME_BYTES
 from dinocell.segmentation import Diameter
-from dinocell.selection import Place, check_channel, check_scene, read_channels, read_place, select_places
+from dinocell.selection import Place, check_scene, find_channel, read_channels, read_place, select_places
 from dinocell.version import __version__
 
 Status = Literal["done", "skipped", "failed", "planned"]
@@ -178,7 +178,6 @@ class _SourceLoader:
             if (done := self._done(name, provenance)) is not None:
                 return done
             if self.dry_run:
-                check_channel(image, settings.selection.channel)
                 message = f"{path}: would be segmented → {settings.output / name}_*"
                 return Outcome(path, str(name), "planned", message, {})
             pixels = read_place(image, place, settings.selection.channel)
@@ -255,6 +254,7 @@ def _diameter(image: LazyImage, settings: BatchSettings) -> Diameter:
 def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSettings) -> dict[str, Any]:
     info = image.info
     several = {"files": [printable(file.name) for file in image.files]} if len(image.files) > 1 else {}
+    number, name = find_channel(image, settings.selection.channel) or (None, None)
     return {
         "dinocell": __version__,
         **settings.described(),
@@ -263,9 +263,11 @@ def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSett
             **several,
             "sha256": digest,
             "scene": info.scenes[info.scene],
+            "scene_number": info.scene,
             "t": place.t,
             "z": place.projection if place.z is None else place.z,
-            "channel": settings.selection.channel,
+            "channel": name,
+            "channel_number": number,
             "pixel_size_um": info.pixel_size_um,
         },
     }

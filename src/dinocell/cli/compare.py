@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.terminal import progress_bar
 
@@ -56,6 +57,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="TOOL=MODEL", help="Model of a tool: a file, a folder or a name it knows."),
     ] = None,
+    channel: options.Channel = None,
     model: Annotated[str, typer.Option(help="DINOCell's: a trained model, or a checkpoint folder.")] = "nano",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps, for every tool.")] = "auto",
     timeout: Annotated[
@@ -74,7 +76,7 @@ def command(
         device=device,
         timeout=timeout,
     )
-    datasets: dict[Path, Sequence[Item]] = {folder: open_dataset(folder) for folder in data}
+    datasets: dict[Path, Sequence[Item]] = {folder: open_dataset(folder, channel=channel) for folder in data}
     make_folder(output)
     results = _run(datasets, chosen, output / TABLE_FILE)
     Console(width=None if Console().is_terminal else 180).print(_table(results, datasets))

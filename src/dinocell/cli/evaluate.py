@@ -41,9 +41,7 @@ def command(
     model: Annotated[
         str | None, typer.Option(help="Name of a trained model, or a checkpoint folder. Default: nano.")
     ] = None,
-    channel: Annotated[
-        int | None, typer.Option(min=0, help="Use this channel of the images, counted from 0.")
-    ] = None,
+    channel: options.Channel = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -123,12 +121,22 @@ def _refuse_contradictions(
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """Name datasets after their folders, longer where two have the same name; fit for file names."""
+    """Name datasets after their folders, longer where two have the same name; fit for names of folders.
+
+    No two of them are the same, even where the file system ignores case.
+    """
     plain = [path.resolve().name for path in paths]
-    return [
-        name if plain.count(name) == 1 else f"{number}_{path.resolve().parent.name}_{name}"
-        for number, (name, path) in enumerate(zip(plain, paths, strict=True), 1)
-    ]
+    taken = [name.casefold() for name in plain]
+    names = []
+    for number, (name, path) in enumerate(zip(plain, paths, strict=True), 1):
+        unique = name
+        if taken.count(name.casefold()) > 1:
+            unique = f"{number}_{path.resolve().parent.name}_{name}"
+            while unique.casefold() in taken:
+                unique = f"{number}_{unique}"
+            taken.append(unique.casefold())
+        names.append(unique)
+    return names
 
 
 class _Run:

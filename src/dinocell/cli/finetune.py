@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from dinocell.cli import options
 from dinocell.cli.terminal import console, progress_bar
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def command(
         bool, typer.Option("--no-cross-validation", help="Do not measure whether it helps: faster.")
     ] = False,
     folds: Annotated[int | None, typer.Option(help="Trainings of the cross-validation.")] = None,
-    channel: Annotated[int | None, typer.Option(help="Use this channel, counted from 0.")] = None,
+    channel: options.Channel = None,
     seed: Annotated[int | None, typer.Option(help="Of crops, order and folds.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     changes: Annotated[

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from dinocell.preset import Preset
     from dinocell.selection import Selection
 
-Channel = Annotated[str | None, typer.Option(help="Name or number (from 0) of the channel to use.")]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        help="Name or number (from 0) of the channel to use; name:1 or number:1 where it could be either."
+    ),
+]
+Scene = Annotated[
+    str | None,
+    typer.Option(help="Name or number (from 0) of a scene; name:1 or number:1 where it could be either."),
+]
 Model = Annotated[
     str | None,
     typer.Option(help="Name of a trained model, or a checkpoint folder. Default: the preset's, else nano."),

@@ -47,7 +47,11 @@ def _command_for(format_name: str) -> Callable[..., None]:
         ] = None,
         masks: Annotated[Path | None, typer.Option(help="folder: the folder of masks.")] = None,
         channel: Annotated[
-            int | None, typer.Option(min=0, help="cellpose, folder: use this channel, counted from 0.")
+            str | None,
+            typer.Option(
+                help="cellpose, folder: name or number (from 0) of the channel to use; name:1 or number:1 "
+                "where it could be either."
+            ),
         ] = None,
         workers: Annotated[
             int | None, typer.Option(min=0, help="Processes. Default: cores, at most 4.")

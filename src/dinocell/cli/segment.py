@@ -48,7 +48,11 @@ def command(
         bool, typer.Option("--overwrite", help="Do all again, and replace what was edited.")
     ] = False,
     scene: Annotated[
-        str | None, typer.Option(help="Name or number (from 0) of a scene or position; or 'all'.")
+        str | None,
+        typer.Option(
+            help="Name or number (from 0) of a scene or position, or all; name:1 or number:1 where it could "
+            "be either."
+        ),
     ] = None,
     channel: options.Channel = None,
     time: Annotated[str | None, typer.Option(help="Times, such as 3 or 0:10, counted from 0.")] = None,

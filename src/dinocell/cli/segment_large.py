@@ -46,7 +46,7 @@ def command(
     keep_map: Annotated[
         bool, typer.Option("--keep-map", help="Keep the distance map: other thresholds are quick then.")
     ] = False,
-    scene: Annotated[str | None, typer.Option(help="Name or number (from 0) of a scene.")] = None,
+    scene: options.Scene = None,
     channel: options.Channel = None,
     time: Annotated[str | None, typer.Option(help="The time, counted from 0.")] = None,
     z: Annotated[str | None, typer.Option("--z", help="The slice, or a projection: max, mean.")] = None,
@@ -150,12 +150,12 @@ def _find_source(path: Path, selection: "Selection") -> "tuple[Source, float | N
     """Find the one plane that is meant, and the size of its pixels."""
     from dinocell.images import open_image
     from dinocell.large.settings import Source
-    from dinocell.selection import check_channel, check_scene, select_places
+    from dinocell.selection import check_scene, find_channel, select_places
 
     with open_image(path, windows=True) as first:
         check_scene(first, selection)
-    with open_image(path, scene=selection.scene or 0, windows=True) as image:
-        check_channel(image, selection.channel)
+    with open_image(path, scene=0 if selection.scene is None else selection.scene, windows=True) as image:
+        find_channel(image, selection.channel)
         place, *others = select_places(image, selection, several=False)
         if others:
             raise InputError(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.terminal import console, progress_bar
 from dinocell.errors import InputError
@@ -19,6 +20,7 @@ def command(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The preset.")] = Path("preset.yaml"),
     model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
+    channel: options.Channel = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
 ) -> None:
@@ -31,7 +33,7 @@ def command(
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")
     make_folder(output.parent)
-    items = find_items(images, masks)
+    items = find_items(images, masks, channel=channel)
     pipeline = DINOCellPipeline(model, device=device)
     with progress_bar() as bar:
         task = bar.add_task("distance maps", total=None)
@@ -44,7 +46,7 @@ def command(
     shown = {name: round(of.ap[0.5], 4) for name, of in scores.items() if of is not None}
     preset = Preset(
         model=model,
-        channel=result.best.channel,
+        channel=result.best.channel if channel is None else channel,
         diameter=result.diameter,
         thresholds=result.best.thresholds,
         tuned={"images": [item.name for item in items], "ap50": shown},

@@ -34,7 +34,7 @@ class CellposePair(Pair):
         return annotated
 
 
-def find_items(folder: Path, *, channel: int | None = None) -> list[CellposePair]:
+def find_items(folder: Path, *, channel: int | str | None = None) -> list[CellposePair]:
     """List the pairs of a folder, sorted by number.
 
     Parameters
@@ -42,8 +42,9 @@ def find_items(folder: Path, *, channel: int | None = None) -> list[CellposePair
     folder : Path
         ``train`` or ``test`` of the published data, or another folder of such pairs. Names that are no
         numbers come last.
-    channel : int, optional
-        Read this channel of every image, counted from 0 (0 red, 1 green); see `CellposePair` otherwise.
+    channel : int or str, optional
+        Read this channel of every image, by number (from 0) or name (0 or R is red, 1 or G green); see
+        `CellposePair` otherwise.
 
     Returns
     -------

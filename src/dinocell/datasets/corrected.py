@@ -72,15 +72,16 @@ class Corrected:
     image, labels : Path
     unchecked : Path or None
         Non-zero where nobody has looked; None if all of it was checked.
-    channel : int or None
-        The image's only channel to read, counted from 0; None keeps all of them.
+    channel : int, str or None
+        The image's only channel to read, by number (from 0) or name, as of `dinocell.images.read_image`; None
+        keeps all of them.
     """
 
     name: str
     image: Path
     labels: Path
     unchecked: Path | None = None
-    channel: int | None = None
+    channel: int | str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -118,7 +119,7 @@ class Corrected:
 
 
 def find_corrected(
-    images: Path, corrected: Path, *, channel: int | None = None, accept_unchanged: bool = False
+    images: Path, corrected: Path, *, channel: int | str | None = None, accept_unchanged: bool = False
 ) -> tuple[list[Corrected], dict[str, str]]:
     """Find the corrected label images of a folder of images.
 
@@ -129,8 +130,8 @@ def find_corrected(
     corrected : Path
         Folder of ``NAME_labels.*`` (or another of `MASK_ENDINGS`) and perhaps ``NAME_unchecked.*``; other
         files are left alone. It may be `images` itself.
-    channel : int, optional
-        Read this channel of every image only, counted from 0.
+    channel : int or str, optional
+        Read this channel of every image only, by number (from 0) or name.
     accept_unchanged : bool
         Whether to take label images that still are as `segment` wrote them. That is told by
         ``NAME_cells.csv``, which has the areas of those.

@@ -32,15 +32,16 @@ class Pair:
     image, masks : Path
     ignore : Path or None
         Non-zero pixels of this file count for nothing.
-    channel : int or None
-        The image's only channel to read, counted from 0; None keeps all of them.
+    channel : int, str or None
+        The image's only channel to read, by number (from 0) or name, as of `dinocell.images.read_image`; None
+        keeps all of them.
     """
 
     name: str
     image: Path
     masks: Path
     ignore: Path | None = None
-    channel: int | None = None
+    channel: int | str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -136,7 +137,7 @@ def find_pairs(folder: Path) -> list[Pair]:
     ]
 
 
-def find_items(images: Path, masks: Path | None = None, *, channel: int | None = None) -> list[Pair]:
+def find_items(images: Path, masks: Path | None = None, *, channel: int | str | None = None) -> list[Pair]:
     """List annotated images, sorted by name.
 
     Parameters
@@ -148,8 +149,8 @@ def find_items(images: Path, masks: Path | None = None, *, channel: int | None =
     masks : Path, optional
         Folder of masks, each named as its image or with one of `MASK_ENDINGS`; it may be `images` itself.
         ``NAME_ignore.*`` is looked for in both folders.
-    channel : int, optional
-        Read this channel of every image only, counted from 0.
+    channel : int or str, optional
+        Read this channel of every image only, by number (from 0) or name.
 
     Returns
     -------

@@ -31,8 +31,8 @@ def find_items(format_name: str, path: Path, **options: Any) -> Sequence[Item]:
         One of `FORMATS`.
     path : Path
     **options
-        ``images`` (folder, livecell), ``masks`` (folder, folder), ``channel`` (int, cellpose and folder);
-        None is left out.
+        ``images`` (folder, livecell), ``masks`` (folder, folder), ``channel`` (int or str, cellpose and
+        folder); None is left out.
 
     Raises
     ------
@@ -52,13 +52,13 @@ def find_items(format_name: str, path: Path, **options: Any) -> Sequence[Item]:
     return FORMATS[format_name](Path(path), **given)
 
 
-def open_dataset(path: Path, *, channel: int | None = None) -> Sequence[Item]:
+def open_dataset(path: Path, *, channel: int | str | None = None) -> Sequence[Item]:
     """List the annotated images of a store, or of a dataset whose format `recognise` tells.
 
     Parameters
     ----------
     path : Path
-    channel : int, optional
+    channel : int or str, optional
         Of images with several, where the format lets choose.
 
     Raises

@@ -22,7 +22,8 @@ def find_items(table: Path) -> list[Pair]:
     table : Path
         Text in UTF-8, separated by commas, semicolons or tabs. The header holds ``image``, ``masks`` and
         any other of `COLUMNS`. Paths are relative to the table's folder. Without a ``name`` it is the
-        image's stem; with a ``channel``, counted from 0, only that one is read.
+        image's stem; with a ``channel``, by name or number (from 0), only that one is
+        read.
 
     Returns
     -------
@@ -118,13 +119,10 @@ def _make_pair(folder: Path, where: str, row: dict[str, str]) -> Pair:
     for column, path in paths.items():
         if not path.is_file():
             raise FileMissingError(f"{where}: no file {path}, expected the {column} there: check the path")
-    channel = row.get("channel", "")
-    if channel and not (channel.isascii() and channel.isdecimal()):
-        raise FileFormatError(f"{where} has the channel {channel!r}, expected a number from 0 or nothing")
     return Pair(
         name=row.get("name") or paths["image"].stem,
         image=paths["image"],
         masks=paths["masks"],
         ignore=paths.get("ignore"),
-        channel=int(channel) if channel else None,
+        channel=row.get("channel") or None,
     )

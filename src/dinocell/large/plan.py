@@ -15,6 +15,7 @@ from dinocell.images import open_image
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.workspace import Workspace
 from dinocell.readers.lazy import LazyImage
+from dinocell.selection import find_channel
 from dinocell.version import __version__
 
 MADE = "_made.json"
@@ -85,7 +86,8 @@ def plan_job(
     """
     with open_image(source.path, scene=source.scene, windows=True) as image:
         info, state = image.info, state_of(image)
-    source = Source(source.path.absolute(), source.scene, source.place, source.channel)
+        number, name = find_channel(image, source.channel) or (None, None)
+    source = Source(source.path.absolute(), source.scene, source.place, number)
     asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
     of_map = {name: asked.pop(name) for name in ("scale", "block")} | {
         "version": __version__,
@@ -93,7 +95,8 @@ def plan_job(
         "state": state,
         "scene": source.scene,
         "place": asdict(source.place),
-        "channel": source.channel,
+        "channel": name,
+        "channel_number": number,
         "shape": list(info.shape[3:]),
         "network": network.described(),
     }

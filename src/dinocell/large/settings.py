@@ -17,8 +17,9 @@ from dinocell.large.workspace import Workspace
 from dinocell.planes import Pixels
 from dinocell.preprocessing import Preprocessing
 from dinocell.readers.lazy import LazyImage
+from dinocell.readers.naming import channel_names
 from dinocell.resampling import scaled_shape
-from dinocell.selection import Place, channel_names, read_place
+from dinocell.selection import Place, read_place
 from dinocell.tiling import Tile
 
 MAX_BLOCK = 8192

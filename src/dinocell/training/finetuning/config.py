@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from dinocell.augment import Augmentation
-from dinocell.settings import Section
+from dinocell.settings import Channel, Section
 
 OWN_IMAGES = Augmentation(
     scale=(0.8, 1.25), brightness=(0.8, 1.2), contrast=(0.8, 1.25), gamma=(0.8, 1.25), invert=0
@@ -28,8 +28,8 @@ class FinetuneConfig(Section):
     accept_unchanged: bool = Field(
         default=False, description="Whether label images that still are as segment wrote them are taken too"
     )
-    channel: int | None = Field(
-        default=None, ge=0, description="Of the images, counted from 0; null: gray or colour as it is"
+    channel: Channel = Field(
+        default=None, description="Of the images, by name or number from 0; null: gray or colour as it is"
     )
     output: Path = Field(description="Folder for the model, the scores and these settings")
     model: str = Field(default="nano", description="Name of a trained model, or a checkpoint folder")

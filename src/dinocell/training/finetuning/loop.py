@@ -199,7 +199,7 @@ def _to_network_input(
     if annotated.stains:
         raise InputError(
             f"{item.image} has {annotated.pixels.shape[2]} channels, expected one or RGB: "
-            "choose one with channel, counted from 0"
+            "choose one with --channel, by name or number"
         )
     try:
         gray = preprocess(annotated.pixels, pipeline.predictor.preprocessing)
