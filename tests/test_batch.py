@@ -272,7 +272,7 @@ def test_channels_are_chosen_and_measured_by_name(tmp_path):
     tifffile.imwrite(stains, pixels, photometric="minisblack", metadata=metadata)
     result = run("segment", stains, "-o", tmp_path / "out", "--channel", "DAPI")
     assert "3 cells" in result.output
-    with (tmp_path / "out" / "stains.ome_cells.csv").open(newline="") as file:
+    with (tmp_path / "out" / "stains_cells.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {float(row["mean_intensity_GFP"]) for row in rows} == {7}
     assert all(float(row["mean_intensity_DAPI"]) > 100 for row in rows)

@@ -71,7 +71,8 @@ def folder(tmp_path_factory):
 def files(folder, monkeypatch):
     """The files of that folder, which is the current one."""
     monkeypatch.chdir(folder)
-    found, failures = find_sources(["in"], recursive=True)
+    searched = find_sources(["in"], recursive=True)
+    found, failures = searched.sources, searched.failures
     assert (len(found), failures) == (7, [])
     return found
 
@@ -168,7 +169,7 @@ def test_the_command_spreads_a_batch(executor, tmp_path):
 
 def test_other_weights_on_a_worker_end_the_batch(executor, tmp_path):
     write_image(tmp_path / "a.png", disks(0))
-    sources, _ = find_sources([str(tmp_path)])
+    sources = find_sources([str(tmp_path)]).sources
     other = replace(NANO, sha256="0" * 64)
     with pytest.raises(InputError, match="'nano' has other weights on this worker"):
         list(spread_files(sources, settings_for(tmp_path / "out"), other, executor))
@@ -217,7 +218,7 @@ def test_only_the_file_that_kills_fails(tmp_path):
     for number in range(32):
         (tmp_path / f"{number:02d}.png").write_bytes(b"no image")
     write_image(tmp_path / "06.png", disks(0))
-    sources, _ = find_sources([str(tmp_path)])
+    sources = find_sources([str(tmp_path)]).sources
     deadly = Deadly("07.png")
     events = list(spread_files(sources, settings_for(tmp_path / "out"), NANO, deadly))
     assert deadly.sizes == [2] * 16 + [1, 1]  # its companion is tried again as well, each on its own

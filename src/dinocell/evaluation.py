@@ -245,7 +245,7 @@ def read_prediction(folder: Path, item: Item) -> Labels:
     stems = [f"{_flat(item.name)}{ending}" for ending in PREDICTION_ENDINGS]
     if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
         stems.append(f"{frame[1]}_RES/mask{frame[2]}")
-    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, ".npy")]
+    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in IMAGE_SUFFIXES]
     own = {file.resolve() for file in item.files}  # where predictions lie beside the annotated data
     found = [path for path in paths if path.is_file() and path.resolve() not in own]
     if len(found) > 1:

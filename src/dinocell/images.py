@@ -17,7 +17,10 @@ from dinocell.readers.lazy import LazyImage
 from dinocell.readers.naming import channel_index
 from dinocell.readers.tiff_directories import TIFF_MAGIC
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".stk", ".lsm")
+"""Endings of TIFF files: plain, BigTIFF, and those of MetaMorph and Zeiss microscopes."""
+
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp", ".npy")
 """Endings of the files that a folder of images and annotations is searched for."""
 
 MICROSCOPE_SUFFIXES = (".nd2", ".czi", ".lif", ".zarr")
@@ -224,6 +227,28 @@ def is_ome_zarr(path: Path) -> bool:
         return any((path / name).is_file() for name in _ZARR_FILES)
     except OSError:  # a folder that may not be looked into
         return False
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its ending, of which ``.ome.tif`` and ``.ome.zarr`` are one.
+
+    Examples
+    --------
+    >>> [stem_of(Path(name)) for name in ("a.tif", "a.ome.tif", "a.ome.zarr", "a.b.png")]
+    ['a', 'a', 'a', 'a.b']
+    """
+    stem = path.stem
+    is_ome = stem.lower().endswith(".ome") and path.suffix.lower() in (*TIFF_SUFFIXES, ".zarr")
+    return stem[: -len(".ome")] if is_ome and len(stem) > len(".ome") else stem
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether a file begins as one of a format that `open_image` knows."""
+    try:
+        head = _first_bytes(path)
+    except (FileMissingError, FileFormatError):
+        return False
+    return any(head.startswith(magic) for magic in _MAGIC)
 
 
 def _detect_format(file: Path) -> str:

@@ -47,6 +47,12 @@ class Span:
 
 ALL = Span(0, None)
 
+PLANE_PART = re.compile(r"(?:_s\d+|_t\d+|_z(?:\d+|max|mean))\Z", re.ASCII)
+"""A part of what `Place.suffix` appends to the name of a file."""
+
+PLANE_SUFFIX = re.compile(r"(?:_s\d+)?(?:_t\d+)?(?:_z(?:\d+|max|mean))?\Z", re.ASCII)
+"""All of that."""
+
 
 @dataclass(frozen=True)
 class Selection:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.batch.record import RECORD_ENDING, State, state_of
+from dinocell.batch.record import State, printable, state_of
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
+from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
 from dinocell.identity import Stamp, hash_files, stamp_of
 from dinocell.images import is_ome_zarr, open_image
@@ -271,8 +272,3 @@ def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSett
             "pixel_size_um": info.pixel_size_um,
         },
     }
-
-
-def printable(name: str) -> str:
-    """Replace what JSON cannot hold of a file's name."""
-    return os.fsencode(name).decode("utf-8", "replace")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dinocell.batch.jobs import Outcome
-from dinocell.batch.record import RECORD_ENDING
+from dinocell.datasets.belonging import RECORD_ENDING
 
 
 def confirmed(outcomes: Iterable[Outcome], output: Path) -> list[Outcome]:

@@ -13,8 +13,6 @@ from dinocell.identity import hash_file
 from dinocell.opening import read_whole
 from dinocell.saving import NAME_BYTES, atomic_path
 
-RECORD_ENDING = "_provenance.json"
-
 
 class State(Enum):
     """What is found where results should go."""
@@ -44,6 +42,8 @@ class Record(BaseModel):
         As in the files themselves: version, model and its hash, settings, the source and its hash.
     source : str
         Where the image was.
+    stem : str
+        What the names of all results of the source begin with, those of its other planes too.
     result : dict
         Number of cells, quality of the image, scale, device.
     formats : tuple of str
@@ -57,10 +57,16 @@ class Record(BaseModel):
 
     provenance: dict[str, Any]
     source: str
+    stem: str = ""
     result: dict[str, Any] = {}
     formats: tuple[str, ...] = ()
     files: dict[Annotated[str, AfterValidator(_plain)], str] = {}
     finished: bool = False
+
+
+def printable(name: str) -> str:
+    """Replace what JSON cannot hold of a file's name."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def read_record(path: Path) -> Record | None:

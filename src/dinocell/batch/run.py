@@ -17,14 +17,14 @@ from dinocell.batch.jobs import (
     SourceRead,
     failed,
     load_jobs,
-    printable,
     record_path,
     result_files,
 )
-from dinocell.batch.record import RECORD_ENDING, Record, is_same, read_record, write_record
+from dinocell.batch.record import Record, is_same, printable, read_record, write_record
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.batch.threads import WriteBehind, read_ahead
+from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, OutputError
 from dinocell.identity import hash_file
 from dinocell.labels import median_diameter
@@ -175,7 +175,12 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
         )
     make_folder(record.parent)
     files = result_files(settings, job.name)
-    hashes, formats = _write_files(record, files, plane, settings)
+    begun = Record(
+        provenance=job.provenance,
+        source=printable(os.path.realpath(job.source.path)),
+        stem=printable(job.source.name.name),
+    )
+    hashes, formats = _write_files(record, begun, files, plane, settings)
     found = {
         "cells": result.count,
         "scale": result.parameters.scale,
@@ -185,15 +190,8 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
         "confidence": round(float(plane.confidence.mean()), 4) if result.count else None,
         "quality": list(quality.flags),
     }
-    complete = Record(
-        provenance=job.provenance,
-        source=printable(os.path.realpath(job.source.path)),
-        result=found,
-        formats=formats,
-        files=dict(sorted(hashes.items())),
-        finished=True,
-    )
-    write_record(record, complete)
+    made = {"result": found, "formats": formats, "files": dict(sorted(hashes.items())), "finished": True}
+    write_record(record, begun.model_copy(update=made))
     seconds = time.monotonic() - job.started
     last = files.get("tif") or next(iter(files.values()), record)
     message = f"{job.source.path}: {_summary(job, result, quality.flags)} → {last}{_hint(job, result, best)}"
@@ -203,7 +201,7 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
 
 
 def _write_files(
-    record: Path, files: dict[str, Path], plane: PlaneResult, settings: BatchSettings
+    record: Path, begun: Record, files: dict[str, Path], plane: PlaneResult, settings: BatchSettings
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Write the files of a plane; return the hashes of all files it has now, and their formats.
 
@@ -212,9 +210,7 @@ def _write_files(
     before = read_record(record)
     kept = {} if before is None else before.files
     hashes = {name: digest for name, digest in kept.items() if name not in {f.name for f in files.values()}}
-    unfinished = Record(
-        provenance=dict(plane.provenance), source=printable(os.path.realpath(plane.source)), files=hashes
-    )
+    unfinished = begun.model_copy(update={"files": hashes})
     write_record(record, unfinished)
     try:
         for name in settings.formats:

@@ -1,14 +1,24 @@
-"""Which files the user named, and what their results are called."""
+"""Which files the user named: images, each once; and what of them is left out, and why."""
 
 import glob
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from dinocell.datasets.folder import DERIVED_ENDINGS
-from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr
+from dinocell.batch.names import known_names, name_results
+from dinocell.datasets.belonging import RECORD_ENDING, split_folder, stems_beside
+from dinocell.identity import files_read
+from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, is_readable
+from dinocell.results.formats import FORMATS
+
+ANNOTATION = "annotations or results of other images"
+PART = "read as part of another file's set"
+LINK = "links to a file that is taken"
+NAMED_ONLY = "read when they are named, but not known by their ending"
+NO_IMAGE = "not read as images"
+
+_OURS = (RECORD_ENDING, *(found.ending for found in FORMATS.values() if found.ending), "segment.jsonl")
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,7 @@ class Source:
     Attributes
     ----------
     path : Path
-        The file; a folder where it is an OME-Zarr.
+        The file; a folder where it is an OME-Zarr; of a set of files the first that was named.
     name : Path
         Relative, without ending: the folders and the stem of its results.
     """
@@ -27,52 +37,98 @@ class Source:
     name: Path
 
 
-def find_sources(
-    arguments: list[str], *, recursive: bool = False, leave_out: Path | None = None
-) -> tuple[list[Source], list[str]]:
+@dataclass(frozen=True)
+class Found:
+    """What arguments stand for.
+
+    Attributes
+    ----------
+    sources : list of Source
+        Each image once, in the order given; files within a folder or glob are sorted.
+    failures : list of str
+        One line an argument that stands for nothing, and one a folder that may not be listed.
+    left_out : dict of str to list of Path
+        Files that were passed over, by why.
+    """
+
+    sources: list[Source]
+    failures: list[str]
+    left_out: dict[str, list[Path]]
+
+
+@dataclass
+class _Search:
+    """What a search goes by, and what it has met with."""
+
+    recursive: bool
+    skipped: str | None
+    failures: list[str] = field(default_factory=list)
+    left_out: dict[str, list[Path]] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, files: list[Path]) -> None:
+        known = self.left_out.setdefault(reason, [])
+        known += [file for file in files if file not in known]
+
+
+def find_sources(arguments: list[str], *, recursive: bool = False, results: Path | None = None) -> Found:
     """Resolve files, folders and globs.
 
     Parameters
     ----------
     arguments : list of str
-        A folder stands for the image files in it, without annotations and results.
+        A folder stands for the image files in it, without annotations and results of these.
     recursive : bool
         Whether folders stand for all that is below them as well; results keep the folder tree. Links to
         folders are followed, each folder is visited once.
-    leave_out : Path, optional
-        A folder that is not searched: that of the results.
-
-    Returns
-    -------
-    sources : list of Source
-        Each file once, in the order given; files within a folder or glob are sorted.
-    failures : list of str
-        One line an argument that stands for nothing, and one a folder that may not be listed.
+    results : Path, optional
+        Folder of the results: it is not searched, and what is named there keeps its name.
     """
-    found: dict[str, tuple[Path, Path]] = {}
-    failures: list[str] = []
-    skipped = None if leave_out is None else os.path.realpath(leave_out)
+    search = _Search(recursive, None if results is None else os.path.realpath(results))
+    found: dict[str, list[tuple[Path, Path]]] = {}
     for argument in arguments:
-        count = len(found)
-        refused = len(failures)
+        is_empty, refused = True, len(search.failures)
         try:
-            for path, folder in _expand(argument, skipped if recursive else None, recursive, failures):
-                found.setdefault(os.path.realpath(path), (path, folder))
-                count = -1
+            for path, folder in _expand(argument, search):
+                found.setdefault(os.path.realpath(path), []).append((path, folder))
+                is_empty = False
         except OSError as error:  # such as a name that is too long
-            failures.append(f"{argument} cannot be opened: {error.strerror}")
-        if count >= 0 and len(failures) == refused:
-            failures.append(_explain_nothing(argument, recursive=recursive))
-    return _name(list(found.values())), failures
+            search.failures.append(f"{argument} cannot be opened: {error.strerror}")
+        if is_empty and len(search.failures) == refused:
+            search.failures.append(_explain_nothing(argument, recursive=recursive))
+    inputs = _join_sets([_choose(same, search) for same in found.values()], search)
+    names = name_results(inputs, {} if results is None else known_names(results))
+    sources = [Source(path, names[path]) for path, _, _ in inputs]
+    return Found(sources, search.failures, {why: files for why, files in search.left_out.items() if files})
 
 
-def _expand(
-    argument: str, leave_out: str | None, recursive: bool, failures: list[str]
-) -> Iterator[tuple[Path, Path]]:
+def _choose(same: list[tuple[Path, Path]], search: _Search) -> tuple[Path, Path]:
+    """Choose of several names of one file the one that is no link."""
+    chosen = next((item for item in same if not item[0].is_symlink()), same[0])
+    # Paths are not resolved here: the same name given twice is no link.
+    others = [path for path, _ in same if path.absolute() != chosen[0].absolute()]
+    search.leave_out(LINK, others)
+    return chosen
+
+
+def _join_sets(found: list[tuple[Path, Path]], search: _Search) -> list[tuple[Path, Path, tuple[Path, ...]]]:
+    """Give every input with all files that it is read from; of a set of files only the first one."""
+    inputs = []
+    taken: set[str] = set()
+    for path, folder in found:
+        if os.path.realpath(path) in taken:
+            search.leave_out(PART, [path])
+            continue
+        files = files_read([path])
+        taken |= {os.path.realpath(file) for file in files}
+        inputs.append((path, folder, files))
+    return inputs
+
+
+def _expand(argument: str, search: _Search) -> Iterator[tuple[Path, Path]]:
     """Give files with the folders that their results go to."""
     path = Path(argument)
     if path.is_dir() and not is_ome_zarr(path):
-        for folder, files in _walk(path, leave_out, recursive, failures):
+        for folder, files in _walk(path, search):
             yield from ((file, folder.relative_to(path)) for file in files)
     elif os.path.lexists(path):
         yield path, Path()
@@ -82,11 +138,9 @@ def _expand(
                 yield match, Path()
 
 
-def _walk(
-    top: Path, leave_out: str | None, recursive: bool, failures: list[str]
-) -> Iterator[tuple[Path, list[Path]]]:
+def _walk(top: Path, search: _Search) -> Iterator[tuple[Path, list[Path]]]:
     """List the images of a folder, and of those below it."""
-    visited = {leave_out} - {os.path.realpath(top)}
+    visited = {search.skipped if search.recursive else None} - {os.path.realpath(top)}
     left = [top]
     while left:
         folder = left.pop()
@@ -97,19 +151,31 @@ def _walk(
         try:
             entries = sorted(folder.iterdir())
         except OSError as error:
-            failures.append(f"{folder} cannot be opened: {error.strerror}")
+            search.failures.append(f"{folder} cannot be opened: {error.strerror}")
             continue
-        yield folder, [entry for entry in entries if _is_image(entry)]
-        if recursive:
+        yield folder, _images_in(folder, entries, search)
+        if search.recursive:
             left += [entry for entry in reversed(entries) if _is_plain_folder(entry)]
 
 
-def _is_image(entry: Path) -> bool:
-    if entry.name.startswith(".") or entry.stem.endswith(DERIVED_ENDINGS):
-        return False
-    if entry.suffix.lower() in (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES) and not entry.is_dir():
-        return True
-    return entry.is_dir() and is_ome_zarr(entry)
+def _images_in(folder: Path, entries: list[Path], search: _Search) -> list[Path]:
+    """Choose the images of a folder, and note what is left out; hidden files are passed over."""
+    shown = [entry for entry in entries if not entry.name.startswith(".")]
+    files = [entry for entry in shown if _has_ending(entry)]
+    images, derived = split_folder(files, {entry.name for entry in shown}, stems_beside(folder))
+    search.leave_out(ANNOTATION, derived)
+    for entry in shown:
+        if entry not in files and not entry.is_dir():
+            ours = entry.name.endswith(_OURS)
+            reason = ANNOTATION if ours else NAMED_ONLY if is_readable(entry) else NO_IMAGE
+            search.leave_out(reason, [entry])
+    return images
+
+
+def _has_ending(entry: Path) -> bool:
+    if entry.is_dir():
+        return is_ome_zarr(entry)
+    return entry.suffix.lower() in (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
 
 
 def _is_plain_folder(entry: Path) -> bool:
@@ -124,57 +190,3 @@ def _explain_nothing(argument: str, *, recursive: bool) -> str:
     if glob.has_magic(argument):
         return f"{argument} matches no file: check the pattern"
     return f"{argument} does not exist: check the path"
-
-
-def _name(found: list[tuple[Path, Path]]) -> list[Source]:
-    """Name every file after its stem, folder by folder of the results."""
-    names: dict[Path, Path] = {}
-    for folder in dict.fromkeys(folder for _, folder in found):
-        stems = unique_stems([path for path, of in found if of == folder])
-        names |= {path: folder / stem for path, stem in stems.items()}
-    return [Source(path, names[path]) for path, _ in found]
-
-
-def _stem_of(path: Path) -> str:
-    """Name a file without its ending; ``.`` within an OME-Zarr after its folder."""
-    named = path if path.name.strip(".") else Path(os.path.realpath(path))
-    return named.stem.lstrip(".") or "image"
-
-
-def _folder_of(path: Path) -> str:
-    return Path(os.path.realpath(path)).parent.name
-
-
-def unique_stems(images: list[Path]) -> dict[Path, str]:
-    """Name the results of every input after its stem, longer where two would be the same.
-
-    Parameters
-    ----------
-    images : list of Path
-        Each once.
-
-    Returns
-    -------
-    dict
-        Name by image, unique even where the file system ignores case: ``STEM``, else ``FOLDER_STEM``, else
-        ``FOLDER_STEM_SUFFIX``, else with a number.
-    """
-    schemes: tuple[Callable[[Path], str], ...] = (
-        _stem_of,
-        lambda path: f"{_folder_of(path)}_{_stem_of(path)}",
-        lambda path: f"{_folder_of(path)}_{_stem_of(path)}_{path.suffix[1:]}",
-    )
-    names: dict[Path, str] = {}
-    left = list(images)
-    for scheme in schemes:
-        taken = {name.casefold() for name in names.values()}
-        counts = Counter(scheme(path).casefold() for path in left)
-        unique = [p for p in left if counts[scheme(p).casefold()] == 1 and scheme(p).casefold() not in taken]
-        names |= {path: scheme(path) for path in unique}
-        left = [path for path in left if path not in names]
-    taken = {name.casefold() for name in names.values()}
-    for path in left:
-        numbers = (f"{_folder_of(path)}_{_stem_of(path)}_{n}" for n in range(2, len(images) + 2))
-        names[path] = next(name for name in numbers if name.casefold() not in taken)
-        taken.add(names[path].casefold())
-    return names

@@ -18,6 +18,7 @@ from dinocell.cluster.executor import Executor
 from dinocell.errors import OutputError, WorkerError
 from dinocell.network import ModelNetwork
 from dinocell.segmentation import TilesDone
+from dinocell.selection import PLANE_PART
 
 Event = Outcome | SourceRead
 
@@ -29,9 +30,6 @@ MOST_FILES = 8
 
 TASKS_A_WORKER = 16
 """Tasks are made smaller where there would be fewer, so that all workers end at about the same time."""
-
-# What `dinocell.selection.Place` may append to the name of a file.
-_PLANE = re.compile(r"(?:_s\d+|_t\d+|_z(?:\d+|max|mean))\Z", re.ASCII)
 
 
 def spread_files(
@@ -158,7 +156,7 @@ def _folded(source: Source) -> str:
 def _head(name: str, names: set[str]) -> str:
     """Give the shortest of the names that a plane's suffixes may have made this name of."""
     head = name
-    while found := _PLANE.search(name):
+    while found := PLANE_PART.search(name):
         name = name[: found.start()]
         head = name if name in names else head
     return head

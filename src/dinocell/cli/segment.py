@@ -20,7 +20,7 @@ from dinocell.errors import InputError, UntrainedModelError
 if TYPE_CHECKING:
     from dinocell.batch.jobs import Outcome, SourceRead, Status
     from dinocell.batch.settings import BatchSettings
-    from dinocell.batch.sources import Source
+    from dinocell.batch.sources import Found
     from dinocell.pipeline import DINOCellPipeline
     from dinocell.segmentation import TilesDone
 
@@ -120,7 +120,7 @@ def command(
     if tuned and diameter is None and diameter_um is None:
         parsed_diameter = tuned.diameter
     name = tuned.model if tuned else model or "nano"
-    sources, failures = find_sources(inputs, recursive=recursive, leave_out=output)
+    found = find_sources(inputs, recursive=recursive, results=output)
     loading: dict[str, Any] = {
         "device": device,
         "batch_size": batch_size,
@@ -147,16 +147,16 @@ def command(
         overwrite=overwrite,
     )
     if dry_run:
-        _rehearse(sources, settings, failures)
+        _rehearse(found, settings)
     elif spread:
         del pipeline  # the workers need the memory
         network = ModelNetwork.named(name, **loading)
         with open_executor(scheduler=scheduler, workers=workers, threads=threads) as executor:
             announce(executor)
-            events = spread_files(sources, settings, network, executor)
-            _segment(events, sources, settings, failures, block_bar())
+            events = spread_files(found.sources, settings, network, executor)
+            _segment(events, found, settings, block_bar())
     else:
-        _segment(segment_files(sources, settings, pipeline), sources, settings, failures, progress_bar())
+        _segment(segment_files(found.sources, settings, pipeline), found, settings, progress_bar())
 
 
 def _load_pipeline(name: str, **settings: Any) -> "DINOCellPipeline":
@@ -188,30 +188,30 @@ def _settings(pipeline: "DINOCellPipeline", name: str, **chosen: Any) -> "BatchS
     )
 
 
-def _rehearse(sources: "list[Source]", settings: "BatchSettings", failures: list[str]) -> None:
+def _rehearse(found: "Found", settings: "BatchSettings") -> None:
     """Say what would be done."""
     from dinocell.batch.jobs import Outcome, load_jobs
 
-    _report_failures(failures)
+    _report_found(found)
     outcomes = []
-    for event in load_jobs(sources, settings, dry_run=True):
+    for event in load_jobs(found.sources, settings, dry_run=True):
         if isinstance(event, Outcome):
             outcomes.append(event)
             _report(event)
-    _close(outcomes, failures)
+    _close(outcomes, found.failures)
 
 
 def _segment(
     events: "Iterator[Outcome | SourceRead | TilesDone]",
-    sources: "list[Source]",
+    found: "Found",
     settings: "BatchSettings",
-    failures: list[str],
     bar: Progress,
 ) -> None:
     """Segment, write, log and report."""
     from dinocell.batch.jobs import Outcome, SourceRead
     from dinocell.batch.log import BatchLog
     from dinocell.batch.presence import confirmed
+    from dinocell.batch.record import printable
     from dinocell.batch.run import remove_leftovers
 
     make_folder(settings.output)
@@ -220,11 +220,13 @@ def _segment(
     with ExitStack() as stack:
         log = stack.enter_context(BatchLog(settings.output))
         stack.enter_context(bar)
-        log.write("started", settings.described() | {"files": len(sources)})
-        _report_failures(failures)
-        for message in failures:
+        log.write("started", settings.described() | {"files": len(found.sources)})
+        _report_found(found)
+        for message in found.failures:
             log.write("failed", {"message": message})
-        files, tiles = bar.add_task("images", total=len(sources)), bar.add_task("tiles", visible=False)
+        for reason, paths in found.left_out.items():
+            log.write("left out", {"message": reason, "files": [printable(str(path)) for path in paths]})
+        files, tiles = bar.add_task("images", total=len(found.sources)), bar.add_task("tiles", visible=False)
         for event in events:
             if isinstance(event, Outcome):
                 outcomes.append(event)
@@ -236,7 +238,7 @@ def _segment(
                 bar.update(tiles, completed=event.done, total=event.total, visible=True)
         outcomes = confirmed(outcomes, settings.output)
         log.write("ended", Counter(outcome.status for outcome in outcomes))
-    _close(outcomes, failures)
+    _close(outcomes, found.failures)
 
 
 def _report(outcome: "Outcome") -> None:
@@ -244,6 +246,15 @@ def _report(outcome: "Outcome") -> None:
         _report_failures([outcome.message])
     else:
         console.print(escape(one_line(outcome.message)))
+
+
+def _report_found(found: "Found") -> None:
+    """Print what of the arguments is left out, and what cannot be found."""
+    from dinocell.datasets.belonging import describe_left_out
+
+    if line := describe_left_out(found.left_out):
+        console.print(escape(one_line(line)))
+    _report_failures(found.failures)
 
 
 def _report_failures(messages: list[str]) -> None:

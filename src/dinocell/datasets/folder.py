@@ -9,16 +9,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels
+from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels, stem_of
 from dinocell.labels import Labels
-
-MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")
-"""What may follow an image's stem in the name of its masks, where masks have a folder of their own."""
-
-DERIVED_ENDINGS = (*MASK_ENDINGS[1:], "_ignore", "_unchecked", "_overlay", "_distance")
-"""What follows an image's stem in the names of its annotations and of our results, which are no images."""
 
 
 @dataclass(frozen=True)
@@ -193,17 +188,18 @@ def list_images(folder: Path, expected: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in paths:
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            if path.stem in files:
+            stem = stem_of(path)
+            if stem in files:
                 raise FileFormatError(
-                    f"{folder} holds {files[path.stem].name} and {path.name}: remove or rename one"
+                    f"{folder} holds {files[stem].name} and {path.name}: remove or rename one"
                 )
-            files[path.stem] = path
+            files[stem] = path
     return files
 
 
 def _masks_folder(folder: Path) -> Path | None:
     """Choose the folder of masks beside ``images``; None where there is no such layout."""
-    found = [folder / name for name in ("masks", "labels") if (folder / name).is_dir()]
+    found = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
     has_pairs = any(folder.glob("*_img.*"))
     if not (folder / "images").is_dir() or (has_pairs and not found):
         return None
@@ -223,11 +219,7 @@ def _match_folders(images: Path, masks: Path) -> list[Pair]:
     """Find the masks of every image by its stem."""
     here, there = list_images(images, "images"), list_images(masks, "masks named as their images")
     # A file named after another one, as annotations are, is no image.
-    stems = [
-        s
-        for s in sorted(here)
-        if not any(s.endswith(e) and s.removesuffix(e) in here for e in DERIVED_ENDINGS)
-    ]
+    stems = [stem for stem in sorted(here) if not belongs_to_image(stem, here)]
     if not stems:
         raise FileMissingError(f"{images} holds no images: expected files ending in {IMAGE_SUFFIXES}")
     # In one folder for both, an image is not its own mask.

@@ -11,7 +11,7 @@ from typing import Any
 
 from dinocell.errors import FileFormatError
 from dinocell.identity import stamp_of
-from dinocell.images import open_image
+from dinocell.images import open_image, stem_of
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.workspace import Workspace
 from dinocell.readers.lazy import LazyImage
@@ -123,7 +123,7 @@ def plan_hash(plan: Mapping[str, Any]) -> str:
 
 def paths_beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:
     """Return where the tables and polygons of an output go, in the order of the formats."""
-    stem = output.name.removesuffix(".zarr")
+    stem = stem_of(output)
     return tuple(output.with_name(f"{stem}_{FORMATS[name]}") for name in settings.formats)
 
 

@@ -6,17 +6,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dinocell.augment import Augmentation, Range
-from dinocell.datasets.folder import DERIVED_ENDINGS
 from dinocell.preprocessing import Preprocessing
 from dinocell.settings import Section
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-ANNOTATIONS = (
-    *(f"*{ending}.*" for ending in DERIVED_ENDINGS),
-    *("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*"),
-)
-"""What annotations and results are called in the formats that this package reads."""
+ANNOTATIONS = ("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*")
+"""Where annotations and results are in the formats that this package reads."""
 
 
 # Every section states its own defaults: a file that changes one value of it keeps the others.

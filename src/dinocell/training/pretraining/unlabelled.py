@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.datasets.belonging import describe_left_out, split_folder
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
+from dinocell.identity import files_read
 from dinocell.images import IMAGE_SUFFIXES, Image, read_image
 from dinocell.parallel import OrderedPool
 from dinocell.preprocessing import Preprocessing, preprocess
@@ -107,31 +110,36 @@ def find_images(paths: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
     """
     if not paths:
         raise FileMissingError("no images are given: name image files, or folders of them")
-    found: dict[Path, Path] = {}
+    found: dict[Path, Path | None] = {}
     for path in paths:
         if not path.exists():
             raise FileMissingError(f"{path} does not exist, expected an image or a folder of images")
-        files = sorted(_search(path, exclude)) if path.is_dir() else [path]
+        files = _search(path, exclude) if path.is_dir() else [path]
         if not files:
             raise FileMissingError(
                 f"{path} holds no images: expected files ending in {', '.join(IMAGE_SUFFIXES)} "
                 "that the setting exclude does not name"
             )
         for file in files:
-            found.setdefault(file.resolve(), file)
-    return list(found.values())
+            if file.resolve() not in found:  # of a set of files the others are known with the first
+                found |= {member.resolve(): None for member in files_read([file])} | {file.resolve(): file}
+    return [file for file in found.values() if file is not None]
 
 
-def _search(folder: Path, exclude: Sequence[str]) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        inner = file.relative_to(folder)
-        if (
-            file.suffix.lower() in IMAGE_SUFFIXES
-            and not any(part.startswith(".") for part in inner.parts)
-            and not any(inner.match(pattern) for pattern in exclude)
-            and file.is_file()
-        ):
-            yield file
+def _search(folder: Path, exclude: Sequence[str]) -> list[Path]:
+    """List the images below a folder; what belongs to one of them, by its name, is left out."""
+    found: list[Path] = []
+    derived: list[Path] = []
+    for path, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        shown = [Path(path, name) for name in sorted(names) if not name.startswith(".")]
+        files = [file for file in shown if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+        images, others = split_folder(files, names)
+        found += [file for file in images if not any(file.relative_to(folder).match(p) for p in exclude)]
+        derived += others
+    if derived:
+        logger.warning("%s", describe_left_out({"annotations or results of other images": derived}))
+    return sorted(found)
 
 
 def _write_planes(path: Path, files: Sequence[Path], config: PretrainConfig) -> Planes:

@@ -1,0 +1,107 @@
+"""What the results of every input are called: after its stem, and as before where they are there already."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from dinocell.batch.record import printable, read_record
+from dinocell.datasets.belonging import RECORD_ENDING
+from dinocell.images import stem_of
+
+
+def known_names(results: Path) -> dict[str, Path]:
+    """Read from the records in a folder of results what the results of every source are called.
+
+    Returns
+    -------
+    dict
+        By the place of the source: its results' name, relative to the folder and without what distinguishes
+        planes.
+    """
+    names: dict[str, Path] = {}
+    for folder, below, files in os.walk(results):
+        below.sort()
+        for file in sorted(files):
+            record = read_record(Path(folder, file)) if file.endswith(RECORD_ENDING) else None
+            if record is not None and record.stem:
+                names.setdefault(record.source, Path(folder).relative_to(results) / record.stem)
+    return names
+
+
+def name_results(
+    found: Iterable[tuple[Path, Path, tuple[Path, ...]]], known: dict[str, Path]
+) -> dict[Path, Path]:
+    """Name the results of every input.
+
+    Parameters
+    ----------
+    found : iterable of (path, folder, files)
+        An input, the folder that its results go to, and all files that it is read from.
+    known : dict
+        From `known_names`: a name that was given once is kept, whatever other inputs there are now.
+
+    Returns
+    -------
+    dict
+        By path the relative name, unique even where the file system ignores case.
+    """
+    names: dict[Path, Path] = {}
+    left: dict[Path, list[Path]] = {}
+    for path, folder, files in found:
+        places = (printable(os.path.realpath(file)) for file in (path, *files))
+        kept = next((known[place] for place in places if place in known), None)
+        if kept is None:
+            left.setdefault(folder, []).append(path)
+        else:
+            names[path] = kept
+    for folder, paths in left.items():
+        taken = {name.name.casefold() for name in names.values() if name.parent == folder}
+        names |= {path: folder / stem for path, stem in unique_stems(paths, taken).items()}
+    return names
+
+
+def _short(path: Path) -> str:
+    """Return a file's stem; ``.`` within an OME-Zarr is called after its folder."""
+    named = path if path.name.strip(".") else Path(os.path.realpath(path))
+    return stem_of(named).lstrip(".") or "image"
+
+
+def _long(path: Path) -> str:
+    return f"{Path(os.path.realpath(path)).parent.name}_{_short(path)}"
+
+
+def unique_stems(images: list[Path], taken: Collection[str] = ()) -> dict[Path, str]:
+    """Name every input after its stem, longer where two would be the same.
+
+    Parameters
+    ----------
+    images : list of Path
+        Each once.
+    taken : collection of str
+        Names that others have, in lower case.
+
+    Returns
+    -------
+    dict
+        Name by image, unique even where the file system ignores case: ``STEM``, else ``FOLDER_STEM``, else
+        ``FOLDER_STEM_SUFFIX``, else with a number.
+    """
+    schemes: tuple[Callable[[Path], str], ...] = (
+        _short,
+        _long,
+        lambda path: f"{_long(path)}_{path.suffix[1:]}",
+    )
+    names: dict[Path, str] = {}
+    left, used = list(images), set(taken)
+    for scheme in schemes:
+        counts = Counter(scheme(path).casefold() for path in left)
+        free = [p for p in left if counts[scheme(p).casefold()] == 1 and scheme(p).casefold() not in used]
+        names |= {path: scheme(path) for path in free}
+        used |= {names[path].casefold() for path in free}
+        left = [path for path in left if path not in names]
+    for path in left:
+        numbers = (f"{_long(path)}_{n}" for n in range(2, len(images) + len(used) + 2))
+        names[path] = next(name for name in numbers if name.casefold() not in used)
+        used.add(names[path].casefold())
+    return names

@@ -1,0 +1,118 @@
+"""Which files of a folder are images, and which belong to one of them: annotations and results.
+
+A file belongs to an image where its name is the image's with one of `DERIVED_ENDINGS` and that image is
+there as well, or a record of `dinocell segment` of that name is. ``CellMask_mask.tif`` alone is an image.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from dinocell.images import IMAGE_SUFFIXES, stem_of
+from dinocell.selection import PLANE_SUFFIX
+
+MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")
+"""What may follow an image's stem in the name of its masks, where masks have a folder of their own."""
+
+DERIVED_ENDINGS = (*MASK_ENDINGS[1:], "_ignore", "_unchecked", "_overlay", "_distance", "_seg")
+"""What follows an image's stem in the names of its annotations and of results, ours and Cellpose's."""
+
+MASK_FOLDERS = ("masks", "labels")
+"""Folders of annotations, beside a folder ``images``."""
+
+RECORD_ENDING = "_provenance.json"
+"""What follows the stem in the name of the record that `dinocell segment` keeps of its results."""
+
+_NAMED = 5  # files that a line names
+
+
+def belongs_to_image(stem: str, stems: Collection[str], records: Collection[str] = ()) -> bool:
+    """Return whether a name is that of an annotation or a result of an image that is there.
+
+    Parameters
+    ----------
+    stem : str
+    stems : collection of str
+        Stems of all image files of the folder.
+    records : collection of str
+        Names of the results that a record is there of.
+
+    Examples
+    --------
+    >>> [belongs_to_image(stem, {"a", "b_img"}) for stem in ("a_mask", "a_t0003_labels", "b_masks", "c_mask")]
+    [True, True, True, False]
+    """
+    for ending in DERIVED_ENDINGS:
+        image = stem.removesuffix(ending)
+        if image in (stem, ""):
+            continue
+        of_plane = PLANE_SUFFIX.sub("", image)
+        if image in records or not {image, of_plane, f"{image}_img"}.isdisjoint(stems):
+            return True
+    return False
+
+
+def split_folder(
+    files: Sequence[Path], names: Collection[str], images_beside: Collection[str] = ()
+) -> tuple[list[Path], list[Path]]:
+    """Split the image files of one folder into images and what belongs to one of them.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Those whose ending is that of an image.
+    names : collection of str
+        Of everything in the folder.
+    images_beside : collection of str
+        Stems of the images in the folder ``images`` beside this one of `MASK_FOLDERS`.
+
+    Returns
+    -------
+    images, derived : list of Path
+        In the order given.
+    """
+    stems = {stem_of(file) for file in files} | set(images_beside)
+    records = {name.removesuffix(RECORD_ENDING) for name in names if name.endswith(RECORD_ENDING)}
+    derived = [
+        file
+        for file in files
+        if stem_of(file) in images_beside or belongs_to_image(stem_of(file), stems, records)
+    ]
+    return [file for file in files if file not in derived], derived
+
+
+def stems_beside(folder: Path) -> set[str]:
+    """Return the stems of the images in the folder ``images`` beside a folder of masks; none for others."""
+    images = folder.parent / "images"
+    if folder.name not in MASK_FOLDERS or not images.is_dir():
+        return set()
+    try:
+        return {stem_of(file) for file in images.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES}
+    except OSError:  # may not be listed
+        return set()
+
+
+def describe_left_out(left_out: Mapping[str, Sequence[Path]]) -> str:
+    """Write one line about files that are passed over.
+
+    Parameters
+    ----------
+    left_out : mapping
+        Files by why they are.
+
+    Returns
+    -------
+    str
+        Empty where there are none.
+
+    Examples
+    --------
+    >>> describe_left_out({"annotations": [Path("a_mask.png")], "not images": [Path("x"), Path("y")]})
+    'left out: 1 file (annotations: a_mask.png); 2 files (not images: x, y)'
+    """
+    parts = []
+    for reason, files in left_out.items():
+        if files:
+            listed = ", ".join(file.name for file in files[:_NAMED])
+            more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+            parts.append(f"{len(files)} file{'s' if len(files) > 1 else ''} ({reason}: {listed}{more})")
+    return f"left out: {'; '.join(parts)}" if parts else ""
