@@ -84,9 +84,14 @@ def along(stop: str) -> str:
     )
 
 
-def named(name: str) -> str:
-    uuid = f'<UUID FileName="{name}">urn:uuid:1</UUID>'
-    return image_of(f'<TiffData IFD="0" PlaneCount="1">{uuid}</TiffData>')
+def named(*names: str) -> str:
+    """Give an image of one page a slice, each in a file of its own."""
+    places = "".join(
+        f'<TiffData FirstZ="{at}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{name}">urn:uuid:{at}</UUID></TiffData>'
+        for at, name in enumerate(names)
+    )
+    return image_of(places, z=str(len(names)))
 
 
 def write_ome_set(folder: Path, planes: np.ndarray, stem: str = "set", axis: str = "C") -> list[Path]:

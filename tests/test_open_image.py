@@ -243,7 +243,9 @@ def test_planes_of_several_files(tmp_path: Path) -> None:
     (tmp_path / "2.ome.tif").unlink()
     with open_image(tmp_path / "0.ome.tif") as image:
         np.testing.assert_array_equal(image.read_plane(t=1), pixels[1])
-        with pytest.raises(FileFormatError, match="plane 2 is not in the file"):
+        with pytest.raises(
+            FileFormatError, match=r"time 2, channel 0, slice 0 \(1 of 3 planes are not in the file"
+        ):
             image.read_plane(t=2)
 
 

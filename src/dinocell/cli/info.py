@@ -59,6 +59,7 @@ def _values(file: Path, info: "ImageInfo") -> dict[str, Any]:
         "z_step_um": info.z_step_um,
         "time_step_s": info.time_step_s,
         "channels": list(info.channel_names),
+        "missing_planes": info.missing_planes,
     }
 
 
@@ -74,10 +75,11 @@ def _print(file: Path, infos: "list[ImageInfo]") -> None:
 
 def _lines(info: "ImageInfo") -> list[tuple[str, str]]:
     times, channels, slices, height, width = info.shape
+    missing = f", {info.missing_planes} planes of them are missing" if info.missing_planes else ""
     colour = f", {info.samples} colour samples a pixel" if info.samples > 1 else ""
     lines = [
         ("size", f"{height} × {width} pixels (Y × X), {info.dtype}{colour}"),
-        ("planes", f"{times} times, {channels} channels, {slices} z slices"),
+        ("planes", f"{times} times, {channels} channels, {slices} z slices{missing}"),
         ("pixel", "size not known" if info.pixel_size_um is None else f"{info.pixel_size_um:g} µm"),
     ]
     if info.z_step_um is not None:

@@ -1,5 +1,6 @@
 """The contract of every reader: what an image file holds, and its planes, read one at a time."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -47,6 +48,8 @@ class ImageInfo:
         Seconds from one time to the next.
     channel_names : tuple of str
         One a channel where the file names them, else empty.
+    missing_planes : int
+        Of the planes that the file says it has, those that are not in it.
     """
 
     format: str
@@ -59,6 +62,7 @@ class ImageInfo:
     z_step_um: float | None = None
     time_step_s: float | None = None
     channel_names: tuple[str, ...] = ()
+    missing_planes: int = 0
 
 
 class LazyImage(ABC):
@@ -122,6 +126,7 @@ class LazyImage(ABC):
             If it is damaged or missing in the file, or has more than `MAX_PIXELS` pixels.
         """
         self._check_place(t, c, z)
+        self._check_there(t, c, z)
         check_size(*self.info.shape[3:], self.path, remedy="segment it with `dinocell segment-large`")
         with decoding(self.path, self.info.format):
             return self._checked(self._read(t, c, z), *self.info.shape[3:])
@@ -152,10 +157,24 @@ class LazyImage(ABC):
             If it is damaged or missing in the file.
         """
         self._check_place(t, c, z)
+        self._check_there(t, c, z)
         rows, columns = checked_window(rows, columns, *self.info.shape[3:], self.path)
         with decoding(self.path, self.info.format):
             window = self._read_window(rows, columns, t, c, z)
             return self._checked(window, rows.stop - rows.start, columns.stop - columns.start)
+
+    def has_plane(self, t: int = 0, c: int = 0, z: int = 0) -> bool:
+        """Whether a plane that the file says it has is in it."""
+        return True
+
+    def _check_there(self, t: int, c: int, z: int) -> None:
+        if not self.has_plane(t, c, z):
+            planes = math.prod(self.info.shape[:3])
+            raise FileFormatError(
+                f"{self.path} does not have the plane of time {t}, channel {c}, slice {z} "
+                f"({self.info.missing_planes} of {planes} planes are not in the file), expected all: look "
+                "for more files of the set, or choose another plane"
+            )
 
     def _check_place(self, t: int, c: int, z: int) -> None:
         for index, count, what in zip(

@@ -3,12 +3,8 @@
 tifffile trusts what a header claims, so all directories and the OME-XML are checked before it follows them.
 """
 
-import logging
 import math
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +15,12 @@ from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, METADATA_ERRORS, Pixels, Window, checked_index
 from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, closed_on_error
 from dinocell.readers.naming import choose, choose_scene
-from dinocell.readers.quiet import quiet
 from dinocell.readers.tiff_directories import Directories, check_directories
-from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours, ome_set
+from dinocell.readers.tiff_messages import Heard, listening, warn
+from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours, ome_set, own_xml
+from dinocell.readers.tiff_pages import Walked
 from dinocell.readers.tiff_stack import Stack
 
-# tifffile logs the damage that it works around as errors. These leave the pixels alone: broken OME-XML,
-# superfluous strips, private tags.
-_HARMLESS = re.compile(r"OME series raised|incorrect Strip|TiffTag \d{5} ")
 _MICROMETRES = dict.fromkeys(("µm", "μm", "\\u00B5m", "um", "micron", "microns"), 1.0) | {
     "nm": 1e-3,
     "mm": 1e3,
@@ -37,58 +31,84 @@ _SECONDS = dict.fromkeys(("s", "sec", "second", "seconds"), 1.0) | {
 }  # fmt: skip
 
 
-class _TifffileErrors:
-    """What tifffile logs as errors; `check` raises the first that speaks of damage."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def hear(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR and not _HARMLESS.search(record.getMessage()):
-            self.messages.append(record.getMessage())
-
-    def check(self) -> None:
-        if self.messages:
-            raise ValueError(self.messages[0])
-
-
-@contextmanager
-def _listening() -> Iterator[_TifffileErrors]:
-    """Collect what tifffile logs while the block runs."""
-    errors = _TifffileErrors()
-    with quiet("tifffile", errors.hear):
-        yield errors
-
-
 class _Opened:
     """An opened TIFF file: its series as stacks, and what its OME-XML says."""
 
-    def __init__(self, file: Path, errors: _TifffileErrors, largest: int = MAX_PIXELS) -> None:
+    def __init__(self, file: Path, heard: Heard, largest: int = MAX_PIXELS) -> None:
         found = check_directories(file)
         self.file = file
         self.files = ome_set(file)
         self.ome: list[OmeImage] = []
-        # these kinds follow names of other files, or pointers of their own; such files are OME or ImageJ too
-        self.tif = tifffile.TiffFile(file, is_ndtiff=False, is_mmstack=False, is_ndpi=False)
-        with closed_on_error(self.tif):
-            self._check_description(found)
-            self.stacks = [Stack(series, file, largest) for series in self.tif.series]
-            errors.check()
-            self._check_stacks()
+        self.walked = Walked(file, found)
+        self._said: set[str] = set()
+        left_out: set[str] = set()  # kinds whose metadata do not fit the file
+        while True:
+            self.tif = self._open(found, left_out)
+            with closed_on_error(self.tif):
+                self.stacks = [
+                    Stack(series, file, self.tell, self.walked.storage, largest) for series in self.tif.series
+                ]
+                heard.check()
+                self._check_stacks()
+                misfit = self.walked.misfit(self.stacks)
+            if not misfit:
+                break
+            self.tif.close()
+            kind = self.stacks[0].series.kind
+            left_out.add(kind)
+            name = {"ome": "OME-XML", "imagej": "ImageJ description"}.get(kind, f"{kind} description")
+            if (
+                len(self.walked.files) > 1
+            ):  # which pages of which file there are besides is not for us to guess
+                raise ValueError(f"its {name} {misfit}")
+            self.tell(f"its {name} {misfit}, it is left out and all pages are taken: check their order")
+        self._tell_of_missing()
+        heard.tell(file, self._said)
 
-    def _check_description(self, found: Directories) -> None:
-        if not self.tif.pages:
-            return
-        text = self.tif.pages.first.description
-        if self.tif.is_ome:
-            scan = OmeScan(text, len(found.seen), self.file)
-            check_neighbours(scan, found)
-            scan.check_planes(found.smallest)
-            self.ome = scan.images
-        elif "<!DOCTYPE" in text or "<!ENTITY" in text:  # other kinds keep XML there too
-            raise FileFormatError(
-                f"{self.file} has a description with a DOCTYPE, expected none: export it again"
+    def tell(self, text: str) -> None:
+        """Warn of something about the file, once."""
+        warn(self.file, text, self._said)
+
+    def _open(self, found: Directories, left_out: set[str]) -> tifffile.TiffFile:
+        """Open the file without the metadata of some kinds; OME-XML is checked before it is followed."""
+        # these kinds follow names of other files, or pointers of their own; such files are OME or ImageJ too
+        flags: dict[str, Any] = {
+            f"is_{kind}": False for kind in ("ndtiff", "mmstack", "ndpi", *sorted(left_out))
+        }
+        path = self.file.resolve()  # where the neighbours are looked for
+        tif = tifffile.TiffFile(path, **flags)
+        with closed_on_error(tif):
+            xml = self._checked_xml(tif, found)
+        if xml == "":
+            return tif
+        tif.close()
+        if xml is None:
+            left_out.add("ome")
+            return tifffile.TiffFile(path, **flags, is_ome=False)
+        return tifffile.TiffFile(path, omexml=xml, **flags)
+
+    def _checked_xml(self, tif: tifffile.TiffFile, found: Directories) -> str | None:
+        """Return OME-XML to be taken in place of the file's, empty for its own, None for none."""
+        self.ome = []
+        text = tif.pages.first.description if tif.pages else ""
+        if not tif.is_ome:
+            if "<!DOCTYPE" in text or "<!ENTITY" in text:  # other kinds keep XML there too
+                raise FileFormatError(
+                    f"{self.file} has a description with a DOCTYPE, expected none: export it again"
+                )
+            return ""
+        scan = OmeScan(text, len(found.seen), self.file)
+        xml = own_xml(scan, text)
+        if xml is None:
+            names = ", ".join(sorted(scan.files)[:3])
+            self.tell(
+                f"its OME-XML is left out, as it speaks of other files ({names[:80]}) and not of this one"
             )
+            return None
+        self.walked.files |= check_neighbours(scan, found)
+        scan.check_planes(found.smallest)
+        self.ome = scan.images
+        return "" if xml is text else xml
 
     def _check_stacks(self) -> None:
         if not self.stacks:
@@ -97,6 +117,16 @@ class _Opened:
         claimed = int((self.tif.imagej_metadata or {}).get("images", 1)) if self.tif.is_imagej else 1
         if stack.series.kind == "imagej" and claimed > stack.n_pages * stack.n_channels:
             raise ValueError(f"it says it has {claimed} images, but has {stack.n_pages * stack.n_channels}")
+        self.walked.check_runs(self.stacks)
+
+    def _tell_of_missing(self) -> None:
+        for stack in self.stacks:
+            if missing := stack.missing():
+                planes = math.prod(stack.sizes[:3])
+                self.tell(
+                    f"{missing} of the {planes} planes that its OME-XML speaks of are not there: "
+                    "look for more files of the set"
+                )
 
     def info(self, at: int, scenes: tuple[str, ...]) -> ImageInfo:
         """Describe one stack as an image of its own."""
@@ -116,6 +146,7 @@ class _Opened:
             z_step,
             time_step,
             names,
+            stack.missing(),
         )
 
     def describe(self, at: int) -> tuple[float | None, float | None, float | None, tuple[str, ...]]:
@@ -167,6 +198,10 @@ class TiffImage(LazyImage):
         """Rows and columns of a tile or strip; one row where the plane is stored as it is."""
         return self._stack.chunk_shape
 
+    def has_plane(self, t: int = 0, c: int = 0, z: int = 0) -> bool:
+        """Whether a plane that the OME-XML speaks of is in the file, or in another one of its set."""
+        return self._stack.has_plane(t, c, z)
+
     def _read(self, t: int, c: int, z: int) -> Pixels:
         return self._unchanged(t, c, z, None)
 
@@ -175,9 +210,9 @@ class TiffImage(LazyImage):
 
     def _unchanged(self, t: int, c: int, z: int, window: Window | None) -> Pixels:
         """Read a plane or a window of it from the file as it was opened."""
-        with _listening() as errors:
+        with listening() as heard:
             pixels = self._stack.read_plane(t, c, z, window)
-            errors.check()
+            heard.check()
         if self._changed() != self._stamp:
             raise ValueError("it changed while it was read")
         return pixels
@@ -215,8 +250,8 @@ def open_tiff(file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyIm
     InputError
         If there is no such scene.
     """
-    with _listening() as errors:
-        opened = _Opened(file, errors, largest)
+    with listening() as heard:
+        opened = _Opened(file, heard, largest)
         with closed_on_error(opened.tif):
             scenes = opened.scenes()
             return TiffImage(opened, opened.info(choose_scene(scenes, scene, file), scenes), largest)
@@ -226,8 +261,8 @@ def read_tiff(
     file: Path, page: int | None, channel: int | str | None
 ) -> tuple[Pixels, bool, float | None, tuple[str, ...]]:
     """Read one plane: is it a colour image, its pixel size in micrometres, the names of its channels."""
-    with _listening() as errors:
-        opened = _Opened(file, errors)
+    with listening() as heard:
+        opened = _Opened(file, heard)
         with opened.tif:
             number = checked_index(page, sum(stack.n_pages for stack in opened.stacks), "page", file)
             at = 0
@@ -243,7 +278,7 @@ def read_tiff(
                 )
                 names = names[channel : channel + 1]
             pixels = stack.read_page(number, channel)
-            errors.check()
+            heard.check()
     return pixels, stack.is_colour, size, names
 
 

@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS
+from dinocell.readers.tiff_messages import NEEDED_TAGS
 
 MAX_PAGES = 2**18
 """A file of more directories (pages, levels) is refused, or one that claims more planes by OME-XML."""
@@ -24,7 +25,19 @@ _TYPE_SIZES = dict(
     enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8))
 )  # bytes, by TIFF's number
 _DIRECTORY_BYTES = 512  # most directories are shorter
-_WIDTH, _LENGTH, _DESCRIPTION, _STRIPS, _TILES, _SUBIFDS = 256, 257, 270, 273, 324, 330
+_KIND, _WIDTH, _LENGTH, _ROWS, _SAMPLES, _PLANAR = 254, 256, 257, 278, 277, 284
+_DESCRIPTION, _STRIPS, _TILES, _SUBIFDS = 270, 273, 324, 330
+_NO_IMAGE = 1 | 4  # kinds of page: a smaller copy, a mask
+# tags that say how a page is stored, with what stands for those left out
+_STORAGE: dict[int, tuple[int, ...]] = {
+    _WIDTH: (), _LENGTH: (), 258: (1,), 259: (1,), 266: (1,), _SAMPLES: (1,), _ROWS: (2**32 - 1,),
+    _PLANAR: (1,), 317: (1,), 322: (), 323: (), 339: (1,), 32997: (1,), 32998: (1,),
+}  # fmt: skip
+_MOST_VALUES = 16  # of such a tag
+_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's kinds of whole numbers
+
+Storage = tuple[tuple[int, ...], ...]
+"""How a page is stored: the values of the tags that its decoding needs, in a fixed order."""
 
 
 class _Layout:
@@ -43,12 +56,23 @@ class _Layout:
 
 @dataclass
 class Directories:
-    """What a walk over the directories of a file has found."""
+    """What a walk over the directories of a file has found.
+
+    Attributes
+    ----------
+    storage : dict
+        How each page is stored, by where its directory is.
+    pages : list of int
+        Where the directories of the chain are, in its order, without smaller copies and masks.
+    """
 
     seen: set[int] = field(default_factory=set)
     tag_bytes: int = 0
     segments: int = 0
     smallest: int = MAX_PIXELS
+    storage: dict[int, Storage] = field(default_factory=dict)
+    pages: list[int] = field(default_factory=list)
+    kinds: dict[Storage, Storage] = field(default_factory=dict)  # one object for all that are equal
 
 
 def check_directories(file: Path) -> Directories:
@@ -80,8 +104,10 @@ def check_directories(file: Path) -> Directories:
                 raise FileFormatError(
                     f"{file} has more than {MAX_PAGES} pages, expected at most so many: split it"
                 )
-            following, below = _check_directory(stream, offset, layout, found)
+            following, below, is_image = _check_directory(stream, offset, layout, found, size)
             _check_tags(found, size, file)
+            if is_chained and is_image:
+                found.pages.append(offset)
             waiting += [(at, False) for at in below]
             if is_chained:
                 waiting.append((following, True))
@@ -127,37 +153,82 @@ def _text(stream: BinaryIO, layout: _Layout, items: int, value: bytes) -> str:
 
 
 def _check_directory(
-    stream: BinaryIO, offset: int, layout: _Layout, found: Directories
-) -> tuple[int, tuple[int, ...]]:
-    """Add up one directory's tags; return where the next one is and where those below it are, 0 for none."""
+    stream: BinaryIO, offset: int, layout: _Layout, found: Directories, file_size: int
+) -> tuple[int, tuple[int, ...], bool]:
+    """Add up one directory's tags and note how its page is stored.
+
+    Returns
+    -------
+    int
+        Where the next directory is, 0 for none.
+    tuple of int
+        Where those below it are.
+    bool
+        Whether its page is an image, neither a smaller copy nor a mask.
+    """
     number, entry = layout.number, layout.entry
     stream.seek(offset)
     data = stream.read(_DIRECTORY_BYTES)
     if len(data) < number.size:
-        return 0, ()
+        return 0, (), False
     (count,) = number.unpack_from(data)
     if count > _MAX_ENTRIES:
-        return 0, ()
+        return 0, (), False
     end = number.size + count * entry.size
     data += stream.read(max(end + layout.offset.size - len(data), 0))
     if len(data) < end + layout.offset.size:
-        return 0, ()
+        return 0, (), False
     below: tuple[int, ...] = ()
-    area = 1
+    storage = dict(_STORAGE)
+    is_image = True
     for code, kind, items, value in entry.iter_unpack(data[number.size : end]):
         size = items * _TYPE_SIZES.get(kind, 0)
         if size > len(value):
-            # a tag beyond the limit alone is counted so that the sum is too much
-            limit = _MAX_DESCRIPTION_BYTES if code == _DESCRIPTION else _MAX_TAG_BYTES
-            found.tag_bytes += size if size <= limit else 2**63
-        if code in (_WIDTH, _LENGTH):
-            area *= int.from_bytes(value[:size], layout.byteorder)
+            found.tag_bytes += _counted(code, size, layout.offset.unpack(value)[0], file_size)
+        if code in _STORAGE:
+            storage[code] = _numbers(stream, layout, kind, items, value)
         elif code in (_STRIPS, _TILES):
             found.segments += items
         elif code == _SUBIFDS:
             below = _offsets(stream, layout, items, size, value)
-    found.smallest = min(found.smallest, max(area, 1))
-    return layout.offset.unpack_from(data, end)[0], below
+        elif code == _KIND:
+            is_image = not any(one & _NO_IMAGE for one in _numbers(stream, layout, kind, items, value))
+    _note_storage(found, offset, storage)
+    return layout.offset.unpack_from(data, end)[0], below, is_image
+
+
+def _counted(code: int, size: int, offset: int, file_size: int) -> int:
+    """Return the bytes of a tag as far as reading it takes memory.
+
+    tifffile leaves out what is not within the file, and the pixels may do without it. A tag beyond its limit
+    alone is counted so that the sum is too much.
+    """
+    if code not in NEEDED_TAGS and not 8 <= offset <= file_size - size:
+        return 0
+    limit = _MAX_DESCRIPTION_BYTES if code == _DESCRIPTION else _MAX_TAG_BYTES
+    return size if size <= limit else 2**63
+
+
+def _numbers(stream: BinaryIO, layout: _Layout, kind: int, items: int, value: bytes) -> tuple[int, ...]:
+    """Read the values of a tag of few whole numbers; nothing where it is another."""
+    if kind not in _NUMBERS or not 0 < items <= _MOST_VALUES:
+        return ()
+    numbers = struct.Struct(f"{layout.order}{items}{_NUMBERS[kind]}")
+    if numbers.size > len(value):
+        stream.seek(layout.offset.unpack(value)[0])
+        value = stream.read(numbers.size)
+    return numbers.unpack_from(value) if len(value) >= numbers.size else ()
+
+
+def _note_storage(found: Directories, offset: int, storage: dict[int, tuple[int, ...]]) -> None:
+    """Note how a page is stored, written in one way where TIFF allows several."""
+    width, length = (storage[code][:1] or (1,) for code in (_WIDTH, _LENGTH))
+    found.smallest = min(found.smallest, max(width[0] * length[0], 1))
+    if storage[_SAMPLES] == (1,):
+        storage[_PLANAR] = (1,)
+    storage[_ROWS] = min(storage[_ROWS], length)
+    same = tuple(values[:1] if len(set(values)) == 1 else values for values in storage.values())
+    found.storage[offset] = found.kinds.setdefault(same, same)
 
 
 def _offsets(stream: BinaryIO, layout: _Layout, items: int, size: int, value: bytes) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.parsers import expat
 
 from dinocell.errors import DINOCellError, FileFormatError
@@ -29,6 +30,7 @@ class OmeScan:
     def __init__(self, xml: str, n_pages: int, file: Path) -> None:
         self.images: list[OmeImage] = []
         self.files: set[str] = set()
+        self.has_places = False  # planes say in which file they are
         self.file, self.n_pages, self.frames = file, n_pages, 0
         if xml.count("<") + xml.count("=") > _MAX_XML_NODES:
             raise self._too_much(f"more than {_MAX_XML_NODES} elements and attributes")
@@ -38,7 +40,7 @@ class OmeScan:
         try:
             parser.Parse(xml, True)
         except expat.ExpatError:  # tifffile passes over broken XML as well
-            self.images = []
+            self.images, self.files, self.has_places = [], set(), False
 
     def _doctype(self, *_: object) -> None:
         raise FileFormatError(
@@ -54,8 +56,9 @@ class OmeScan:
             self.images[-1].pixels = attributes
         elif tag.endswith("Channel") and self.images:
             self.images[-1].channels.append(attributes.get("Name", ""))
-        elif tag.endswith("UUID") and "FileName" in attributes:
-            self.files.add(attributes["FileName"])
+        elif tag.endswith("UUID"):
+            self.has_places = True
+            self.files |= {attributes["FileName"]} if "FileName" in attributes else set()
         elif tag.endswith("TiffData"):
             planes = attributes.get(
                 "PlaneCount", attributes.get("NumPlanes", "1" if "IFD" in attributes else "0")
@@ -86,11 +89,54 @@ class OmeScan:
         )
 
 
-def check_neighbours(scan: OmeScan, found: Directories) -> None:
-    """Allow OME-XML to name TIFF files in the same folder, and nothing else, before tifffile opens them."""
-    own = scan.file.resolve()
-    for name in sorted(scan.files - {own.name}):
-        neighbour = own.parent / name
+def own_xml(scan: OmeScan, xml: str) -> str | None:
+    """Return OME-XML in which the planes of the file itself name no file, so that no other is read for them.
+
+    The file's own planes are those under its name, or all where only one file is named: the file was renamed
+    or copied.
+
+    Parameters
+    ----------
+    scan : OmeScan
+        Of this XML.
+    xml : str
+
+    Returns
+    -------
+    str or None
+        None where the file is none of those named: what its planes are is not known.
+    """
+    if not scan.has_places:
+        return xml
+    root = ElementTree.fromstring(xml)  # noqa: S314 (the scan has refused entities)
+    planes = [data for data in root.iter() if data.tag.endswith("TiffData")]
+    places = [(data, place) for data in planes for place in data if place.tag.endswith("UUID")]
+    own = scan.file.resolve().name
+    is_alone = len(scan.files) < 2
+    if not is_alone and own not in scan.files:
+        return None
+    for data, place in places:
+        if is_alone or place.get("FileName") == own:
+            data.remove(place)
+        else:  # the name decides, as identifiers need not be unique
+            place.text = place.get("FileName")
+    root.attrib.pop("UUID", None)
+    scan.files = set() if is_alone else scan.files - {own}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def check_neighbours(scan: OmeScan, found: Directories) -> dict[str, Directories]:
+    """Allow OME-XML to name TIFF files in the same folder, and nothing else, before tifffile opens them.
+
+    Returns
+    -------
+    dict
+        What a walk over each of them has found, by name.
+    """
+    folder = scan.file.resolve().parent
+    neighbours: dict[str, Directories] = {}
+    for name in sorted(scan.files):
+        neighbour = folder / name
         if (
             not name.lower().endswith(_NEIGHBOURS)
             or set(name) & set("/\\:\0")
@@ -102,8 +148,9 @@ def check_neighbours(scan: OmeScan, found: Directories) -> None:
                 "TIFF files beside it, no links: export it again"
             )
         if neighbour.exists():
-            below = check_directories(neighbour)
-            found.smallest = min(found.smallest, below.smallest)
+            neighbours[name] = check_directories(neighbour)
+            found.smallest = min(found.smallest, neighbours[name].smallest)
+    return neighbours
 
 
 def ome_set(file: Path) -> tuple[Path, ...]:
@@ -132,6 +179,6 @@ def ome_set(file: Path) -> tuple[Path, ...]:
     own = file.resolve()
     if own.name not in names:
         return (file,)
-    folder = file.parent if own.name == file.name else own.parent
+    folder = own.parent if file.is_symlink() else file.parent
     others = (folder / name for name in names - {own.name} if not set(name) & set("/\\:\0"))
     return tuple(sorted((file, *filter(Path.is_file, others)), key=lambda path: path.name))

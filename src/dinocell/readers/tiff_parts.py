@@ -2,25 +2,19 @@
 
 import itertools
 import math
-import struct
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from dinocell.planes import MAX_PIXELS, Pixels, Window
 from dinocell.readers.lazy import SAMPLES
-from dinocell.readers.raster import jpeg_header
+from dinocell.readers.tiff_checks import CODED_JPEG, Tell, check_parts, coded_shape
 
 LARGEST_PAGE = MAX_PIXELS * len(SAMPLES)
 """Values that a page, or a window of it, may have."""
 
-YCBCR_JPEG = (6, 7)
-"""Compressions that tifffile decodes from YCbCr to RGB."""
-
-_CODED_JPEG = (*YCBCR_JPEG, 33007, 34892)
-_JPEG2000 = (33003, 33005, 34712)
-_PNG = 34933
 _LARGEST_PART = 2**28  # values of a tile or strip that is decoded for a window
 
 
@@ -28,26 +22,19 @@ def has_parts(keyframe: Any) -> bool:
     """Whether rows, tiles or strips of a page can be read without the rest of it."""
     if keyframe.imagedepth > 1:
         return False
-    if keyframe.is_contiguous:
-        return bool(keyframe.is_final)
+    if keyframe.is_final:
+        return True
     # a JPEG whose header is kept apart is decoded as a whole
-    return keyframe.jpegheader is None and math.prod(_coded_shape(keyframe)) <= _LARGEST_PART
-
-
-def _coded_shape(keyframe: Any) -> tuple[int, int, int]:
-    """Give rows, columns and samples of a tile or strip."""
-    height, width = keyframe.chunks[:2]
-    samples = keyframe.samplesperpixel if keyframe.planarconfig == 1 else 1
-    return height if keyframe.is_tiled else min(height, keyframe.imagelength), width, samples
+    return keyframe.jpegheader is None and math.prod(coded_shape(keyframe)) <= _LARGEST_PART
 
 
 def part_shape(keyframe: Any) -> tuple[int, int]:
     """Give rows and columns of what is read at a time, of a page that has parts."""
-    return (1, keyframe.imagewidth) if keyframe.is_final else _coded_shape(keyframe)[:2]
+    return (1, keyframe.imagewidth) if keyframe.is_final else coded_shape(keyframe)[:2]
 
 
-def decode_window(page: Any, number: int, window: Window) -> Pixels:
-    """Read a window of a page of a series whose first page has parts.
+def decode_window(page: Any, number: int, window: Window, tell: Tell) -> Pixels:
+    """Read a window of a page, strip by strip or tile by tile.
 
     Parameters
     ----------
@@ -56,6 +43,8 @@ def decode_window(page: Any, number: int, window: Window) -> Pixels:
         Of the plane, named in the errors.
     window : (slice, slice)
         Along the page's rows and columns; start and stop lie within it.
+    tell : callable
+        As of `check_parts`.
 
     Returns
     -------
@@ -68,18 +57,15 @@ def decode_window(page: Any, number: int, window: Window) -> Pixels:
         If the window is too large, the page is not stored like the first one, or some of it is missing.
     """
     keyframe = page.keyframe
-    if keyframe.is_final:
-        check_parts(page, number, ())
-        return read_rows(keyframe, page.parent.filehandle, page.dataoffsets[0], window)
     if not has_parts(keyframe):
         raise ValueError(f"plane {number} is not stored like the first one")
     (planes, _, _, _, samples), (rows, columns) = keyframe.shaped, window
     shape = (planes, 1, rows.stop - rows.start, columns.stop - columns.start, samples)
     _check_values(shape)
     numbers = list(_parts_within(keyframe, window))
-    check_parts(page, number, numbers)
+    check_parts(page, number, numbers, tell)
     out = np.full(shape, keyframe.nodata, keyframe.dtype.newbyteorder("="))
-    tables = {"jpegtables": page.jpegtables} if keyframe.compression in _CODED_JPEG else {}
+    tables = {"jpegtables": page.jpegtables} if keyframe.compression in CODED_JPEG else {}
     for at in numbers:
         if page.dataoffsets[at] and page.databytecounts[at]:  # parts left out are without data
             page.parent.filehandle.seek(page.dataoffsets[at])
@@ -89,9 +75,20 @@ def decode_window(page: Any, number: int, window: Window) -> Pixels:
     return out.reshape(_cut_shape(keyframe, window))
 
 
+def is_one_run(page: Any) -> bool:
+    """Whether a page is stored as it is, row by row from the place of its first strip or tile."""
+    if not page.keyframe.is_final or page.keyframe.imagedepth > 1:
+        return False
+    if page.parent.is_lsm or page.parent.is_stk:  # they count bytes otherwise
+        return True
+    # tifffile looks at the first page of a series only
+    ends = map(operator.add, page.dataoffsets, page.databytecounts)
+    return all(end == offset for end, offset in zip(ends, page.dataoffsets[1:], strict=False))
+
+
 def _parts_within(keyframe: Any, window: Window) -> Iterator[int]:
     """Give the numbers of the tiles or strips that a window lies in."""
-    height, width, _ = _coded_shape(keyframe)
+    height, width, _ = coded_shape(keyframe)
     n_down, n_across = math.ceil(keyframe.imagelength / height), math.ceil(keyframe.imagewidth / width)
     down, across = (
         range(bounds.start // step, math.ceil(bounds.stop / step))
@@ -140,52 +137,3 @@ def _check_values(shape: tuple[int, ...]) -> None:
     """Refuse a window that takes as much memory as no plane may."""
     if math.prod(shape) > LARGEST_PAGE:
         raise ValueError(f"a window has {math.prod(shape)} values, expected at most {LARGEST_PAGE}")
-
-
-def check_parts(page: Any, number: int, parts: Iterable[int]) -> None:
-    """Refuse a plane that lacks strips or tiles, or some of which end behind the file or are too large.
-
-    Parameters
-    ----------
-    page : tifffile.TiffPage or TiffFrame
-    number : int
-        Of the plane, named in the errors.
-    parts : iterable of int
-        Numbers of the strips or tiles to look at.
-
-    Raises
-    ------
-    ValueError
-        If so.
-    """
-    offsets, counts = page.dataoffsets, page.databytecounts
-    is_there = min(len(offsets), len(counts)) >= math.prod(page.chunked)
-    size = page.parent.filehandle.size
-    if not is_there or any(offsets[at] + counts[at] > size for at in parts):
-        raise ValueError(f"part of plane {number} is missing")
-    _check_coded_sizes(page, parts)
-
-
-def _check_coded_sizes(page: Any, parts: Iterable[int]) -> None:
-    """Refuse strips and tiles that are images of their own, larger than they should be, before decoding."""
-    coded = page.keyframe.compression
-    if coded not in (*_CODED_JPEG, *_JPEG2000, _PNG):
-        return
-    allowed = 4 * math.prod(page.keyframe.chunks) + 2**16
-    handle = page.parent.filehandle
-    for offset, count in ((page.dataoffsets[at], page.databytecounts[at]) for at in parts):
-        if not count:
-            continue
-        handle.seek(offset)
-        data = handle.read(count)
-        if coded in _CODED_JPEG:
-            if not data.startswith(b"\xff\xd8"):  # its header is a tag, which tifffile fits to the page
-                continue
-            height, width, *_ = jpeg_header(data)
-        elif coded == _PNG:
-            width, height = struct.unpack(">II", data[16:24])
-        else:
-            start = data.index(b"\xff\x4f\xff\x51") + 8
-            width, height = struct.unpack(">II", data[start : start + 8])
-        if height * width > allowed:
-            raise ValueError(f"a part of it is coded as {height} × {width} pixels")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import tifffile
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, Pixels, Window, check_size
 from dinocell.readers.lazy import SAMPLES
+from dinocell.readers.tiff_checks import YCBCR_JPEG, Tell, check_first_part, check_parts, check_tags
+from dinocell.readers.tiff_directories import Storage
 from dinocell.readers.tiff_parts import (
     LARGEST_PAGE,
-    YCBCR_JPEG,
-    check_parts,
     decode_window,
     has_parts,
+    is_one_run,
     part_shape,
     read_rows,
 )
@@ -30,10 +32,30 @@ class Stack:
     """A tifffile series as planes: by number, or by time, channel and slice.
 
     Of a numbered page the channels are the samples (R, G, B) or else the axis C.
+
+    Parameters
+    ----------
+    series : tifffile.TiffPageSeries
+    file : Path
+    tell : callable
+        Is told what the user should know of the file.
+    storage : callable
+        Returns how a page is stored, None where that is not known.
+    largest : int
+        As of `open_tiff`.
     """
 
-    def __init__(self, series: tifffile.TiffPageSeries, file: Path, largest: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        series: tifffile.TiffPageSeries,
+        file: Path,
+        tell: Tell,
+        storage: Callable[[Any], Storage | None],
+        largest: int = MAX_PIXELS,
+    ) -> None:
         self.series, self.keyframe = series, series.keyframe
+        self._tell, self._storage = tell, storage
+        self._is_one_run: dict[int, bool] = {}  # pages that have been checked
         self.axes, self.shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
         sizes = dict(zip(self.axes, self.shape, strict=True))
         if not {"Y", "X"} <= set(sizes):
@@ -64,6 +86,11 @@ class Stack:
         return "".join(self.axes[self.lead + keyframe.axes.index(axis)] for axis in "YX")
 
     @property
+    def n_stored(self) -> int:
+        """Number of pages that the planes are stored in."""
+        return math.prod(self.shape[: max(self.lead, 0)])
+
+    @property
     def chunk_shape(self) -> tuple[int, int]:
         """Rows and columns of a plane that are decoded at a time."""
         height, width = self.sizes[3:]
@@ -88,6 +115,7 @@ class Stack:
     def _check_storage(self, file: Path) -> None:
         """Refuse what would take memory beyond the image, or claims pages that are not there."""
         keyframe, series = self.keyframe, self.series
+        check_tags(keyframe, self._tell)
         if keyframe.is_tiled:
             tile = math.prod(keyframe.chunks)
             if tile > max(4 * keyframe.size, _LARGEST_TILE):
@@ -97,7 +125,7 @@ class Stack:
                 f"{file} says it has pages of {keyframe.size} values, expected at most {MAX_PIXELS} pixels "
                 f"of {len(SAMPLES)} samples: export its slices as pages of their own"
             )
-        stored = math.prod(self.shape[: max(self.lead, 0)])
+        stored = self.n_stored
         if series.kind == "ome" or self.shape[self.lead :] != keyframe.shape:
             return
         if series.dataoffset is not None and not series.is_multifile:
@@ -106,6 +134,19 @@ class Stack:
             is_whole = stored <= 1 or keyframe.index + stored <= len(keyframe.parent.pages)
         if not is_whole:
             raise ValueError(f"it says it has {stored} pages, the last are missing")
+
+    def missing(self) -> int:
+        """Count the planes that the file says it has and that are not in it."""
+        if self.series.kind != "ome":  # of other kinds that is refused
+            return 0
+        planes = math.prod(self.sizes[:3])
+        return sum(page is None for page in self.series) * planes // max(self.n_stored, 1)
+
+    def has_plane(self, t: int, c: int, z: int) -> bool:
+        """Whether a plane that the file says it has is in it."""
+        if self.series.kind != "ome" or self.shape[self.lead :] != self.keyframe.shape:
+            return True
+        return all(self.series[number] is not None for number in self._numbers(self._chosen(t, c, z)))
 
     def read_page(self, number: int, channel: int | None) -> Pixels:
         """Read plane `number`, one channel or all, as (Y, X) or (Y, X, C)."""
@@ -116,14 +157,27 @@ class Stack:
 
     def read_plane(self, t: int, c: int, z: int, window: Window | None = None) -> Pixels:
         """Read one plane, or a window within it, as (Y, X) or, in colour, (Y, X, S)."""
+        chosen = self._chosen(t, c, z)
+        if window is not None and not self.reads_windows:
+            return self._read(chosen, "S")[window].copy()
+        return self._read(chosen, "S", window)
+
+    def _chosen(self, t: int, c: int, z: int) -> dict[int, int]:
+        """Return the index along each axis that is neither Y, X nor that of colours."""
         chosen: dict[int, int] = {}
         for dims, number in zip(self.groups, (t, c, z), strict=True):
             chosen |= self._at(dims, number)
         if self.samples == 1 and "S" in self.axes:
             chosen.setdefault(self.axes.index("S"), 0)  # beside gray is alpha
-        if window is not None and not self.reads_windows:
-            return self._read(chosen, "S")[window].copy()
-        return self._read(chosen, "S", window)
+        return chosen
+
+    def _numbers(self, chosen: dict[int, int]) -> list[int]:
+        """List the numbers of the stored pages in which the chosen axes have one index each."""
+        lead = self.lead
+        outer = itertools.product(
+            *([chosen[d]] if d in chosen else range(self.shape[d]) for d in range(lead))
+        )
+        return [int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead]))) for at in outer]
 
     def _at(self, dims: list[int], number: int) -> dict[int, int]:
         """Give the index along each of some axes, the last one fastest."""
@@ -137,13 +191,7 @@ class Stack:
             window = window[::-1]
         if self.shape[lead:] != self.keyframe.shape:
             raise ValueError(f"stored pages do not fit the axes {self.axes}")
-        outer = itertools.product(
-            *([chosen[d]] if d in chosen else range(self.shape[d]) for d in range(lead))
-        )
-        stored = [
-            self._stored_page(int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead]))), window)
-            for at in outer
-        ]
+        stored = [self._stored_page(number, window) for number in self._numbers(chosen)]
         inner = tuple(chosen.get(d, slice(None)) for d in range(lead, len(self.shape)))
         block = stored[0][inner] if len(stored) == 1 else np.stack([array[inner] for array in stored])
         left = [axis for d, axis in enumerate(self.axes) if d not in chosen]
@@ -164,7 +212,7 @@ class Stack:
             return data.reshape(keyframe.shape)
         page: Any = series[number]
         if page is None:
-            raise ValueError(f"plane {number} is not in the file")
+            raise ValueError(f"plane {number} is not in the file, though its OME-XML speaks of it")
         if window is not None and page.keyframe.shaped != keyframe.shaped:
             raise ValueError(f"plane {number} has another shape than the first one")
         handle = page.parent.filehandle
@@ -172,12 +220,45 @@ class Stack:
         if was_closed:
             handle.open()
         try:
-            return self._decoded(page, number) if window is None else decode_window(page, number, window)
+            if number not in self._is_one_run:
+                self._is_one_run[number] = self._check_page(page, number)
+            return self._decoded(page, number, window)
         finally:
             if was_closed:
                 handle.close()
 
-    def _decoded(self, page: Any, number: int) -> Pixels:
-        check_parts(page, number, range(min(len(page.dataoffsets), len(page.databytecounts))))
+    def _check_page(self, page: Any, number: int) -> bool:
+        """Refuse a page that is not stored as its tags or those of the first page say.
+
+        Returns
+        -------
+        bool
+            Whether its rows follow on one another in the file.
+        """
+        own, first = self._storage(page), self._storage(self.keyframe)
+        if own is not None and first is not None and own != first:  # tifffile goes by the first page's
+            raise ValueError(f"plane {number} is not stored like the first one")
+        in_run = is_one_run(page)
+        if in_run:
+            check_parts(page, number, range(len(page.dataoffsets)), self._tell)
+        elif not self._is_one_run:
+            check_first_part(page)
+        return in_run
+
+    def _decoded(self, page: Any, number: int, window: Window | None) -> Pixels:
+        keyframe = page.keyframe
+        if self._is_one_run[number]:
+            whole = (slice(0, keyframe.imagelength), slice(0, keyframe.imagewidth))
+            return read_rows(keyframe, page.parent.filehandle, page.dataoffsets[0], window or whole)
+        if window is not None:
+            return decode_window(page, number, window, self._tell)
+        parts = range(math.prod(keyframe.chunked))
+        check_parts(page, number, parts, self._tell)
+        if has_parts(keyframe) and (
+            keyframe.is_contiguous or not all(page.databytecounts[at] for at in parts)
+        ):
+            # tifffile shifts what follows a part without data, and takes for granted that parts follow on
+            whole = (slice(0, keyframe.imagelength), slice(0, keyframe.imagewidth))
+            return decode_window(page, number, whole, self._tell)
         pixels: Pixels = page.asarray()
         return pixels
