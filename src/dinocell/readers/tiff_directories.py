@@ -37,7 +37,9 @@ _MOST_VALUES = 16  # of such a tag
 _NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's kinds of whole numbers
 
 Storage = tuple[tuple[int, ...], ...]
-"""How a page is stored: the values of the tags that its decoding needs, in a fixed order."""
+"""How a page is stored: the values of the tags that its decoding needs, width and length first."""
+
+_Entry = tuple[int, int, int, bytes]  # code, kind, number of values, and the values or where they are
 
 
 class _Layout:
@@ -72,7 +74,7 @@ class Directories:
     smallest: int = MAX_PIXELS
     storage: dict[int, Storage] = field(default_factory=dict)
     pages: list[int] = field(default_factory=list)
-    kinds: dict[Storage, Storage] = field(default_factory=dict)  # one object for all that are equal
+    kinds: dict[tuple[_Entry, ...], Storage] = field(default_factory=dict)  # by the tags that say so
 
 
 def check_directories(file: Path) -> Directories:
@@ -179,21 +181,21 @@ def _check_directory(
     if len(data) < end + layout.offset.size:
         return 0, (), False
     below: tuple[int, ...] = ()
-    storage = dict(_STORAGE)
+    stored: list[_Entry] = []
     is_image = True
     for code, kind, items, value in entry.iter_unpack(data[number.size : end]):
         size = items * _TYPE_SIZES.get(kind, 0)
         if size > len(value):
             found.tag_bytes += _counted(code, size, layout.offset.unpack(value)[0], file_size)
         if code in _STORAGE:
-            storage[code] = _numbers(stream, layout, kind, items, value)
+            stored.append((code, kind, items, value))
         elif code in (_STRIPS, _TILES):
             found.segments += items
         elif code == _SUBIFDS:
             below = _offsets(stream, layout, items, size, value)
         elif code == _KIND:
             is_image = not any(one & _NO_IMAGE for one in _numbers(stream, layout, kind, items, value))
-    _note_storage(found, offset, storage)
+    _note_storage(found, offset, tuple(stored), stream, layout)
     return layout.offset.unpack_from(data, end)[0], below, is_image
 
 
@@ -220,15 +222,29 @@ def _numbers(stream: BinaryIO, layout: _Layout, kind: int, items: int, value: by
     return numbers.unpack_from(value) if len(value) >= numbers.size else ()
 
 
-def _note_storage(found: Directories, offset: int, storage: dict[int, tuple[int, ...]]) -> None:
-    """Note how a page is stored, written in one way where TIFF allows several."""
-    width, length = (storage[code][:1] or (1,) for code in (_WIDTH, _LENGTH))
+def _note_storage(
+    found: Directories, offset: int, stored: tuple[_Entry, ...], stream: BinaryIO, layout: _Layout
+) -> None:
+    """Note how a page is stored; most pages of a file say it with the same bytes."""
+    storage = found.kinds.get(stored)
+    if storage is None:
+        storage = _storage_of(
+            {code: _numbers(stream, layout, kind, items, value) for code, kind, items, value in stored}
+        )
+        if all(items * _TYPE_SIZES.get(kind, 0) <= len(value) for _, kind, items, value in stored):
+            found.kinds[stored] = storage
+    found.storage[offset] = storage
+    width, length = (storage[at][:1] or (1,) for at in (0, 1))
     found.smallest = min(found.smallest, max(width[0] * length[0], 1))
-    if storage[_SAMPLES] == (1,):
-        storage[_PLANAR] = (1,)
-    storage[_ROWS] = min(storage[_ROWS], length)
-    same = tuple(values[:1] if len(set(values)) == 1 else values for values in storage.values())
-    found.storage[offset] = found.kinds.setdefault(same, same)
+
+
+def _storage_of(tags: dict[int, tuple[int, ...]]) -> Storage:
+    """Return how a page is stored, written in one way where TIFF allows several."""
+    values = _STORAGE | tags
+    if values[_SAMPLES] == (1,):
+        values[_PLANAR] = (1,)
+    values[_ROWS] = min(values[_ROWS], values[_LENGTH])
+    return tuple(numbers[:1] if len(set(numbers)) == 1 else numbers for numbers in values.values())
 
 
 def _offsets(stream: BinaryIO, layout: _Layout, items: int, size: int, value: bytes) -> tuple[int, ...]:
