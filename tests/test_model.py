@@ -1,13 +1,17 @@
 import json
+import os
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dinocell.backbone import ConvNeXtConfig, ResidualConfig, ViTConfig
 from dinocell.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, Thresholds, replaced_folder
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, InputError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.model import DINOCell, list_models, normalise
+from dinocell.opening import MAX_BYTES
 from dinocell.variants import VARIANTS
 
 BACKBONES = {
@@ -94,6 +98,17 @@ def _damage_config(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
+def _replace_by(path, make):
+    path.unlink()
+    make(path)
+
+
+def _damage_weights(folder, change):
+    weights = load_file(folder / WEIGHTS_FILE)
+    name = min(weights)
+    save_file(weights | {name: change(weights[name])}, folder / WEIGHTS_FILE)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -103,6 +118,25 @@ def _damage_config(folder, **changes):
         (lambda f: (f / CONFIG_FILE).write_text("{"), "not a DINOCell configuration"),
         (lambda f: _damage_config(f, tile_siez=3), "tile_siez"),
         (lambda f: _damage_config(f, tile_size="x"), "tile_size"),
+        (lambda f: _damage_config(f, tile_size=8192), "tile_size: .*less than or equal to 4096"),
+        (lambda f: _damage_config(f, preprocessing={"clahe_window": 10**9}), "whole pixels from 2 to 4096"),
+        (lambda f: _damage_config(f, variant="../../x"), "variant"),
+        (lambda f: _damage_config(f, variant="a/b"), "variant"),
+        (lambda f: _damage_config(f, variant=".."), "variant"),
+        (lambda f: _damage_config(f, variant=""), "variant"),
+        (lambda f: _damage_config(f, diameter_range=[20, 10]), "diameter_range"),
+        (lambda f: _damage_config(f, decoder={"widths": [8, 8, 8, 2**15, 2**15, 2**15]}), "but the file has"),
+        (lambda f: _damage_config(f, decoder={"widths": [8, 8, 8, 16, 16, 10**9]}), "less than or equal"),
+        (lambda f: (f / CONFIG_FILE).write_bytes(b" " * (MAX_BYTES + 1)), "more than"),
+        (lambda f: _replace_by(f / CONFIG_FILE, os.mkfifo), "pipe or device"),
+        (lambda f: _replace_by(f / CONFIG_FILE, lambda path: path.symlink_to("/dev/zero")), "pipe or device"),
+        (lambda f: _replace_by(f / WEIGHTS_FILE, os.mkfifo), "is missing"),
+        (lambda f: _damage_weights(f, lambda value: value * np.inf), "1 with NaN or infinite values"),
+        (lambda f: _damage_weights(f, lambda value: value * np.nan), "1 with NaN or infinite values"),
+        (
+            lambda f: _damage_weights(f, lambda value: value.to(torch.int32)),
+            "1 not of floating-point numbers",
+        ),
         (
             lambda f: _damage_config(f, decoder={"widths": [8, 8, 8, 16, 16, 24]}),
             "of another shape",

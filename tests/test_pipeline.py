@@ -206,6 +206,14 @@ def test_a_wrong_diameter_is_refused(nano, diameter):
 def test_wrong_settings_are_refused():
     with pytest.raises(InputError, match="multiple of 32"):
         DINOCellPipeline(tiny(), tile_size=100)
+    for size in (8192, 10**9, -32):
+        with pytest.raises(InputError, match=f"tile_size is {size}, .* of 32.* at most 4096"):
+            DINOCellPipeline(tiny(), tile_size=size)
+    for size in (256.0, "256"):
+        with pytest.raises(InputError, match=f"tile_size is {size!r}, expected a whole number"):
+            DINOCellPipeline(tiny(), tile_size=size)
+    with pytest.raises(InputError, match=r"overlap is 1\.5, expected a whole number"):
+        DINOCellPipeline(tiny(), overlap=1.5)
     with pytest.raises(InputError, match="overlap is 200"):
         DINOCellPipeline(tiny(), overlap=200)
     with pytest.raises(InputError, match="batch_size"):

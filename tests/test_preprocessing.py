@@ -300,6 +300,19 @@ def test_clahe_outside_of_the_known_part_may_differ() -> None:
         assert not np.array_equal(of_crop[border], of_whole[border])
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"clahe_window": 10**9}, {"clahe_window": 1}, {"clahe_window": 64.5}, {"clahe_window": "64"},
+        {"clahe_clip_limit": float("inf")}, {"clahe_clip_limit": float("nan")}, {"clahe_clip_limit": 0},
+        {"low_percentile": float("nan")},
+    ],
+)  # fmt: skip
+def test_settings_out_of_bounds_are_refused_before_memory_is_taken(settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        Preprocessing(**settings)
+
+
 def test_clahe_is_once_and_local() -> None:
     image = texture((200, 150))
     once = preprocess(image)

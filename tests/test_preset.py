@@ -26,6 +26,8 @@ def test_a_preset_survives_a_round_trip(tmp_path):
             "model: nano\nthresholds: {}\nchannel: yes",
             "channel: .*expected a name or a number from 0, not True",
         ),
+        ("model: nano\nthresholds: {}\ndiameter: .inf", "diameter: .*finite"),
+        ("model: nano\nthresholds: {merge: .nan}", r"thresholds\.merge: .*finite"),
         ("- 1", "holds no settings"),
         ("thresholds: {}", "is no preset: model: Field required"),
         ("a: [", "is not YAML"),
@@ -36,6 +38,11 @@ def test_what_is_no_preset_is_refused(tmp_path, text, message):
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_preset(tmp_path / "p.yaml")
+
+
+def test_a_date_that_is_none_is_read_as_it_stands(tmp_path):
+    (tmp_path / "p.yaml").write_text("model: nano\nthresholds: {}\ntuned: {day: 2026-02-30}")
+    assert read_preset(tmp_path / "p.yaml").tuned == {"day": "2026-02-30"}
 
 
 def test_a_missing_preset_is_named(tmp_path):

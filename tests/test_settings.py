@@ -1,13 +1,18 @@
+import importlib
+import os
+import pkgutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
+import dinocell
 from dinocell.cli import app
 from dinocell.errors import ConfigError, FileMissingError
-from dinocell.settings import commented_yaml, read_settings
+from dinocell.settings import MAX_SETTINGS_BYTES, commented_yaml, read_settings
 from dinocell.training import TrainConfig
 from dinocell.training.finetuning import FinetuneConfig
 from dinocell.training.pretraining import PretrainConfig
@@ -37,6 +42,14 @@ CONFIGS = Path(__file__).parents[1] / "configs"
         ("epochs", "changes no setting: expected NAME=VALUE"),
         ("=3", "changes no setting: expected NAME=VALUE"),
         ("seed=[1", "is not YAML"),
+        ("seed=!!int x", "'seed=!!int x': '!!int x' is not YAML"),
+        ("seed=2026-02-30", "seed: Input should be a valid integer.* not '2026-02-30'"),
+        ("crop_size=8192", "crop_size: .*less than or equal to 4096"),
+        ("preprocessing.clahe_window=1000000000", "whole pixels from 2 to 4096"),
+        ("preprocessing.clahe_clip_limit=.inf", "clahe_clip_limit: .*finite"),
+        ("diameter_range=[1, .inf]", "diameter_range"),
+        ("augmentation.flip=.nan", "augmentation.flip: .*finite"),
+        ("loss.kind=" + "x" * 5000, "not 'xxx"),
         ("train=[]", "train: .*at least 1 item"),
     ],
 )
@@ -44,6 +57,11 @@ def test_a_wrong_setting_is_refused_in_one_line(change, message):
     with pytest.raises(ConfigError, match=message) as caught:
         read_settings(TrainConfig, None, [change], **DATA)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_date_is_a_name_like_any_other():
+    assert read_settings(TrainConfig, None, ["output=2026-02-30"], **DATA).output == Path("2026-02-30")
 
 
 def test_the_file_is_named_and_what_is_missing():
@@ -73,6 +91,36 @@ def test_changes_win_over_values_and_values_over_the_file(tmp_path):
     assert (settings.seed, settings.epochs, settings.model) == (3, 7, "small")
     assert settings.optimiser.learning_rate == 3e-5
     assert settings.optimiser.weight_decay == 0.5  # its neighbours stay
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_what_is_not_a_file_of_settings_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zeros.yaml").symlink_to("/dev/zero")
+    for name in ("pipe", "zeros"):
+        with pytest.raises(FileMissingError, match="pipe or device"):
+            read_settings(TrainConfig, tmp_path / f"{name}.yaml", **DATA)
+    (tmp_path / "latin.yaml").write_bytes("model: ä".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.yaml is not YAML: it is not text in UTF-8"):
+        read_settings(TrainConfig, tmp_path / "latin.yaml", **DATA)
+    (tmp_path / "large.yaml").write_bytes(b"#" * (MAX_SETTINGS_BYTES + 1))
+    with pytest.raises(FileMissingError, match="more than"):
+        read_settings(TrainConfig, tmp_path / "large.yaml", **DATA)
+
+
+def _models(kind):
+    return {kind, *(inner for below in kind.__subclasses__() for inner in _models(below))}
+
+
+def test_no_configuration_takes_unknown_names_or_infinite_numbers():
+    for module in pkgutil.walk_packages(dinocell.__path__, "dinocell."):
+        if not (module.name.endswith("__main__") or module.name.startswith("dinocell.rivals.r")):
+            importlib.import_module(module.name)
+    ours = [kind for kind in _models(BaseModel) if kind.__module__.startswith("dinocell.")]
+    assert len(ours) > 20
+    for kind in ours:
+        assert kind.model_config["allow_inf_nan"] is False, kind
+        assert kind.model_config["extra"] == "forbid", kind
 
 
 @pytest.mark.parametrize("kind", [FinetuneConfig, PretrainConfig])

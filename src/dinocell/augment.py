@@ -2,32 +2,22 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.ndimage import find_objects
 
 from dinocell.distance import labels_to_distance
 from dinocell.errors import InputError
 from dinocell.labels import IGNORE
+from dinocell.settings import Range, Section
 
 
-def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < bounds[0] <= bounds[1] < math.inf:
-        raise ValueError("expected two positive numbers, the lower one first")
-    return bounds
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_in_order)]
-
-
-class Augmentation(BaseModel):
+class Augmentation(Section):
     """What may happen to a training crop; the defaults are the method paper's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     flip: float = Field(default=0.5, ge=0, le=1, description="Probability of a horizontal flip")
     rotate: float = Field(default=0.5, ge=0, le=1, description="Probability of a rotation by −180…180°")

@@ -8,19 +8,20 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from dinocell.settings import Section
+
 Four = tuple[int, int, int, int]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=2**15)]
+"""A width or a number of blocks; what is beyond any network is refused before its memory is taken."""
 Widths = tuple[Positive, Positive, Positive, Positive]
+Depth = Annotated[int, Field(gt=0, le=1024)]
+Depths = tuple[Depth, Depth, Depth, Depth]
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ViTConfig(_Config):
+class ViTConfig(Section):
     """A DINOv3 vision transformer with patches of 16 px.
 
     Attributes
@@ -38,25 +39,25 @@ class ViTConfig(_Config):
     """
 
     kind: Literal["vit"] = "vit"
-    hidden_size: int = Field(gt=0)
-    depth: int = Field(gt=0)
-    heads: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
+    hidden_size: Positive
+    depth: Depth
+    heads: Positive
+    intermediate_size: int = Field(gt=0, le=2**17)
     taps: Four
-    register_tokens: int = Field(default=4, ge=0)
+    register_tokens: int = Field(default=4, ge=0, le=1024)
     gated_mlp: bool = False
     attention_bias: bool = True
 
 
-class ConvNeXtConfig(_Config):
+class ConvNeXtConfig(Section):
     """A DINOv3 ConvNeXt of any width and depth; its four stages are the feature maps."""
 
     kind: Literal["convnext"] = "convnext"
     widths: Widths
-    depths: Widths
+    depths: Depths
 
 
-class ResidualConfig(_Config):
+class ResidualConfig(Section):
     """A plain residual network with GroupNorm, small enough to learn from scratch on a CPU.
 
     Attributes
@@ -68,9 +69,9 @@ class ResidualConfig(_Config):
     """
 
     kind: Literal["residual"] = "residual"
-    stem_width: int = Field(default=32, gt=0)
+    stem_width: Positive = 32
     widths: Widths
-    depths: Widths
+    depths: Depths
 
 
 BackboneConfig = Annotated[ViTConfig | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")]

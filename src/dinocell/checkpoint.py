@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -17,19 +18,26 @@ from torch import Tensor, nn
 from dinocell.backbone import BackboneConfig, published_name
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError
+from dinocell.opening import open_regular, read_whole
 from dinocell.preprocessing import Preprocessing
-from dinocell.settings import first_problem
+from dinocell.settings import Range, Section, first_problem
+from dinocell.tiling import MAX_TILE
 from dinocell.variants import VARIANTS
 from dinocell.weights import WeightsRecord
 
 SHIPPED = Path(__file__).parent / "models"
 """Folder of the trained models that are part of the package."""
 
+VARIANT_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_+ -]*(\.[A-Za-z0-9_+ -]+)*$"
+"""What a design may be called: letters, digits, and within them some signs; no separator and no two dots."""
+
+_SLACK = 2**26  # weights that may be missing in a file that is cut short, whose damage is found on reading
+
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 
-class Thresholds(BaseModel):
+class Thresholds(Section):
     """How a distance map becomes labels; chosen on validation data.
 
     Attributes
@@ -44,21 +52,19 @@ class Thresholds(BaseModel):
         Whether cells grow back by the rim that `cell_fill_threshold` cut.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     cells_max_threshold: float = Field(default=0.47, ge=0, le=1)
     cell_fill_threshold: float = Field(default=0.09, ge=0, le=1)
     merge: float = Field(default=0.5, ge=0, le=1)
     regrow: bool = False
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Section):
     """Everything a checkpoint says of itself; stored as ``config.json`` beside the weights.
 
     Attributes
     ----------
     variant : str
-        Name of the design.
+        Name of the design; as files are named after it, it leads to no other folder.
     backbone, decoder
         The architecture.
     backbone_weights : WeightsRecord, optional
@@ -77,19 +83,17 @@ class ModelConfig(BaseModel):
         The training record: data, recipe, seed, budget.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    variant: str
+    variant: str = Field(pattern=VARIANT_NAME, max_length=100)
     backbone: BackboneConfig
     decoder: DecoderConfig
     backbone_weights: WeightsRecord | None = None
     trained: bool = False
-    tile_size: int = Field(default=256, gt=0)
-    overlap: int = Field(default=32, ge=0)
+    tile_size: int = Field(default=256, gt=0, le=MAX_TILE)
+    overlap: int = Field(default=32, ge=0, le=MAX_TILE // 2)
     preprocessing: Preprocessing = Preprocessing()
-    diameter_range: tuple[float, float] | None = None
+    diameter_range: Range | None = None
     thresholds: Thresholds = Thresholds()
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default_factory=dict)
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
@@ -120,7 +124,7 @@ def read_config(folder: Path) -> ModelConfig:
     """
     path = folder / CONFIG_FILE
     try:
-        return ModelConfig.model_validate_json(path.read_bytes())
+        return ModelConfig.model_validate_json(read_whole(path))
     except OSError as error:
         raise CheckpointError(
             f"{folder} is no checkpoint: {CONFIG_FILE} cannot be read ({error.strerror}). "
@@ -132,11 +136,27 @@ def read_config(folder: Path) -> ModelConfig:
         ) from error
 
 
-def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint folder, refusing what is missing, damaged or does not fit."""
+def check_weights_size(folder: Path, model: nn.Module) -> None:
+    """Refuse a network, built without memory, whose weights are far more than its file has bytes."""
+    path = _weights_file(folder)
+    weights, size = sum(value.numel() for value in model.parameters()), path.stat().st_size
+    if weights > size + _SLACK:
+        raise CheckpointError(
+            f"{path} does not fit its {CONFIG_FILE}: that describes {weights} weights, but the file has "
+            f"{size} bytes. Both must come from one save"
+        )
+
+
+def _weights_file(folder: Path) -> Path:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise CheckpointError(f"{folder} is no checkpoint: {WEIGHTS_FILE} is missing. Copy the whole folder")
+    return path
+
+
+def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint folder; raise where one is missing, damaged or unfit."""
+    path = _weights_file(folder)
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -152,7 +172,30 @@ def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} does not fit its {CONFIG_FILE}: {'; '.join(problems)}. Both must come from one save"
         )
+    if unusable := unusable_weights(weights):
+        raise CheckpointError(
+            f"{path} holds {len(weights)} weights, of them {unusable}, expected finite floating-point "
+            "numbers: its training went astray or the file is damaged; take another checkpoint"
+        )
     return {ours[key]: value.float() for key, value in weights.items()}
+
+
+def unusable_weights(weights: Mapping[str, Tensor]) -> str:
+    """Say in words which tensors hold what no network computes with; empty where all are sound.
+
+    Parameters
+    ----------
+    weights : mapping of str to tensor
+        By their published names.
+    """
+    counting = [key for key, value in weights.items() if not value.is_floating_point()]
+    infinite = [
+        key
+        for key, value in weights.items()
+        if value.is_floating_point() and not np.isfinite(value.float().numpy()).all()
+    ]
+    found = {"not of floating-point numbers": counting, "with NaN or infinite values": infinite}
+    return "; ".join(_named(keys, what) for what, keys in found.items() if keys)
 
 
 def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterator[str]:
@@ -164,9 +207,13 @@ def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterat
         ("of another shape", wrong),
     ):
         if keys:
-            names = sorted(keys)
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            yield f"{len(names)} {what} ({', '.join(names[:3])}{more})"
+            yield _named(keys, what)
+
+
+def _named(keys: Collection[str], what: str) -> str:
+    names = sorted(keys)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{len(names)} {what} ({', '.join(names[:3])}{more})"
 
 
 def hash_checkpoint(folder: Path) -> str:
@@ -180,7 +227,7 @@ def hash_checkpoint(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         try:
-            with (folder / name).open("rb") as file:
+            with open_regular(folder / name) as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise CheckpointError(

@@ -3,10 +3,10 @@
 import math
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from dinocell.backbone import ConvBlock, Four, Positive, ResidualBlock
+from dinocell.settings import Section
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 """Strides of the pyramid; the first two come from the image, the rest from the backbone."""
@@ -15,10 +15,8 @@ INITIAL_LOGIT = -2.0
 """Output bias before training: most pixels of a distance map are near 0."""
 
 
-class DecoderConfig(BaseModel):
+class DecoderConfig(Section):
     """Channels at strides 1, 2, 4, 8, 16 and 32."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     widths: tuple[Positive, Positive, Positive, Positive, Positive, Positive] = (16, 32, 64, 128, 192, 256)
 

@@ -12,6 +12,7 @@ from dinocell.backbone import build_backbone
 from dinocell.checkpoint import (
     CONFIG_FILE,
     ModelConfig,
+    check_weights_size,
     find_checkpoint,
     is_trained,
     read_config,
@@ -180,7 +181,11 @@ class DINOCell(nn.Module):
         folder = find_checkpoint(name_or_path)
         config = read_config(folder)
         try:
+            with torch.device("meta"):  # no memory is taken before it is known that the weights are there
+                check_weights_size(folder, cls(config))
             model = cls(config)
+        except CheckpointError:
+            raise
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
             if is_out_of_memory(error):
                 raise

@@ -1,6 +1,7 @@
 """Image to distance map: preprocess once, predict tile by tile, blend."""
 
 import logging
+import operator
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from dinocell.model import DINOCell
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.resampling import resize, scaled_shape
 from dinocell.segmentation import TilesDone
-from dinocell.tiling import Canvas, Tile, cut_tile, plan_tiles
+from dinocell.tiling import MAX_TILE, Canvas, Tile, cut_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,9 @@ class Predictor:
     ) -> None:
         config = model.config
         self.model = model
-        self.tile_size = config.tile_size if tile_size is None else tile_size
-        self.overlap = min(config.overlap, self.tile_size // 2) if overlap is None else overlap
+        self.tile_size = _pixels("tile_size", config.tile_size if tile_size is None else tile_size)
+        own_overlap = min(config.overlap, self.tile_size // 2)
+        self.overlap = _pixels("overlap", own_overlap if overlap is None else overlap)
         self.preprocessing = _with_clahe(config.preprocessing, clahe)
         self._validate(batch_size)
         with explain_out_of_memory(
@@ -83,9 +85,10 @@ class Predictor:
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size is {batch_size}, expected at least 1")
         stride = self.model.stride
-        if self.tile_size < stride or self.tile_size % stride:
+        if not stride <= self.tile_size <= MAX_TILE or self.tile_size % stride:
             raise InputError(
-                f"tile_size is {self.tile_size}, expected a multiple of {stride}, the model's stride"
+                f"tile_size is {self.tile_size}, expected a multiple of {stride}, the model's stride, of at "
+                f"most {MAX_TILE} pixels: memory grows with its square"
             )
         plan_tiles((1, 1), self.tile_size, self.overlap)  # refuses an illegal overlap
 
@@ -261,6 +264,13 @@ class Predictor:
 
 def _or_cpu(device: str) -> str:
     return "" if device == "cpu" else ", or device cpu"
+
+
+def _pixels(name: str, size: int) -> int:
+    try:
+        return operator.index(size)
+    except TypeError as error:
+        raise InputError(f"{name} is {size!r}, expected a whole number of pixels") from error
 
 
 def _with_clahe(settings: Preprocessing, clahe: bool | None) -> Preprocessing:

@@ -18,6 +18,13 @@ LUMINANCE = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights of red, green and blue."""
 
 
+MAX_WINDOW = 4096
+"""Side in pixels of the largest CLAHE window: an image is mirrored up to a whole number of them."""
+
+MAX_CLIP = 1000
+"""Largest clip limit; from 256 on, the number of gray levels, nothing is clipped."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes network input; stored in every checkpoint.
@@ -46,10 +53,11 @@ class Preprocessing:
                 f"percentiles are {self.low_percentile} and {self.high_percentile}, "
                 "expected 0 ≤ low < high ≤ 100"
             )
-        if self.clahe_clip_limit <= 0 or self.clahe_window < 2:
+        whole = isinstance(self.clahe_window, int | np.integer)
+        if not (whole and 2 <= self.clahe_window <= MAX_WINDOW and 0 < self.clahe_clip_limit <= MAX_CLIP):
             raise InputError(
                 f"CLAHE has clip limit {self.clahe_clip_limit} and windows of {self.clahe_window} px, "
-                "expected a limit above 0 and at least 2 px"
+                f"expected a limit above 0, at most {MAX_CLIP}, and whole pixels from 2 to {MAX_WINDOW}"
             )
 
 

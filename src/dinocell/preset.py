@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dinocell.checkpoint import Thresholds
 from dinocell.errors import ConfigError
 from dinocell.saving import atomic_path
-from dinocell.settings import Channel, first_problem, read_yaml
+from dinocell.settings import Channel, Section, first_problem, read_yaml
 
 
-class Preset(BaseModel):
+class Preset(Section):
     """Settings of a segmentation.
 
     Attributes
@@ -29,13 +29,11 @@ class Preset(BaseModel):
         What it was tuned on, and the scores.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     model: str
     channel: Channel = None
     diameter: float | None = Field(default=None, gt=0)
     thresholds: Thresholds
-    tuned: dict[str, Any] = {}
+    tuned: dict[str, Any] = Field(default_factory=dict)
 
 
 def read_preset(path: Path) -> Preset:

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from dinocell.errors import ConfigError, FileMissingError
+from dinocell.opening import read_whole
+from dinocell.plain_yaml import parse_yaml
+
+MAX_SETTINGS_BYTES = 2**20
+"""Of a file of settings: reading YAML takes a second for so much."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -30,8 +35,18 @@ Channel = Annotated[int | str | None, BeforeValidator(_check_channel)]
 """A channel by number or name, see `dinocell.readers.naming.choose`; None leaves the choice open."""
 
 
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < bounds[0] <= bounds[1] < math.inf:
+        raise ValueError("expected two positive numbers, the lower one first")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_in_order)]
+"""Two positive numbers, the lower one first."""
+
+
 class Section(BaseModel):
-    """Settings that belong together; frozen, and neither unknown names nor infinite numbers are taken."""
+    """Values that belong together; frozen, and neither unknown names nor infinite numbers are taken."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -48,16 +63,17 @@ def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If there is no such file, or it is none.
     ConfigError
-        If it is not YAML, or holds no settings.
+        If it is not YAML, has more than `MAX_SETTINGS_BYTES`, or holds no settings.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_whole(path, MAX_SETTINGS_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise FileMissingError(f"cannot read {path}: {error.strerror}. {remedy}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not YAML: it is not text in UTF-8 ({error})") from error
+    values = parse_yaml(text, f"{path}")
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings: expected lines such as `model: nano`")
     return values
@@ -119,10 +135,7 @@ def _change(settings: dict[str, Any], change: str) -> None:
     for section in sections:
         inner = settings.get(section)
         settings[section] = settings = dict(inner) if isinstance(inner, dict) else {}
-    try:
-        settings[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{change!r}: {text!r} is not YAML") from error
+    settings[key] = parse_yaml(text, f"{change!r:.200}: {text!r:.100}")
 
 
 def first_problem(error: ValidationError) -> str:
@@ -141,7 +154,7 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     if not where or first["type"] == "value_error":  # settings that do not fit each other
         return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
     if first["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{where}: {first['msg']}, not {first['input']!r}"
+        return f"{where}: {first['msg']}, not {first['input']!r:.200}"
     near = _nearest(where, model)
     return f"unknown key {where!r}" + (f": did you mean {near!r}?" if near else "")
 

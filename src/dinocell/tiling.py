@@ -17,6 +17,10 @@ MIN_WEIGHT = 1e-3
 """No pixel of a tile weighs less, so no sum of weights is near 0."""
 
 
+MAX_TILE = 4096
+"""Side in pixels of the largest tile that a network is given: its memory grows with the square."""
+
+
 @dataclass(frozen=True)
 class Tile:
     """A square window on the image.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from dinocell.backbone import ViTConfig, published_name
 from dinocell.errors import CheckpointError, FileMissingError, InputError
 from dinocell.hub import INDEX_FILE, fetch_folder, is_hub_id, shards
 from dinocell.layouts import convert
+from dinocell.settings import Section
 from dinocell.variants import Variant
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ _FILE_SUFFIXES = (*SUFFIXES, ".bin", ".ckpt", ".npz", ".tar", ".gz", ".zip")
 """What ends like this is a file, not the name of a repository."""
 
 
-class WeightsRecord(BaseModel):
+class WeightsRecord(Section):
     """Where the weights of a backbone came from; stored in the checkpoint.
 
     Attributes
@@ -50,8 +50,6 @@ class WeightsRecord(BaseModel):
         Hash of every file by its name.
     licence : str
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     publisher: str

@@ -7,11 +7,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from dinocell.identity import hash_file
 from dinocell.opening import read_whole
 from dinocell.saving import NAME_BYTES, atomic_path
+from dinocell.settings import Section
 
 
 class State(Enum):
@@ -33,7 +34,7 @@ def _plain(name: str) -> str:
     return name
 
 
-class Record(BaseModel):
+class Record(Section):
     """How the results of one plane were made; stored as ``NAME_provenance.json``.
 
     Attributes
@@ -53,14 +54,12 @@ class Record(BaseModel):
     finished : bool
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     provenance: dict[str, Any]
     source: str
     stem: str = ""
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = Field(default_factory=dict)
     formats: tuple[str, ...] = ()
-    files: dict[Annotated[str, AfterValidator(_plain)], str] = {}
+    files: dict[Annotated[str, AfterValidator(_plain)], str] = Field(default_factory=dict)
     finished: bool = False
 
 

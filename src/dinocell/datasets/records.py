@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.preprocessing import Preprocessing
-from dinocell.settings import first_problem
+from dinocell.settings import Section, first_problem
 
 IMAGES, MAPS, LABELS = "imgs.npy", "dist_maps.npy", "anns.npy"
 INDEX, INFO = "index.jsonl", "dataset.json"
@@ -29,16 +29,14 @@ Text = Annotated[str, BeforeValidator(printable)]
 """A text that may come from the name of a file."""
 
 
-class Failure(BaseModel):
+class Failure(Section):
     """An image that could not be processed, and why."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     reason: Text
 
 
-class StoreInfo(BaseModel):
+class StoreInfo(Section):
     """What ``dataset.json`` says of a store.
 
     Attributes
@@ -66,8 +64,6 @@ class StoreInfo(BaseModel):
         Of all items: equal content, equal hash.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     format: str
     purpose: Literal["train", "evaluate"]
     size: tuple[int, int]
@@ -83,7 +79,7 @@ class StoreInfo(BaseModel):
     content_sha256: str
 
 
-class IndexEntry(BaseModel):
+class IndexEntry(Section):
     """What a line of ``index.jsonl`` says of an item.
 
     Attributes
@@ -109,8 +105,6 @@ class IndexEntry(BaseModel):
     sha256 : str
         Of the item's image, distance map and labels.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     item: int
     name: str

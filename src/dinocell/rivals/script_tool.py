@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import IO, Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.labels import Labels, validate_labels
+from dinocell.opening import read_whole
+from dinocell.settings import Section
 
 RIVALS = {name: Path(__file__).parent / f"run_{name}.py" for name in ("cellpose", "stardist", "samcell")}
 """The scripts that come with DINOCell."""
@@ -79,18 +81,16 @@ class ScriptTool:
             raise InputError(f"{self.name}: timeout is {self.timeout}, expected seconds above 0")
 
 
-class Report(BaseModel):
+class Report(Section):
     """What a script says in ``result.json``; all of it is optional."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     package: str = ""
     version: str = ""
     model: str = ""
     device: str = ""
     load_seconds: _Seconds | None = None
-    seconds: dict[str, _Seconds] = {}
-    failed: dict[str, str] = {}
+    seconds: dict[str, _Seconds] = Field(default_factory=dict)
+    failed: dict[str, str] = Field(default_factory=dict)
 
 
 def write_job(folder: Path, tool: ScriptTool, names: Sequence[str]) -> None:
@@ -155,7 +155,7 @@ def read_report(folder: Path) -> Report:
         If it is something else.
     """
     try:
-        return Report.model_validate_json((folder / "result.json").read_bytes())
+        return Report.model_validate_json(read_whole(folder / "result.json"))
     except FileNotFoundError:
         return Report()
     except OSError as error:

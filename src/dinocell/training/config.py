@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dinocell.augment import Augmentation, Range
+from dinocell.augment import Augmentation
 from dinocell.preprocessing import Preprocessing
-from dinocell.settings import Section
+from dinocell.settings import Range, Section
+from dinocell.tiling import MAX_TILE
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -99,6 +100,7 @@ class TrainConfig(Section):
     crop_size: int = Field(
         default=256,
         ge=32,
+        le=MAX_TILE,
         multiple_of=16,
         description="Side of a crop in pixels; a multiple of the model's stride",
     )

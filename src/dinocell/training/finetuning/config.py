@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from dinocell.augment import Augmentation
 from dinocell.settings import Channel, Section
+from dinocell.tiling import MAX_TILE
 
 OWN_IMAGES = Augmentation(
     scale=(0.8, 1.25), brightness=(0.8, 1.2), contrast=(0.8, 1.25), gamma=(0.8, 1.25), invert=0
@@ -42,6 +43,7 @@ class FinetuneConfig(Section):
     crop_size: int | None = Field(
         default=None,
         ge=32,
+        le=MAX_TILE,
         description="Side of a crop in pixels, a multiple of the model's stride; "
         "null: 128, or for a transformer, which looks at all of it, the model's tile",
     )

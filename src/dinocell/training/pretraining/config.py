@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dinocell.augment import Augmentation, Range
+from dinocell.augment import Augmentation
 from dinocell.preprocessing import Preprocessing
-from dinocell.settings import Section
+from dinocell.settings import Range, Section
+from dinocell.tiling import MAX_TILE
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -60,6 +61,7 @@ class GlobalViews(Section):
     size: int = Field(
         default=256,
         ge=32,
+        le=MAX_TILE,
         multiple_of=16,
         description="Side of a view in pixels; a multiple of the model's stride",
     )
@@ -75,6 +77,7 @@ class LocalViews(Section):
     size: int = Field(
         default=96,
         ge=16,
+        le=MAX_TILE,
         multiple_of=16,
         description="Side of a view in pixels; a multiple of the model's stride",
     )
@@ -179,6 +182,7 @@ class PretrainConfig(Section):
     field: int = Field(
         default=384,
         ge=32,
+        le=4 * MAX_TILE,
         description="Side in pixels of the part of an image that all views of a sample show",
     )
     global_views: GlobalViews = Field(

@@ -1,0 +1,92 @@
+"""Read YAML as plain values: mappings, lists, texts, numbers, booleans, nothing; dates stay texts."""
+
+from typing import Any
+
+import yaml
+
+from dinocell.errors import ConfigError
+
+MAX_VALUES = 100_000
+"""That a text may stand for, aliases counted as often as they occur: a few lines of them make billions."""
+
+# What the library lets escape of values that their tag does not fit, as `!!int x` or 2026-02-30.
+_UNREADABLE = (
+    yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
+_DATE = "tag:yaml.org,2002:timestamp"
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Loader(yaml.SafeLoader):
+    """The library's safe loader, which takes no text for a date."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (as the library declares it)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Read a text of YAML.
+
+    Parameters
+    ----------
+    text : str
+    where : str
+        What the error message begins with.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, names a key twice, refers to itself, stands for more than `MAX_VALUES` values, or
+        has a value that its tag does not fit or that holds a NUL.
+    """
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _count_values(node, {})
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except _UNREADABLE as error:
+        reason = " ".join(f"{error}".split()) or type(error).__name__
+        if isinstance(error, RecursionError):
+            reason = "it is nested too deeply"
+        raise ConfigError(f"{where} is not YAML that can be read: {reason:.300}") from error
+
+
+def _count_values(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
+    """Count the values that a node stands for; raise where they are too many or not what settings hold.
+
+    `counts` holds those of nodes that were seen, 0 while their own values are being counted.
+    """
+    if node in counts:
+        if not counts[node]:
+            raise ValueError(f"a value refers to itself{node.start_mark}")
+        return counts[node]
+    counts[node] = 0
+    if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
+        raise ValueError(f"a value holds a NUL{node.start_mark}")
+    if isinstance(node, yaml.MappingNode):
+        _refuse_repeated_keys(node)
+        inner = [value for pair in node.value for value in pair]
+    else:
+        inner = node.value if isinstance(node, yaml.SequenceNode) else []
+    total = 1 + sum(_count_values(value, counts) for value in inner)
+    if total > MAX_VALUES:
+        raise ValueError(f"it stands for more than {MAX_VALUES} values{node.start_mark}")
+    counts[node] = total
+    return total
+
+
+def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+            if key.value in seen:
+                raise ValueError(f"the key {key.value!r:.80} occurs twice{key.start_mark}")
+            seen.add(key.value)
