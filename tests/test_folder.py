@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import tifffile
 
+from dinocell.datasets.corrected import find_corrected
 from dinocell.datasets.folder import Pair, find_items, find_pairs, list_images, read_masks
 from dinocell.datasets.items import Item
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.labels import cell_areas
 from dinocell.saving import write_image, write_labels
 from tests.cases import CASES
+from tests.fakes_tiff import write_ome_set
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "val"
 LABELS = np.array([[0, 1, 1], [2, 0, 70_000]], np.int32)
@@ -241,3 +243,23 @@ def test_real_folders_hold_what_their_readme_says(name, images, cells):
     items = find_items(SHARED / name)
     assert len(items) == images
     assert sum(np.count_nonzero(cell_areas(item.read().labels)[1:]) for item in items) == cells
+
+
+def test_a_set_of_files_is_one_image_with_one_annotation(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    first, _ = write_ome_set(tmp_path / "images", np.zeros((2, 8, 8), np.uint8))
+    write_labels(tmp_path / "masks" / "set_C0_labels.tif", np.ones((8, 8), np.int32))
+    (pair,) = find_items(tmp_path, channel=1)
+    assert (pair.name, pair.image) == ("set_C0", first)
+    (item,), left_out = find_corrected(tmp_path / "images", tmp_path / "masks")
+    assert (item.image, left_out) == (first, {})
+
+
+def test_an_image_named_like_an_annotation_is_an_image_where_no_other_is_there(tmp_path):
+    for folder, name in (("images", "CellMask_mask.tif"), ("masks", "CellMask_mask_labels.tif")):
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / name, np.ones((8, 8), np.int32))
+    assert [pair.name for pair in find_items(tmp_path)] == ["CellMask_mask"]
+    (item,), _ = find_corrected(tmp_path / "images", tmp_path / "masks")
+    assert item.name == "CellMask_mask"

@@ -16,6 +16,7 @@ from dinocell.training.pretraining import PretrainConfig
 from dinocell.training.pretraining.config import ANNOTATIONS, GlobalViews
 from dinocell.training.pretraining.unlabelled import PLANES_FILE, find_images, open_images
 from dinocell.training.pretraining.views import ViewSamples, block_mask, cut_field, draw_views
+from tests.fakes_tiff import write_ome_set
 
 PLAIN = {
     "flip": 0, "rotate": 0, "scale": (1, 1), "stretch": 1, "brightness": (1, 1), "contrast": (1, 1),
@@ -47,20 +48,26 @@ def folder(tmp_path):
     return path
 
 
-def test_folders_are_searched_without_annotations(folder):
+def test_folders_are_searched_without_annotations(folder, caplog):
     for name in (
         "a_img.png", "a_masks.png", "deep/er/b.PNG", "deep/masks/b.png", "01/t000.tif",
-        "01_GT/SEG/man_seg000.tif", "01_RES/mask000.tif", ".hidden/c.png", "d_labels.tif", "notes.txt",
+        "01_GT/SEG/man_seg000.tif", "01_RES/mask000.tif", ".hidden/c.png", "antibody_label.tif", "notes.txt",
     ):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     found = [
         str(file.relative_to(folder)) for file in find_images([folder, folder / "a_img.png"], ANNOTATIONS)
     ]
-    assert found == ["01/t000.tif", "a_img.png", "deep/er/b.PNG"]
+    assert found == ["01/t000.tif", "a_img.png", "antibody_label.tif", "deep/er/b.PNG"]
+    assert "left out: 1 file (annotations or results of other images: a_masks.png)" in caplog.text
     named = find_images([folder / "a_masks.png"], ANNOTATIONS)  # what is named itself is meant
     assert named == [folder / "a_masks.png"]
     assert find_images([folder / "deep/masks"], ANNOTATIONS) == [folder / "deep/masks/b.png"]
+
+
+def test_a_set_of_files_is_learned_from_once(folder):
+    first, *_ = write_ome_set(folder, np.zeros((3, 8, 8), np.uint8))
+    assert find_images([folder], ANNOTATIONS) == [first]
 
 
 def test_nothing_to_read_is_refused(folder):

@@ -35,6 +35,28 @@ def _set_of(path: Path) -> tuple[Path, ...]:
         return (path,)
 
 
+def join_sets(paths: Iterable[Path]) -> tuple[dict[Path, tuple[Path, ...]], list[Path]]:
+    """Take the files of an OME-TIFF set as one image, read from the first of them that is given.
+
+    Returns
+    -------
+    images : dict of Path to tuple of Path
+        All files that each image is read from, in the order given.
+    parts : list of Path
+        What was given, but is read with another one.
+    """
+    images: dict[Path, tuple[Path, ...]] = {}
+    parts: list[Path] = []
+    taken: set[str] = set()
+    for path in paths:
+        if os.path.realpath(path) in taken:
+            parts.append(path)
+            continue
+        images[path] = files_read([path])
+        taken |= {os.path.realpath(file) for file in images[path]}
+    return images, parts
+
+
 def stamp_of(files: Iterable[Path]) -> Stamp:
     """Return what changes when somebody writes to one of some files, or to a file within a Zarr folder.
 

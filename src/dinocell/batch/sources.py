@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dinocell.batch.names import known_names, name_results
 from dinocell.datasets.belonging import RECORD_ENDING, split_folder, stems_beside
-from dinocell.identity import files_read
+from dinocell.identity import join_sets
 from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, is_readable
 from dinocell.results.formats import FORMATS
 
@@ -95,9 +95,12 @@ def find_sources(arguments: list[str], *, recursive: bool = False, results: Path
             search.failures.append(f"{argument} cannot be opened: {error.strerror}")
         if is_empty and len(search.failures) == refused:
             search.failures.append(_explain_nothing(argument, recursive=recursive))
-    inputs = _join_sets([_choose(same, search) for same in found.values()], search)
+    folders = dict(_choose(same, search) for same in found.values())
+    images, parts = join_sets(folders)
+    search.leave_out(PART, parts)
+    inputs = [(path, folders[path], files) for path, files in images.items()]
     names = name_results(inputs, {} if results is None else known_names(results))
-    sources = [Source(path, names[path]) for path, _, _ in inputs]
+    sources = [Source(path, names[path]) for path in images]
     return Found(sources, search.failures, {why: files for why, files in search.left_out.items() if files})
 
 
@@ -108,20 +111,6 @@ def _choose(same: list[tuple[Path, Path]], search: _Search) -> tuple[Path, Path]
     others = [path for path, _ in same if path.absolute() != chosen[0].absolute()]
     search.leave_out(LINK, others)
     return chosen
-
-
-def _join_sets(found: list[tuple[Path, Path]], search: _Search) -> list[tuple[Path, Path, tuple[Path, ...]]]:
-    """Give every input with all files that it is read from; of a set of files only the first one."""
-    inputs = []
-    taken: set[str] = set()
-    for path, folder in found:
-        if os.path.realpath(path) in taken:
-            search.leave_out(PART, [path])
-            continue
-        files = files_read([path])
-        taken |= {os.path.realpath(file) for file in files}
-        inputs.append((path, folder, files))
-    return inputs
 
 
 def _expand(argument: str, search: _Search) -> Iterator[tuple[Path, Path]]:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dinocell.datasets.belonging import MASK_ENDINGS, belongs_to_image
-from dinocell.datasets.folder import list_images, read_masks
+from dinocell.datasets.belonging import MASK_ENDINGS
+from dinocell.datasets.folder import image_stems, list_images, read_masks
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import read_image, read_labels
@@ -150,8 +150,7 @@ def find_corrected(
         If a folder does not exist, a label image cannot be read, no image has one, or one may have several.
     """
     here, there = list_images(images, "images"), list_images(corrected, "NAME_labels.tif files")
-    # As `segment` does: what is named after another file is no image.
-    names = [stem for stem in sorted(here) if not belongs_to_image(stem, here)]
+    names = image_stems(here)
     # In one folder for both, an image is not its own label image.
     endings = MASK_ENDINGS[1:] if images.resolve() == corrected.resolve() else MASK_ENDINGS
     items, left_out = [], {}

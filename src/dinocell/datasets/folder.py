@@ -3,6 +3,7 @@
 A mask file is a label image, or a binary file that holds 0 and "white" alone: see `read_masks`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from scipy import ndimage
 from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.identity import join_sets
 from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels, stem_of
 from dinocell.labels import Labels
 
@@ -197,6 +199,13 @@ def list_images(folder: Path, expected: str) -> dict[str, Path]:
     return files
 
 
+def image_stems(files: Mapping[str, Path]) -> list[str]:
+    """List the images among the files of a folder, by stem: no annotation, and a set of files once."""
+    stems = [stem for stem in sorted(files) if not belongs_to_image(stem, files)]
+    images, _ = join_sets(files[stem] for stem in stems)
+    return [stem for stem in stems if files[stem] in images]
+
+
 def _masks_folder(folder: Path) -> Path | None:
     """Choose the folder of masks beside ``images``; None where there is no such layout."""
     found = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
@@ -218,8 +227,7 @@ def _masks_folder(folder: Path) -> Path | None:
 def _match_folders(images: Path, masks: Path) -> list[Pair]:
     """Find the masks of every image by its stem."""
     here, there = list_images(images, "images"), list_images(masks, "masks named as their images")
-    # A file named after another one, as annotations are, is no image.
-    stems = [stem for stem in sorted(here) if not belongs_to_image(stem, here)]
+    stems = image_stems(here)
     if not stems:
         raise FileMissingError(f"{images} holds no images: expected files ending in {IMAGE_SUFFIXES}")
     # In one folder for both, an image is not its own mask.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dinocell.datasets.belonging import describe_left_out, split_folder
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
-from dinocell.identity import files_read
+from dinocell.identity import join_sets
 from dinocell.images import IMAGE_SUFFIXES, Image, read_image
 from dinocell.parallel import OrderedPool
 from dinocell.preprocessing import Preprocessing, preprocess
@@ -110,7 +110,7 @@ def find_images(paths: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
     """
     if not paths:
         raise FileMissingError("no images are given: name image files, or folders of them")
-    found: dict[Path, Path | None] = {}
+    found: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
             raise FileMissingError(f"{path} does not exist, expected an image or a folder of images")
@@ -121,9 +121,8 @@ def find_images(paths: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
                 "that the setting exclude does not name"
             )
         for file in files:
-            if file.resolve() not in found:  # of a set of files the others are known with the first
-                found |= {member.resolve(): None for member in files_read([file])} | {file.resolve(): file}
-    return [file for file in found.values() if file is not None]
+            found.setdefault(file.resolve(), file)
+    return list(join_sets(found.values())[0])
 
 
 def _search(folder: Path, exclude: Sequence[str]) -> list[Path]:
