@@ -18,7 +18,7 @@ from dinocell.batch.jobs import Job, Outcome, load_jobs
 from dinocell.batch.record import State, read_record, state_of
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Source, find_sources
+from dinocell.batch.sources import Found, Source, find_sources
 from dinocell.batch.spread import segment_task
 from dinocell.checkpoint import Thresholds
 from dinocell.cli import app
@@ -499,7 +499,7 @@ def test_a_dry_run_says_what_would_fail(tmp_path):
 @pytest.fixture
 def three(tree, tmp_path):
     """Three sources, a pipeline and settings for them."""
-    sources, _ = find_sources([str(tree)], recursive=True)
+    sources = find_sources([str(tree)], recursive=True).sources
     pipeline = DINOCellPipeline("nano", device="cpu")
     settings = BatchSettings(
         tmp_path / "out", ("tif", "csv"), "nano", "", True, pipeline.model.config.thresholds,
@@ -536,7 +536,7 @@ def test_results_that_vanish_meanwhile_are_not_counted_as_done(three, capsys, af
     sources, settings, pipeline = three
     events = _moving(segment_files(sources, settings, pipeline), settings.output, after)
     with pytest.raises(typer.Exit) as ended:
-        segment_command._segment(events, sources, settings, [], block_bar())
+        segment_command._segment(events, Found(sources, [], {}), settings, block_bar())
     assert ended.value.exit_code == 1
     out, err = capsys.readouterr()
     assert "is gone" in out
@@ -585,6 +585,7 @@ def _record(folder, **values):
         {"files": {"/dev/zero": "0" * 64}},
         {"files": {"a\0b": "0" * 64}},
         {"files": {"\ud800": "0" * 64}},
+        {"stem": "../a"},
         {"provenance": []},
         {"source": None},
     ],

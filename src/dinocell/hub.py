@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from dinocell.errors import CheckpointError, DownloadError
+from dinocell.opening import read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -90,9 +91,9 @@ def shards(folder: Path) -> list[Path]:
     if not index.is_file():
         return []
     try:
-        names = set(json.loads(index.read_bytes())["weight_map"].values())
+        names = set(json.loads(read_whole(index))["weight_map"].values())
         return sorted(folder / Path(name).name for name in names)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{index} is damaged: download the folder again") from error
 
 

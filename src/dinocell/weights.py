@@ -17,6 +17,7 @@ from dinocell.backbone import ViTConfig, published_name
 from dinocell.errors import CheckpointError, FileMissingError, InputError
 from dinocell.hub import INDEX_FILE, fetch_folder, is_hub_id, shards
 from dinocell.layouts import convert
+from dinocell.opening import open_regular
 from dinocell.settings import Section
 from dinocell.variants import Variant
 
@@ -186,7 +187,7 @@ def _files_of(folder: Path) -> list[Path]:
 def _check_hash(path: Path) -> str:
     """Hash a file, and compare with the hash that its name states."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}. Download it again") from error

@@ -34,6 +34,10 @@ def _plain(name: str) -> str:
     return name
 
 
+def _plain_stem(name: str) -> str:
+    return _plain(name) if name else name
+
+
 class Record(Section):
     """How the results of one plane were made; stored as ``NAME_provenance.json``.
 
@@ -56,7 +60,7 @@ class Record(Section):
 
     provenance: dict[str, Any]
     source: str
-    stem: str = ""
+    stem: Annotated[str, AfterValidator(_plain_stem)] = ""
     result: dict[str, Any] = Field(default_factory=dict)
     formats: tuple[str, ...] = ()
     files: dict[Annotated[str, AfterValidator(_plain)], str] = Field(default_factory=dict)

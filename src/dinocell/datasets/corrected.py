@@ -7,6 +7,7 @@ image that still is as `segment` wrote it is a prediction, and nothing to learn 
 """
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import read_image, read_labels
 from dinocell.labels import Labels, relabel
+from dinocell.opening import open_regular
 
 UNCHECKED_ENDINGS = ("_unchecked", "_ignore")
 """What follows an image's stem in the name of the file that marks what nobody has looked at."""
@@ -177,7 +179,7 @@ def find_corrected(
 def _is_as_written(labels: Path, table: Path) -> bool:
     """Whether a label image has the cells that `segment` wrote into its table, each with the same area."""
     try:
-        with table.open(newline="", encoding="utf-8") as file:
+        with io.TextIOWrapper(open_regular(table), encoding="utf-8", newline="") as file:
             written = {int(row["label"]): int(row["area"]) for row in csv.DictReader(file)}
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return False  # not written by segment, or edited as well

@@ -1,5 +1,6 @@
 """COCO JSON as LIVECell has it: cells are polygons or run lengths, and may overlap."""
 
+import io
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from dinocell.datasets.coco_masks import (
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import FileFormatError, FileMissingError, OutputError
 from dinocell.images import read_image
+from dinocell.opening import open_regular
 
 
 class _Entry(NamedTuple):
@@ -194,7 +196,7 @@ def _parse(file: Path) -> "tuple[list[Any] | None, _Annotations | None]":
     """Read the values of "images" and "annotations"; None where they are no lists or objects."""
     images = annotations = None
     try:
-        with file.open(encoding="utf-8-sig") as opened:
+        with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig") as opened:
             reader = json_reader.JsonReader(opened)
             for key in reader.members():
                 listed = reader.peek() in ("[", "{")

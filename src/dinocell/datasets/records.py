@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, ValidationError
 
 from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.opening import read_whole
 from dinocell.preprocessing import Preprocessing
 from dinocell.settings import Section, first_problem
 
 IMAGES, MAPS, LABELS = "imgs.npy", "dist_maps.npy", "anns.npy"
 INDEX, INFO = "index.jsonl", "dataset.json"
+
+MAX_INDEX_BYTES = 2**32
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]
 """Image ``(Y, X, 3)``, distance map ``(Y, X)`` and labels ``(Y, X)`` of an item."""
@@ -141,7 +144,7 @@ def read_info(folder: Path) -> StoreInfo | None:
     if not path.exists():
         return None
     try:
-        return StoreInfo.model_validate_json(path.read_bytes())
+        return StoreInfo.model_validate_json(read_whole(path))
     except ValidationError as error:
         raise FileFormatError(f"{path}: {first_problem(error)}. Process the data again") from error
     except OSError as error:
@@ -161,7 +164,7 @@ def read_index(folder: Path) -> list[IndexEntry]:
     path = folder / INDEX
     try:
         # Not `splitlines`: a name may hold what Unicode calls the end of a line.
-        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+        lines = read_whole(path, MAX_INDEX_BYTES).removesuffix(b"\n").split(b"\n")
         return [IndexEntry.model_validate_json(line) for line in lines]
     except FileNotFoundError as error:
         raise FileMissingError(f"{path} is missing: copy the whole folder") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dinocell.datasets.folder import Pair
 from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.opening import read_whole
 
 COLUMNS = ("image", "masks", "ignore", "name", "channel")
 """What the header may name, in any order; the first two are required."""
@@ -62,7 +63,7 @@ def find_items(table: Path) -> list[Pair]:
 def _read_rows(table: Path) -> tuple[list[str], dict[int, list[str]]]:
     """Read the header, and the rows that are not empty by their number in the file."""
     try:
-        text = table.read_bytes().decode("utf-8-sig")
+        text = read_whole(table).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise FileMissingError(f"no file {table}: expected a CSV table with {_EXPECTED}") from error
     except OSError as error:

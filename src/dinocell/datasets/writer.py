@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from dinocell.datasets.npy import GrowingArray, write_all
 from dinocell.datasets.records import INDEX, INFO, Arrays, IndexEntry, StoreInfo, item_arrays
 from dinocell.errors import DINOCellError, OutputError
+from dinocell.opening import read_whole
 
 if sys.platform != "win32":
     import fcntl
@@ -195,7 +196,7 @@ def _whole_entries(index: bytes, room: int = sys.maxsize) -> tuple[list[IndexEnt
 def _read_plan(path: Path) -> dict[str, Any]:
     """Read a plan; one that is missing or damaged is no plan of ours."""
     try:
-        plan = json.loads(path.read_bytes())
+        plan = json.loads(read_whole(path))
     except (OSError, ValueError):
         return {}
     return plan if isinstance(plan, dict) else {}

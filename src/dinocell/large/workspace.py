@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError, OutputError
 from dinocell.extras import import_extra
 from dinocell.large.grid import Window
+from dinocell.opening import read_whole
 from dinocell.planes import decoding
 from dinocell.saving import atomic_path
 
@@ -129,7 +130,7 @@ class Workspace:
         """Read a file of JSON; empty where there is none."""
         path = self.folder / name
         with decoding(path, "JSON"):
-            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            found = json.loads(read_whole(path)) if path.is_file() else {}
         return found if isinstance(found, dict) else {}
 
     @contextmanager
