@@ -262,6 +262,11 @@ def test_a_diameter_in_micrometres_needs_a_pixel_size(tree, tmp_path):
     result = run("segment", tree / "a.png", "-o", tmp_path / "out", "--diameter-um", "12")
     assert result.exit_code == 1
     assert "does not say its pixel size" in result.output
+    size = {"PhysicalSizeX": 0.325, "PhysicalSizeY": 0.65}
+    tifffile.imwrite(tmp_path / "b.ome.tif", disks(), metadata={"axes": "YX"} | size)
+    result = run("segment", tmp_path / "b.ome.tif", "-o", tmp_path / "out", "--diameter-um", "12")
+    assert result.exit_code == 1
+    assert "has pixels of 0.65 × 0.325 µm (Y × X), expected square ones" in " ".join(result.output.split())
 
 
 def test_channels_are_chosen_and_measured_by_name(tmp_path):

@@ -123,6 +123,11 @@ def test_info_prints_what_a_file_holds(results, tmp_path):
     values = json.loads(run("info", stack, "--json").output)
     assert values["axes"] == {"T": 1, "C": 3, "Z": 2, "Y": 16, "X": 20}
     assert values["pixel_size_um"] == pytest.approx(0.25)
+    oblong = {"axes": "CYX", "PhysicalSizeX": 0.325, "PhysicalSizeY": 0.65, "Channel": {"Name": ["DAPI", ""]}}
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((2, 9, 8)), ome=True, metadata=oblong)
+    shown = " ".join(run("info", tmp_path / "b.tif").output.split())
+    assert "pixel 0.65 × 0.325 µm (Y × X), not square channels 0 DAPI, 1 (no name)" in shown
+    assert json.loads(run("info", tmp_path / "b.tif", "--json").output)["pixel_size_yx_um"] == [0.65, 0.325]
     missing = run("info", stack, tmp_path / "none.nd2")
     assert missing.exit_code == 1
     assert "none.nd2 does not exist" in missing.output

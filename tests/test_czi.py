@@ -76,6 +76,9 @@ def test_pixel_size_and_names_of_channels(tmp_path: Path) -> None:
     oblong = {"scale_x": 0.5e-6, "scale_y": 0.7e-6}
     with open_czi(write(tmp_path / "b.czi", stack(), **oblong), 0) as image:
         assert image.info.pixel_size_um is None
+        assert image.info.pixel_size_yx_um == pytest.approx((0.7, 0.5))
+    with open_czi(write(tmp_path / "c.czi", stack(), channel_names={1: "GFP"}), 0) as image:
+        assert image.info.channel_names == ("", "GFP")
 
 
 def test_tiles_of_a_mosaic_are_put_together(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
 from dinocell.readers.lif import open_lif
+from dinocell.readers.units import known_size
 from tests.fakes_lif import FakeLIF, header, lif, ramp
 
 liffile = pytest.importorskip("liffile")
@@ -81,6 +82,8 @@ def test_no_pixel_size(tmp_path: Path, lengths: dict[str, float], units: dict[st
     with open_lif(write(tmp_path / "a.lif", lif([fake])), 0) as image:
         assert image.info.pixel_size_um is image.info.z_step_um is image.info.time_step_s is None
         assert image.info.channel_names == ()
+        oblong = known_size(1.25, 1.0) if lengths.get("Y") == 5e-6 else None
+        assert image.info.pixel_size_yx_um == (None if oblong is None else pytest.approx(oblong))
 
 
 @pytest.mark.parametrize("axes", ["TZCYX", "CTZYX", "TZYXC", "ZTCXY", "CZXTY", "YTCZX"])

@@ -106,6 +106,8 @@ def test_pixel_size_steps_and_names(tmp_path: Path, version: str) -> None:
     write_group(folder, {"multiscales": [entry], "omero": {"channels": [{"label": "only one"}]}}, version)
     assert open_ome_zarr(folder, 0).info.pixel_size_um == pytest.approx(0.5)
     assert open_ome_zarr(folder, 0).info.channel_names == ()
+    write_group(folder, {"multiscales": [entry], "omero": {"channels": [{}, {"label": "GFP"}]}}, version)
+    assert open_ome_zarr(folder, 0).info.channel_names == ("", "GFP")
 
 
 def test_sizes_without_unit_or_not_square_are_unknown(tmp_path: Path) -> None:

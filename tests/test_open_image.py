@@ -174,7 +174,7 @@ def test_imagej_says_scales_and_steps(tmp_path: Path) -> None:
         assert image.info.time_step_s == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("unit", ["pixel", "parsec"])
+@pytest.mark.parametrize("unit", ["pixel", "furlong"])
 def test_a_length_of_unknown_unit_is_none(tmp_path: Path, unit: str) -> None:
     metadata = {"axes": "ZYX", "unit": unit, "spacing": 2.0}
     tifffile.imwrite(

@@ -14,8 +14,9 @@ from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.labels import Labels, validate_labels
 from dinocell.planes import MAX_WINDOWED_PIXELS, PathLike, Pixels, checked_index, decoding
 from dinocell.readers.lazy import LazyImage
-from dinocell.readers.naming import channel_index
+from dinocell.readers.naming import channel_index, matching_names
 from dinocell.readers.tiff_directories import TIFF_MAGIC
+from dinocell.readers.units import square_edge
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".stk", ".lsm")
 """Endings of TIFF files: plain, BigTIFF, and those of MetaMorph and Zeiss microscopes."""
@@ -60,16 +61,21 @@ class Image:
         Booleans, integers or floats in the file's own dtype, native byte order.
     axes : str
         ``"YX"``; ``"YXS"`` with the samples S of a colour, RGB or RGBA; ``"YXC"`` with stains C.
-    pixel_size_um : float or None
-        Edge of the square pixels in micrometres; None where the file does not say it of the specimen.
+    pixel_size_yx_um : (float, float) or None
+        Height and width of a pixel in micrometres; None where the file does not say them of the specimen.
     channel_names : tuple of str
-        One a channel where the file names them, else empty.
+        One a channel, ``""`` for a channel without a name; empty where the file names none.
     """
 
     pixels: Pixels
     axes: str
-    pixel_size_um: float | None = None
+    pixel_size_yx_um: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Edge of the pixels in micrometres where they are square; None where they are not, or unknown."""
+        return square_edge(self.pixel_size_yx_um)
 
 
 def open_image(path: PathLike, *, scene: int | str = 0, windows: bool = False) -> LazyImage:
@@ -154,13 +160,13 @@ def read_image(path: PathLike, *, channel: int | str | None = None, page: int | 
     from dinocell.readers.tiff import read_tiff
 
     with decoding(file, kind):
-        pixels, colour, pixel_size_um, names = read_tiff(file, page, channel)
+        pixels, colour, size, names = read_tiff(file, page, channel)
     if pixels.dtype.kind not in "buif":
         raise FileFormatError(
             f"{file} has {pixels.dtype} pixels, expected booleans, integers or floats: save their magnitude"
         )
     axes = ("YXS" if colour else "YXC")[: pixels.ndim]
-    return Image(np.ascontiguousarray(pixels), axes, pixel_size_um, names)
+    return Image(np.ascontiguousarray(pixels), axes, size, names)
 
 
 def _read_page(opened: LazyImage, page: int | None, channel: int | str | None) -> Image:
@@ -173,12 +179,12 @@ def _read_page(opened: LazyImage, page: int | None, channel: int | str | None) -
         c, sample = divmod(channel_index(info, channel, opened.path), info.samples)
         pixels = opened.read_plane(t, c, z)
         pixels = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., sample])
-        return Image(pixels, "YX", info.pixel_size_um, names[c : c + 1])
+        return Image(pixels, "YX", info.pixel_size_yx_um, matching_names(names[c : c + 1], 1))
     planes = [opened.read_plane(t, c, z) for c in range(channels)]
     if channels == 1:
-        return Image(planes[0], "YXS"[: planes[0].ndim], info.pixel_size_um, names)
+        return Image(planes[0], "YXS"[: planes[0].ndim], info.pixel_size_yx_um, names)
     pixels = np.concatenate([np.atleast_3d(plane) for plane in planes], axis=2)
-    return Image(pixels, "YXC", info.pixel_size_um, names if info.samples == 1 else ())
+    return Image(pixels, "YXC", info.pixel_size_yx_um, names if info.samples == 1 else ())
 
 
 def read_labels(path: PathLike, *, page: int | None = None) -> Labels:

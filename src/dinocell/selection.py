@@ -164,6 +164,28 @@ def check_scene(image: LazyImage, selection: Selection) -> None:
         )
 
 
+def pixels_for(diameter_um: float, image: LazyImage) -> float:
+    """Return a diameter in pixels.
+
+    Raises
+    ------
+    InputError
+        If the file does not say the size of its pixels, or they are not square.
+    """
+    info = image.info
+    if info.pixel_size_um is not None:
+        return diameter_um / info.pixel_size_um
+    if info.pixel_size_yx_um is None:
+        raise InputError(
+            f"{image.path} does not say its pixel size, which --diameter-um needs: give --diameter in pixels"
+        )
+    y, x = info.pixel_size_yx_um
+    raise InputError(
+        f"{image.path} has pixels of {y:.4g} × {x:.4g} µm (Y × X), expected square ones for --diameter-um: "
+        "resample it to square pixels, or give --diameter in pixels"
+    )
+
+
 def _refuse_unchosen(image: LazyImage, selection: Selection, *, several: bool) -> None:
     if selection.all_planes:
         return

@@ -24,7 +24,15 @@ from dinocell.readers.lazy import ImageInfo, LazyImage
 from dinocell.results.formats import FORMATS
 from dinocell.saving import NAME_BYTES
 from dinocell.segmentation import Diameter
-from dinocell.selection import Place, check_scene, find_channel, read_channels, read_place, select_places
+from dinocell.selection import (
+    Place,
+    check_scene,
+    find_channel,
+    pixels_for,
+    read_channels,
+    read_place,
+    select_places,
+)
 from dinocell.version import __version__
 
 Status = Literal["done", "skipped", "failed", "planned"]
@@ -244,12 +252,7 @@ def _measured_channels(image: LazyImage, place: Place, settings: BatchSettings) 
 def _diameter(image: LazyImage, settings: BatchSettings) -> Diameter:
     if settings.diameter_um is None:
         return settings.diameter
-    size = image.info.pixel_size_um
-    if size is None:
-        raise InputError(
-            f"{image.path} does not say its pixel size, which --diameter-um needs: give --diameter in pixels"
-        )
-    return settings.diameter_um / size
+    return pixels_for(settings.diameter_um, image)
 
 
 def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSettings) -> dict[str, Any]:
@@ -270,5 +273,6 @@ def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSett
             "channel": name,
             "channel_number": number,
             "pixel_size_um": info.pixel_size_um,
+            "pixel_size_yx_um": info.pixel_size_yx_um and list(info.pixel_size_yx_um),
         },
     }

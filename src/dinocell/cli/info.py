@@ -56,6 +56,7 @@ def _values(file: Path, info: "ImageInfo") -> dict[str, Any]:
         "samples": info.samples,
         "dtype": str(info.dtype),
         "pixel_size_um": info.pixel_size_um,
+        "pixel_size_yx_um": info.pixel_size_yx_um,
         "z_step_um": info.z_step_um,
         "time_step_s": info.time_step_s,
         "channels": list(info.channel_names),
@@ -80,12 +81,22 @@ def _lines(info: "ImageInfo") -> list[tuple[str, str]]:
     lines = [
         ("size", f"{height} × {width} pixels (Y × X), {info.dtype}{colour}"),
         ("planes", f"{times} times, {channels} channels, {slices} z slices{missing}"),
-        ("pixel", "size not known" if info.pixel_size_um is None else f"{info.pixel_size_um:g} µm"),
+        ("pixel", _pixel_size(info)),
     ]
     if info.z_step_um is not None:
         lines.append(("z step", f"{info.z_step_um:g} µm"))
     if info.time_step_s is not None:
         lines.append(("time step", f"{info.time_step_s:g} s"))
     if info.channel_names:
-        lines.append(("channels", ", ".join(f"{at} {name}" for at, name in enumerate(info.channel_names))))
+        names = (f"{at} {name or '(no name)'}" for at, name in enumerate(info.channel_names))
+        lines.append(("channels", ", ".join(names)))
     return lines
+
+
+def _pixel_size(info: "ImageInfo") -> str:
+    if info.pixel_size_yx_um is None:
+        return "size not known"
+    if info.pixel_size_um is not None:
+        return f"{info.pixel_size_um:g} µm"
+    y, x = info.pixel_size_yx_um
+    return f"{y:g} × {x:g} µm (Y × X), not square"

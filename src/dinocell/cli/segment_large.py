@@ -92,12 +92,12 @@ def command(
     selection = options.parse_selection(
         scene, tuned.channel if tuned and channel is None else channel, time, z
     )
-    source, pixel_size = _find_source(image, selection)
     wanted = options.parse_diameter(diameter, diameter_um)
-    if tuned and diameter is None and diameter_um is None:
-        wanted = tuned.diameter
+    source, found = _find_source(image, selection, diameter_um)
     if diameter_um is not None:
-        wanted = diameter_um / _known(pixel_size, image)
+        wanted = found
+    elif tuned and diameter is None:
+        wanted = tuned.diameter
     name = tuned.model if tuned else model or "nano"
     network = ModelNetwork.named(
         name,
@@ -146,11 +146,13 @@ def _show(events: "Iterator[StageDone | LargeResult]", bar: Progress) -> "LargeR
     return result
 
 
-def _find_source(path: Path, selection: "Selection") -> "tuple[Source, float | None]":
-    """Find the one plane that is meant, and the size of its pixels."""
+def _find_source(
+    path: Path, selection: "Selection", diameter_um: float | None
+) -> "tuple[Source, float | None]":
+    """Find the one plane that is meant, and the diameter in its pixels."""
     from dinocell.images import open_image
     from dinocell.large.settings import Source
-    from dinocell.selection import check_scene, find_channel, select_places
+    from dinocell.selection import check_scene, find_channel, pixels_for, select_places
 
     with open_image(path, windows=True) as first:
         check_scene(first, selection)
@@ -162,15 +164,8 @@ def _find_source(path: Path, selection: "Selection") -> "tuple[Source, float | N
                 f"{path}: {1 + len(others)} planes were chosen, expected one: give one --time and one --z, "
                 "and call it once for each"
             )
-        return Source(path, image.info.scene, place, selection.channel), image.info.pixel_size_um
-
-
-def _known(pixel_size: float | None, path: Path) -> float:
-    if pixel_size is None:
-        raise InputError(
-            f"{path} does not say its pixel size, which --diameter-um needs: give --diameter in pixels"
-        )
-    return pixel_size
+        diameter = None if diameter_um is None else pixels_for(diameter_um, image)
+        return Source(path, image.info.scene, place, selection.channel), diameter
 
 
 def _scale(predictor: "Predictor", diameter: float | str | None, path: Path) -> float:

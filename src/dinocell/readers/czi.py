@@ -14,7 +14,8 @@ from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import METADATA_ERRORS, decoding
 from dinocell.readers.lazy import ImageInfo, LazyImage, closed_on_error
-from dinocell.readers.naming import choose_scene
+from dinocell.readers.naming import choose_scene, matching_names
+from dinocell.readers.units import known_size, micrometres, positive
 
 # libCZI has a colour of floats, too, but does not put its tiles together.
 _PIXEL_TYPES = {
@@ -130,10 +131,10 @@ def _open_scene(file: Path, document: Any, scene: int | str, n_tiles: int) -> La
     claimed, size = shape[3] * shape[4] * samples * dtype.itemsize, file.stat().st_size
     if claimed > max(_ALWAYS_FITS, _LARGEST_RATIO * size):
         raise ValueError(f"planes of {claimed} bytes cannot be in a file of {size}")
-    pixel_size_um, z_step_um = metadata.scaling()
+    pixel_size_yx_um, z_step_um = metadata.scaling()
     info = ImageInfo(
         "CZI", names, index, shape, samples, dtype,
-        pixel_size_um, z_step_um, metadata.time_step(), metadata.channel_names(shape[1]),
+        pixel_size_yx_um, z_step_um, metadata.time_step(), metadata.channel_names(shape[1]),
     )  # fmt: skip
     return _CziImage(file, info, document, number, rectangle)
 
@@ -170,21 +171,18 @@ class _Metadata:
         return tuple(stored.get(str(number)) or str(number) for number in numbers) or ("0",)
 
     def channel_names(self, count: int) -> tuple[str, ...]:
-        """Name the channels, where each has a name."""
+        """Name the channels."""
         channels = _listed(self._dimensions, "Channels", "Channel")
-        names = tuple(str(channel["Name"]) for channel in channels if channel.get("Name"))
-        return names if len(names) == count else ()
+        return matching_names([str(channel.get("Name") or "") for channel in channels], count)
 
-    def scaling(self) -> tuple[float | None, float | None]:
-        """Give the edge of square pixels and the distance of slices, in micrometres; the file has metres."""
-        metres = {item.get("Id"): _positive(item.get("Value")) for item in self._scaling}
-        x, y, z = (None if (step := metres.get(axis)) is None else step * 1e6 for axis in "XYZ")
-        square = x is not None and y is not None and abs(x - y) <= 0.01 * x
-        return x if square else None, z
+    def scaling(self) -> tuple[tuple[float, float] | None, float | None]:
+        """Give (Y, X) of the pixels and the distance of slices, in micrometres; the file has metres."""
+        steps = {item.get("Id"): positive(item.get("Value"), micrometres("m")) for item in self._scaling}
+        return known_size(steps.get("Y"), steps.get("X")), steps.get("Z")
 
     def time_step(self) -> float | None:
         """Give the seconds between times, where they are equally spaced."""
-        return _positive(_nested(self._dimensions, "T", "Positions", "Interval").get("Increment"))
+        return positive(_nested(self._dimensions, "T", "Positions", "Interval").get("Increment"))
 
 
 def _nested(tree: Any, *keys: str) -> Mapping[str, Any]:
@@ -197,14 +195,6 @@ def _listed(tree: Any, *keys: str) -> list[dict[str, Any]]:
     """Give the elements of one name; a single one is no list in `tifffile.xml2dict`."""
     found = _nested(tree, *keys[:-1]).get(keys[-1])
     return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
-
-
-def _positive(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < float("inf") else None
 
 
 def _check_directory(stream: BinaryIO) -> int:

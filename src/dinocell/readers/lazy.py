@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, Pixels, check_size, checked_index, checked_window, decoding
+from dinocell.readers.units import square_edge
 
 SAMPLES = "RGBA"
 """Names of the values of a pixel in colour."""
@@ -40,14 +41,14 @@ class ImageInfo:
         Values a pixel within a plane: 1, or 3 or 4 where planes are in colour (R, G, B and perhaps alpha).
     dtype : dtype
         Booleans, integers or floats.
-    pixel_size_um : float or None
-        Edge of the square pixels in micrometres; None where the file does not say it of the specimen.
+    pixel_size_yx_um : (float, float) or None
+        Height and width of a pixel in micrometres; None where the file does not say them of the specimen.
     z_step_um : float or None
         Distance of z slices in micrometres.
     time_step_s : float or None
         Seconds from one time to the next.
     channel_names : tuple of str
-        One a channel where the file names them, else empty.
+        One a channel, ``""`` for a channel without a name; empty where the file names none.
     missing_planes : int
         Of the planes that the file says it has, those that are not in it.
     """
@@ -58,11 +59,16 @@ class ImageInfo:
     shape: tuple[int, int, int, int, int]
     samples: int
     dtype: np.dtype[Any]
-    pixel_size_um: float | None = None
+    pixel_size_yx_um: tuple[float, float] | None = None
     z_step_um: float | None = None
     time_step_s: float | None = None
     channel_names: tuple[str, ...] = ()
     missing_planes: int = 0
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Edge of the pixels in micrometres where they are square; None where they are not, or unknown."""
+        return square_edge(self.pixel_size_yx_um)
 
 
 class LazyImage(ABC):

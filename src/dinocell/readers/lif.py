@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,14 @@ from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import check_size, decoding
 from dinocell.readers.lazy import ImageInfo, LazyImage, closed_on_error
-from dinocell.readers.naming import choose_scene
+from dinocell.readers.naming import choose_scene, matching_names
 from dinocell.readers.quiet import quiet
+from dinocell.readers.units import known_size, micrometres, positive, seconds
 
 _HEADER = struct.Struct("<IIBI")  # magic, length of the chunk, magic, length of the text
 _MOST_METADATA = 2**27  # bytes of XML; the largest known hold some tens of MiB
 _MOST_TAGS = 2**21  # each a few hundred bytes in memory
 _AXES = {1: "X", 2: "Y", 3: "Z", 4: "T"}  # Leica's DimID; tiles, wavelengths and others have larger ones
-_MICROMETRES = {"m": 1e6, "mm": 1e3, "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0}
-_SECONDS = {"s": 1.0, "ms": 1e-3}
 _FARTHEST = 16  # times its size that a plane may be spread over, to be read as a whole; else row by row
 _COLOURS = [1, 2, 3]  # Leica's ChannelTag of red, green and blue; 0 is gray
 
@@ -119,9 +119,9 @@ class _Dimension:
     length: float
     unit: str
 
-    def spacing(self, units: dict[str, float]) -> float:
-        """Return the distance of two elements, 0 where the file does not say it."""
-        return abs(self.length) / (self.count - 1) * units.get(self.unit, 0.0) if self.count > 1 else 0.0
+    def spacing(self, unit_of: Callable[[object], float]) -> float | None:
+        """Return the distance of two elements, None where the file does not say it."""
+        return positive(abs(self.length) / (self.count - 1), unit_of(self.unit)) if self.count > 1 else None
 
 
 def _read_dimensions(image: ElementTree.Element) -> list[_Dimension]:
@@ -170,7 +170,7 @@ def _read_channels(image: ElementTree.Element, file: Path) -> _Channels:
     dtype = np.dtype(f"<{'f' if is_float else 'u'}{sizes[0]}")
     groups = [range(first, first + 3) for first in range(0, len(nodes), 3)]
     if len(nodes) % 3 or not all(_is_colour(offsets, tags, group, dtype.itemsize) for group in groups):
-        return _Channels([[offset] for offset in offsets], dtype, names if any(names) else ())
+        return _Channels([[offset] for offset in offsets], dtype, matching_names(names, len(nodes)))
     # the first of R, G and B is stored first or last
     return _Channels([[offsets[at] for at in sorted(g, key=lambda i: tags[i])] for g in groups], dtype, ())
 
@@ -221,14 +221,9 @@ class _LIFImage(LazyImage):
     def _describe(self, scenes: tuple[str, ...], scene: int) -> ImageInfo:
         along = {axis: [d for kind, d in self._outer if kind == axis and d.count > 1] for axis in "TZ"}
         t, z = (math.prod(d.count for d in along[axis]) for axis in "TZ")
-        x, y, z_step, time_step = (
-            dimensions[0].spacing(units) if [d.axis for d in dimensions] == [axis] else 0.0
-            for axis, dimensions, units in (
-                ("X", [self._x], _MICROMETRES),
-                ("Y", [self._y], _MICROMETRES),
-                ("Z", along["Z"], _MICROMETRES),
-                ("T", along["T"], _SECONDS),
-            )
+        z_step, time_step = (
+            along[axis][0].spacing(unit_of) if [d.axis for d in along[axis]] == [axis] else None
+            for axis, unit_of in (("Z", micrometres), ("T", seconds))
         )
         return ImageInfo(
             "LIF",
@@ -237,9 +232,9 @@ class _LIFImage(LazyImage):
             (t, len(self._channels.offsets), z, self._y.count, self._x.count),
             len(self._channels.offsets[0]),
             self._channels.dtype,
-            x if 0 < x < math.inf and abs(x - y) <= 0.01 * x else None,
-            z_step if 0 < z_step < math.inf else None,
-            time_step if 0 < time_step < math.inf else None,
+            known_size(self._y.spacing(micrometres), self._x.spacing(micrometres)),
+            z_step,
+            time_step,
             self._channels.names,
         )
 

@@ -13,8 +13,9 @@ from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
 from dinocell.planes import METADATA_ERRORS, check_size, decoding
 from dinocell.readers.lazy import ImageInfo, LazyImage, closed_on_error
-from dinocell.readers.naming import choose_scene
+from dinocell.readers.naming import choose_scene, matching_names
 from dinocell.readers.nd2_metadata import MetadataScan
+from dinocell.readers.units import known_size, positive
 
 _CHUNK = struct.Struct("<IIQ")  # magic, length of the name, length of the data
 _CHUNK_MAGIC = 0x0ABECEDA
@@ -229,7 +230,7 @@ def _steps(experiment: list[Any], loops: list[tuple[str, int]]) -> tuple[float |
     return z_step, time_step
 
 
-def _describe_channels(source: Any, count: int) -> tuple[float | None, tuple[str, ...]]:
+def _describe_channels(source: Any, count: int) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
     """Return pixel size and channel names, as far as their metadata are sound."""
     try:
         channels = source.metadata.channels
@@ -238,5 +239,5 @@ def _describe_channels(source: Any, count: int) -> tuple[float | None, tuple[str
         distances = set(volume.axesInterpretation[:2]) == {"distance"}
     except (*METADATA_ERRORS, NameError):  # nd2 forgets to set a variable where a channel has no probe
         return None, ()
-    known = calibrated and distances and 0 < x < math.inf and abs(x - y) <= 0.01 * x
-    return x if known else None, names if len(names) == count and any(names) else ()
+    size = known_size(positive(y), positive(x)) if calibrated and distances else None
+    return size, matching_names(names, count)

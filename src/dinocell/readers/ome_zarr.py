@@ -4,7 +4,6 @@ Nothing outside the folder is read, whatever its metadata or links say, and no c
 """
 
 import lzma
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from dinocell.errors import FileMissingError
 from dinocell.extras import import_extra
 from dinocell.planes import MAX_PIXELS, decoding
 from dinocell.readers.lazy import ImageInfo, LazyImage
-from dinocell.readers.naming import choose_scene
+from dinocell.readers.naming import choose_scene, matching_names
 from dinocell.readers.ngff import (
     MAX_CHUNK_BYTES,
     Multiscale,
@@ -27,11 +26,7 @@ from dinocell.readers.ngff import (
     read_multiscales,
     regular_size,
 )
-
-_MICROMETRES = {
-    "angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6
-}  # fmt: skip
-_SECONDS = {"microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
+from dinocell.readers.units import known_size, micrometres, positive, seconds
 
 _MAX_SCENES = 2**17
 
@@ -99,16 +94,15 @@ def open_multiscale(
         sizes = dict(zip(multiscale.axes, array.shape, strict=True))
         steps = _physical_steps(multiscale)
         channels = multiscale.omero.get("channels", ())
-        labels = tuple(str(channel["label"]) for channel in channels if channel.get("label"))
-        x, y = steps.get("x"), steps.get("y")
+        labels = [str(channel.get("label") or "") for channel in channels]
         n_channels = sizes.get("c", 1)
         shape = (sizes.get("t", 1), n_channels, sizes.get("z", 1), sizes["y"], sizes["x"])
         info = ImageInfo(
             "OME-Zarr", names, index, shape, 1, np.dtype(array.dtype),
-            pixel_size_um=x if x and y and abs(x - y) <= 0.01 * x else None,
+            pixel_size_yx_um=known_size(steps.get("y"), steps.get("x")),
             z_step_um=steps.get("z"),
             time_step_s=steps.get("t"),
-            channel_names=labels if len(labels) == n_channels else (),
+            channel_names=matching_names(labels, n_channels),
         )  # fmt: skip
         return _ZarrImage(folder, info, array, multiscale.axes, largest)
 
@@ -216,7 +210,7 @@ def _physical_steps(multiscale: Multiscale) -> dict[str, float]:
     steps = {}
     for letter, axis, step in zip(multiscale.axes, described.get("axes", ()), scale, strict=False):
         unit = axis.get("unit") if isinstance(axis, dict) else None
-        factor = (_SECONDS if letter == "t" else _MICROMETRES).get(str(unit))
-        if factor is not None and 0 < step * factor < math.inf:
-            steps[letter] = step * factor
+        length = positive(step, (seconds if letter == "t" else micrometres)(unit))
+        if length is not None:
+            steps[letter] = length
     return steps

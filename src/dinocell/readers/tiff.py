@@ -14,21 +14,16 @@ import tifffile
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, METADATA_ERRORS, Pixels, Window, checked_index
 from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, closed_on_error
-from dinocell.readers.naming import choose, choose_scene
+from dinocell.readers.naming import choose, choose_scene, matching_names
 from dinocell.readers.tiff_directories import Directories, check_directories
 from dinocell.readers.tiff_messages import Heard, listening, warn
 from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours, ome_set, own_xml
 from dinocell.readers.tiff_pages import Walked
 from dinocell.readers.tiff_stack import Stack
+from dinocell.readers.units import known_size, micrometres, positive, seconds
 
-_MICROMETRES = dict.fromkeys(("µm", "μm", "\\u00B5m", "um", "micron", "microns"), 1.0) | {
-    "nm": 1e-3,
-    "mm": 1e3,
-}
 _COARSEST_UM = 10.0  # resolution tags that give larger pixels speak of paper: 72 or 300 dots per inch
-_SECONDS = dict.fromkeys(("s", "sec", "second", "seconds"), 1.0) | {
-    "ns": 1e-9, "µs": 1e-6, "us": 1e-6, "ms": 1e-3, "msec": 1e-3, "min": 60.0, "h": 3600.0, "d": 86400.0,
-}  # fmt: skip
+_Description = tuple[tuple[float, float] | None, float | None, float | None, tuple[str, ...]]
 
 
 class _Opened:
@@ -133,8 +128,6 @@ class _Opened:
         stack = self.stacks[at]
         kind = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF"}.get(stack.series.kind, "TIFF")
         size, z_step, time_step, names = self.describe(at)
-        if len(names) != stack.sizes[1]:
-            names = ()
         return ImageInfo(
             kind,
             scenes,
@@ -145,11 +138,11 @@ class _Opened:
             size,
             z_step,
             time_step,
-            names,
+            matching_names(names, stack.sizes[1]),
             stack.missing(),
         )
 
-    def describe(self, at: int) -> tuple[float | None, float | None, float | None, tuple[str, ...]]:
+    def describe(self, at: int) -> _Description:
         """Give pixel size, z step, time step and channel names, as far as the metadata are sound."""
         series = self.stacks[at].series
         try:
@@ -158,7 +151,7 @@ class _Opened:
             if self.tif.is_imagej:
                 return _describe_imagej(series.keyframe, self.tif.imagej_metadata or {})
             unit = {2: 25400.0, 3: 1e4}.get(series.keyframe.resolutionunit, math.nan)
-            return _edge_of(series.keyframe, unit, _COARSEST_UM), None, None, ()
+            return _size_of(series.keyframe, (unit, unit), _COARSEST_UM), None, None, ()
         except METADATA_ERRORS:
             return None, None, None, ()
 
@@ -259,8 +252,8 @@ def open_tiff(file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyIm
 
 def read_tiff(
     file: Path, page: int | None, channel: int | str | None
-) -> tuple[Pixels, bool, float | None, tuple[str, ...]]:
-    """Read one plane: is it a colour image, its pixel size in micrometres, the names of its channels."""
+) -> tuple[Pixels, bool, tuple[float, float] | None, tuple[str, ...]]:
+    """Read one plane: is it a colour image, its pixels' (Y, X) in micrometres, the names of its channels."""
     with listening() as heard:
         opened = _Opened(file, heard)
         with opened.tif:
@@ -270,61 +263,48 @@ def read_tiff(
                 number, at = number - opened.stacks[at].n_pages, at + 1
             stack = opened.stacks[at]
             size, _, _, names = opened.describe(at)
-            names = names if len(names) == stack.n_channels else ()
+            names = matching_names(names, stack.n_channels)
             if channel is not None:
                 called = tuple(SAMPLES.ljust(stack.n_channels)) if stack.is_colour else names
                 channel = choose(
                     called[: stack.n_channels] or ("",) * stack.n_channels, channel, "channel", file
                 )
-                names = names[channel : channel + 1]
+                names = matching_names(names[channel : channel + 1], 1)
             pixels = stack.read_page(number, channel)
             heard.check()
     return pixels, stack.is_colour, size, names
 
 
-def _describe_imagej(
-    keyframe: Any, metadata: dict[str, Any]
-) -> tuple[float | None, float | None, float | None, tuple[str, ...]]:
-    unit = _MICROMETRES.get(metadata.get("unit", ""), math.nan)
-    seconds = _SECONDS.get(str(metadata.get("tunit", "s")), math.nan)
+def _describe_imagej(keyframe: Any, metadata: dict[str, Any]) -> _Description:
+    unit = metadata.get("unit")
+    x, y, z = (micrometres(metadata.get(key, unit)) for key in ("unit", "yunit", "zunit"))
+    # resolution tags in inches may be a printer's, as those of no program
+    coarsest = _COARSEST_UM if x == micrometres("inch") else math.inf
     return (
-        _edge_of(keyframe, unit, math.inf),
-        _positive(metadata.get("spacing"), unit),
-        _positive(metadata.get("finterval"), seconds),
+        _size_of(keyframe, (x, y), coarsest),
+        positive(metadata.get("spacing"), z),
+        positive(metadata.get("finterval"), seconds(metadata.get("tunit", "s"))),
         tuple(str(label) for label in metadata.get("Labels", ())),
     )
 
 
-def _edge_of(keyframe: Any, unit: float, coarsest: float) -> float | None:
+def _size_of(keyframe: Any, units: tuple[float, float], coarsest: float) -> tuple[float, float] | None:
+    """Return height and width of a pixel, of tags that count pixels along X and Y in units of so many µm."""
     if "XResolution" not in keyframe.tags:
         return None
-    x, y = (unit / per_unit for per_unit in keyframe.resolution)
-    return _square_edge(x, y, coarsest)
-
-
-def _describe_ome(
-    image: OmeImage,
-) -> tuple[float | None, float | None, float | None, tuple[str, ...]]:
-    pixels = image.pixels
-    units = {axis: _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), math.nan) for axis in "XYZ"}
-    x, y = (_positive(pixels.get(f"PhysicalSize{axis}"), units[axis]) or math.nan for axis in "XY")
-    names = tuple(image.channels)
-    return (
-        _square_edge(x, y),
-        _positive(pixels.get("PhysicalSizeZ"), units["Z"]),
-        _positive(pixels.get("TimeIncrement"), _SECONDS.get(pixels.get("TimeIncrementUnit", "s"), math.nan)),
-        names if all(names) else (),
+    x, y = (
+        positive(1 / per_unit, unit) if per_unit else None
+        for unit, per_unit in zip(units, keyframe.resolution, strict=True)
     )
+    size = known_size(y, x)
+    return size if size and max(size) <= coarsest else None
 
 
-def _positive(number: Any, unit: float) -> float | None:
-    """Give a length or duration in our unit, None where it is none."""
-    try:
-        value = float(number) * unit
-    except (TypeError, ValueError):
-        return None
-    return value if 0 < value < math.inf else None
-
-
-def _square_edge(x: float, y: float, coarsest: float = math.inf) -> float | None:
-    return x if 0 < x <= coarsest and abs(x - y) <= 0.01 * x else None
+def _describe_ome(image: OmeImage) -> _Description:
+    pixels = image.pixels
+    y, x, z = (
+        positive(pixels.get(f"PhysicalSize{axis}"), micrometres(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
+        for axis in "YXZ"
+    )
+    time_unit = seconds(pixels.get("TimeIncrementUnit", "s"))
+    return known_size(y, x), z, positive(pixels.get("TimeIncrement"), time_unit), tuple(image.channels)
