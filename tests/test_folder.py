@@ -263,3 +263,22 @@ def test_an_image_named_like_an_annotation_is_an_image_where_no_other_is_there(t
     assert [pair.name for pair in find_items(tmp_path)] == ["CellMask_mask"]
     (item,), _ = find_corrected(tmp_path / "images", tmp_path / "masks")
     assert item.name == "CellMask_mask"
+
+
+def test_images_and_masks_that_no_pair_is_made_of_are_named(tmp_path, caplog):
+    pairs, apart = tmp_path / "pairs", tmp_path / "apart"
+    for folder in (pairs, apart / "images", apart / "masks"):
+        folder.mkdir(parents=True)
+    _pair(pairs, "a")
+    find_items(pairs)
+    assert not caplog.records
+    write_image(pairs / "b.png", np.zeros((2, 3), np.uint8))
+    write_image(pairs / "a_img_overlay.png", np.zeros((2, 3), np.uint8))
+    find_items(pairs)
+    assert "left out: 1 file (images without an annotation, expected NAME_img beside NAME_masks: b.png)" in (
+        caplog.text
+    )
+    for name in ("images/a.png", "masks/a_masks.png", "masks/a_overlay.png", "masks/gone_masks.png"):
+        write_image(apart / name, np.zeros((2, 3), np.uint8))
+    find_items(apart)
+    assert "left out: 1 file (masks without an image: gone_masks.png)" in caplog.text

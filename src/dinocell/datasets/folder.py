@@ -3,6 +3,7 @@
 A mask file is a label image, or a binary file that holds 0 and "white" alone: see `read_masks`.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image
+from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image, describe_left_out
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.identity import join_sets
+from dinocell.identity import files_read, join_sets
 from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels, stem_of
 from dinocell.labels import Labels
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ def find_items(images: Path, masks: Path | None = None, *, channel: int | str | 
     if masks is None and (beside := _masks_folder(images)):
         images, masks = images / "images", beside
     pairs = find_pairs(images) if masks is None else _match_folders(images, masks)
+    _warn_of_left_out(pairs, images, masks)
     return [replace(pair, channel=channel) for pair in pairs]
 
 
@@ -197,6 +201,23 @@ def list_images(folder: Path, expected: str) -> dict[str, Path]:
                 )
             files[stem] = path
     return files
+
+
+def _warn_of_left_out(pairs: list[Pair], images: Path, masks: Path | None) -> None:
+    """Name the images without annotation and the masks without image that no pair is made of."""
+    used = {file.resolve() for pair in pairs for file in files_read(pair.files)}
+    here = list_images(images, "images")
+    there = {} if masks is None or masks.resolve() == images.resolve() else list_images(masks, "masks")
+    alone, masks_alone = (
+        [file for stem, file in files.items() if not belongs_to_image(stem, here)] for files in (here, there)
+    )
+    left_out = {
+        "images without an annotation, expected NAME_img beside NAME_masks": alone,
+        "masks without an image": masks_alone,
+    }
+    unused = {why: [f for f in files if f.resolve() not in used] for why, files in left_out.items()}
+    if line := describe_left_out(unused):
+        logger.warning("%s: %s", images, line)
 
 
 def image_stems(files: Mapping[str, Path]) -> list[str]:
