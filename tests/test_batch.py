@@ -173,6 +173,20 @@ def test_the_record_says_how_and_from_what_the_results_were_made(tree, tmp_path)
         assert record.provenance["source"]["sha256"] in tif.ome_metadata
 
 
+def test_the_name_of_its_results_stays_with_an_image(tree, tmp_path):
+    out = tmp_path / "out"
+    assert run("segment", tree, "-o", out, "--format", "tif").exit_code == 0
+    write_image(tree / "a.tif", disks(shift=9))
+    second = run("segment", tree, "-o", out, "--format", "tif")
+    assert "a.png: skipped, done" in second.output
+    names = {"a_labels.tif", "in_a_labels.tif"}
+    assert {path.name for path in out.glob("*.tif")} == names
+    (tree / "a.png").unlink()
+    third = run("segment", tree, "-o", out, "--format", "tif")
+    assert "a.tif: skipped, done" in third.output
+    assert {path.name for path in out.glob("*.tif")} == names
+
+
 def _hollow(labels):
     """Count the background pixels that a single cell encloses."""
     filled = [ndimage.binary_fill_holes(labels == number) for number in range(1, labels.max() + 1)]
