@@ -169,5 +169,10 @@ def test_outlines_of_a_stack_know_their_plane(results, tmp_path):
     assert run("segment", stack, "-o", tmp_path, *chosen).exit_code == 0
     rois = roifile.roiread(tmp_path / "stack_t0001_z000_rois.zip")
     assert {(roi.t_position, roi.z_position) for roi in rois} == {(2, 1)}
+    plain = {"description": b"ImageJ=1.54f\nimages=3\nslices=3\n", "metadata": None, "byteorder": ">"}
+    tifffile.imwrite(tmp_path / "z.tif", np.stack([pixels] * 3), photometric="minisblack", **plain)
+    assert run("segment", tmp_path / "z.tif", "-o", tmp_path, "--z", "2", "--format", "rois").exit_code == 0
+    (position,) = {(roi.position, roi.z_position) for roi in roifile.roiread(tmp_path / "z_z002_rois.zip")}
+    assert position == (3, 0)
     features = json.loads((tmp_path / "stack_t0001_z000_cells.geojson").read_text())["features"]
     assert {(f["geometry"]["plane"]["t"], f["geometry"]["plane"]["z"]) for f in features} == {(1, 0)}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
-from dinocell.results.imagej_rois import read_imagej_rois, write_imagej_rois
+from dinocell.results.imagej_rois import read_imagej_rois, stack_place, write_imagej_rois
 from tests.cases import CASES, disk
 from tests.test_polygons import drawn_by_shapely, label_images, ring_with_guest
 
@@ -92,6 +92,37 @@ def test_a_ring_and_its_guest_by_hand(tmp_path: Path) -> None:
     assert (ring.left, ring.top, ring.right, ring.bottom) == (1, 1, 6, 6)
     for roi in (single, ring, guest):
         assert (roi.position, roi.c_position, roi.z_position, roi.t_position) == (0, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "t", "z", "plain", "expected"),
+    [
+        ((1, 1, 1), 0, 0, False, (0, 0, 0)),
+        ((1, 3, 1), 0, 0, False, (0, 0, 0)),  # channels alone: the cells are in all of them
+        ((1, 1, 3), 0, 1, False, (2, 0, 0)),  # slices alone are a plain stack
+        ((4, 1, 1), 3, 0, False, (4, 0, 0)),
+        ((4, 1, 1), 3, None, False, (4, 0, 0)),
+        ((1, 1, 3), 0, None, False, (0, 0, 0)),  # a projection is on no slice
+        ((4, 1, 3), 2, 1, False, (0, 2, 3)),
+        ((4, 1, 3), 2, None, False, (0, 0, 3)),
+        ((1, 2, 3), 0, 1, False, (0, 2, 1)),
+        ((4, 1, 3), 2, 1, True, (8, 0, 0)),
+        ((4, 2, 3), 2, 1, True, (0, 0, 0)),  # no channel is known, so no page
+    ],
+)
+def test_cells_stay_on_their_slice(
+    tmp_path: Path,
+    counts: tuple[int, int, int],
+    t: int,
+    z: int | None,
+    plain: bool,
+    expected: tuple[int, int, int],
+) -> None:
+    """ImageJ goes by the position in the header, unless there is a place in a hyperstack."""
+    write_imagej_rois(tmp_path / "a.zip", CASES["nested"], **stack_place(counts, t, z, plain=plain))
+    for roi in roifile.roiread(tmp_path / "a.zip"):
+        assert (roi.position, roi.z_position, roi.t_position) == expected
+        assert roi.c_position == 0
 
 
 def test_a_set_has_a_comment_and_the_same_bytes_again(tmp_path: Path) -> None:

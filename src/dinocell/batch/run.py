@@ -232,7 +232,8 @@ def _plane_result(job: Job, result: Segmentation, settings: BatchSettings) -> Pl
         scene=job.info.scene,
         t=job.place.t,
         z=job.place.z,
-        in_stack=job.info.shape[0] * job.info.shape[2] > 1,
+        kind=job.info.format,
+        counts=job.info.shape[:3],
         pixels=job.pixels,
         channels=job.channels,
         pixel_size_um=size if size is not None and 1e-5 <= size <= 1e5 else None,  # others are no sizes

@@ -19,7 +19,7 @@ from dinocell.planes import Pixels
 from dinocell.preprocessing import to_grayscale
 from dinocell.results.coco import write_coco
 from dinocell.results.geojson import write_geojson
-from dinocell.results.imagej_rois import write_imagej_rois
+from dinocell.results.imagej_rois import stack_place, write_imagej_rois
 from dinocell.results.label_images import write_label_npy, write_label_png
 from dinocell.results.overlay import write_overlay
 from dinocell.results.table import write_csv, write_parquet
@@ -38,8 +38,10 @@ class PlaneResult:
     scene, t : int
     z : int or None
         None where the slices were projected.
-    in_stack : bool
-        Whether the file has other planes, so that outlines belong to one of them.
+    kind : str
+        The file's format, as of `ImageInfo`.
+    counts : (int, int, int)
+        Times, channels and slices of the file.
     pixels : array, shape (Y, X) or (Y, X, S)
         What was segmented.
     channels : mapping of str to array, shape (Y, X)
@@ -57,7 +59,8 @@ class PlaneResult:
     scene: int
     t: int
     z: int | None
-    in_stack: bool
+    kind: str
+    counts: tuple[int, int, int]
     pixels: Pixels
     channels: Mapping[str, Pixels]
     pixel_size_um: float | None
@@ -129,9 +132,8 @@ FORMATS: dict[str, Format] = {
         lambda path, r: write_imagej_rois(
             path,
             r.labels,
-            z=0 if r.z is None or not r.in_stack else r.z + 1,  # counted from 1, and 0 is everywhere
-            t=r.t + 1 if r.in_stack else 0,
             provenance=r.provenance,
+            **stack_place(r.counts, r.t, r.z, plain=r.kind == "TIFF"),
         ),
     ),
     "geojson": Format(

@@ -39,6 +39,7 @@ def write_imagej_rois(
     path: PathLike,
     labels: NDArray[Any],
     *,
+    position: int = 0,
     channel: int = 0,
     z: int = 0,
     t: int = 0,
@@ -55,8 +56,10 @@ def write_imagej_rois(
         Name ending in .zip; an existing file is replaced in one step.
     labels : integer array, shape (Y, X)
         Ignored pixels (−1) are no cells.
+    position : int
+        Where in a stack the cells are, counted from 1 as ImageJ does; 0 is everywhere. See `stack_place`.
     channel, z, t : int
-        Where in a hyperstack the cells are, counted from 1 as ImageJ does; 0 is everywhere.
+        The same in a hyperstack; ImageJ takes no notice of `position` then.
     provenance : mapping, optional
         How the cells were made, of what JSON can hold; stored as the comment of the zip.
 
@@ -82,10 +85,44 @@ def write_imagej_rois(
         for cell, pieces in polygons.items():
             roi = _as_roi(roifile, pieces)
             roi.name = str(cell)
-            roi.c_position, roi.z_position, roi.t_position = channel, z, t
+            roi.position, roi.c_position, roi.z_position, roi.t_position = position, channel, z, t
             entry = zipfile.ZipInfo(f"{cell}.roi", _TIME)
             entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
             file.writestr(entry, roi.tobytes())
+
+
+def stack_place(
+    counts: tuple[int, int, int], t: int, z: int | None, *, plain: bool = False
+) -> dict[str, int]:
+    """Return where cells of one plane are, as `write_imagej_rois` takes it.
+
+    ImageJ keeps a ROI on its plane by one of two ways: in a hyperstack, where two of channels, slices and
+    times are several, by `z` and `t`; in a plain stack by `position`, and one with a place in a hyperstack
+    would be shown on all slices there.
+
+    Parameters
+    ----------
+    counts : (int, int, int)
+        Times, channels and slices of the file.
+    t : int
+        Counted from 0.
+    z : int or None
+        Counted from 0; None where slices were projected.
+    plain : bool
+        Whether ImageJ opens the file as a plain stack, page by page, whatever its axes.
+
+    Examples
+    --------
+    >>> stack_place((1, 1, 5), 0, 2), stack_place((4, 1, 5), 0, 2), stack_place((1, 3, 1), 0, 0)
+    ({'position': 3}, {'z': 3, 't': 1}, {})
+    """
+    times, channels, slices = counts
+    if times * slices == 1:
+        return {}  # all there is, in every channel
+    if sum(count > 1 for count in counts) > 1 and not plain:
+        return {"z": 0 if z is None else z + 1, "t": t + 1}
+    everywhere = channels > 1 or (z is None and slices > 1)
+    return {} if everywhere else {"position": t * slices + (z or 0) + 1}
 
 
 def _as_roi(roifile: Any, pieces: list[Polygon]) -> Any:
