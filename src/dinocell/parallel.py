@@ -17,6 +17,8 @@ from dinocell.errors import InputError, WorkerError
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
+_LAST_SECONDS = 5.0  # in which a process whose pipe has ended is gone
+
 Outcome = tuple[BaseException | None, Any]
 """What a function raised, or else its result."""
 
@@ -106,6 +108,7 @@ class OrderedPool:
             self._receive(outcomes)
         with _explained():
             worker = self._idle.pop() if self._idle else _start_worker()
+        with _explained(worker):
             self._busy[worker] = number
             worker.connection.send(task)
 
@@ -113,7 +116,7 @@ class OrderedPool:
         """Wait for outcomes."""
         ready = wait([worker.connection for worker in self._busy])
         for worker in [worker for worker in self._busy if worker.connection in ready]:
-            with _explained():
+            with _explained(worker):
                 outcomes[self._busy[worker]] = worker.connection.recv()
             del self._busy[worker]
             self._idle.append(worker)
@@ -161,10 +164,14 @@ def _apply(function: Callable[..., Any], item: Any, arguments: tuple[Any, ...]) 
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
+def _explained(worker: _Worker | None = None) -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError) as error:
+        if worker is not None:
+            worker.process.join(_LAST_SECONDS)
+            if worker.process.exitcode == -signal.SIGTERM:
+                raise WorkerError("a process was ended by SIGTERM, as all may be: start again") from error
         raise WorkerError(
             "a process died: for lack of memory, start again with fewer --workers; in a script, put the work "
             'under `if __name__ == "__main__":`'

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,8 @@ from dinocell.cli import (
     train,
     tune,
 )
+from dinocell.cli.interrupts import STOPPED, exit_code, explain_stop, stopped_in_order
+from dinocell.cli.terminal import one_line
 from dinocell.errors import DINOCellError
 
 app = typer.Typer(
@@ -71,22 +74,44 @@ def _configure(
     handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
     if log_file is not None:
         try:
-            handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
-        except OSError as error:
-            typer.echo(f"error: cannot write log file {log_file}: {error.strerror}", err=True)
+            handlers.append(_log_to(log_file))
+        except (OSError, ValueError) as error:
+            typer.echo(
+                f"error: cannot write log file {log_file}: {getattr(error, 'strerror', None) or error}",
+                err=True,
+            )
             raise typer.Exit(1) from error
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
         logger.addHandler(handler)
 
 
+def _log_to(file: Path) -> logging.Handler:
+    """Open a log; a pipe that nobody reads from is an error rather than waited for."""
+    reader = os.open(file, os.O_WRONLY | os.O_NONBLOCK) if file.is_fifo() else None
+    try:
+        return logging.FileHandler(file, encoding="utf-8")
+    finally:
+        if reader is not None:
+            os.close(reader)
+
+
 def main() -> None:
-    """Run the command line; what DINOCell refuses becomes one line and exit code 1."""
+    """Run the command line; what DINOCell refuses becomes one line and exit code 1.
+
+    Stopped by Ctrl-C or SIGTERM, it says how to go on and exits with 130 or 143.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that a terminal lacks stops nothing
             stream.reconfigure(errors="replace")
-    try:
-        app()
-    except DINOCellError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    with stopped_in_order() as caught:
+        try:
+            app()
+        except DINOCellError as error:
+            typer.echo(f"error: {one_line(str(error))}", err=True)
+            sys.exit(1)
+        except SystemExit as ended:
+            if not caught or ended.code != STOPPED:
+                raise
+            typer.echo(explain_stop(caught[0], sys.argv[1:]), err=True)
+            sys.exit(exit_code(caught[0]))

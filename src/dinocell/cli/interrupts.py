@@ -1,0 +1,63 @@
+"""Ctrl-C and SIGTERM: both stop a command in order, and say how to go on; a second one ends it at once."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOPPED = 130
+"""What typer exits with after a KeyboardInterrupt."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_ON = "what is finished is kept, and the same command goes on where it stopped"
+_RESUME = "the epochs that ended are kept, and the same command with --resume goes on after them"
+_GOES_ON = {
+    "segment": _ON, "segment-large": _ON, "process": _ON, "train": _RESUME, "pretrain": _RESUME,
+}  # fmt: skip
+_ANEW = "nothing half-written is left, and the same command starts anew"
+
+
+@contextmanager
+def stopped_in_order() -> Iterator[list[signal.Signals]]:
+    """Turn the first Ctrl-C or SIGTERM into a KeyboardInterrupt, and leave the next to the system.
+
+    A signal that the process was started to ignore, as by ``nohup``, stays ignored.
+
+    Yields
+    ------
+    list of signal
+        Empty until one came.
+    """
+    caught: list[signal.Signals] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        caught.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    ignored = (signal.SIG_IGN, None)
+    handlers = {each: signal.getsignal(each) for each in _SIGNALS if here}
+    before = {each: handler for each, handler in handlers.items() if handler not in ignored}
+    for each in before:
+        signal.signal(each, stop)
+    try:
+        yield caught
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def explain_stop(caught: signal.Signals, arguments: list[str]) -> str:
+    """Say by what a command was stopped, and how to go on."""
+    name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    by = "Ctrl-C" if caught == signal.SIGINT else caught.name
+    return f"stopped by {by}: {_GOES_ON.get(name, _ANEW)}"
+
+
+def exit_code(caught: signal.Signals) -> int:
+    """Return what shells report of a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+    return 128 + int(caught)
