@@ -63,11 +63,11 @@ class _Search:
     recursive: bool
     skipped: str | None
     failures: list[str] = field(default_factory=list)
-    left_out: dict[str, list[Path]] = field(default_factory=dict)
+    left_out: dict[str, dict[Path, None]] = field(default_factory=dict)  # each file once, in order
 
     def leave_out(self, reason: str, files: list[Path]) -> None:
-        known = self.left_out.setdefault(reason, [])
-        known += [file for file in files if file not in known]
+        if files:
+            self.left_out.setdefault(reason, {}).update(dict.fromkeys(files))
 
 
 def find_sources(arguments: list[str], *, recursive: bool = False, results: Path | None = None) -> Found:
@@ -101,7 +101,7 @@ def find_sources(arguments: list[str], *, recursive: bool = False, results: Path
     inputs = [(path, folders[path], files) for path, files in images.items()]
     names = name_results(inputs, {} if results is None else known_names(results))
     sources = [Source(path, names[path]) for path in images]
-    return Found(sources, search.failures, {why: files for why, files in search.left_out.items() if files})
+    return Found(sources, search.failures, {why: list(files) for why, files in search.left_out.items()})
 
 
 def _choose(same: list[tuple[Path, Path]], search: _Search) -> tuple[Path, Path]:
@@ -153,8 +153,9 @@ def _images_in(folder: Path, entries: list[Path], search: _Search) -> list[Path]
     files = [entry for entry in shown if _has_ending(entry)]
     images, derived = split_folder(files, {entry.name for entry in shown}, stems_beside(folder))
     search.leave_out(ANNOTATION, derived)
+    known = set(files)
     for entry in shown:
-        if entry not in files and not entry.is_dir():
+        if entry not in known and not entry.is_dir():
             ours = entry.name.endswith(_OURS)
             reason = ANNOTATION if ours else NAMED_ONLY if is_readable(entry) else NO_IMAGE
             search.leave_out(reason, [entry])

@@ -72,12 +72,13 @@ def split_folder(
     """
     stems = {stem_of(file) for file in files} | set(images_beside)
     records = {name.removesuffix(RECORD_ENDING) for name in names if name.endswith(RECORD_ENDING)}
-    derived = [
-        file
-        for file in files
-        if stem_of(file) in images_beside or belongs_to_image(stem_of(file), stems, records)
-    ]
-    return [file for file in files if file not in derived], derived
+    images: list[Path] = []
+    derived: list[Path] = []
+    for file in files:
+        stem = stem_of(file)
+        belongs = stem in images_beside or belongs_to_image(stem, stems, records)
+        (derived if belongs else images).append(file)
+    return images, derived
 
 
 def stems_beside(folder: Path) -> set[str]:
