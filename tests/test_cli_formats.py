@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from dinocell.cli import app
 from dinocell.images import read_image, read_labels
 from dinocell.results.formats import FORMATS, parse_formats
 from tests.cases import disk
+from tests.fakes_tiff import write_ome_set
 
 runner = CliRunner()
 
@@ -176,3 +179,19 @@ def test_outlines_of_a_stack_know_their_plane(results, tmp_path):
     assert position == (3, 0)
     features = json.loads((tmp_path / "stack_t0001_z000_cells.geojson").read_text())["features"]
     assert {(f["geometry"]["plane"]["t"], f["geometry"]["plane"]["z"]) for f in features} == {(1, 0)}
+
+
+def test_info_names_all_files_of_a_set(tmp_path):
+    first, second = write_ome_set(tmp_path, np.zeros((2, 8, 8), np.uint8))
+    assert f"files     2: {first.name}, {second.name}" in run("info", first).output
+    assert json.loads(run("info", second, "--json").output)["files"] == [str(first), str(second)]
+
+
+def test_a_log_file_hides_no_warning_from_the_screen(tmp_path):
+    first, second = write_ome_set(tmp_path, np.zeros((2, 8, 8), np.uint8))
+    second.unlink()
+    asked = [sys.executable, "-m", "dinocell", "--log-file", str(tmp_path / "log"), "info", str(first)]
+    shown = subprocess.run(asked, capture_output=True, text=True, check=True)
+    said = "1 of the 2 planes that its OME-XML speaks of are not there"
+    assert said in shown.stderr
+    assert said in (tmp_path / "log").read_text()

@@ -81,6 +81,8 @@ def _configure(
                 err=True,
             )
             raise typer.Exit(1) from error
+    if log_file is not None and not verbose and logging.lastResort is not None:
+        logger.addHandler(logging.lastResort)  # a log beside the screen hides no warning from it
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
         logger.addHandler(handler)

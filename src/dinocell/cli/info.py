@@ -13,6 +13,8 @@ from dinocell.errors import DINOCellError
 if TYPE_CHECKING:
     from dinocell.readers.lazy import ImageInfo
 
+_LISTED = 5  # files of a set that are named
+
 
 def command(
     files: Annotated[list[Path], typer.Argument(help="Image files, or OME-Zarr folders.")],
@@ -22,34 +24,36 @@ def command(
     failed = 0
     for file in files:
         try:
-            infos = _read(file)
+            infos, parts = _read(file)
         except DINOCellError as error:
             errors.print(f"error: {escape(one_line(str(error)))}")
             failed += 1
             continue
         for info in infos:
             if as_json:
-                typer.echo(json.dumps(_values(file, info)))
+                typer.echo(json.dumps(_values(file, info, parts)))
         if not as_json:
-            _print(file, infos)
+            _print(file, infos, parts)
     if failed:
         raise typer.Exit(1)
 
 
-def _read(file: Path) -> "list[ImageInfo]":
+def _read(file: Path) -> "tuple[list[ImageInfo], tuple[Path, ...]]":
+    """Read what a file says of its scenes, and list all files that they are read from."""
     from dinocell.images import open_image
 
     with open_image(file) as first:
-        infos = [first.info]
+        infos, parts = [first.info], first.files
     for scene in range(1, len(infos[0].scenes)):
         with open_image(file, scene=scene) as image:
             infos.append(image.info)
-    return infos
+    return infos, parts
 
 
-def _values(file: Path, info: "ImageInfo") -> dict[str, Any]:
+def _values(file: Path, info: "ImageInfo", parts: tuple[Path, ...]) -> dict[str, Any]:
     return {
         "file": str(file),
+        "files": [str(part) for part in parts],
         "format": info.format,
         "scene": info.scenes[info.scene],
         "axes": dict(zip("TCZYX", info.shape, strict=True)),
@@ -64,9 +68,13 @@ def _values(file: Path, info: "ImageInfo") -> dict[str, Any]:
     }
 
 
-def _print(file: Path, infos: "list[ImageInfo]") -> None:
+def _print(file: Path, infos: "list[ImageInfo]", parts: tuple[Path, ...]) -> None:
     many = f", {len(infos)} scenes" if len(infos) > 1 else ""
     console.print(escape(one_line(f"{file}: {infos[0].format}{many}")))
+    if len(parts) > 1:
+        names = ", ".join(part.name for part in parts[:_LISTED])
+        more = f" and {len(parts) - _LISTED} more" if len(parts) > _LISTED else ""
+        console.print(escape(one_line(f"  {'files':<10}{len(parts)}: {names}{more}")))
     for number, info in enumerate(infos):
         if many:
             console.print(escape(one_line(f"  scene {number}  {info.scenes[number]}")))
