@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 
 from dinocell.checkpoint import SHIPPED, read_config
 from dinocell.cli import app
-from dinocell.cli.evaluate import _names
+from dinocell.cli.evaluate import _names, _Run, _write_output
+from dinocell.cli.outputs import make_folder
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
-from dinocell.errors import FileFormatError, InputError
+from dinocell.errors import FileFormatError, InputError, OutputError
 from dinocell.images import read_image, read_labels
+from dinocell.pipeline import DINOCellPipeline
 from dinocell.saving import write_image, write_labels
 from tests.cases import disk
 
@@ -44,6 +46,41 @@ def checkpoint(tmp_path):
 def rows(path):
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_an_output_folder_that_is_removed_meanwhile_ends_the_evaluation(data, tmp_path, after):
+    shutil.copytree(data, tmp_path / "second")
+    out = tmp_path / "out"
+    make_folder(out)
+    one, two = find_pairs(data)[0], find_pairs(tmp_path / "second")[0]
+
+    class Moving:
+        """An item that moves the output folder away when it is read."""
+
+        def __init__(self, item, moves):
+            self.name, self.files, self.item, self.moves = item.name, item.files, item, moves
+
+        def read(self):
+            if self.moves:
+                out.rename(tmp_path / "moved")
+            return self.item.read()
+
+    runs = _Run({"one": [Moving(one, after == 1)], "two": [Moving(two, after == 2)]})
+    with pytest.raises(OutputError, match="cannot be written"):
+        runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out)
+    assert not out.exists()
+
+
+def test_label_images_that_vanish_meanwhile_are_missed(data, tmp_path):
+    out = tmp_path / "out"
+    make_folder(out)
+    runs = _Run({"nuclei": find_pairs(data)})
+    runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out)
+    shutil.rmtree(out / "labels")
+    with pytest.raises(OutputError, match=r"a_labels\.tif is gone"):
+        _write_output(out, runs, "nano")
+    assert not (out / "summary.csv").exists()
 
 
 def test_tables_labels_and_report_are_written(data, tmp_path):

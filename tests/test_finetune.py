@@ -266,6 +266,16 @@ def test_a_run_that_is_stopped_leaves_no_model(folder, tmp_path):
         finetune(config)
 
 
+def test_a_folder_that_was_removed_is_not_made_again(folder, tmp_path):
+    config = make_config(folder, tmp_path / "out", steps=1, variants=1, folds=2)
+    steps = finetune_steps(config)
+    next(event for event in steps if isinstance(event, StepDone))
+    config.output.rename(tmp_path / "moved")
+    with pytest.raises(OutputError, match="cannot be written"):
+        list(steps)
+    assert not config.output.exists()
+
+
 def test_what_cannot_work_is_refused(folder, tiny, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -108,6 +108,21 @@ def test_a_run_goes_on_wherever_it_was_stopped(tmp_path, image_file, network):
     assert not work.exists()
 
 
+@pytest.mark.parametrize("formats", [(), ("parquet",)])
+@pytest.mark.parametrize("stage", ["statistics/1", "map", "flood", "numbers", "described"])
+def test_a_run_whose_work_was_removed_does_not_end_well(tmp_path, image_file, stage, formats):
+    if stage == "described" and not formats:
+        return
+    output, work = tmp_path / "a.zarr", tmp_path / "a.zarr.work"
+    steps = events(image_file, output, ECHO, formats=formats, keep_map=True)
+    assert next(step for step in steps if step.stage == stage and step.done == step.total)
+    work.rename(tmp_path / "moved")
+    with pytest.raises((OutputError, FileFormatError), match=r"cannot be written|damaged or gone"):
+        list(steps)
+    assert not output.exists()
+    assert not list(tmp_path.glob("a_*"))
+
+
 def records(work):
     """Give every block's record with what changes when it is written again."""
     return {

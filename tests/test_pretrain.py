@@ -308,6 +308,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_epoch(folder
     assert (config.output / "backbone" / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_run_whose_folder_was_removed_does_not_end_well(folder, tmp_path, epoch):
+    config = make_config(folder, tmp_path / "run")
+
+    def move_away(event):
+        if isinstance(event, PretrainRecord) and event.epoch == epoch:
+            config.output.rename(tmp_path / "moved")
+
+    with pytest.raises(OutputError, match=r"is gone|cannot be written"):
+        pretrain(config, progress=move_away)
+    assert not config.output.exists()
+
+
 def test_settings_that_do_not_fit_are_refused(folder, tmp_path):
     with pytest.raises(ConfigError, match=r"local_views\.size is 48, expected a multiple of 32, 'nano'"):
         pretrain(make_config(folder, tmp_path / "a", "local_views.size=48", model="nano"))

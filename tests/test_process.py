@@ -23,7 +23,13 @@ from dinocell.datasets.records import StoreInfo, content_hash
 from dinocell.datasets.store import DINOCellDataset, find_items
 from dinocell.datasets.writer import partial_folder
 from dinocell.distance import labels_to_distance
-from dinocell.errors import FileFormatError, FileMissingError, InputError, MissingExtraError
+from dinocell.errors import (
+    FileFormatError,
+    FileMissingError,
+    InputError,
+    MissingExtraError,
+    OutputError,
+)
 from dinocell.labels import median_diameter, relabel
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.saving import write_image
@@ -312,6 +318,17 @@ def test_progress_is_told_after_every_image(tmp_path):
         for number, name in enumerate(CASES, 1)
     ]
     assert isinstance(info, StoreInfo)
+
+
+def test_an_unfinished_store_that_was_removed_does_not_end_well(tmp_path):
+    store = tmp_path / "out" / "store"
+    store.parent.mkdir()
+    events = process.process(fake_items(), store, SMALL, workers=0)
+    next(event for event in events if event.stage == "process")
+    store.parent.rename(tmp_path / "moved")
+    with pytest.raises(OutputError, match=r"cannot write .*store"):
+        list(events)
+    assert not store.parent.exists()
 
 
 def test_a_close_while_processes_work_leaves_none(tmp_path, expected):

@@ -76,6 +76,19 @@ def test_a_full_disk_costs_the_epoch_and_nothing_else(folder, tmp_path):
     assert not [path for path in (tmp_path / "full").rglob("*") if ".tmp" in path.name]
 
 
+@pytest.mark.parametrize(("what", "epoch"), [(".", 1), (".", 2), ("best_model", 2)])
+def test_a_run_whose_folder_was_removed_does_not_end_well(folder, tmp_path, what, epoch):
+    config = make_config(folder, tmp_path / "run")
+
+    def move_away(event):
+        if isinstance(event, EpochRecord) and event.epoch == epoch:
+            (config.output / what).resolve().rename(tmp_path / "moved")
+
+    with pytest.raises(OutputError, match="is gone, removed or moved while the run went on"):
+        train(config, progress=move_away)
+    assert not (config.output / what).exists()
+
+
 def spoil(run, part):
     """Let a weight of a run's state have gone astray since its last epoch."""
     state = run / "last" / "state.pt"

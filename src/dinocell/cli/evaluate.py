@@ -12,9 +12,9 @@ from rich.table import Table
 
 from dinocell.cli import options
 from dinocell.cli.options import parse_diameter
-from dinocell.cli.outputs import make_folder
+from dinocell.cli.outputs import check_still_there, make_folder
 from dinocell.cli.terminal import console, errors, progress_bar
-from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
+from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -163,10 +163,11 @@ class _Run:
         from dinocell.evaluation import evaluate_item
 
         thresholds = self.points[0].thresholds if self.points else pipeline.model.config.thresholds
+        folders = {name: None if output is None else output / "labels" / name for name in self.datasets}
+        for folder in filter(None, folders.values()):  # all at first: one made later may hide a loss
+            make_folder(folder)
         for name, items in self.datasets.items():
-            labels = None if output is None else output / "labels" / name
-            if labels is not None:
-                make_folder(labels)
+            labels = folders[name]
             score = functools.partial(
                 evaluate_item, pipeline, thresholds=thresholds, diameter=diameter, output=labels
             )
@@ -204,7 +205,7 @@ class _Run:
             for item in bar.track(items, description=escape(name)):
                 try:
                     done.append(function(item))
-                except MissingExtraError:
+                except (MissingExtraError, OutputError):  # as it would befall all others
                     raise
                 except DINOCellError as error:
                     failure = f"{name}, {item.name}: {error}"
@@ -290,9 +291,17 @@ def _write_thresholds(checkpoint: Path, run: _Run) -> None:
 
 def _write_output(output: Path, run: _Run, scored: Path | str) -> None:
     """Write the tables and the report."""
+    from dinocell.evaluation import prediction_path
     from dinocell.report import write_report
     from dinocell.tables import image_rows, summary_rows, write_table
 
+    if not isinstance(scored, Path):
+        check_still_there(
+            prediction_path(output / "labels" / name, item)
+            for name, items in run.datasets.items()
+            for item in items
+            if item.name in {result.name for result in run.results[name]}
+        )
     write_table(output / "images.csv", image_rows(run.results))
     write_table(output / "summary.csv", summary_rows(run.results))
     predicted = scored if isinstance(scored, Path) else output / "labels"

@@ -120,9 +120,7 @@ class Workspace:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a file of JSON at once."""
-        with self._writing():
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        """Write a file of JSON at once, into a folder that is there: one made here would hide a loss."""
         with atomic_path(self.folder / name) as temporary:
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 

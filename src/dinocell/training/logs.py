@@ -72,6 +72,7 @@ class RunLog:
         OutputError
             If it cannot be written.
         """
+        self._check_still_there()
         with self._explaining_errors():
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
@@ -93,6 +94,7 @@ class RunLog:
         OutputError
             If they cannot be written.
         """
+        self._check_still_there()
         with self._explaining_errors():
             for number, picture in enumerate(panels, 1):
                 self._writer.add_image(f"validation/{number}: {PANEL}", picture, step, dataformats="HWC")
@@ -114,6 +116,14 @@ class RunLog:
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close(failed=kind is not None)
+
+    def _check_still_there(self) -> None:
+        """Raise before the writer's thread would end in a traceback of its own."""
+        if not (self._folder / TENSORBOARD_FOLDER).is_dir():
+            raise OutputError(
+                f"{self._folder / TENSORBOARD_FOLDER} is gone, removed or moved while the run went on: start "
+                "again in another output"
+            )
 
     @contextmanager
     def _explaining_errors(self) -> Iterator[None]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from dinocell.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from dinocell.devices import explain_out_of_memory
 from dinocell.errors import TrainingError
 from dinocell.extras import import_extra
 from dinocell.training.config import TrainConfig
 from dinocell.training.logs import RunLog
+from dinocell.training.run_files import check_written
 from dinocell.training.run_folder import EpochRecord, open_run, prepare_folder, save_epoch
 from dinocell.training.run_state import RunState, new_state
 from dinocell.training.samples import Batch, TrainingSamples, load, validation_batches
@@ -95,6 +97,8 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     open_run(state, config, resume=resume)
     with explain_out_of_memory(_advice(config)), _log(state, config) as log:
         yield from _epochs(state, samples, validation, log)
+    if state.is_main:
+        check_written(*(config.output / "best_model" / name for name in (CONFIG_FILE, WEIGHTS_FILE)))
 
 
 def _log(state: RunState, config: TrainConfig) -> "contextlib.AbstractContextManager[RunLog | None]":

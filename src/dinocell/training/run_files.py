@@ -52,6 +52,21 @@ def make_run_folder(folder: Path) -> None:
         ) from error
 
 
+def check_written(*files: Path) -> None:
+    """Raise where a file that a run has written is no longer there when it ends.
+
+    Raises
+    ------
+    OutputError
+        Naming the first.
+    """
+    lost = [file for file in files if not file.is_file()]
+    if lost:
+        raise OutputError(
+            f"{lost[0]} is gone, removed or moved while the run went on: start again in another output"
+        )
+
+
 def forget_later_rows(folder: Path, kind: type[Record], epoch: int) -> None:
     """Keep the rows of ``metrics.csv`` up to an epoch: those that the state to go on from knows."""
     _write_rows(folder / METRICS_FILE, kind, _known_rows(folder / METRICS_FILE, epoch))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dinocell.checkpoint import WEIGHTS_FILE
 from dinocell.devices import explain_out_of_memory
 from dinocell.errors import ConfigError, TrainingError
 from dinocell.model import DINOCell
@@ -40,6 +41,7 @@ from dinocell.training.pretraining.watch import (
     feature_spread,
     is_collapsed,
 )
+from dinocell.training.run_files import check_written
 from dinocell.training.schedule import rate_factor
 
 logger = logging.getLogger(__name__)
@@ -137,6 +139,7 @@ def pretraining_steps(config: PretrainConfig, *, resume: bool = False) -> Iterat
         open_run(state, config, planes, resume=resume)
         yield ImagesRead(len(planes), planes.skipped)
         yield from _run_epochs(state, planes, config)
+    check_written(config.output / STATE_FILE, config.output / BACKBONE_FOLDER / WEIGHTS_FILE)
 
 
 def _run_epochs(state: RunState, planes: Planes, config: PretrainConfig) -> Iterator[Event]:

@@ -61,8 +61,19 @@ class Planes:
         -------
         uint8 array, shape (C, Y, X)
             Read-only.
+
+        Raises
+        ------
+        OutputError
+            If somebody removed the file.
         """
-        return np.memmap(self.path, np.uint8, "r", self.offsets[number], self.shapes[number])
+        try:
+            return np.memmap(self.path, np.uint8, "r", self.offsets[number], self.shapes[number])
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{self.path} is gone or shorter, removed or moved while the run went on ({error}): start "
+                "again in another output"
+            ) from error
 
 
 @contextlib.contextmanager
