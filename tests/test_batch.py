@@ -507,6 +507,32 @@ def test_no_channel_vanishes_from_the_table_and_the_record_says_which_was_segmen
     assert (source["channel"], source["channel_number"], source["scene_number"]) == ("A 0", 0, 0)
 
 
+def test_a_channel_is_segmented_though_another_is_not_in_the_file(tmp_path):
+    pixels = 'DimensionOrder="XYZCT" Type="uint8" SizeX="128" SizeY="128" SizeC="3" SizeZ="1" SizeT="1"'
+    xml = f"<OME><Image><Pixels {pixels}><TiffData/></Pixels></Image></OME>"
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif",
+        np.stack([disks(), disks() // 2]),
+        description=xml,
+        metadata=None,
+        photometric="minisblack",
+    )
+    found = run("segment", tmp_path / "a.ome.tif", "--channel", 1, "-o", tmp_path / "out")
+    assert found.exit_code == 0, found.output
+    assert "not measured in channel 2, which the file does not have" in found.output
+    warning = "a.ome.tif: 1 of the 3 planes that its OME-XML speaks of are not there"
+    assert found.output.count(f"warning: {tmp_path}/{warning}") == 1
+    table = next((tmp_path / "out").glob("*.csv")).read_text()
+    lines = csv.DictReader(line for line in table.splitlines() if not line.startswith("#"))
+    measured = {name for name in lines.fieldnames if name.startswith("mean_intensity")}
+    assert measured == {"mean_intensity_channel_0", "mean_intensity_channel_1"}
+    missing = run("segment", tmp_path / "a.ome.tif", "--channel", 2, "-o", tmp_path / "other")
+    assert missing.exit_code == 1
+    assert "does not have the plane of time 0, channel 2, slice 0 (1 of 3 planes" in missing.output
+    shown = run("info", tmp_path / "a.ome.tif")
+    assert "3 channels, 1 z slices; 1 of these planes is not in the file" in " ".join(shown.output.split())
+
+
 def test_a_dry_run_says_what_would_fail(tmp_path):
     stains = tmp_path / "stains.tif"
     tifffile.imwrite(stains, np.stack([disks()] * 2), imagej=True, metadata={"axes": "CYX"})

@@ -236,13 +236,28 @@ def read_place(
     return _project(planes, image.info.shape[2], place.projection)
 
 
-def read_channels(image: LazyImage, place: Place) -> Iterator[tuple[str, Pixels]]:
-    """Read the channels of one place one after the other, with their names.
+def read_channels(
+    image: LazyImage, place: Place, window: Window | None = None
+) -> Iterator[tuple[str, Pixels]]:
+    """Read the channels of one place, or a window of it, one after the other, with their names.
 
-    Samples of a colour count as channels.
+    Samples of a colour count as channels. Those that are not in the file are left out: `missing_channels`.
     """
+    missing = missing_channels(image, place)
     for index, name in enumerate(channel_names(image.info)):
-        yield name, read_place(image, place, index)
+        if name not in missing:
+            yield name, read_place(image, place, index, window)
+
+
+def missing_channels(image: LazyImage, place: Place) -> list[str]:
+    """List the names of channels of which a plane of this place is not in the file, though it says so."""
+    info = image.info
+    slices = range(info.shape[2]) if place.z is None else [place.z]
+    return [
+        name
+        for index, name in enumerate(channel_names(info))
+        if not all(image.has_plane(place.t, index // info.samples, z) for z in slices)
+    ]
 
 
 def find_channel(image: LazyImage, channel: int | str | None) -> tuple[int, str] | None:

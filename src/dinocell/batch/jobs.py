@@ -28,6 +28,7 @@ from dinocell.selection import (
     Place,
     check_scene,
     find_channel,
+    missing_channels,
     pixels_for,
     read_channels,
     read_place,
@@ -78,7 +79,10 @@ class SourceRead:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A plane that waits for the model; arrays as in `PlaneResult`, `gray` as a pipeline prepares it."""
+    """A plane that waits for the model; arrays as in `PlaneResult`, `gray` as a pipeline prepares it.
+
+    `unmeasured` names the channels that cells cannot be measured in, as they are not in the file.
+    """
 
     source: Source
     name: Path
@@ -90,6 +94,7 @@ class Job:
     provenance: dict[str, Any]
     started: float
     gray: NDArray[np.uint8] | None = None
+    unmeasured: tuple[str, ...] = ()
 
 
 def load_jobs(
@@ -190,12 +195,23 @@ class _SourceLoader:
                 message = f"{path}: would be segmented → {settings.output / name}_*"
                 return Outcome(path, str(name), "planned", message, {})
             pixels = read_place(image, place, settings.selection.channel)
-            channels = _measured_channels(image, place, settings)
+            channels, unmeasured = _measured_channels(image, place, settings)
             if not is_ome_zarr(path):
                 self._check_unchanged(image.files)
         except (DINOCellError, MemoryError, OSError) as error:  # the other planes may be sound
             return failed(path, name, error)
-        return Job(self.source, name, image.info, place, pixels, channels, diameter, provenance, started)
+        return Job(
+            self.source,
+            name,
+            image.info,
+            place,
+            pixels,
+            channels,
+            diameter,
+            provenance,
+            started,
+            unmeasured=unmeasured,
+        )
 
     def _take(self, name: Path) -> None:
         """Refuse a name that results of this batch already have, where the file system ignores case too."""
@@ -243,10 +259,13 @@ class _SourceLoader:
             )
 
 
-def _measured_channels(image: LazyImage, place: Place, settings: BatchSettings) -> dict[str, Pixels]:
+def _measured_channels(
+    image: LazyImage, place: Place, settings: BatchSettings
+) -> tuple[dict[str, Pixels], tuple[str, ...]]:
+    """Read the channels that cells are measured in, and name those that are not in the file."""
     if image.info.shape[1] == 1 or not _MEASURED & set(settings.formats):
-        return {}
-    return dict(read_channels(image, place))
+        return {}, ()
+    return dict(read_channels(image, place)), tuple(missing_channels(image, place))
 
 
 def _diameter(image: LazyImage, settings: BatchSettings) -> Diameter:

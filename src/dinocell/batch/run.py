@@ -276,4 +276,6 @@ def _summary(job: Job, result: Segmentation, flags: tuple[str, ...]) -> str:
         parts.append(f"scale {made.scale:.2f}")
     if made.nonfinite_pixels:
         parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")
+    if job.unmeasured:
+        parts.append(f"not measured in {', '.join(job.unmeasured)}, which the file does not have")
     return ", ".join([*parts, *flags])

@@ -28,7 +28,7 @@ from dinocell.cli import (
     tune,
 )
 from dinocell.cli.interrupts import STOPPED, exit_code, explain_stop, stopped_in_order
-from dinocell.cli.terminal import one_line
+from dinocell.cli.terminal import Warnings, one_line
 from dinocell.errors import DINOCellError
 
 app = typer.Typer(
@@ -62,6 +62,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _configure(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
     log_file: Annotated[Path | None, typer.Option(help="Write the log to this file.")] = None,
     _version: Annotated[
@@ -72,6 +73,10 @@ def _configure(
     logger = logging.getLogger("dinocell")
     logger.setLevel(logging.INFO if verbose or log_file else logging.WARNING)
     handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
+    if not verbose:
+        shown = Warnings()
+        logger.addHandler(shown)
+        context.call_on_close(lambda: logger.removeHandler(shown))
     if log_file is not None:
         try:
             handlers.append(_log_to(log_file))
@@ -81,8 +86,6 @@ def _configure(
                 err=True,
             )
             raise typer.Exit(1) from error
-    if log_file is not None and not verbose and logging.lastResort is not None:
-        logger.addHandler(logging.lastResort)  # a log beside the screen hides no warning from it
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
         logger.addHandler(handler)

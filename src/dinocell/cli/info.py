@@ -84,7 +84,8 @@ def _print(file: Path, infos: "list[ImageInfo]", parts: tuple[Path, ...]) -> Non
 
 def _lines(info: "ImageInfo") -> list[tuple[str, str]]:
     times, channels, slices, height, width = info.shape
-    missing = f", {info.missing_planes} planes of them are missing" if info.missing_planes else ""
+    count = info.missing_planes
+    missing = f"; {count} of these planes {'are' if count > 1 else 'is'} not in the file" if count else ""
     colour = f", {info.samples} colour samples a pixel" if info.samples > 1 else ""
     lines = [
         ("size", f"{height} × {width} pixels (Y × X), {info.dtype}{colour}"),

@@ -1,8 +1,10 @@
 """What the commands print to: results, errors, progress."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,6 +26,24 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def one_line(text: str) -> str:
     """Show control characters as escapes: a file's name starts no new line and moves no cursor."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
+class Warnings(logging.Handler):
+    """Shows each warning and error of the log once, on one line beside what the commands print."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._shown: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message that has not been shown, with the traceback of a defect."""
+        text = f"{record.levelname.lower()}: {one_line(record.getMessage())}"
+        if text in self._shown:
+            return
+        self._shown.add(text)
+        errors.print(escape(text))
+        if record.exc_info:
+            errors.print(escape(logging.Formatter().formatException(record.exc_info)))
 
 
 def progress_bar(*, keep: bool = False) -> Progress:

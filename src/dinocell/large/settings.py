@@ -17,9 +17,8 @@ from dinocell.large.workspace import Workspace
 from dinocell.planes import Pixels
 from dinocell.preprocessing import Preprocessing
 from dinocell.readers.lazy import LazyImage
-from dinocell.readers.naming import channel_names
 from dinocell.resampling import scaled_shape
-from dinocell.selection import Place, read_place
+from dinocell.selection import Place, read_channels, read_place
 from dinocell.tiling import Tile
 
 MAX_BLOCK = 8192
@@ -91,8 +90,7 @@ class Plane:
 
     def read_channels(self, window: Window) -> dict[str, Pixels]:
         """Read a window of all channels by name; samples of a colour count as channels."""
-        names = channel_names(self.image.info)
-        return {name: read_place(self.image, self.source.place, c, window) for c, name in enumerate(names)}
+        return dict(read_channels(self.image, self.source.place, window))
 
 
 @dataclass(frozen=True)
