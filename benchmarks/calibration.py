@@ -2,6 +2,7 @@
 
 python benchmarks/calibration.py [FOLDER …]          (default: ../shared/data/val/*): tables and the picture
 python benchmarks/calibration.py --fit [FOLDER …]    (default: datasets/held_back/*): the constants
+python benchmarks/calibration.py --low [FOLDER …]    (default: val/* and zeroshot/* there): which mean is low
 """
 
 import argparse
@@ -29,6 +30,8 @@ from dinocell.quality import image_quality
 ROOT = Path(__file__).parents[1]
 BINS = 10
 MATCH = 0.5
+LIMITS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+"""Of the mean confidence of an image, tried by ``--low``."""
 BLURS = (1, 2, 4)
 NOISE = 0.02
 """Standard deviation of the noise that a blurred image gets again, as a share of its range."""
@@ -51,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--fit", action="store_true", help="print the constants instead")
+    parser.add_argument("--low", action="store_true", help="print what a low mean of an image says instead")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--maps", type=Path, help="keep what this model predicts here, and take it from here")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images" / "calibration.png")
@@ -60,6 +64,10 @@ def main() -> None:
     predict = partial(predict_pair, DINOCellPipeline(arguments.model), arguments.maps)
     if arguments.fit:
         print_fit(concatenate(measure_pair(pair, predict) for f in folders for pair in find_pairs(f)))
+        return
+    if arguments.low:
+        kinds = default_folders() + sorted(default_folders()[0].parents[1].glob("zeroshot/*"))
+        print_low_means(arguments.folders or kinds, predict)
         return
     datasets = {f.name: concatenate(measure_pair(p, predict) for p in find_pairs(f)) for f in folders}
     if len(datasets) > 1:
@@ -96,6 +104,33 @@ def measure_pair(pair: Pair, predict: Callable[[Pair], Any]) -> Cells:
     terms = evidence_matrix(measure_evidence(labels, distance_map))
     confidence = cell_confidence(labels, distance_map).astype(np.float64)
     return Cells(terms[kept - 1], confidence[kept - 1], iou[kept])
+
+
+def print_low_means(folders: list[Path], predict: Callable[[Pair], Any]) -> None:
+    """Print the means of every dataset's images, and what limits on the mean of an image would say."""
+    means, shares = [], []
+    print("| dataset | images with cells | mean confidence | right | of its images: least, median |")
+    print("|---|---|---|---|---|")
+    for folder in folders:
+        cells = [found for pair in find_pairs(folder) if len((found := measure_pair(pair, predict)).iou)]
+        of_images = [found.confidence.mean() for found in cells]
+        right = [float((found.iou >= MATCH).mean()) for found in cells]
+        whole = concatenate(cells)
+        print(
+            f"| {folder.parent.name}/{folder.name} | {len(cells)} | {whole.confidence.mean():.2f} | "
+            f"{(whole.iou >= MATCH).mean():.2f} | {min(of_images):.2f}, {np.median(of_images):.2f} |"
+        )
+        means += of_images
+        shares += right
+    mean, share = np.array(means), np.array(shares)
+    print("\n| limit | images below | of these, under half right | of all images with under half right |")
+    print("|---|---|---|---|")
+    for limit in LIMITS:
+        low, wrong = mean < limit, share < 0.5
+        print(
+            f"| {limit:.2f} | {low.sum()} of {len(low)} | {(low & wrong).sum()} | "
+            f"{(low & wrong).sum()} of {wrong.sum()} |"
+        )
 
 
 def concatenate(parts: Iterable[Cells]) -> Cells:

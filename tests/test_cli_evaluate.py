@@ -48,6 +48,17 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_names_that_are_formulas_reach_no_table(data, tmp_path):
+    folder = data.rename(tmp_path / "=2+3")
+    for part in ("img", "masks"):
+        (folder / f"a_{part}.png").rename(folder / f"=1+1_{part}.png")
+    out = tmp_path / "out"
+    assert run("evaluate", "--data", folder, "-o", out).exit_code == 0
+    (image,), (summary,) = rows(out / "images.csv"), rows(out / "summary.csv")
+    assert (image["dataset"], image["image"], summary["dataset"]) == ("'=2+3", "'=1+1", "'=2+3")
+    assert read_labels(out / "labels" / "=2+3" / "=1+1_labels.tif").max() == int(image["predicted_cells"])
+
+
 @pytest.mark.parametrize("after", [1, 2])
 def test_an_output_folder_that_is_removed_meanwhile_ends_the_evaluation(data, tmp_path, after):
     shutil.copytree(data, tmp_path / "second")

@@ -1,13 +1,12 @@
 """Scores as tables: a row an image, and a row a dataset."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dinocell.evaluation import ImageResult, image_scores, pool_results
 from dinocell.metrics import Scores
 from dinocell.pooling import bootstrap_interval, mean_over_images
-from dinocell.saving import atomic_path
+from dinocell.spreadsheets import write_rows
 
 INTERVALS = ("seg", "det", "op_csb", "ap50", "ap75", "f1", "pq", "mma")
 """The scores that get a bootstrap interval."""
@@ -81,7 +80,7 @@ def score_intervals(results: Sequence[ImageResult]) -> dict[str, tuple[float, fl
 
 
 def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as CSV; numbers with six significant digits, undefined ones empty.
+    """Write rows as CSV; numbers with six significant digits, undefined ones empty; see `write_rows`.
 
     Raises
     ------
@@ -90,11 +89,7 @@ def write_table(path: Path, rows: Iterable[Row]) -> None:
     """
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        for row in rows:
-            writer.writerow(_cell(row.get(column, "")) for column in columns)
+    write_rows(path, [columns, *([_cell(row.get(column, "")) for column in columns] for row in rows)])
 
 
 def _cell(value: object) -> object:

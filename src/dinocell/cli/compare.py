@@ -1,7 +1,6 @@
 """`dinocell compare`: score a model beside Cellpose, StarDist, SAMCell or other tools on the same images."""
 
 import contextlib
-import csv
 import functools
 import math
 import statistics
@@ -160,17 +159,14 @@ def _parts(result: "ToolResult", datasets: "dict[Path, Sequence[Item]]") -> "lis
 
 
 def _write_table(file: Path, results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> None:
-    from dinocell.saving import atomic_path
+    from dinocell.spreadsheets import write_rows
 
     rows = [
         _csv_row(folder, result, images)
         for result in results
         for folder, images in zip(datasets, _parts(result, datasets), strict=True)
     ]
-    with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(file, [list(rows[0]), *(row.values() for row in rows)])
 
 
 def _csv_row(folder: Path, result: "ToolResult", images: "Sequence[ImageOutcome]") -> dict[str, str | int]:

@@ -1,8 +1,8 @@
 """The table of cells as CSV or Parquet."""
 
-import csv
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from dinocell.errors import InputError
 from dinocell.extras import import_extra
 from dinocell.planes import PathLike
 from dinocell.saving import atomic_path
+from dinocell.spreadsheets import write_rows
 
 PROVENANCE_KEY = "dinocell"
 """Key of a Parquet file's schema metadata under which it says how the cells were made, as JSON."""
@@ -41,10 +42,7 @@ def write_csv(path: PathLike, table: Table) -> None:
     """
     _check_lengths(table)
     columns = [[_format(value) for value in column.tolist()] for column in table.values()]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(table)
-        writer.writerows(zip(*columns, strict=True))
+    write_rows(Path(path), [list(table), *zip(*columns, strict=True)])
 
 
 def write_parquet(path: PathLike, table: Table, *, provenance: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """What fine-tuning tells on its way, and what it leaves: model, scores and settings."""
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dinocell.model import DINOCell
 from dinocell.pooling import pool
 from dinocell.saving import atomic_path
 from dinocell.settings import commented_yaml
+from dinocell.spreadsheets import write_rows
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import StepTimes
 from dinocell.variants import VARIANTS
@@ -142,12 +142,11 @@ def write_result(
 
 def _write_scores(path: Path, result: FinetuneResult) -> None:
     """Write a row an image and moment, and one for all images pooled."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "model", *pool(result.before.values()).by_name()])
-        for moment, scores in (("before", result.before), ("after", result.after)):
-            for name, of in [*scores.items(), ("all", pool(scores.values()))]:
-                writer.writerow([name, moment, *(f"{value:.4f}" for value in of.by_name().values())])
+    rows = [["image", "model", *pool(result.before.values()).by_name()]]
+    for moment, scores in (("before", result.before), ("after", result.after)):
+        for name, of in [*scores.items(), ("all", pool(scores.values()))]:
+            rows.append([name, moment, *(f"{value:.4f}" for value in of.by_name().values())])
+    write_rows(path, rows)
 
 
 def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) -> dict[str, Any]:
