@@ -90,6 +90,104 @@ def test_only_the_chunks_of_the_plane_are_opened(tmp_path: Path, version: str) -
         assert not image.read_plane(z=1).any()
 
 
+@pytest.mark.parametrize(
+    ("axes", "options"),
+    [
+        ("cyx", {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "."}}),
+        ("cxy", {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}),
+        ("cyx", {"zarr_format": 3}),
+        ("cyx", {"zarr_format": 3, "shards": (1, 2, 6)}),
+    ],
+)
+def test_only_chunks_that_are_there_are_read_of_very_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: str, options: dict[str, Any]
+) -> None:
+    """A plane of 15,000 chunks, of which four are stored; the others hold the fill value."""
+    shape, version = (2, 200, 450), "0.5" if options["zarr_format"] == 3 else "0.4"
+    array = zarr.create_array(
+        tmp_path / "a.zarr" / "0", shape=shape, dtype="uint16", chunks=(1, 2, 3), fill_value=7, **options
+    )
+    expected = np.full(shape, 7, np.uint16)
+    for number, at in enumerate([(0, 0, 0), (0, 37, 448), (1, 37, 31), (1, 199, 449)], start=100):
+        array[at] = expected[at] = number
+    write_group(tmp_path / "a.zarr", {"multiscales": [multiscale(axes, 1, {}, {})]}, version)
+    if axes == "cxy":
+        expected = expected.transpose(0, 2, 1)
+    asked: list[str] = []
+    get = zarr.storage.LocalStore.get
+
+    async def counted(self: Any, key: str, *arguments: Any) -> Any:
+        asked.append(key)
+        if len(asked) > 500:
+            raise ValueError("far more chunks are asked for than there are")
+        return await get(self, key, *arguments)
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "get", counted)
+    with open_ome_zarr(tmp_path / "a.zarr", 0) as image:
+        for channel in (0, 1):
+            np.testing.assert_array_equal(image.read_plane(c=channel), expected[channel])
+            window = (slice(37, 198), slice(2, 449)) if axes == "cyx" else (slice(2, 449), slice(37, 198))
+            np.testing.assert_array_equal(image.read_window(*window, c=channel), expected[channel][window])
+
+
+def test_a_plane_of_many_chunks_that_are_there_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dinocell.readers.zarr_chunks._MANY", 50)
+    pixels = noise(9, 8)
+    folder = write_ome_zarr(tmp_path / "a.zarr", pixels, "yx", version="0.5", chunks=(1, 1))
+    with open_ome_zarr(folder, 0) as image:
+        np.testing.assert_array_equal(image.read_plane(), pixels)
+        column = folder / "0" / "c" / "5"
+        for at in (5, 7):
+            shutil.rmtree(folder / "0" / "c" / str(at))
+    pixels[[5, 7]] = 0
+    with open_ome_zarr(folder, 0) as image:
+        np.testing.assert_array_equal(image.read_plane(), pixels)
+    column.symlink_to(folder / "0" / "c", target_is_directory=True)
+    with (
+        open_ome_zarr(folder, 0) as image,
+        pytest.raises(FileFormatError, match=r"c/5 is a link to a folder"),
+    ):
+        image.read_plane()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"shape": [2**25, 1, 8, 8]}, "33554432 times"),
+        ({"shape": [1, 2**15, 8, 8]}, "32768 channels"),
+        ({"codecs": "shards"}, "shards of 16777216 chunks"),
+    ],
+)
+def test_more_than_could_be_read_in_a_lifetime_is_refused(
+    tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    folder = write_ome_zarr(tmp_path / "a.zarr", noise(2, 3, 8, 8), "tcyx", version="0.5")
+    stored = json.loads((folder / "0" / "zarr.json").read_text())
+    if "codecs" in changed:
+        inner = {"chunk_shape": [1, 1, 1, 1], "codecs": stored["codecs"], "index_codecs": stored["codecs"]}
+        changed = {
+            "shape": [1, 1, 4096, 4096],
+            "codecs": [{"name": "sharding_indexed", "configuration": inner}],
+        }
+        stored["chunk_grid"]["configuration"]["chunk_shape"] = [1, 1, 4096, 4096]
+    (folder / "0" / "zarr.json").write_text(json.dumps(stored | changed))
+    with pytest.raises(FileFormatError, match=message):
+        open_ome_zarr(folder, 0)
+
+
+def test_a_plate_or_pyramid_without_end_is_refused(tmp_path: Path) -> None:
+    folder = write_ome_zarr(tmp_path / "a.zarr" / "A" / "1" / "0", noise(8, 8), "yx").parents[2]
+    write_group(folder / "A" / "1", {"well": {"images": [{"path": "0"}] * 600}}, "0.4")
+    write_group(folder, {"plate": {"wells": [{"path": "A/1"}] * 300}}, "0.4")
+    with pytest.raises(FileFormatError, match="a plate of more than 131072 fields"):
+        open_ome_zarr(folder, 0)
+    write_group(folder, {"multiscales": [multiscale("yx", 300, {}, {})]}, "0.4")
+    with pytest.raises(FileFormatError, match="an image of 300 levels, expected 1 to 256"):
+        open_ome_zarr(folder, 0)
+
+
 @VERSIONS
 def test_pixel_size_steps_and_names(tmp_path: Path, version: str) -> None:
     scale = {"t": 2.0, "z": 1500.0, "y": 0.25, "x": 0.25}

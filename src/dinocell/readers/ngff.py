@@ -18,6 +18,8 @@ _AXES = "tczyx"
 _TYPES = {"time": "t", "channel": "c"}
 _MAX_JSON_BYTES = 2**26
 _MAX_DEPTH = 8  # of codecs within codecs
+_MAX_LEVELS = 2**8
+_MAX_INNER_CHUNKS = 2**17  # of a shard; zarr takes each on its own
 _DTYPE = re.compile(r"[<>|](b1|[iu][1248]|f[248])|bool|u?int(8|16|32|64)|float(16|32|64)")
 # Codecs of bytes and of numbers. Those of objects are not among them: pickle runs what it reads.
 _CODECS = frozenset(
@@ -125,8 +127,8 @@ def read_multiscales(root: Path, group: Path) -> list[Multiscale]:
 
 def _axes_of(described: Mapping[str, Any]) -> str:
     """Give an image's axes by one letter each; before version 0.3 they were not written down."""
-    if not described["datasets"]:
-        raise ValueError("an image without levels")
+    if not 0 < len(described["datasets"]) <= _MAX_LEVELS:
+        raise ValueError(f"an image of {len(described['datasets'])} levels, expected 1 to {_MAX_LEVELS}")
     letters = []
     for axis in described.get("axes", _AXES):
         name, kind = (axis, None) if isinstance(axis, str) else (axis["name"], axis.get("type"))
@@ -149,8 +151,24 @@ def check_array(stored: Mapping[str, Any], n_axes: int) -> None:
     whole = all(type(n) is int and n > 0 for n in (*shape, *chunks))
     if not whole or len(shape) != n_axes or len(chunks) != n_axes:
         raise ValueError(f"{n_axes} axes, but arrays of shape {str(shape)[:60]} in chunks {str(chunks)[:60]}")
+    for codec in stored.get("codecs") or ():
+        _check_shard(codec, chunks)
     if math.prod(chunks) * np.dtype(dtype).itemsize > MAX_CHUNK_BYTES:
         raise ValueError(f"chunks of shape {chunks}, expected at most {MAX_CHUNK_BYTES} bytes each")
+
+
+def _check_shard(codec: Mapping[str, Any], shard: Sequence[int]) -> None:
+    """Refuse a shard of more chunks than it could be sound for."""
+    configuration = codec.get("configuration") or {}
+    inner = configuration.get("chunk_shape")
+    if codec.get("name") != "sharding_indexed" or not inner:
+        return
+    if len(inner) != len(shard) or not all(type(n) is int and n > 0 for n in inner):
+        raise ValueError(f"shards of shape {shard} in chunks {str(inner)[:60]}")
+    if math.prod(shard) // math.prod(inner) > _MAX_INNER_CHUNKS:
+        raise ValueError(f"shards of {math.prod(shard) // math.prod(inner)} chunks")
+    for nested in configuration.get("codecs") or ():
+        _check_shard(nested, inner)
 
 
 def _check_codecs(codecs: Sequence[Any], depth: int = 0) -> None:

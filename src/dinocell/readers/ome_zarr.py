@@ -4,6 +4,7 @@ Nothing outside the folder is read, whatever its metadata or links say, and no c
 """
 
 import lzma
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from dinocell.readers.ngff import (
     regular_size,
 )
 from dinocell.readers.units import known_size, micrometres, positive, seconds
+from dinocell.readers.zarr_chunks import ChunkReader
 
-_MAX_SCENES = 2**17
+# No plane need be there, so that any number of them could be claimed.
+_MAX_SCENES, _MAX_CHANNELS, _MAX_PLANES = 2**17, 2**14, 2**24
 
 
 def open_ome_zarr(folder: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
@@ -97,6 +100,8 @@ def open_multiscale(
         labels = [str(channel.get("label") or "") for channel in channels]
         n_channels = sizes.get("c", 1)
         shape = (sizes.get("t", 1), n_channels, sizes.get("z", 1), sizes["y"], sizes["x"])
+        if n_channels > _MAX_CHANNELS or math.prod(shape[:3]) > _MAX_PLANES:
+            raise ValueError(f"{shape[0]} times, {n_channels} channels and {shape[2]} slices")
         info = ImageInfo(
             "OME-Zarr", names, index, shape, 1, np.dtype(array.dtype),
             pixel_size_yx_um=known_size(steps.get("y"), steps.get("x")),
@@ -104,13 +109,16 @@ def open_multiscale(
             time_step_s=steps.get("t"),
             channel_names=matching_names(labels, n_channels),
         )  # fmt: skip
-        return _ZarrImage(folder, info, array, multiscale.axes, largest)
+        return _ZarrImage(folder, info, array, multiscale, largest)
 
 
 class _ZarrImage(LazyImage):
-    def __init__(self, folder: Path, info: ImageInfo, array: Any, axes: str, largest: int) -> None:
+    def __init__(
+        self, folder: Path, info: ImageInfo, array: Any, multiscale: Multiscale, largest: int
+    ) -> None:
         super().__init__(folder, info, largest)
-        self._array, self._axes = array, axes
+        self._array, self._axes = array, multiscale.axes
+        self._chunks = ChunkReader(array, multiscale.levels[0])
 
     @property
     def chunk_shape(self) -> tuple[int, int]:
@@ -122,9 +130,9 @@ class _ZarrImage(LazyImage):
         return self._read_window(slice(None), slice(None), t, c, z)
 
     def _read_window(self, rows: slice, columns: slice, t: int, c: int, z: int) -> NDArray[Any]:
-        at = {"t": t, "c": c, "z": z, "y": rows, "x": columns}
+        at: dict[str, int | slice] = {"t": t, "c": c, "z": z, "y": rows, "x": columns}
         try:
-            plane = np.asarray(self._array[tuple(at[axis] for axis in self._axes)])
+            plane = self._chunks.read(tuple(at[axis] for axis in self._axes))
         except lzma.LZMAError as exc:  # of no common kind
             raise ValueError(str(exc)) from exc
         return plane if self._axes.index("y") < self._axes.index("x") else plane.T
@@ -179,17 +187,28 @@ def _list_scenes(root: Path) -> tuple[list[Multiscale], tuple[str, ...], list[st
     if here:
         return here, tuple(str(one.described.get("name") or one.number) for one in here), []
     if "plate" in attributes:
-        series = [
-            f"{well['path']}/{field['path']}"
-            for well in attributes["plate"]["wells"][:_MAX_SCENES]
-            for field in read_attributes(root, inside(root, root, well["path"]))[1]["well"]["images"]
-        ]
+        series = _list_fields(root, attributes["plate"]["wells"])
     else:
         listed = read_attributes(root, inside(root, root, "OME"))[1].get("series")
         series = listed if listed else _numbered_groups(root) if "bioformats2raw.layout" in attributes else []
     if not series:
         raise ValueError("no multiscales, plate or series in its metadata")
     return [], tuple(map(str, series)), series
+
+
+def _list_fields(root: Path, wells: list[dict[str, str]]) -> list[str]:
+    """List the paths of all fields of a plate; a well that is named again is not read again."""
+    fields: dict[Path, list[str]] = {}
+    series: list[str] = []
+    for well in wells:
+        group = inside(root, root, well["path"]).resolve()
+        if group not in fields:
+            images = read_attributes(root, group)[1]["well"]["images"]
+            fields[group] = [field["path"] for field in images]
+        series += [f"{well['path']}/{path}" for path in fields[group]]
+        if len(series) > _MAX_SCENES:
+            raise ValueError(f"a plate of more than {_MAX_SCENES} fields")
+    return series
 
 
 def _numbered_groups(root: Path) -> list[str]:
