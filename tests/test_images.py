@@ -270,6 +270,73 @@ def test_png_round_trip(tmp_path: Path, dtype: str, samples: tuple[int, ...]) ->
     assert_exact(read_image(tmp_path / "a.png").pixels, pixels)
 
 
+def png_of(height: int, width: int, *data: bytes, extra: bytes = b"") -> bytes:
+    """Gray PNG of 8 bits with the given data in it, and chunks before them."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = b"".join(png_chunk(b"IDAT", part) for part in data)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + extra + body + png_chunk(b"IEND", b"")
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def deflated_zeros(count: int) -> bytes:
+    packing = zlib.compressobj(9)
+    return b"".join(packing.compress(bytes(2**20)) for _ in range(count >> 20)) + packing.flush()
+
+
+def test_a_png_inflates_to_no_more_than_its_pixels(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """libpng would inflate all of it, and print that it is too much."""
+    bomb = deflated_zeros(2**27)
+    assert len(bomb) < 2**18
+    for data in ([bomb], [bomb[:500], bomb[500:]]):
+        with pytest.raises(FileFormatError, match="inflates to more than its pixels"):
+            read_image(save(tmp_path / "a.png", png_of(64, 64, *data)))
+    for name in (b"zTXt", b"iCCP"):  # what is not read is not inflated
+        extra = png_chunk(name, b"x\0\0" + bomb)
+        data = zlib.compress(bytes(65 * 64))
+        assert read_image(save(tmp_path / "b.png", png_of(64, 64, data, extra=extra))).pixels.shape == (
+            64,
+            64,
+        )
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.png", png_of(40_000, 50_000, zlib.compress(bytes(10**5))), "bytes cannot hold 40000 × 50000"),
+        ("b.png", png_of(30_000, 30_000, bytes(10**6)), "858 MiB of pixels in 976 KiB, which are blank"),
+    ],
+    ids=["claimed", "blank"],
+)
+def test_a_small_file_of_very_many_pixels_is_refused_before_they_are_decoded(
+    tmp_path: Path, name: str, data: bytes, message: str
+) -> None:
+    with pytest.raises(FileFormatError, match=message):
+        read_image(save(tmp_path / name, data))
+
+
+def test_jpeg_and_bmp_headers_are_held_against_the_size_of_the_file(tmp_path: Path) -> None:
+    claimed = bytearray(pillow(noise(9, 14), "JPEG"))
+    at = claimed.index(b"\xff\xc0") + 5
+    claimed[at : at + 4] = struct.pack(">HH", 40_000, 50_000)
+    with pytest.raises(FileFormatError, match="bytes cannot hold 40000 × 50000 pixels"):
+        read_image(save(tmp_path / "a.jpg", bytes(claimed)))
+    claimed[at : at + 4] = struct.pack(">HH", 9000, 9000)
+    scan = claimed.index(b"\xff\xda")
+    scans = bytes(claimed[:scan]) + bytes(claimed[scan:-2]) * 101 + b"\xff\xd9"
+    with pytest.raises(FileFormatError, match="more than 100 scans"):
+        read_image(save(tmp_path / "b.jpg", scans))
+    for compression in (1, 3):  # runs, and values by masks
+        data = bytearray(pillow(noise(9, 14), "BMP"))
+        struct.pack_into("<ii", data, 18, 40_000, 40_000)
+        struct.pack_into("<I", data, 30, compression)
+        with pytest.raises(FileFormatError, match="bytes cannot hold 40000 × 40000 pixels"):
+            read_image(save(tmp_path / "a.bmp", bytes(data)))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
 @pytest.mark.parametrize("samples", [(), (3,)])
 def test_files_of_another_writer(tmp_path: Path, kind: str, samples: tuple[int, ...]) -> None:

@@ -268,6 +268,16 @@ def test_more_pixels_than_can_be_held_are_begun_with(tmp_path):
     assert second.done == 1
 
 
+def test_an_image_that_would_take_months_is_refused(tmp_path):
+    source = write_ome_zarr(tmp_path / "s.zarr", np.zeros((1, 1), np.uint8), "yx", version="0.5")
+    zarr.create_array(source / "0", shape=(2**22, 2**22), chunks=(512, 512), dtype="uint8", overwrite=True)
+    with pytest.raises(
+        InputError, match=r"which are 67108864 blocks of 512, expected at most 1048576: cut it"
+    ):
+        next(events(source, tmp_path / "a.zarr", ECHO, block=512))
+    assert not (tmp_path / "a.zarr.work").exists()
+
+
 def test_a_setting_that_is_out_of_bounds_is_told():
     for options, said in [
         ({"block": 8}, "block is 8, expected at least 16 pixels"),

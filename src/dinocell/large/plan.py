@@ -9,14 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dinocell.errors import FileFormatError
+from dinocell.errors import FileFormatError, InputError
 from dinocell.identity import stamp_of
 from dinocell.images import open_image, stem_of
+from dinocell.large.grid import Grid
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.workspace import Workspace
 from dinocell.readers.lazy import LazyImage
 from dinocell.selection import find_channel
 from dinocell.version import __version__
+
+_MAX_BLOCKS = 2**20
 
 MADE = "_made.json"
 """In folders of tables: the hash of their plan. Readers of Parquet leave out what begins with _."""
@@ -87,6 +90,7 @@ def plan_job(
     with open_image(source.path, scene=source.scene, windows=True) as image:
         info, state = image.info, state_of(image)
         number, name = find_channel(image, source.channel) or (None, None)
+    _check_blocks(info.shape[3:], settings.block, source.path)
     source = Source(source.path.absolute(), source.scene, source.place, number)
     asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
     of_map = {name: asked.pop(name) for name in ("scale", "block")} | {
@@ -104,6 +108,16 @@ def plan_job(
     folder = output.with_name(f"{output.name}.work").absolute()
     places = Workspace(folder / f"map-{plan_hash(of_map)}"), Workspace(folder / f"labels-{plan_hash(plan)}")
     return Job(source, network, settings, info.shape[3:], info.pixel_size_um, *places), plan
+
+
+def _check_blocks(shape: tuple[int, int], side: int, path: Path) -> None:
+    """Refuse an image that would take months: of an OME-Zarr hardly anything need be there."""
+    count = len(Grid(shape, side))
+    if count > _MAX_BLOCKS:
+        raise InputError(
+            f"{path} has {shape[0]} × {shape[1]} pixels, which are {count} blocks of {side}, expected at "
+            f"most {_MAX_BLOCKS}: cut it into parts, or give a larger --block"
+        )
 
 
 def state_of(image: LazyImage) -> str:

@@ -15,7 +15,14 @@ from dinocell.readers.lazy import ImageInfo, LazyImage
 from dinocell.readers.naming import choose_scene
 
 _MAX_BYTES = 2**32  # these files are read whole
-_SLACK = 2**20  # bytes that a PNG may have or inflate to beyond its pixels
+_SLACK = 2**20  # bytes that a PNG may inflate to beyond its pixels
+_SMALL = 2**16  # bytes of a file whose data need not be followed: they inflate to 64 MiB at most
+_DEFLATE_RATIO = 1032  # at most, by the format; all values the same
+_MUCH, _BLANK_RATIO = 2**29, 500  # bytes of pixels that take seconds, for an image of nothing
+_QUICK = 2**26  # pixels that are decoded at once, whatever the file claims
+_JPEG_RATIO = 2**13  # pixels a byte at most: one bit a block of 32 × 32, which sampling may spread 8 × 8 over
+_JPEG_SCANS = 100  # of a progressive file that is not small; each takes as long as the whole image
+_BMP_RATIO = 2**8  # pixels a byte at most, of runs of 255 in two bytes
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by kind of colour
 
 
@@ -90,12 +97,17 @@ def _decode(file: Path, kind: str) -> Pixels:
 def _decode_png(data: bytes, file: Path) -> Pixels:
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
     check_size(height, width, file)
+    needed = height * (1 + width * depth * _PNG_SAMPLES[colour] // 8)
     position, name, kept = 8, b"", [data[:8]]
-    inflating, left = (
-        zlib.decompressobj(),
-        2 * height * (1 + width * depth * _PNG_SAMPLES[colour] // 8) + _SLACK,
-    )
-    is_long = len(data) > _SLACK
+    inflating, left = zlib.decompressobj(), 2 * needed + _SLACK
+    is_long = len(data) > _SMALL
+    if needed > _DEFLATE_RATIO * len(data):
+        raise ValueError(f"{len(data)} bytes cannot hold {height} × {width} pixels")
+    if needed > max(_MUCH, _BLANK_RATIO * len(data)):
+        raise FileFormatError(
+            f"{file} holds {needed >> 20} MiB of pixels in {len(data) >> 10} KiB, which are blank but for a "
+            "few: save it as a tiled TIFF"
+        )
     while name != b"IEND":  # libpng lets some damage pass, and prints about chunks that pixels do not need
         length, name = struct.unpack(">I4s", data[position : position + 8])
         end = position + 8 + length
@@ -118,6 +130,12 @@ def _decode_png(data: bytes, file: Path) -> Pixels:
     return pixels
 
 
+def _check_ratio(height: int, width: int, size: int, ratio: int) -> None:
+    """Refuse a large image of which the file could not hold anything, before memory is taken for it."""
+    if abs(height * width) > max(_QUICK, ratio * size):
+        raise ValueError(f"{size} bytes cannot hold {abs(height)} × {abs(width)} pixels")
+
+
 def _decode_jpeg(data: bytes, file: Path) -> Pixels:
     height, width, samples, scan = jpeg_header(data)
     check_size(height, width, file)
@@ -125,6 +143,9 @@ def _decode_jpeg(data: bytes, file: Path) -> Pixels:
         raise FileFormatError(f"{file} is a CMYK JPEG, expected gray or RGB: convert it to RGB")
     if data.find(b"\xff\xd9", scan) < 0:  # libjpeg would fill the rest with gray
         raise ValueError("the end of the image is missing")
+    _check_ratio(height, width, len(data), _JPEG_RATIO)
+    if height * width > _QUICK and data.count(b"\xff\xda") > _JPEG_SCANS:
+        raise ValueError(f"it has more than {_JPEG_SCANS} scans")
     pixels: Pixels = imagecodecs.jpeg8_decode(data)
     return pixels
 
@@ -159,7 +180,8 @@ def _decode_bmp(data: bytes, file: Path) -> Pixels:
     if not 40 <= header <= 124 or compression > 3 or colours > 256:
         raise ValueError("unknown header")
     check_size(abs(height), abs(width), file)
-    if compression == 0 and start + (width * bits + 31) // 32 * 4 * abs(height) > len(data):
+    _check_ratio(height, width, len(data), _BMP_RATIO)
+    if compression in (0, 3) and start + (width * bits + 31) // 32 * 4 * abs(height) > len(data):
         raise ValueError("the end of the image is missing")
     # imagecodecs crashes on damaged BMP files
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
