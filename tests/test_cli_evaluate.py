@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from dinocell.checkpoint import SHIPPED, read_config
 from dinocell.cli import app
-from dinocell.cli.evaluate import _names, _Run, _write_output
-from dinocell.cli.outputs import make_folder
+from dinocell.cli.evaluate import _Run, _write_output
+from dinocell.cli.outputs import dataset_names, make_folder
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.errors import FileFormatError, InputError, OutputError
@@ -183,9 +183,9 @@ def test_every_command_means_the_same_by_a_channel(data, tmp_path):
 
 def test_names_of_datasets_are_unique_whatever_the_others_are_called(tmp_path):
     paths = [tmp_path / "x" / "data", tmp_path / "1_x_data", tmp_path / "y" / "data", tmp_path / "y" / "DATA"]
-    names = _names(paths)
+    names = dataset_names(paths)
     assert names == ["1_1_x_data", "1_x_data", "3_y_data", "4_y_DATA"]
-    assert len({name.casefold() for name in _names(paths[::-1])}) == 4
+    assert len({name.casefold() for name in dataset_names(paths[::-1])}) == 4
 
 
 def test_a_bad_image_is_named_and_the_rest_is_scored(data, tmp_path):

@@ -23,7 +23,7 @@ from dinocell.settings import read_settings
 from dinocell.training import EpochRecord, TrainConfig, train, training_steps
 from dinocell.training.config import BackboneTraining, Dataset, Loss
 from dinocell.training.objective import map_loss, pixel_counts, pixel_losses
-from dinocell.training.run_folder import STATE_FILE
+from dinocell.training.run_folder import STATE_FILE, _names
 from dinocell.training.samples import TrainingSamples, load
 from dinocell.training.schedule import rate_factor
 from tests.fakes_training import disks, make_config, rows_of, tiny_variant
@@ -57,6 +57,11 @@ def test_training_learns_disks(folder, tmp_path):
     assert best.config.trained
     assert best.config.training["seed"] == 0
     assert best.config.diameter_range == (10, 40)
+
+
+def test_datasets_of_the_same_name_are_all_recorded(tmp_path):
+    paths = (tmp_path / "a" / "store", tmp_path / "b" / "store", tmp_path / "other")
+    assert _names([Dataset(path=path) for path in paths]) == ["store 0", "store 1", "other"]
 
 
 def test_a_run_folder_says_all_of_a_run(folder, tmp_path):

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dinocell.cli import options
-from dinocell.cli.outputs import make_folder
+from dinocell.cli.outputs import dataset_names, make_folder
 from dinocell.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -219,13 +219,13 @@ def _table(results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") 
     for heading in (*_SHOWN.values(), "s/image"):
         table.add_column(heading, no_wrap=True)
     table.add_column("note", min_width=24)
-    for number, folder in enumerate(datasets):
+    for number, name in enumerate(dataset_names(list(datasets))):
         for result in results:
             images = _parts(result, datasets)[number]
             scores = pool(image.scores for image in images).by_name() if images else None
             seconds = _times(images)[0]
             table.add_row(
-                escape(folder.name),
+                escape(name),
                 escape(" ".join(filter(None, (result.tool, result.version, result.model, result.device)))),
                 *(f"{scores[name]:.3f}" if scores else "–" for name in _SHOWN),
                 "–" if math.isnan(seconds) else f"{seconds:.2f}",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dinocell.cli import options
 from dinocell.cli.options import parse_diameter
-from dinocell.cli.outputs import check_still_there, make_folder
+from dinocell.cli.outputs import check_still_there, dataset_names, make_folder
 from dinocell.cli.terminal import console, errors, progress_bar
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError, OutputError
 
@@ -77,9 +77,8 @@ def command(
     data = data + (more_data or [])
     search = search or write
     _refuse_contradictions(model, predictions, diameter, search=search, write=write)
-    datasets = {
-        name: open_dataset(path, channel=channel) for name, path in zip(_names(data), data, strict=True)
-    }
+    named = zip(dataset_names(data), data, strict=True)
+    datasets = {name: open_dataset(path, channel=channel) for name, path in named}
     for items in datasets.values():
         refuse_equal_files(items)
     if output is not None:
@@ -118,25 +117,6 @@ def _refuse_contradictions(
         raise InputError("--diameter does not go with --search-thresholds: leave one out")
     if write and not (model and Path(model).is_dir()):
         raise InputError("--write-thresholds needs a checkpoint folder as --model")
-
-
-def _names(paths: list[Path]) -> list[str]:
-    """Name datasets after their folders, longer where two have the same name; fit for names of folders.
-
-    No two of them are the same, even where the file system ignores case.
-    """
-    plain = [path.resolve().name for path in paths]
-    taken = [name.casefold() for name in plain]
-    names = []
-    for number, (name, path) in enumerate(zip(plain, paths, strict=True), 1):
-        unique = name
-        if taken.count(name.casefold()) > 1:
-            unique = f"{number}_{path.resolve().parent.name}_{name}"
-            while unique.casefold() in taken:
-                unique = f"{number}_{unique}"
-            taken.append(unique.casefold())
-        names.append(unique)
-    return names
 
 
 class _Run:

@@ -1,6 +1,7 @@
 """What a training run keeps on disk: ``config.yaml``, ``metrics.csv``, ``last/`` and ``best_model/``."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import torch
 from dinocell import __version__
 from dinocell.checkpoint import previous_folder, read_config, replaced_folder, write_checkpoint
 from dinocell.errors import CheckpointError, OutputError
+from dinocell.readers.naming import distinct_names
 from dinocell.saving import atomic_path
 from dinocell.settings import commented_yaml
 from dinocell.training.adaptation import merged
-from dinocell.training.config import TrainConfig
+from dinocell.training.config import Dataset, TrainConfig
 from dinocell.training.environment import describe_environment, write_environment
 from dinocell.training.run_files import (
     add_row,
@@ -189,8 +191,8 @@ def _describe(config: TrainConfig, state: RunState) -> dict[str, Any]:
     del settings["backbone"]["weights"]
     settings["backbone"]["mode"] = state.mode
     return {
-        "train": {dataset.path.name: dataset.weight for dataset in config.train},
-        "validation": [dataset.path.name for dataset in config.validation],
+        "train": dict(zip(_names(config.train), (dataset.weight for dataset in config.train), strict=True)),
+        "validation": _names(config.validation),
         "start_from": config.start_from.name if config.start_from else None,
         **settings,
         "epoch": state.epoch,
@@ -199,3 +201,8 @@ def _describe(config: TrainConfig, state: RunState) -> dict[str, Any]:
         "dinocell": __version__,
         "torch": torch.__version__,
     }
+
+
+def _names(datasets: Sequence[Dataset]) -> list[str]:
+    """Name datasets after their folders; those of the same name get a number, so that none is lost."""
+    return distinct_names([dataset.path.name for dataset in datasets], "dataset")
