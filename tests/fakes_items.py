@@ -28,6 +28,7 @@ class FakeItem:
     error: BaseException | None = None
     seconds: float = 0.0
     channel: int | None = None
+    split_components: bool | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:

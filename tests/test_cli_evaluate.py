@@ -1,4 +1,5 @@
 import csv
+import html
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from dinocell.checkpoint import SHIPPED, read_config
 from dinocell.cli import app
 from dinocell.cli.evaluate import _Run, _write_output
 from dinocell.cli.outputs import dataset_names, make_folder
+from dinocell.cli.terminal import Notes
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.errors import FileFormatError, InputError, OutputError
@@ -122,6 +124,65 @@ def test_label_images_of_any_program_get_the_same_scores(data, tmp_path):
     (one,), (other,) = rows(tmp_path / "model" / "images.csv"), rows(tmp_path / "again" / "images.csv")
     scores = [key for key in one if not key.startswith("ceiling")]
     assert [one[key] for key in scores] == [other[key] for key in scores]
+
+
+def binary(folder, value=1):
+    """Make a mask of one value of the label image in a folder."""
+    path = folder / "a_masks.png"
+    write_image(path, (read_labels(path) > 0).astype(np.uint8) * value)
+
+
+def test_a_mask_of_one_value_is_refused_with_the_remedy(data):
+    binary(data)
+    result = run("evaluate", "--data", data)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, FileFormatError)
+    assert "a_masks.png: 1 id in 46 pieces" in str(result.exception)
+    assert "--split-components" in str(result.exception)
+
+
+@pytest.mark.parametrize(("value", "option"), [(1, ["--split-components"]), (255, [])])
+def test_pieces_of_a_mask_are_cells_and_that_is_said_on_the_screen_and_in_the_report(
+    data, tmp_path, value, option
+):
+    binary(data, value)
+    out = tmp_path / "out"
+    result = run("evaluate", "--data", data, "-o", out, *option)
+    assert result.exit_code == 0, result.output
+    (image,) = rows(out / "images.csv")
+    assert image["true_cells"] == "46"
+    assert "46 pieces" in image["note"]
+    assert result.output.count(f"note: {image['note']}") == 1
+    assert image["note"] in html.unescape((out / "report.html").read_text(encoding="utf-8"))
+
+
+def test_a_mask_for_a_prediction_is_refused_or_split_and_drawn(data, tmp_path):
+    predictions = tmp_path / "predictions"
+    predictions.mkdir()
+    shutil.copy(data / "a_masks.png", predictions / "a_labels.png")
+    labels = read_labels(predictions / "a_labels.png")
+    write_image(predictions / "a_labels.png", (labels > 0).astype(np.uint8))
+    result = run("evaluate", "--data", data, "--predictions", predictions)
+    assert "a_labels.png: 1 id in 46 pieces" in str(result.exception)
+    arguments = ("--predictions", predictions, "--split-components", "-o", tmp_path / "out")
+    result = run("evaluate", "--data", data, *arguments)
+    assert result.exit_code == 0, result.output
+    (image,) = rows(tmp_path / "out" / "images.csv")
+    assert image["predicted_cells"] == "46"
+    assert "No picture" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_of_many_notes_the_first_are_printed_and_the_rest_is_counted(capsys):
+    notes = Notes(most=2)
+    notes.add(["a", "b"])
+    notes.add(["a", "c", "d"])
+    notes.close(", see X")
+    assert capsys.readouterr().out.splitlines() == [
+        "note: a",
+        "note: b",
+        "note: and 2 more like these, see X",
+    ]
+    assert notes.all == ["a", "b", "c", "d"]
 
 
 def test_missing_and_misplaced_predictions_are_refused(data, tmp_path):

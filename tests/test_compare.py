@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,7 @@ class InMemory:
     labels: np.ndarray
     preprocessing: Preprocessing | None = None
     files: tuple[Path, ...] = field(default=())
+    split_components: bool | None = None
 
     def read(self):
         return AnnotatedImage(self.pixels, self.labels, preprocessing=self.preprocessing)
@@ -97,6 +98,16 @@ def result_of(items, tool):
     return result
 
 
+def test_a_tool_that_gives_a_mask_is_told_so_and_its_pieces_are_cells_when_asked(items, stub):
+    mask = THRESHOLD.replace("ndimage.label(image > 100)[0].astype", "(image > 100).astype")
+    result = result_of(items, stub(mask))
+    assert result.images == ()
+    assert "labels of a/b by stub: 1 id in 3 pieces, expected an id a cell" in result.reason
+    split = [replace(item, split_components=True) for item in items]
+    assert result_of(split, stub(mask)).images[0].scores == result_of(items, stub(THRESHOLD)).images[0].scores
+    assert result_of(split, stub(mask)).notes[0] == "labels of a/b by stub: 1 id in 3 pieces, each a cell now"
+
+
 def test_scores_are_those_of_evaluate(items, stub):
     pipeline = DINOCellPipeline("nano", device="cpu")
     steps = list(
@@ -127,13 +138,14 @@ def test_scores_are_those_of_evaluate(items, stub):
 def test_what_is_left_after_a_crash_counts_as_missed(items, stub):
     body = """
     print("done", names[0])
-    np.save(job / f"{names[0]}_labels.npy", np.load(job / f"{names[0]}.npy") > 100)
+    from scipy import ndimage
+    np.save(job / f"{names[0]}_labels.npy", ndimage.label(np.load(job / f"{names[0]}.npy") > 100)[0])
     raise RuntimeError("\\x1b[31mthe network\\n fell over")
     """
     result = result_of(items, stub(body))
     assert "exit code 1: fell over" in result.reason
     assert [bool(image.failure) for image in result.images] == [False, True, True]
-    assert result.images[0].scores.counts.predicted_cells == 1
+    assert result.images[0].scores.counts.predicted_cells == 3
     for image in result.images[1:]:
         assert image.failure == result.reason
         assert image.scores == evaluate(cells(), np.zeros_like(cells()))
@@ -320,6 +332,7 @@ FAKES = {
             "cellpose/__init__.py": "",
             "cellpose/models.py": """
                 import urllib.error
+                from scipy import ndimage
                 class CellposeModel:
                     def __init__(self, gpu=False, pretrained_model="cpsam_v2"):
                         if pretrained_model == "away":
@@ -331,7 +344,7 @@ FAKES = {
                     def eval(self, x, channel_axis=None):
                         assert (channel_axis is None) == (x.ndim == 2), "channels"
                         gray = x if x.ndim == 2 else x[:, :, 0]
-                        return (gray > gray.max() / 2).squeeze().astype("uint16"), [], []
+                        return ndimage.label((gray > gray.max() / 2).squeeze())[0].astype("uint16"), [], []
             """,
         },
     ),
@@ -356,6 +369,7 @@ FAKES = {
             """,
             "stardist/__init__.py": "",
             "stardist/models.py": """
+                from scipy import ndimage
                 class StarDist2D:
                     def __init__(self, config, name, basedir):
                         self.config = type("Config", (), {"n_channel_in": 3 if name.endswith("he") else 1})
@@ -367,7 +381,7 @@ FAKES = {
                     def predict_instances(self, x):
                         assert x.ndim == (3 if self.config.n_channel_in == 3 else 2)
                         gray = x.reshape(*x.shape[:2], -1)[:, :, 0]
-                        return (gray > gray.max() / 2).astype("int32"), {}
+                        return ndimage.label(gray > gray.max() / 2)[0].astype("int32"), {}
             """,
         },
     ),
@@ -376,6 +390,7 @@ FAKES = {
         {
             "samcell/__init__.py": """
                 import logging, numpy
+                from scipy import ndimage
                 class FinetunedSAM:
                     def __init__(self, name):
                         assert name == "facebook/sam-vit-base"
@@ -389,7 +404,7 @@ FAKES = {
                         if image.max() == image.min():
                             logging.getLogger("samcell.pipeline").error("Error in run: flat image")
                             return numpy.zeros(image.shape, "int32")
-                        return (image > 100).astype("int32")
+                        return ndimage.label(image > 100)[0].astype("int32")
             """,
             "torch/__init__.py": "class cuda:\n    is_available = staticmethod(lambda: True)",
         },
@@ -452,7 +467,7 @@ def test_each_script_runs_its_tool_on_every_kind_of_image(
     failures = [image.failure for image in result.images]
     assert not any(failures), failures
     for image in result.images[:4]:
-        assert image.scores.counts.predicted_cells == 1
+        assert image.scores.counts.predicted_cells == 3
         assert image.scores.counts.union_pixels == (cells() > 0).sum()
         assert image.seconds >= 0
 
@@ -645,4 +660,4 @@ def test_the_example_says_what_is_missing(folders, monkeypatch, capsys, fakes, t
     (tmp_path / "w.pt").touch()
     sys.argv += ["--samcell-weights", str(tmp_path / "w.pt"), "--samcell-python", os.fspath(sys.executable)]
     runpy.run_path(str(example), run_name="__main__")
-    assert "samcell 1.2.0 (w, cuda): SEG 0.3" in capsys.readouterr().out
+    assert "samcell 1.2.0 (w, cuda): SEG 1.000" in capsys.readouterr().out

@@ -44,6 +44,7 @@ def test_scores_are_those_of_the_pipeline_and_the_ceiling_is_above(folder):
 
 class Named:
     files = ()
+    split_components = None
 
     def __init__(self, name):
         self.name = name
@@ -65,12 +66,12 @@ def test_several_predictions_of_an_image_are_refused(folder):
     with pytest.raises(FileFormatError, match=r"several label images of a \(a_labels\.tif, a_masks\.tif\)"):
         read_prediction(out, item)
     (out / "a_labels.tif").unlink()
-    assert np.array_equal(read_prediction(out, item), item.read().labels)
+    assert np.array_equal(read_prediction(out, item).labels, item.read().labels)
     (out / "a_masks.tif").unlink()
     np.save(out / "a.npy", item.read().labels)
-    assert np.array_equal(read_prediction(out, item), item.read().labels)
+    assert np.array_equal(read_prediction(out, item).labels, item.read().labels)
     np.save(out / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(FileFormatError, match="no array of labels"):
+    with pytest.raises(FileFormatError, match=r"a\.npy is no complete array of plain numbers"):
         read_prediction(out, item)
 
 
@@ -78,7 +79,7 @@ def test_results_named_as_the_cell_tracking_challenge_does_are_found(tmp_path):
     labels = np.eye(6, dtype=np.int32)
     (tmp_path / "02_RES").mkdir()
     write_labels(tmp_path / "02_RES" / "mask007.tif", labels)
-    assert np.array_equal(read_prediction(tmp_path, Named("02/t007")), labels)
+    assert np.array_equal(read_prediction(tmp_path, Named("02/t007")).labels, labels)
     with pytest.raises(FileMissingError, match="01_RES/mask007"):
         read_prediction(tmp_path, Named("01/t007"))
 

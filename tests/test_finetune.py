@@ -13,6 +13,7 @@ from dinocell.decoder import DecoderConfig
 from dinocell.errors import (
     ConfigError,
     DINOCellError,
+    FileFormatError,
     InputError,
     OutputError,
     TrainingError,
@@ -99,6 +100,30 @@ def losses(checkpoint, tmp_path, *, taps, dtype="float32", memory_limit=2**30, *
     assert (learner.times is not None) == taps
     assert not model.training
     return np.array(found), model
+
+
+def test_a_mask_of_one_value_is_refused_or_split_said_and_recorded(tiny, tmp_path):
+    labels = write_disks(tmp_path, "a", 0)
+    write_labels(tmp_path / "a_masks.tif", labels > 0)
+    config = make_config(tmp_path, tmp_path / "out", model=str(tiny), cross_validation=False)
+    with pytest.raises(FileFormatError, match=r"a_masks\.tif: 1 id in 9 pieces"):
+        events_of(config)
+    events, result = events_of(config.model_copy(update={"split_components": True}))
+    note = f"{tmp_path / 'a_masks.tif'}: 1 id in 9 pieces, each a cell now"
+    (read,) = (event for event in events if isinstance(event, ImageRead))
+    assert (read.cells, read.notes) == (9, (note,))
+    training = DINOCell.from_pretrained(result.model).config.training
+    assert (training["split_components"], training["notes"]) == (True, [note])
+    with pytest.raises(ConfigError, match="corrected results always are"):
+        read_settings(
+            FinetuneConfig,
+            None,
+            (),
+            images=tmp_path,
+            output=tmp_path,
+            corrected=tmp_path,
+            split_components=True,
+        )
 
 
 @pytest.mark.parametrize("name", ["tiny", "nano"])

@@ -3,15 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
 from dinocell.datasets.corrected import find_corrected
-from dinocell.datasets.folder import Pair, find_items, find_pairs, list_images, read_masks
+from dinocell.datasets.folder import Pair, find_items, find_pairs, list_images
 from dinocell.datasets.items import Item
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.labels import cell_areas
 from dinocell.saving import write_image, write_labels
-from tests.cases import CASES
 from tests.fakes_tiff import write_ome_set
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "val"
@@ -194,44 +192,6 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(FileFormatError, match=r"cannot be opened \(Permission denied\), expected images"):
         list_images(tmp_path, "images")
-
-
-# Two pixels that meet at a corner are one cell; the one below right is another.
-SHAPE = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
-COMPONENTS = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 2]]
-
-
-@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535)])
-@pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_a_binary_file_holds_a_cell_for_every_component(tmp_path, dtype, white, name):
-    write_image(tmp_path / name, (SHAPE * white).astype(dtype))
-    labels = read_masks(tmp_path / name)
-    assert labels.dtype == np.int32
-    assert labels.tolist() == COMPONENTS
-
-
-def test_a_boolean_file_holds_a_cell_for_every_component(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", SHAPE.astype(bool))
-    assert read_masks(tmp_path / "a.tif").tolist() == COMPONENTS
-
-
-@pytest.mark.parametrize(
-    ("dtype", "value"), [(np.uint8, 1), (np.uint16, 1), (np.uint16, 255), (np.uint8, 254), (np.int32, 65535)]
-)
-def test_any_other_single_value_is_one_cell(tmp_path, dtype, value):
-    write_image(tmp_path / "a.tif", (SHAPE * value).astype(dtype))
-    assert np.array_equal(read_masks(tmp_path / "a.tif"), SHAPE * value)
-
-
-def test_touching_cells_of_a_binary_file_are_one(tmp_path):
-    write_image(tmp_path / "a.png", np.where(CASES["touching"] > 0, 255, 0).astype(np.uint8))
-    assert read_masks(tmp_path / "a.png").max() == 1
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_label_images_are_read_as_stored(tmp_path, name):
-    _masks(tmp_path / "a.png", CASES[name])
-    assert np.array_equal(read_masks(tmp_path / "a.png"), CASES[name])
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data")

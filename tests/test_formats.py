@@ -206,5 +206,6 @@ def test_what_is_not_there_or_no_dataset_is_refused(tmp_path):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data")
 def test_the_shared_data_is_told():
     told = {path.name: recognise(path) for path in sorted((SHARED / "val").iterdir()) if path.is_dir()}
-    assert told == dict.fromkeys(("bbbc039_nuclei", "dsb2018_nuclei", "usiigaci_phase"), "folder")
+    assert told == dict.fromkeys(told, "folder")
+    assert {"bbbc039_nuclei", "dsb2018_nuclei", "usiigaci_phase"} <= told.keys()
     assert recognise(SHARED / "originals" / "dsb2018_folders") == "dsb2018"

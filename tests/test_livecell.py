@@ -83,7 +83,7 @@ def test_a_polygon_without_the_list_around_it_is_one_part(tmp_path):
 
 
 def test_run_lengths_and_packed_run_lengths_are_the_same_mask(tmp_path):
-    mask = rectangle(1, 2, 3, 4) | rectangle(0, 15, 12, 1)
+    mask = rectangle(1, 2, 3, 11) | rectangle(0, 15, 12, 1)
     for segmentation in (runs(mask), {"size": list(SHAPE), "counts": pack(mask)}):
         labels, _ = draw(tmp_path, segmentation)
         np.testing.assert_array_equal(labels, mask)

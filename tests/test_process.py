@@ -17,6 +17,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from dinocell.datasets import process
 from dinocell.datasets.folder import Pair
+from dinocell.datasets.inspect import describe
 from dinocell.datasets.prepare import MAX_SCALE
 from dinocell.datasets.process import ImageDone, ProcessSettings, _hash_items
 from dinocell.datasets.records import StoreInfo, content_hash
@@ -193,8 +194,35 @@ def test_the_index_says_where_every_item_is_from(tmp_path):
         "crops": 14 * 14,
         "cells": 324,
         "overlapped_pixels": 0,
+        "notes": [],
     }
     assert (last["item"], last["name"], last["y"], last["x"]) == (len(lines) - 1, "b", 8, 18)
+
+
+class Split(FakeItem):
+    """An item whose labels were split into pieces."""
+
+    def read(self):
+        return replace(super().read(), notes=(f"{self.name}: 1 id in 3 pieces, each a cell now",))
+
+
+def test_what_must_be_known_of_the_labels_is_told_and_recorded_once(tmp_path):
+    items = [Split("a", CASES["many"]), FakeItem("b", CASES["one"])]
+    *events, info = finish(items, tmp_path / "store")
+    note = "a: 1 id in 3 pieces, each a cell now"
+    assert [event.notes for event in events] == [(note,), ()]
+    assert info.notes == (note,)
+    dataset = DINOCellDataset(tmp_path / "store")
+    assert [entry.notes for entry in dataset.index if entry.notes] == [(note,)]
+    assert f"note: {note}" in describe(dataset)
+
+
+def test_an_unfinished_store_is_not_gone_on_with_when_labels_are_split_otherwise(tmp_path):
+    items = fake_items()
+    begin(items, tmp_path / "store")
+    split = [replace(item, split_components=True) for item in items]
+    with pytest.raises(OutputError, match="of other data or settings"):
+        finish(split, tmp_path / "store")
 
 
 def test_files_whose_names_are_no_unicode_are_recorded(tmp_path):

@@ -31,6 +31,7 @@ class FakeItem:
     name: str
     annotated: AnnotatedImage
     files: tuple[Path, ...] = ()
+    split_components: bool | None = None
 
     def read(self):
         return self.annotated

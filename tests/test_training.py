@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 
@@ -14,11 +15,13 @@ from dinocell.errors import (
     CheckpointError,
     ConfigError,
     DeviceMemoryError,
+    FileFormatError,
     OutputError,
     TrainingError,
 )
 from dinocell.model import DINOCell
 from dinocell.preprocessing import Preprocessing
+from dinocell.saving import write_image
 from dinocell.settings import read_settings
 from dinocell.training import EpochRecord, TrainConfig, train, training_steps
 from dinocell.training.config import BackboneTraining, Dataset, Loss
@@ -26,6 +29,7 @@ from dinocell.training.objective import map_loss, pixel_counts, pixel_losses
 from dinocell.training.run_folder import STATE_FILE, _names
 from dinocell.training.samples import TrainingSamples, load
 from dinocell.training.schedule import rate_factor
+from tests.cases import disk
 from tests.fakes_training import disks, make_config, rows_of, tiny_variant
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -34,6 +38,23 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return disks(tmp_path_factory.mktemp("disks"))
+
+
+def test_folders_of_masks_are_refused_or_split_and_that_is_logged(tmp_path, caplog):
+    mask = np.zeros((96, 96), np.uint8)
+    for centre in itertools.product((16, 48, 80), repeat=2):
+        mask[disk(mask.shape, centre, 11)] = 1
+    (tmp_path / "masks").mkdir()
+    write_image(tmp_path / "masks" / "a_img.png", 50 + 100 * mask)
+    write_image(tmp_path / "masks" / "a_masks.png", mask)
+    config = make_config(tmp_path / "masks", tmp_path / "out")
+    with pytest.raises(FileFormatError, match=r"1 id in 9 pieces.*--split-components"):
+        next(training_steps(config))
+    config = make_config(tmp_path / "masks", tmp_path / "other", split_components=True)
+    with caplog.at_level("WARNING", "dinocell"):
+        next(training_steps(config))
+    note = f"{tmp_path / 'masks' / 'a_masks.png'}: 1 id in 9 pieces, each a cell now"
+    assert caplog.messages.count(note) == 2  # as data to learn from, and to validate on
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import tifffile
 
 from dinocell.checkpoint import Thresholds
 from dinocell.datasets.folder import find_items
-from dinocell.errors import InputError
+from dinocell.errors import FileFormatError, InputError
 from dinocell.images import read_image, read_labels
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.saving import write_image, write_labels
@@ -52,6 +52,18 @@ def result_of(nano, folder):
     assert all(isinstance(event, MapDone) for event in progress)
     assert progress[-1].done == progress[-1].total
     return result
+
+
+def test_a_mask_of_one_value_is_refused_or_split_and_said(nano, tmp_path):
+    disks(tmp_path, "a")
+    masks = read_labels(tmp_path / "a_masks.tif")
+    write_labels(tmp_path / "a_masks.tif", masks > 0)
+    with pytest.raises(FileFormatError, match="1 id in 9 pieces"):
+        result_of(nano, tmp_path)
+    *_, split = tune(nano, find_items(tmp_path, split_components=True))
+    assert split.notes == (f"{tmp_path / 'a_masks.tif'}: 1 id in 9 pieces, each a cell now",)
+    write_labels(tmp_path / "a_masks.tif", masks)
+    assert split.after == result_of(nano, tmp_path).after
 
 
 def test_small_cells_get_a_diameter_that_enlarges_them(nano, tmp_path):

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from dinocell.datasets.items import AnnotatedImage, Item
+from dinocell.datasets.masks import check_masks
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
-from dinocell.labels import Labels
-from dinocell.metrics import Scores, evaluate
+from dinocell.metrics import Scores, score_labels
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.rivals.script_tool import (
     Report,
@@ -68,12 +68,15 @@ class ImageOutcome:
         NaN where the tool failed or did not say.
     failure : str
         Why there are no labels; empty where there are.
+    notes : tuple of str
+        What must be known of the label images, true or the tool's.
     """
 
     name: str
     scores: Scores
     seconds: float
     failure: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class ToolResult:
         As the tool says.
     load_seconds : float
         NaN where unknown.
+    notes : tuple of str
+        What must be known of the label images, true or the tool's.
     """
 
     tool: str
@@ -100,6 +105,7 @@ class ToolResult:
     model: str = ""
     device: str = ""
     load_seconds: float = math.nan
+    notes: tuple[str, ...] = ()
 
 
 Steps = Generator[ImageDone | ToolResult, None, None]
@@ -152,10 +158,11 @@ def _run_own(tool: OwnTool, items: Sequence[Item]) -> Steps:
         try:
             labels = pipeline.run(annotated.pixels).labels
         except DINOCellError as error:
-            outcomes.append(_missed(item, annotated.labels, str(error)))
+            outcomes.append(_missed(item, annotated, str(error)))
         else:
             seconds = time.perf_counter() - start
-            outcomes.append(ImageOutcome(item.name, evaluate(annotated.labels, labels), seconds))
+            scores = score_labels(annotated.labels, labels)
+            outcomes.append(ImageOutcome(item.name, scores, seconds, notes=annotated.notes))
         yield ImageDone(tool.name, len(outcomes), len(items))
     report = Report(
         version=__version__,
@@ -187,7 +194,8 @@ def _run_script(tool: ScriptTool, items: Sequence[Item]) -> Steps:
         except FileFormatError as error:
             report, reason = Report(), reason or str(error)
         outcomes = [
-            _score(folder, name, item, report, reason) for name, item in zip(names, items, strict=True)
+            _score(folder, name, item, report, reason, tool.name)
+            for name, item in zip(names, items, strict=True)
         ]
     yield _result(tool.name, outcomes, reason, report)
 
@@ -205,17 +213,20 @@ def _write_images(folder: Path, tool: ScriptTool, items: dict[str, Item]) -> Non
     write_job(folder, tool, list(items))
 
 
-def _score(folder: Path, name: str, item: Item, report: Report, reason: str) -> ImageOutcome:
-    true = _read(item).labels
+def _score(folder: Path, name: str, item: Item, report: Report, reason: str, tool: str) -> ImageOutcome:
+    annotated = _read(item)
     if name in report.failed:
-        return _missed(item, true, one_line(report.failed[name]))
+        return _missed(item, annotated, one_line(report.failed[name]))
     try:
-        labels = read_labels(folder, name, true.shape)
+        labels = read_labels(folder, name, annotated.labels.shape)
+        where = f"labels of {item.name} by {tool}"
+        labels, notes = check_masks(labels, where, split_components=item.split_components)
     except FileFormatError as error:
-        return _missed(item, true, str(error))
+        return _missed(item, annotated, str(error))
     except FileNotFoundError as error:
-        return _missed(item, true, reason or str(error))
-    return ImageOutcome(item.name, evaluate(true, labels), report.seconds.get(name, math.nan))
+        return _missed(item, annotated, reason or str(error))
+    scores, seconds = score_labels(annotated.labels, labels), report.seconds.get(name, math.nan)
+    return ImageOutcome(item.name, scores, seconds, notes=annotated.notes + notes)
 
 
 def _read(item: Item) -> AnnotatedImage:
@@ -228,11 +239,14 @@ def _read(item: Item) -> AnnotatedImage:
     return annotated
 
 
-def _missed(item: Item, true: Labels, failure: str) -> ImageOutcome:
-    return ImageOutcome(item.name, evaluate(true, np.zeros(true.shape, np.int32)), math.nan, failure)
+def _missed(item: Item, annotated: AnnotatedImage, failure: str) -> ImageOutcome:
+    nothing = np.zeros(annotated.labels.shape, np.int32)
+    scores = score_labels(annotated.labels, nothing)
+    return ImageOutcome(item.name, scores, math.nan, failure, annotated.notes)
 
 
 def _result(tool: str, outcomes: list[ImageOutcome], reason: str, report: Report) -> ToolResult:
+    notes = tuple(note for outcome in outcomes for note in outcome.notes)
     if all(outcome.failure for outcome in outcomes):
         reason = reason or f"it failed on every image, first {outcomes[0].name}: {outcomes[0].failure}"
         outcomes = []
@@ -244,4 +258,5 @@ def _result(tool: str, outcomes: list[ImageOutcome], reason: str, report: Report
         report.model,
         report.device,
         math.nan if report.load_seconds is None else report.load_seconds,
+        notes,
     )

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from dinocell.checkpoint import Thresholds
 from dinocell.datasets.items import AnnotatedImage, Item
+from dinocell.datasets.masks import Masks, read_masks
 from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import IMAGE_SUFFIXES, read_labels
-from dinocell.labels import Labels, relabel, validate_labels
+from dinocell.images import IMAGE_SUFFIXES
+from dinocell.labels import Labels, relabel
 from dinocell.matching import count_overlaps, match_iou
-from dinocell.metrics import Scores, evaluate
+from dinocell.metrics import Scores, score_labels
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
 from dinocell.saving import write_labels
@@ -56,6 +57,8 @@ class ImageResult:
         IoU of each with its match, at least 0.5; 0 for a missed cell.
     labels_sha256 : str
         Of the true labels, numbered consecutively: recognises an image whatever its file is called.
+    notes : tuple of str
+        What a reader of the scores must know of the label images.
     """
 
     name: str
@@ -65,6 +68,7 @@ class ImageResult:
     areas: NDArray[np.int64]
     ious: NDArray[np.float64]
     labels_sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def evaluate_items(
@@ -126,7 +130,9 @@ def evaluate_prediction(item: Item, folder: Path, thresholds: Thresholds | None 
     thresholds : Thresholds, optional
         For the ceiling.
     """
-    return score_image(item, item.read(), read_prediction(folder, item), thresholds or Thresholds())
+    predicted, notes = read_prediction(folder, item)
+    result = score_image(item, item.read(), predicted, thresholds or Thresholds())
+    return replace(result, notes=result.notes + notes)
 
 
 def segment_annotated(
@@ -188,12 +194,13 @@ def score_image(
     ious[overlaps.true_index[matching.chosen]] = matching.iou
     return ImageResult(
         name=item.name,
-        scores=evaluate(true, predicted),
-        ceiling=evaluate(true, perfect),
-        detection=None if markers is None else evaluate(markers, predicted),
+        scores=score_labels(true, predicted),
+        ceiling=score_labels(true, perfect),
+        detection=None if markers is None else score_labels(markers, predicted),
         areas=overlaps.true_areas,
         ious=ious,
         labels_sha256=hash_labels(true),
+        notes=annotated.notes,
     )
 
 
@@ -232,15 +239,15 @@ def prediction_path(folder: Path, item: Item) -> Path:
     return folder / f"{_flat(item.name)}_labels.tif"
 
 
-def read_prediction(folder: Path, item: Item) -> Labels:
-    """Read the label image that a folder holds for an item.
+def read_prediction(folder: Path, item: Item) -> Masks:
+    """Read the label image that a folder holds for an item; its ids are taken as the item's.
 
     Raises
     ------
     FileMissingError
         If there is none.
     FileFormatError
-        If there are several.
+        If there are several, or it cannot be meant as a label image.
     """
     stems = [f"{_flat(item.name)}{ending}" for ending in PREDICTION_ENDINGS]
     if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
@@ -252,17 +259,10 @@ def read_prediction(folder: Path, item: Item) -> Labels:
         listed = ", ".join(path.name for path in found)
         raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")
     if found:
-        return _read_npy(found[0]) if found[0].suffix == ".npy" else read_labels(found[0])
+        return read_masks(found[0], split_components=item.split_components)
     raise FileMissingError(
         f"{folder} holds no label image of {item.name}: expected {', '.join(f'{stem}.*' for stem in stems)}"
     )
-
-
-def _read_npy(path: Path) -> Labels:
-    try:
-        return validate_labels(np.load(path, allow_pickle=False), name=str(path))
-    except (ValueError, OSError, EOFError) as error:
-        raise FileFormatError(f"{path} is no array of labels: {error}. Save labels as a TIFF") from error
 
 
 def refuse_equal_files(items: Iterable[Item]) -> None:

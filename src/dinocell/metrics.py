@@ -4,6 +4,7 @@ Every score is a ratio of `Counts` that add up over images, so a pooled score is
 counts: each cell weighs the same, whichever image it is in.
 """
 
+import logging
 import math
 from dataclasses import astuple, dataclass
 from operator import add
@@ -12,7 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.labels import validate_labels
 from dinocell.matching import count_overlaps, match_iou, match_majority, match_overlap
+from dinocell.pieces import CLASSES, find_pieces
+
+logger = logging.getLogger(__name__)
 
 IOU_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """The IoU thresholds of AP; F1 and PQ use the first."""
@@ -134,6 +139,8 @@ class Scores:
 def evaluate(true: NDArray[Any], predicted: NDArray[Any]) -> Scores:
     """Score predicted cells against true ones.
 
+    A warning is logged for labels that look like a binary mask: one id in many pieces.
+
     Parameters
     ----------
     true : integer or boolean array, shape (Y, X)
@@ -162,7 +169,27 @@ def evaluate(true: NDArray[Any], predicted: NDArray[Any]) -> Scores:
     >>> scores.seg, scores.det, scores.ap[0.5]
     (0.375, 0.5, 0.5)
     """
+    scores = score_labels(true, predicted)
+    if scores.counts.true_cells <= CLASSES:
+        _warn_of_mask(true, "true")
+    if scores.counts.predicted_cells <= CLASSES:
+        _warn_of_mask(predicted, "predicted")
+    return scores
+
+
+def score_labels(true: NDArray[Any], predicted: NDArray[Any]) -> Scores:
+    """Score predicted cells against true ones as `evaluate` does, whatever the ids look like."""
     return Scores.from_counts(_count(true, predicted))
+
+
+def _warn_of_mask(labels: NDArray[Any], name: str) -> None:
+    found = find_pieces(validate_labels(labels))
+    if found.is_mask:
+        logger.warning(
+            "%s labels are %s, expected an id a cell: number the pieces, as skimage.measure.label does",
+            name,
+            found,
+        )
 
 
 def _count(true: NDArray[Any], predicted: NDArray[Any]) -> Counts:

@@ -12,7 +12,7 @@ from dinocell.datasets.items import Item
 from dinocell.errors import DINOCellError, FileMissingError, InputError
 from dinocell.evaluation import ImageResult, content_hash, image_scores, pool_results, read_prediction
 from dinocell.labels import Labels
-from dinocell.metrics import IOU_THRESHOLDS, Scores, evaluate
+from dinocell.metrics import IOU_THRESHOLDS, Scores, score_labels
 from dinocell.pooling import mean_over_images
 from dinocell.saving import atomic_path
 from dinocell.search import GridPoint
@@ -270,7 +270,7 @@ def _picture(result: ImageResult, item: Item | None, folder: Path, dataset: str)
     if item is None:
         raise FileMissingError("the dataset has no image of this name")
     annotated, labels = item.read(), _find_prediction(item, folder, dataset)
-    if evaluate(annotated.labels, labels).counts != result.scores.counts:
+    if score_labels(annotated.labels, labels).counts != result.scores.counts:
         raise InputError("its label image, true or predicted, is not the one that was scored")
     picture = charts.draw_picture(annotated, labels)
     height, width, _ = picture.shape
@@ -280,11 +280,11 @@ def _picture(result: ImageResult, item: Item | None, folder: Path, dataset: str)
 
 def _find_prediction(item: Item, folder: Path, dataset: str) -> Labels:
     try:
-        return read_prediction(folder, item)
+        return read_prediction(folder, item).labels
     except FileMissingError:
         if not (folder / dataset).is_dir():
             raise
-        return read_prediction(folder / dataset, item)
+        return read_prediction(folder / dataset, item).labels
 
 
 def _table(caption: str, heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dinocell.checkpoint import Thresholds
 from dinocell.labels import Labels
-from dinocell.metrics import Scores, evaluate
+from dinocell.metrics import Scores, score_labels
 from dinocell.parallel import OrderedPool
 from dinocell.pooling import pool
 from dinocell.watershed import distance_to_labels
@@ -137,4 +137,4 @@ def _score(
 
 def _score_image(image: PredictedImage, candidates: list[Thresholds]) -> list[Scores]:
     true, distance = image
-    return [evaluate(true, distance_to_labels(distance, **c.model_dump())) for c in candidates]
+    return [score_labels(true, distance_to_labels(distance, **c.model_dump())) for c in candidates]

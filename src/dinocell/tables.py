@@ -24,6 +24,7 @@ def image_rows(datasets: Mapping[str, Sequence[ImageResult]]) -> list[Row]:
             "predicted_cells": result.scores.counts.predicted_cells,
             **image_scores(result).by_name(),
             **{f"ceiling_{key}": value for key, value in result.ceiling.by_name().items()},
+            "note": "; ".join(result.notes),
         }
         for name, results in datasets.items()
         for result in results

@@ -18,7 +18,7 @@ from dinocell.checkpoint import Thresholds
 from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.errors import InputError
 from dinocell.labels import Labels, median_diameter
-from dinocell.metrics import Scores, evaluate
+from dinocell.metrics import Scores, score_labels
 from dinocell.parallel import OrderedPool
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.pooling import pool
@@ -74,6 +74,8 @@ class TuneResult:
         Pooled over the images: with the model's own settings, and with the best. The latter is optimistic.
     cross_validated : Scores or None
         Every image scored with what was chosen on the others; None with a single image.
+    notes : tuple of str
+        What must be known of the label images.
     """
 
     best: Choice
@@ -81,6 +83,7 @@ class TuneResult:
     before: Scores
     after: Scores
     cross_validated: Scores | None
+    notes: tuple[str, ...] = ()
 
 
 def tune(
@@ -123,6 +126,7 @@ def tune(
         before=pool(tried[own]),
         after=pool(tried[best]),
         cross_validated=_cross_validate(tried, len(images)),
+        notes=tuple(note for image in images for note in image.notes),
     )
 
 
@@ -151,7 +155,7 @@ def _score_all(
 
 def _score_one(job: tuple[Labels, NDArray[np.float32]], grid: list[Thresholds]) -> list[Scores]:
     true, distance = job
-    return [evaluate(true, distance_to_labels(distance, **each.model_dump())) for each in grid]
+    return [score_labels(true, distance_to_labels(distance, **each.model_dump())) for each in grid]
 
 
 def _thresholds(own: Thresholds) -> list[Thresholds]:

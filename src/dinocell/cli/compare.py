@@ -15,7 +15,7 @@ from rich.table import Table
 
 from dinocell.cli import options
 from dinocell.cli.outputs import dataset_names, make_folder
-from dinocell.cli.terminal import progress_bar
+from dinocell.cli.terminal import Notes, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,7 @@ def command(
     ] = None,
     channel: options.Channel = None,
     model: Annotated[str, typer.Option(help="DINOCell's: a trained model, or a checkpoint folder.")] = "nano",
+    split_components: options.SplitComponents = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps, for every tool.")] = "auto",
     timeout: Annotated[
         float | None, typer.Option(help="Stop a tool that takes more seconds for one image.")
@@ -75,7 +76,9 @@ def command(
         device=device,
         timeout=timeout,
     )
-    datasets: dict[Path, Sequence[Item]] = {folder: open_dataset(folder, channel=channel) for folder in data}
+    datasets: dict[Path, Sequence[Item]] = {
+        folder: open_dataset(folder, channel=channel, split_components=split_components) for folder in data
+    }
     make_folder(output)
     results = _run(datasets, chosen, output / TABLE_FILE)
     Console(width=None if Console().is_terminal else 180).print(_table(results, datasets))
@@ -137,6 +140,7 @@ def _run(
 
     items = [item for pairs in datasets.values() for item in pairs]
     results: list[ToolResult] = []
+    notes = Notes()
     with progress_bar() as bar, contextlib.closing(compare(items, tools)) as steps:
         tasks = {tool.name: bar.add_task(escape(tool.name), total=len(items)) for tool in tools}
         for step in steps:
@@ -144,7 +148,9 @@ def _run(
                 bar.update(tasks[step.tool], completed=step.done)
             else:
                 results.append(step)
+                notes.add(step.notes)
                 _write_table(file, results, datasets)
+    notes.close()
     return results
 
 
@@ -170,6 +176,7 @@ def _write_table(file: Path, results: "list[ToolResult]", datasets: "dict[Path, 
 
 
 def _csv_row(folder: Path, result: "ToolResult", images: "Sequence[ImageOutcome]") -> dict[str, str | int]:
+    from dinocell.datasets.masks import first_few
     from dinocell.pooling import pool
 
     scores = pool(image.scores for image in images) if images else None
@@ -189,6 +196,7 @@ def _csv_row(folder: Path, result: "ToolResult", images: "Sequence[ImageOutcome]
         "seconds_total": _number(total),
         "load_seconds": _number(result.load_seconds),
         "note": _note(result, images),
+        "label_notes": "; ".join(first_few([note for image in images for note in image.notes])),
     }
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from dinocell.cli import options
 from dinocell.cli.options import parse_diameter
 from dinocell.cli.outputs import check_still_there, dataset_names, make_folder
-from dinocell.cli.terminal import console, errors, progress_bar
+from dinocell.cli.terminal import Notes, console, errors, progress_bar
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError, OutputError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def command(
         Path | None,
         typer.Option(help="Score the label images in this folder, made by any program, instead of a model."),
     ] = None,
+    split_components: options.SplitComponents = None,
     device: options.Device = "auto",
     engine: options.Engine = "torch",
     precision: options.PrecisionOf = "auto",
@@ -78,7 +79,9 @@ def command(
     search = search or write
     _refuse_contradictions(model, predictions, diameter, search=search, write=write)
     named = zip(dataset_names(data), data, strict=True)
-    datasets = {name: open_dataset(path, channel=channel) for name, path in named}
+    datasets = {
+        name: open_dataset(path, channel=channel, split_components=split_components) for name, path in named
+    }
     for items in datasets.values():
         refuse_equal_files(items)
     if output is not None:
@@ -98,6 +101,7 @@ def command(
         if search:
             run.search(pipeline, workers)
         run.score_model(pipeline, parse_diameter(diameter), output)
+    run.labels.close(", see images.csv" if output else "")
     _print(run.results)
     if write:
         _write_thresholds(Path(str(model)), run)
@@ -128,6 +132,7 @@ class _Run:
         self.points: list[GridPoint] = []
         self.failures: list[str] = []
         self.notes: list[str] = []
+        self.labels = Notes()
 
     def score_predictions(self, folder: Path) -> None:
         from dinocell.evaluation import evaluate_prediction
@@ -177,6 +182,8 @@ class _Run:
 
     def _score(self, name: str, items: "Sequence[Item]", score: "Callable[[Item], ImageResult]") -> None:
         self.results[name] = self._each(name, items, score)
+        for result in self.results[name]:
+            self.labels.add(result.notes)
 
     def _each(self, name: str, items: "Sequence[Item]", function: "Callable[[Item], Any]") -> "list[Any]":
         """Apply a function to every item with a progress bar; what fails is named and left out."""
@@ -271,6 +278,7 @@ def _write_thresholds(checkpoint: Path, run: _Run) -> None:
 
 def _write_output(output: Path, run: _Run, scored: Path | str) -> None:
     """Write the tables and the report."""
+    from dinocell.datasets.masks import first_few
     from dinocell.evaluation import prediction_path
     from dinocell.report import write_report
     from dinocell.tables import image_rows, summary_rows, write_table
@@ -285,7 +293,7 @@ def _write_output(output: Path, run: _Run, scored: Path | str) -> None:
     write_table(output / "images.csv", image_rows(run.results))
     write_table(output / "summary.csv", summary_rows(run.results))
     predicted = scored if isinstance(scored, Path) else output / "labels"
-    notes = [*run.notes, *run.failures]
+    notes = [*run.notes, *first_few(run.labels.all), *run.failures]
     report = output / "report.html"
     write_report(report, str(scored), run.results, run.points, run.datasets, predicted, notes)
     console.print(f"images.csv, summary.csv and report.html are in {escape(str(output))}")

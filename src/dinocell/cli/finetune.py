@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dinocell.cli import options
-from dinocell.cli.terminal import console, progress_bar
+from dinocell.cli.terminal import Notes, console, progress_bar
 
 if TYPE_CHECKING:
     from dinocell.training.finetuning.config import FinetuneConfig
@@ -48,6 +48,7 @@ def command(
         bool, typer.Option("--no-cross-validation", help="Do not measure whether it helps: faster.")
     ] = False,
     folds: Annotated[int | None, typer.Option(help="Trainings of the cross-validation.")] = None,
+    split_components: options.SplitComponents = None,
     channel: options.Channel = None,
     seed: Annotated[int | None, typer.Option(help="Of crops, order and folds.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -68,6 +69,7 @@ def command(
         masks=masks,
         corrected=from_corrected,
         accept_unchanged=accept_unchanged,
+        split_components=split_components,
         output=output,
         model=model,
         learn=learn,
@@ -90,6 +92,7 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
     from dinocell.training.finetuning.loop import finetune_steps
     from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, StepDone
 
+    notes = Notes()
     with progress_bar() as bar:
         task = bar.add_task("images", total=None)
         for event in finetune_steps(config):
@@ -100,6 +103,7 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
             elif isinstance(event, ImageRead):
                 repairs = f" ({event.repairs})" if str(event.repairs) else ""
                 console.print(escape(f"{event.name}: {event.cells} cells{repairs}"))
+                notes.add(event.notes)
             elif isinstance(event, CropsDone):
                 bar.update(task, description="crops", completed=event.done, total=event.total)
             elif isinstance(event, StepDone):
@@ -107,6 +111,7 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
                     console.print(_plan(event, config))
                 name = f"training {event.training} of {event.trainings}, loss {event.loss:.4f}"
                 bar.update(task, description=name, completed=event.step, total=event.total)
+    notes.close()
     return result
 
 

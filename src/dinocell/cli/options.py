@@ -23,6 +23,14 @@ Scene = Annotated[
     str | None,
     typer.Option(help="Name or number (from 0) of a scene; name:1 or number:1 where it could be either."),
 ]
+SplitComponents = Annotated[
+    bool | None,
+    typer.Option(
+        "--split-components/--no-split-components",
+        help="Give every connected piece of an id in label images its own id, as binary masks need; or take "
+        "the ids as they are. Default: refuse what looks like a mask.",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(help="Name of a trained model, or a checkpoint folder. Default: the preset's, else nano."),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from dinocell.cli.terminal import console, errors, progress_bar
+from dinocell.cli import options
+from dinocell.cli.terminal import Notes, console, errors, progress_bar
 from dinocell.errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def _command_for(format_name: str) -> Callable[..., None]:
                 "where it could be either."
             ),
         ] = None,
+        split_components: options.SplitComponents = None,
         workers: Annotated[
             int | None, typer.Option(min=0, help="Processes. Default: cores, at most 4.")
         ] = None,
@@ -60,11 +62,19 @@ def _command_for(format_name: str) -> Callable[..., None]:
     ) -> None:
         from dinocell.datasets.formats import find_items
         from dinocell.datasets.process import ProcessSettings, process
-        from dinocell.datasets.store import StoreInfo
+        from dinocell.datasets.store import INFO, StoreInfo
 
-        items = find_items(format_name, source, images=images, masks=masks, channel=channel)
+        items = find_items(
+            format_name,
+            source,
+            split_components=split_components,
+            images=images,
+            masks=masks,
+            channel=channel,
+        )
         overlap = size // 8 if overlap is None else overlap
         settings = ProcessSettings(format_name, whole=whole, size=size, overlap=overlap, diameter=diameter)
+        notes = Notes()
         with progress_bar() as bar:
             task = bar.add_task("images", total=len(items))
             for event in process(items, output, settings, workers=workers, strict=strict):
@@ -74,6 +84,8 @@ def _command_for(format_name: str) -> Callable[..., None]:
                 bar.update(task, completed=event.done, total=event.total, description=event.stage)
                 if event.failure is not None:
                     errors.print(f"skipped: {escape(event.failure)}")
+                notes.add(event.notes)
+        notes.close(f", see {INFO}")
         _report(info, output)
 
     return command

@@ -1,6 +1,7 @@
 """What the commands print to: results, errors, progress."""
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -68,6 +69,33 @@ def announce(executor: "Executor") -> None:
     """Say where one can watch the workers, if there are any."""
     if executor.dashboard:
         console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")
+
+
+class Notes:
+    """Notes on the data: printed as they come, the first few in full, at the end how many more there were.
+
+    Attributes
+    ----------
+    all : list of str
+        Each once.
+    """
+
+    def __init__(self, most: int = 5) -> None:
+        self.all: list[str] = []
+        self._most = most
+
+    def add(self, notes: Iterable[str]) -> None:
+        """Take in notes, and print those that are new and among the first."""
+        for note in notes:
+            if note not in self.all:
+                self.all.append(note)
+                if len(self.all) <= self._most:
+                    console.print(f"note: {escape(one_line(note))}")
+
+    def close(self, where: str = "") -> None:
+        """Print how many notes there were that were not printed, and where they are found."""
+        if (left := len(self.all) - self._most) > 0:
+            console.print(f"note: and {left} more like these{where}")
 
 
 class _RateColumn(ProgressColumn):

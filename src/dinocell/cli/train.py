@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from dinocell.cli import options
 from dinocell.cli.terminal import console, progress_bar
 
 
@@ -24,6 +25,7 @@ def command(
     validation: Annotated[
         list[Path] | None, typer.Option(help="The same, for early stopping; may be repeated.")
     ] = None,
+    split_components: options.SplitComponents = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder.")] = None,
     changes: Annotated[
         list[str] | None,
@@ -58,6 +60,7 @@ def command(
         model=model,
         train=_datasets(train),
         validation=_datasets(validation),
+        split_components=split_components,
         output=output,
         wandb=wandb,
     )

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
-from dinocell.cli.terminal import console, progress_bar
+from dinocell.cli.terminal import Notes, console, progress_bar
 from dinocell.errors import InputError
 
 
@@ -21,6 +21,7 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The preset.")] = Path("preset.yaml"),
     model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
     channel: options.Channel = None,
+    split_components: options.SplitComponents = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
 ) -> None:
@@ -33,7 +34,7 @@ def command(
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")
     make_folder(output.parent)
-    items = find_items(images, masks, channel=channel)
+    items = find_items(images, masks, channel=channel, split_components=split_components)
     pipeline = DINOCellPipeline(model, device=device)
     with progress_bar() as bar:
         task = bar.add_task("distance maps", total=None)
@@ -42,6 +43,9 @@ def command(
                 result = event
             else:
                 bar.update(task, completed=event.done, total=event.total)
+    notes = Notes()
+    notes.add(result.notes)
+    notes.close()
     scores = {"before": result.before, "after": result.after, "cross-validated": result.cross_validated}
     shown = {name: round(of.ap[0.5], 4) for name, of in scores.items() if of is not None}
     preset = Preset(
@@ -49,7 +53,7 @@ def command(
         channel=result.best.channel if channel is None else channel,
         diameter=result.diameter,
         thresholds=result.best.thresholds,
-        tuned={"images": [item.name for item in items], "ap50": shown},
+        tuned={"images": [item.name for item in items], "ap50": shown, "notes": list(result.notes)},
     )
     write_preset(output, preset)
     console.print(f"AP@0.5 with the model's own settings: {result.before.ap[0.5]:.3f}")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dinocell.datasets.belonging import MASK_ENDINGS
-from dinocell.datasets.folder import image_stems, list_images, read_masks
+from dinocell.datasets.folder import image_stems, list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import read_image, read_labels
@@ -109,7 +109,7 @@ class Corrected:
             If the image has no such channel, or a file is a stack.
         """
         image = read_image(self.image, channel=self.channel)
-        labels = read_masks(self.labels)
+        labels = read_labels(self.labels)
         check_sizes(self.image, image.pixels, self.labels, labels)
         labels, split, specks = repair(labels)
         unchecked_cells = 0

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from dinocell.datasets.items import AnnotatedImage, check_sizes
+from dinocell.datasets.masks import Masks, read_masks
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import read_image, read_labels
+from dinocell.images import read_image
 from dinocell.labels import IGNORE, Labels
+from dinocell.planes import Pixels
 
 _EXPECTED = "frames 01/t000.tif, masks 01_GT/SEG/man_seg000.tif and markers 01_GT/TRA/man_track000.tif"
 
@@ -26,12 +28,15 @@ class Frame:
     image : Path
     masks, markers : Path or None
         What the annotation lacks is None; one of them is there.
+    split_components : bool or None
+        How ids are taken, see `dinocell.datasets.masks.check_masks`.
     """
 
     name: str
     image: Path
     masks: Path | None
     markers: Path | None
+    split_components: bool | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -51,7 +56,8 @@ class Frame:
         FileMissingError
             If the frame does not exist.
         FileFormatError
-            If the frame is a volume, a file cannot be read, or they differ in size.
+            If the frame is a volume, a file cannot be read or be meant as a label image, or they differ in
+            size.
         """
         try:
             pixels = read_image(self.image).pixels
@@ -60,18 +66,19 @@ class Frame:
                 f"{self.image} is a stack of several planes, expected a 2-D frame: volumes (3-D) are not "
                 "supported, choose a 2-D dataset"
             ) from exc
-        if self.masks is None:
-            labels = np.full(pixels.shape[:2], IGNORE, np.int32)
-        else:
-            labels = read_labels(self.masks)
-            check_sizes(self.image, pixels, self.masks, labels)
+        nothing = Masks(np.full(pixels.shape[:2], IGNORE, np.int32))
+        labels, notes = nothing if self.masks is None else self._read_labels(self.masks, pixels)
         if self.markers is None:
-            return AnnotatedImage(pixels, labels)
-        markers = read_labels(self.markers)
-        check_sizes(self.image, pixels, self.markers, markers)
+            return AnnotatedImage(pixels, labels, notes=notes)
+        markers, more = self._read_labels(self.markers, pixels)
         if _is_sparse(labels, markers):
             labels = np.where(labels == 0, np.int32(IGNORE), labels)
-        return AnnotatedImage(pixels, labels, markers=markers)
+        return AnnotatedImage(pixels, labels, markers=markers, notes=notes + more)
+
+    def _read_labels(self, path: Path, pixels: Pixels) -> Masks:
+        masks = read_masks(path, split_components=self.split_components)
+        check_sizes(self.image, pixels, path, masks.labels)
+        return masks
 
 
 def find_items(folder: Path, *, silver: bool = False, tracked_only: bool = False) -> list[Frame]:

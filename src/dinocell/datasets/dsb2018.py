@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dinocell.datasets.folder import list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes
+from dinocell.datasets.masks import check_masks
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import read_image
 from dinocell.labels import relabel
@@ -24,11 +25,14 @@ class MaskFiles:
     image : Path
     masks : tuple of Path
         Sorted by name. Non-zero pixels are the cell.
+    split_components : bool or None
+        How ids are taken, see `dinocell.datasets.masks.check_masks`.
     """
 
     name: str
     image: Path
     masks: tuple[Path, ...]
+    split_components: bool | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -46,7 +50,8 @@ class MaskFiles:
         FileMissingError
             If there are no masks, or a file does not exist.
         FileFormatError
-            If a file cannot be read, or a mask has another size than the image or holds several values.
+            If a file cannot be read, a mask has another size than the image or holds several values, or a few
+            of them hold all cells.
         """
         if not self.masks:
             raise FileMissingError(
@@ -66,7 +71,10 @@ class MaskFiles:
         for number, box, mask in cells:
             labels[box][mask] = number
             depth[box] += mask
-        return AnnotatedImage(pixels, relabel(labels), overlapped_pixels=int(np.count_nonzero(depth > 1)))
+        where = f"{self.masks[0].parent} (ids in the order of its files)"
+        masks = check_masks(labels, where, split_components=self.split_components)
+        overlapped = int(np.count_nonzero(depth > 1))
+        return AnnotatedImage(pixels, relabel(masks.labels), overlapped_pixels=overlapped, notes=masks.notes)
 
 
 def find_items(folder: Path) -> list[MaskFiles]:

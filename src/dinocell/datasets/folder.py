@@ -1,6 +1,6 @@
 """Images and masks in folders: ``NAME_img.*`` beside ``NAME_masks.*``, or in a folder each.
 
-A mask file is a label image, or a binary file that holds 0 and "white" alone: see `read_masks`.
+A mask file is a label image, or a binary file that holds 0 and "white" alone: see `dinocell.datasets.masks`.
 """
 
 import logging
@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from scipy import ndimage
-
 from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image, describe_left_out
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
+from dinocell.datasets.masks import read_masks
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.identity import files_read, join_sets
 from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels, stem_of
-from dinocell.labels import Labels
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +32,8 @@ class Pair:
     channel : int, str or None
         The image's only channel to read, by number (from 0) or name, as of `dinocell.images.read_image`; None
         keeps all of them.
+    split_components : bool or None
+        How ids are taken, see `dinocell.datasets.masks.check_masks`.
     """
 
     name: str
@@ -42,6 +41,7 @@ class Pair:
     masks: Path
     ignore: Path | None = None
     channel: int | str | None = None
+    split_components: bool | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -54,50 +54,20 @@ class Pair:
         Raises
         ------
         FileMissingError, FileFormatError
-            If a file does not exist or cannot be read, or they differ in size.
+            If a file does not exist or cannot be read, the masks cannot be meant as a label image, or they
+            differ in size.
         InputError
             If the image has no such channel, or a file is a stack.
         """
         image = read_image(self.image, channel=self.channel)
         pixels = image.pixels
-        labels = read_masks(self.masks)
+        labels, notes = read_masks(self.masks, split_components=self.split_components)
         check_sizes(self.image, pixels, self.masks, labels)
         if self.ignore is not None:
             ignored = read_labels(self.ignore)
             check_sizes(self.image, pixels, self.ignore, ignored)
             labels = ignore_where(labels, ignored)
-        return AnnotatedImage(pixels, labels, stains=image.axes == "YXC")
-
-
-def read_masks(path: Path) -> Labels:
-    """Read the cells of a mask file.
-
-    Parameters
-    ----------
-    path : Path
-        A label image, or a binary file: booleans, or 8- or 16-bit pixels whose only value beside 0 is the
-        largest there is, 255 or 65535. A file whose only value is 1 is a label image of one cell.
-
-    Returns
-    -------
-    int32 array, shape (Y, X)
-        Ids as stored. Of a binary file the 8-connected components, 1…N in row-major order of their first
-        pixels: cells that touch there are one, and need a label image to be told apart.
-
-    Raises
-    ------
-    FileMissingError, FileFormatError, InputError
-        As `dinocell.images.read_labels` does.
-    """
-    labels = read_labels(path)
-    values = labels[labels != 0]
-    if values.size and values[0] in (1, 255, 65535) and (values == values[0]).all():
-        dtype = read_image(path).pixels.dtype  # a second reading, of the rare files that may be binary
-        white = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-        if white.get(dtype) == values[0]:
-            components, _ = ndimage.label(labels, np.ones((3, 3)))
-            return components.astype(np.int32, copy=False)
-    return labels
+        return AnnotatedImage(pixels, labels, stains=image.axes == "YXC", notes=notes)
 
 
 def find_pairs(folder: Path) -> list[Pair]:
@@ -137,7 +107,13 @@ def find_pairs(folder: Path) -> list[Pair]:
     ]
 
 
-def find_items(images: Path, masks: Path | None = None, *, channel: int | str | None = None) -> list[Pair]:
+def find_items(
+    images: Path,
+    masks: Path | None = None,
+    *,
+    channel: int | str | None = None,
+    split_components: bool | None = None,
+) -> list[Pair]:
     """List annotated images, sorted by name.
 
     Parameters
@@ -151,6 +127,8 @@ def find_items(images: Path, masks: Path | None = None, *, channel: int | str | 
         ``NAME_ignore.*`` is looked for in both folders.
     channel : int or str, optional
         Read this channel of every image only, by number (from 0) or name.
+    split_components : bool, optional
+        How the ids of the masks are taken, see `dinocell.datasets.masks.check_masks`.
 
     Returns
     -------
@@ -166,7 +144,7 @@ def find_items(images: Path, masks: Path | None = None, *, channel: int | str | 
         images, masks = images / "images", beside
     pairs = find_pairs(images) if masks is None else _match_folders(images, masks)
     _warn_of_left_out(pairs, images, masks)
-    return [replace(pair, channel=channel) for pair in pairs]
+    return [replace(pair, channel=channel, split_components=split_components) for pair in pairs]
 
 
 def list_images(folder: Path, expected: str) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """Every dataset format by its name, and which one a path is."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ _OPTIONS = {"images": ("livecell",), "masks": ("folder",), "channel": ("cellpose
 """Which formats take an option."""
 
 
-def find_items(format_name: str, path: Path, **options: Any) -> Sequence[Item]:
+def find_items(
+    format_name: str, path: Path, *, split_components: bool | None = None, **options: Any
+) -> Sequence[Item]:
     """List the annotated images of a dataset.
 
     Parameters
@@ -30,6 +33,8 @@ def find_items(format_name: str, path: Path, **options: Any) -> Sequence[Item]:
     format_name : str
         One of `FORMATS`.
     path : Path
+    split_components : bool, optional
+        How the ids of label images are taken, see `dinocell.datasets.masks.check_masks`.
     **options
         ``images`` (folder, livecell), ``masks`` (folder, folder), ``channel`` (int or str, cellpose and
         folder); None is left out.
@@ -49,10 +54,17 @@ def find_items(format_name: str, path: Path, **options: Any) -> Sequence[Item]:
         if format_name not in takers:
             whose = f"is for {' and '.join(takers)}, not for {format_name}" if takers else "is for no format"
             raise InputError(f"--{name} {whose}: leave it out")
-    return FORMATS[format_name](Path(path), **given)
+    return _set(FORMATS[format_name](Path(path), **given), split_components)
 
 
-def open_dataset(path: Path, *, channel: int | str | None = None) -> Sequence[Item]:
+def _set(items: Sequence[Any], split_components: bool | None) -> Sequence[Item]:
+    """Set how the ids of items are taken; every format's is a dataclass with that field."""
+    return [replace(item, split_components=split_components) for item in items]
+
+
+def open_dataset(
+    path: Path, *, channel: int | str | None = None, split_components: bool | None = None
+) -> Sequence[Item]:
     """List the annotated images of a store, or of a dataset whose format `recognise` tells.
 
     Parameters
@@ -60,6 +72,8 @@ def open_dataset(path: Path, *, channel: int | str | None = None) -> Sequence[It
     path : Path
     channel : int or str, optional
         Of images with several, where the format lets choose.
+    split_components : bool, optional
+        How the ids of label images are taken, see `dinocell.datasets.masks.check_masks`.
 
     Raises
     ------
@@ -69,8 +83,8 @@ def open_dataset(path: Path, *, channel: int | str | None = None) -> Sequence[It
         If it is no dataset, or a store that cannot be evaluated.
     """
     if store.is_store(path := Path(path)):
-        return store.find_items(path)
-    return find_items(recognise(path), path, channel=channel)
+        return _set(store.find_items(path), split_components)
+    return find_items(recognise(path), path, split_components=split_components, channel=channel)
 
 
 def recognise(path: Path) -> str:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.datasets.masks import first_few
 from dinocell.datasets.store import DINOCellDataset, Sample
 from dinocell.labels import IGNORE, cell_areas
 from dinocell.outlines import draw_outlines
@@ -29,6 +30,7 @@ def describe(dataset: DINOCellDataset) -> Iterator[str]:
         yield f"dinocell {info.dinocell}, content {info.content_sha256}"
         for failure in info.failed:
             yield f"skipped: {failure.reason}"
+        yield from (f"note: {note}" for note in first_few(info.notes))
     counts, diameters = _measure(dataset)
     if not counts:
         yield "no labels: the cells are not counted"

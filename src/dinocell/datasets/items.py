@@ -30,6 +30,8 @@ class AnnotatedImage:
         Pixels that the annotation gives to several cells; one of them has it here.
     preprocessing : Preprocessing, optional
         What the pixels went through already; None for an image as in its file.
+    notes : tuple of str
+        What whoever uses the labels must know, a line a file: that they were split into pieces, for example.
     """
 
     pixels: NDArray[Any]
@@ -38,6 +40,7 @@ class AnnotatedImage:
     markers: Labels | None = None
     overlapped_pixels: int = 0
     preprocessing: Preprocessing | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Item(Protocol):
@@ -50,6 +53,10 @@ class Item(Protocol):
     @property
     def files(self) -> tuple[Path, ...]:
         """What it is read from, the image first."""
+
+    @property
+    def split_components(self) -> bool | None:
+        """How the ids of its label images are taken, see `dinocell.datasets.masks.check_masks`."""
 
     def read(self) -> AnnotatedImage:
         """Read it.

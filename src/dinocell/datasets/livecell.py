@@ -20,6 +20,7 @@ from dinocell.datasets.coco_masks import (
     pixels_of,
 )
 from dinocell.datasets.items import AnnotatedImage
+from dinocell.datasets.masks import check_masks
 from dinocell.errors import FileFormatError, FileMissingError, OutputError
 from dinocell.images import read_image
 from dinocell.opening import open_regular
@@ -46,6 +47,8 @@ class CocoImage:
     cells, crowds : sequence of Mask
         In the order of the JSON. A crowd is a region of cells that are not told apart. `find_items` leaves
         them in a temporary file; in another process, they are in memory.
+    split_components : bool or None
+        How ids are taken, see `dinocell.datasets.masks.check_masks`.
     """
 
     name: str
@@ -54,6 +57,7 @@ class CocoImage:
     shape: tuple[int, int]
     cells: Sequence[Mask]
     crowds: Sequence[Mask]
+    split_components: bool | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -71,7 +75,8 @@ class CocoImage:
         FileMissingError
             If the image file does not exist.
         FileFormatError
-            If it cannot be read or is not of the size in the JSON, or a mask is damaged.
+            If it cannot be read or is not of the size in the JSON, a mask is damaged, or a few annotations
+            hold all cells.
         MissingExtraError
             If cells are polygons and pycocotools is not installed.
         """
@@ -90,7 +95,8 @@ class CocoImage:
         cells = [pixels_of(mask, self.shape, f"{where}, cell {n}") for n, mask in enumerate(self.cells, 1)]
         crowds = [pixels_of(mask, self.shape, f"{where}, crowd {n}") for n, mask in enumerate(self.crowds, 1)]
         labels, overlapped = draw(cells, crowds, self.shape)
-        return AnnotatedImage(pixels, labels, overlapped_pixels=overlapped)
+        labels, notes = check_masks(labels, where, split_components=self.split_components)
+        return AnnotatedImage(pixels, labels, overlapped_pixels=overlapped, notes=notes)
 
 
 def find_items(annotations: Path, *, images: Path | None = None) -> list[CocoImage]:

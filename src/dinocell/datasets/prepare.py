@@ -116,11 +116,13 @@ def prepare(item: Item, settings: ProcessSettings, size: tuple[int, int]) -> lis
         cells=int((cell_areas(labels)[1:] > 0).sum()),
         overlapped_pixels=annotated.overlapped_pixels,
         sha256="",
+        notes=annotated.notes,
     )
     prepared = []
     for y, x in corners:
         arrays = _cut(image, distance, labels, y, x, size)
         prepared.append((arrays, entry.model_copy(update={"y": y, "x": x, "sha256": _hash(arrays)})))
+        entry = entry.model_copy(update={"notes": ()})
     return prepared
 
 

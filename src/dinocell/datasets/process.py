@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class ImageDone:
         Images of this stage; those of an earlier start are counted.
     failure : str or None
         Which image was left out, and why.
+    notes : tuple of str
+        What must be known of its label images.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ImageDone:
     done: int
     total: int
     failure: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def process(
@@ -100,9 +103,11 @@ def process(
             known = {entry.name for entry in writer.entries} | run.failures.keys()
             todo = [item for item in items if item.name not in known]
             for event, prepared in run.outcomes("process", todo, len(items), prepare, settings, size):
-                if prepared is not None:
-                    writer.append(prepared)
-                yield event
+                if prepared is None:
+                    yield event
+                    continue
+                writer.append(prepared)
+                yield replace(event, notes=prepared[0][1].notes)
             failed = [run.failures[item.name] for item in items if item.name in run.failures]
             info = _describe(writer.entries, settings, size, failed)
             writer.finish(info)
@@ -172,8 +177,10 @@ def _hash_items(items: Sequence[Item]) -> str:
     digest = hashlib.sha256()
     for item in items:
         files = stamp_of(file.absolute() for file in files_read(item.files))
-        # Of the formats' options, the channel is the only one that shows in neither.
-        digest.update(repr((item.name, files, getattr(item, "channel", None))).encode())
+        # What of the formats' options shows in neither.
+        options = [getattr(item, "channel", None)]
+        options += [] if item.split_components is None else [item.split_components]
+        digest.update(repr((item.name, files, *options)).encode())
     return digest.hexdigest()
 
 
@@ -192,6 +199,7 @@ def _describe(
         cells=sum(entry.cells for entry in images),
         overlapped_pixels=sum(entry.overlapped_pixels for entry in images),
         failed=tuple(failed),
+        notes=tuple(note for entry in entries for note in entry.notes),
         diameter=settings.diameter,
         overlap=0 if settings.whole else settings.overlap,
         preprocessing=settings.preprocessing,

@@ -55,6 +55,8 @@ class StoreInfo(Section):
     overlapped_pixels : int
         Pixels that the annotation gave to several cells.
     failed : tuple of Failure
+    notes : tuple of str
+        What must be known of the label images.
     diameter : float, optional
         Median cell diameter in pixels that every image was brought to.
     overlap : int
@@ -75,6 +77,7 @@ class StoreInfo(Section):
     cells: int
     overlapped_pixels: int
     failed: tuple[Failure, ...] = ()
+    notes: tuple[Text, ...] = ()
     diameter: float | None = None
     overlap: int = 0
     preprocessing: Preprocessing
@@ -107,6 +110,8 @@ class IndexEntry(Section):
         In the whole image.
     sha256 : str
         Of the item's image, distance map and labels.
+    notes : tuple of str
+        What must be known of the image's labels; with its first item.
     """
 
     item: int
@@ -120,6 +125,7 @@ class IndexEntry(Section):
     cells: int
     overlapped_pixels: int
     sha256: str
+    notes: tuple[Text, ...] = ()
 
 
 def item_arrays(size: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:

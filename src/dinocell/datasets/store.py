@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dinocell.datasets import samcell
 from dinocell.datasets.items import AnnotatedImage
+from dinocell.datasets.masks import check_masks
 from dinocell.datasets.npy import open_array
 from dinocell.datasets.records import (
     IMAGES,
@@ -169,6 +170,8 @@ class StoreItem:
         Height and width of the image without its padding.
     preprocessing : Preprocessing
         What it went through.
+    split_components : bool or None
+        How ids are taken, see `dinocell.datasets.masks.check_masks`.
     """
 
     folder: Path
@@ -176,6 +179,7 @@ class StoreItem:
     name: str
     shape: tuple[int, int]
     preprocessing: Preprocessing
+    split_components: bool | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -188,17 +192,19 @@ class StoreItem:
         Raises
         ------
         FileMissingError, FileFormatError
-            If the store is no longer there, or damaged.
+            If the store is no longer there or damaged, or its labels cannot be meant as such.
         """
         images, labels = (open_array(file) for file in self.files)
         image = _convert(self.files[0], images, self.number, samcell.image_of)
         cells = _convert(self.files[1], labels, self.number, samcell.labels_of, image.shape)
         inside = np.s_[: self.shape[0], : self.shape[1]]
-        return AnnotatedImage(
-            np.ascontiguousarray(image[inside]),
+        labels, notes = check_masks(
             np.ascontiguousarray(cells[inside]),
-            preprocessing=self.preprocessing,
+            f"{self.files[1]} item {self.number}",
+            split_components=self.split_components,
         )
+        pixels = np.ascontiguousarray(image[inside])
+        return AnnotatedImage(pixels, labels, preprocessing=self.preprocessing, notes=notes)
 
 
 def find_items(folder: Path) -> list[StoreItem]:

@@ -82,6 +82,11 @@ class TrainConfig(Section):
     validation: tuple[Dataset, ...] = Field(
         min_length=1, description="Annotated images for early stopping; fixed crops, never augmented"
     )
+    split_components: bool | None = Field(
+        default=None,
+        description="Whether every connected piece of an id in label images of folders gets its own id, as "
+        "binary masks need; null: what looks like a mask is refused",
+    )
     output: Path = Field(default=Path("checkpoints/run"), description="Run folder")
     seed: int = Field(
         default=0, ge=0, lt=2**32, description="The samples drawn depend on it and on nothing else"

@@ -1,6 +1,7 @@
 """The training loop: draw, step, validate, checkpoint."""
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -87,9 +88,12 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     torch.manual_seed(config.seed)
     with accelerator.main_process_first():
         resume = prepare_folder(config, resume=resume)
-    samples = TrainingSamples([load(dataset, config.preprocessing) for dataset in config.train], config)
+    read = functools.partial(
+        load, preprocessing=config.preprocessing, split_components=config.split_components
+    )
+    samples = TrainingSamples([read(dataset) for dataset in config.train], config)
     validation = [
-        validation_batches(load(dataset, config.preprocessing), config.crop_size, config.batch_size)
+        validation_batches(read(dataset), config.crop_size, config.batch_size)
         for dataset in config.validation
     ]
     with explain_out_of_memory(f"the memory is not enough to train {config.model!r}: choose a smaller model"):

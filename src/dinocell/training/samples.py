@@ -2,9 +2,10 @@
 
 import contextlib
 import itertools
+import logging
 import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,10 +18,13 @@ from torch.utils.data import Dataset as TorchDataset
 
 from dinocell.augment import NO_AUGMENTATION, Augmentation, Crop, bounding_boxes, random_crop
 from dinocell.datasets.folder import find_pairs
+from dinocell.datasets.masks import first_few
 from dinocell.datasets.store import DINOCellDataset, is_store
 from dinocell.errors import ConfigError, DINOCellError, FileFormatError, InputError, WorkerError
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.training.config import Dataset, TrainConfig
+
+logger = logging.getLogger(__name__)
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Images uint8 ``(B, Y, X)``, distance maps float32 ``(B, Y, X)``, valid pixels bool ``(B, Y, X)``."""
@@ -82,10 +86,20 @@ class StoreImages(Sequence[Annotated]):
         return min(height, entry.image_shape[0] - entry.y), min(width, entry.image_shape[1] - entry.x)
 
 
-def load(dataset: Dataset, preprocessing: Preprocessing) -> Sequence[Annotated]:
+def load(
+    dataset: Dataset, preprocessing: Preprocessing, *, split_components: bool | None = None
+) -> Sequence[Annotated]:
     """Open a store, or read and preprocess every image of a folder.
 
-    A store is read crop by crop; a folder's images stay in memory, as 8-bit images and labels.
+    A store is read crop by crop; a folder's images stay in memory, as 8-bit images and labels. What must be
+    known of its label images is logged.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    preprocessing : Preprocessing
+    split_components : bool, optional
+        How the ids of a folder's label images are taken, see `dinocell.datasets.masks.check_masks`.
 
     Raises
     ------
@@ -98,8 +112,10 @@ def load(dataset: Dataset, preprocessing: Preprocessing) -> Sequence[Annotated]:
             raise _no_cell(dataset.path)
         return store
     loaded = []
+    notes: list[str] = []
     for pair in find_pairs(dataset.path):
-        annotated = pair.read()
+        annotated = replace(pair, split_components=split_components).read()
+        notes += annotated.notes
         labels = annotated.labels
         try:
             image = preprocess(annotated.pixels, preprocessing)
@@ -108,6 +124,8 @@ def load(dataset: Dataset, preprocessing: Preprocessing) -> Sequence[Annotated]:
         loaded.append(Annotated(pair.name, image, labels, bounding_boxes(labels)))
     if not any((item.labels > 0).any() for item in loaded):
         raise _no_cell(dataset.path)
+    for note in first_few(notes):
+        logger.warning(note)
     return loaded
 
 

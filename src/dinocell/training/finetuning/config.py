@@ -29,6 +29,11 @@ class FinetuneConfig(Section):
     accept_unchanged: bool = Field(
         default=False, description="Whether label images that still are as segment wrote them are taken too"
     )
+    split_components: bool | None = Field(
+        default=None,
+        description="Whether every connected piece of an id in label images gets its own id, as binary "
+        "masks need; null: what looks like a mask is refused",
+    )
     channel: Channel = Field(
         default=None, description="Of the images, by name or number from 0; null: gray or colour as it is"
     )
@@ -68,6 +73,8 @@ class FinetuneConfig(Section):
     def _one_annotation(self) -> Self:
         if self.masks is not None and self.corrected is not None:
             raise ValueError("masks and corrected are both given, expected one: leave one out")
+        if self.split_components is not None and self.corrected is not None:
+            raise ValueError("split_components is given, but corrected results always are: leave it out")
         if self.accept_unchanged and self.corrected is None:
             raise ValueError("accept_unchanged is for corrected results: give corrected, or leave it out")
         return self

@@ -22,7 +22,7 @@ from dinocell.datasets.folder import Pair, find_items
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
 from dinocell.labels import IGNORE
-from dinocell.metrics import Scores, evaluate
+from dinocell.metrics import Scores, score_labels
 from dinocell.model import DINOCell
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.preprocessing import preprocess
@@ -57,6 +57,7 @@ class _Image:
     pixels: NDArray[Any]
     gray: NDArray[np.uint8]
     labels: NDArray[np.int32]
+    notes: tuple[str, ...]
 
 
 def finetune(config: FinetuneConfig, progress: Callable[[Event], None] | None = None) -> FinetuneResult:
@@ -127,6 +128,7 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[Event]:
         after=after,
         times=learner.times,
         seconds=time.monotonic() - start,
+        notes=tuple(note for image in images for note in image.notes),
     )
     write_result(config, model, [image.labels for image in images], result)
     yield result
@@ -159,7 +161,12 @@ def _read_images(
 ) -> Generator[LeftOut | ImageRead, None, list[_Image]]:
     items: Sequence[Corrected | Pair]
     if config.corrected is None:
-        items = find_items(config.images, config.masks, channel=config.channel)
+        items = find_items(
+            config.images,
+            config.masks,
+            channel=config.channel,
+            split_components=config.split_components,
+        )
     else:
         items, left_out = find_corrected(
             config.images,
@@ -176,7 +183,7 @@ def _read_images(
             continue
         images.append(_to_network_input(item, annotated, pipeline))
         cells = np.unique(annotated.labels)
-        yield ImageRead(item.name, int((cells > 0).sum()), repairs)
+        yield ImageRead(item.name, int((cells > 0).sum()), repairs, annotated.notes)
     if not any((image.labels > 0).any() for image in images):
         raise InputError("there is no annotated cell in any image: annotate some")
     _refuse_copies(images)
@@ -205,7 +212,7 @@ def _to_network_input(
         gray = preprocess(annotated.pixels, pipeline.predictor.preprocessing)
     except InputError as error:
         raise FileFormatError(f"{item.image}: {error}") from error
-    return _Image(item.name, annotated.pixels, gray, annotated.labels)
+    return _Image(item.name, annotated.pixels, gray, annotated.labels, annotated.notes)
 
 
 def _draw(images: Sequence[_Image], config: FinetuneConfig, size: int) -> Iterator[Crop]:
@@ -261,4 +268,4 @@ def _folds(images: Sequence[_Image], config: FinetuneConfig) -> list[list[int]]:
 
 
 def _score(pipeline: DINOCellPipeline, image: _Image) -> Scores:
-    return evaluate(image.labels, pipeline.run(image.pixels).labels)
+    return score_labels(image.labels, pipeline.run(image.pixels).labels)

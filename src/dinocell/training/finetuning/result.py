@@ -27,11 +27,12 @@ MODEL_FOLDER, SCORES_FILE, CONFIG_FILE = "model", "scores.csv", "config.yaml"
 
 @dataclass(frozen=True)
 class ImageRead:
-    """An image to learn from: its cells, and what was repaired in a corrected label image."""
+    """An image to learn from: its cells, what was repaired in corrected labels, what is odd in others."""
 
     name: str
     cells: int
     repairs: Repairs
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class FinetuneResult:
         What cached features saved; None where the backbone learned too.
     seconds : float
         Of all of it.
+    notes : tuple of str
+        What must be known of the label images.
     """
 
     model: Path
@@ -95,6 +98,7 @@ class FinetuneResult:
     after: dict[str, Scores]
     times: StepTimes | None
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def helps(self) -> bool | None:
@@ -154,6 +158,7 @@ def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) 
     settings = config.model_dump(
         mode="json",
         include={
+            "split_components",
             "learn",
             "steps",
             "variants",
@@ -172,6 +177,7 @@ def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) 
     return {
         "finetuned_from": _name_of(config.model),
         "images": list(result.images),
+        "notes": list(result.notes),
         **settings,
         "augmentation": config.augmentation.model_dump(mode="json"),
         "scores": scores,
