@@ -34,8 +34,8 @@ METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, Ty
 # What the decoders let escape on damaged files; imagecodecs' own errors are RuntimeErrors, and numpy takes
 # the header of an array for Python's tokens.
 _DECODE_ERRORS = (
-    *METADATA_ERRORS, AssertionError, EOFError, MemoryError, OSError, RuntimeError, cv2.error, struct.error,
-    tokenize.TokenError, zlib.error,
+    *METADATA_ERRORS, AssertionError, EOFError, MemoryError, OSError, RuntimeError, SystemError, cv2.error,
+    struct.error, tokenize.TokenError, zlib.error,
 )  # fmt: skip
 
 

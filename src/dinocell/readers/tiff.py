@@ -18,8 +18,9 @@ from dinocell.readers.naming import choose, choose_scene, matching_names
 from dinocell.readers.tiff_directories import Directories, check_directories
 from dinocell.readers.tiff_messages import Heard, listening, warn
 from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours, ome_set, own_xml
-from dinocell.readers.tiff_pages import Walked
+from dinocell.readers.tiff_pages import check_runs, misfit
 from dinocell.readers.tiff_stack import Stack
+from dinocell.readers.tiff_walked import Walked
 from dinocell.readers.units import known_size, micrometres, positive, seconds
 
 _COARSEST_UM = 10.0  # resolution tags that give larger pixels speak of paper: 72 or 300 dots per inch
@@ -41,12 +42,12 @@ class _Opened:
             self.tif = self._open(found, left_out)
             with closed_on_error(self.tif):
                 self.stacks = [
-                    Stack(series, file, self.tell, self.walked.storage, largest) for series in self.tif.series
+                    Stack(series, file, self.tell, self.walked, largest) for series in self.tif.series
                 ]
                 heard.check()
                 self._check_stacks()
-                misfit = self.walked.misfit(self.stacks)
-            if not misfit:
+                unfit = misfit(self.walked, self.stacks)
+            if not unfit:
                 break
             self.tif.close()
             kind = self.stacks[0].series.kind
@@ -55,9 +56,13 @@ class _Opened:
             if (
                 len(self.walked.files) > 1
             ):  # which pages of which file there are besides is not for us to guess
-                raise ValueError(f"its {name} {misfit}")
-            self.tell(f"its {name} {misfit}, it is left out and all pages are taken: check their order")
+                raise ValueError(f"its {name} {unfit}")
+            self.tell(f"its {name} {unfit}, it is left out and all pages are taken: check their order")
         self._tell_of_missing()
+        if not all(found.is_sorted for found in self.walked.files.values()):
+            self.tell(
+                "its tags are not in order, as if one were damaged: compare what is read with the original"
+            )
         heard.tell(file, self._said)
 
     def tell(self, text: str) -> None:
@@ -112,7 +117,7 @@ class _Opened:
         claimed = int((self.tif.imagej_metadata or {}).get("images", 1)) if self.tif.is_imagej else 1
         if stack.series.kind == "imagej" and claimed > stack.n_pages * stack.n_channels:
             raise ValueError(f"it says it has {claimed} images, but has {stack.n_pages * stack.n_channels}")
-        self.walked.check_runs(self.stacks)
+        check_runs(self.walked, self.stacks)
 
     def _tell_of_missing(self) -> None:
         for stack in self.stacks:

@@ -26,6 +26,7 @@ _LSB_FIRST, _MSB_FIRST = 2, 1
 _PREDICTS_FLOATS = (3, 34894, 34895)
 _CUT_SHORT = (5, 34925)  # LZW and LZMA: what is decoded beyond the size that is asked for is left out
 _WHOLE_BYTES = (8, 16, 32, 64)
+_LONG_STRIP = "its last strip is longer than its size needs: compare what is read with the original"
 
 
 def check_tags(keyframe: Any, tell: Tell) -> None:
@@ -45,9 +46,13 @@ def check_tags(keyframe: Any, tell: Tell) -> None:
     samples, planar = keyframe.samplesperpixel, keyframe.planarconfig
     if planar not in (_CONTIG, _SEPARATE) and (samples > 1 or keyframe.photometric == 2):
         raise ValueError(f"its PlanarConfiguration is {int(planar)}, expected 1 or 2")
+    if 262 not in keyframe.tags:
+        tell("it does not say its PhotometricInterpretation, gray is taken for granted: check its colours")
     bits = keyframe.tags.get(258)
     if bits is not None and bits.count > samples and not keyframe.parent.is_lsm:  # LSM files list more
         raise ValueError(f"it has bits for {bits.count} samples a pixel, but {samples} samples")
+    if keyframe.compression in CODED_JPEG and keyframe.dtype is not None and keyframe.dtype.kind != "u":
+        raise ValueError(f"its pixels are {keyframe.dtype}, which JPEG does not hold")
     if keyframe.fillorder not in (_MSB_FIRST, _LSB_FIRST):
         tell(f"its FillOrder is {int(keyframe.fillorder)}, expected 1 or 2, and is left out")
     if keyframe.predictor in _PREDICTS_FLOATS and keyframe.dtype is not None and keyframe.dtype.kind != "f":
@@ -86,7 +91,7 @@ def check_parts(page: Any, number: int, parts: Iterable[int], tell: Tell) -> Non
         what = "tiles" if keyframe.is_tiled else "strips"
         tell(f"{len(empty)} of {len(parts)} {what} of plane {number} have 0 bytes and are filled with "
              f"{keyframe.nodata:g}")  # fmt: skip
-    _check_coded_sizes(page, parts)
+    _check_coded_sizes(page, parts, tell)
     if keyframe.compression == 1:
         _check_raw_bytes(page, number, parts, tell)
 
@@ -135,6 +140,8 @@ def _check_raw_bytes(page: Any, number: int, parts: list[int], tell: Tell) -> No
         else:
             allowed = {_rows_of(keyframe, at) * row, height * row}  # some writers fill the last strip
         if counts[at] in allowed:
+            if not keyframe.is_tiled and counts[at] > min(allowed):
+                tell(_LONG_STRIP)
             continue
         is_about = min(allowed) < counts[at] < min(allowed) + row
         if not is_about:
@@ -152,10 +159,16 @@ def _tile_bytes(keyframe: Any, at: int) -> set[int]:
     return {height * whole, rows * whole, rows * _row_bytes(keyframe, columns)}
 
 
-def check_first_part(page: Any) -> None:
-    """Refuse a page whose first strip or tile decodes to another size than its tags say.
+def check_ends(page: Any, tell: Tell) -> None:
+    """Refuse a page whose first or last strip or tile decodes to another size than its tags say.
 
     tifffile checks that there is enough, and for some compressions leaves out in silence what is beyond.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage or TiffFrame
+    tell : callable
+        Is told of a last strip that is longer than the page.
 
     Raises
     ------
@@ -165,28 +178,34 @@ def check_first_part(page: Any) -> None:
     keyframe, counts = page.keyframe, page.databytecounts
     coded = keyframe.compression
     known = tifffile.TIFF.DECOMPRESSORS
-    decode = known[coded] if coded != 1 and coded in known else None
     is_image = coded in tifffile.TIFF.IMAGE_COMPRESSIONS
     is_cut = coded in _CUT_SHORT or keyframe.bitspersample not in _WHOLE_BYTES
-    at = next((at for at, count in enumerate(counts) if count and page.dataoffsets[at]), None)
-    if at is None or decode is None or coded in (*CODED_JPEG, *_FAX) or not (is_image or is_cut):
+    if coded in (1, *CODED_JPEG, *_FAX) or coded not in known or not (is_image or is_cut):
         return
-    page.parent.filehandle.seek(page.dataoffsets[at])
-    data = page.parent.filehandle.read(counts[at])
-    if is_image:
-        pixels = decode(data)
-        if pixels.dtype != keyframe.dtype:
-            raise ValueError(f"part {at} of it has {pixels.dtype} pixels, expected {keyframe.dtype}")
-        _check_coded_shape(keyframe, at, pixels.shape[:2], math.prod(pixels.shape[2:]))
-    elif keyframe.fillorder == _MSB_FIRST:
-        height, width, _ = coded_shape(keyframe)
-        rows = height if keyframe.is_tiled else _rows_of(keyframe, at)
-        expected = rows * _row_bytes(keyframe, width)
-        if len(decode(data, out=expected + 1)) > expected:
-            raise ValueError(f"part {at} of it has more than the {expected} bytes of its pixels")
+    there = [at for at in range(math.prod(keyframe.chunked)) if counts[at] and page.dataoffsets[at]]
+    for at in sorted({*there[:1], *there[-1:]}):
+        page.parent.filehandle.seek(page.dataoffsets[at])
+        data = page.parent.filehandle.read(counts[at])
+        if is_image:
+            _check_image(keyframe, at, known[coded](data), tell)
+        elif keyframe.fillorder == _MSB_FIRST:
+            height, width, _ = coded_shape(keyframe)
+            rows = height if keyframe.is_tiled else _rows_of(keyframe, at)
+            row = _row_bytes(keyframe, width)
+            decoded = len(known[coded](data, out=height * row + 1))
+            if decoded > height * row or rows * row < decoded < height * row:
+                raise ValueError(f"part {at} of it has more than the {rows * row} bytes of its pixels")
+            if decoded > rows * row:
+                tell(_LONG_STRIP)
 
 
-def _check_coded_sizes(page: Any, parts: Iterable[int]) -> None:
+def _check_image(keyframe: Any, at: int, pixels: Any, tell: Tell) -> None:
+    if pixels.dtype != keyframe.dtype:
+        raise ValueError(f"part {at} of it has {pixels.dtype} pixels, expected {keyframe.dtype}")
+    _check_coded_shape(keyframe, at, pixels.shape[:2], math.prod(pixels.shape[2:]), tell)
+
+
+def _check_coded_sizes(page: Any, parts: Iterable[int], tell: Tell) -> None:
     """Refuse strips and tiles that are images of their own, of another size than they should have."""
     keyframe = page.keyframe
     coded = keyframe.compression
@@ -202,7 +221,9 @@ def _check_coded_sizes(page: Any, parts: Iterable[int]) -> None:
         if coded in CODED_JPEG:
             if not data.startswith(b"\xff\xd8"):  # its header is a tag, which tifffile fits to the page
                 continue
-            height, width, samples, _ = jpeg_header(data)
+            height, width, samples, scan = jpeg_header(data)
+            if data.find(b"\xff\xd9", scan) < 0:  # libjpeg would fill the rest with gray
+                raise ValueError(f"the end of part {at} is missing")
             if not height * width:  # said at its end
                 continue
         elif coded == _PNG:
@@ -210,10 +231,12 @@ def _check_coded_sizes(page: Any, parts: Iterable[int]) -> None:
         else:
             start = data.index(b"\xff\x4f\xff\x51") + 8
             width, height = struct.unpack(">II", data[start : start + 8])
-        _check_coded_shape(keyframe, at, (height, width), samples)
+        _check_coded_shape(keyframe, at, (height, width), samples, tell)
 
 
-def _check_coded_shape(keyframe: Any, at: int, shape: tuple[int, int], samples: int | None) -> None:
+def _check_coded_shape(
+    keyframe: Any, at: int, shape: tuple[int, int], samples: int | None, tell: Tell
+) -> None:
     """Refuse an image that neither fills its strip or tile nor ends where the page ends."""
     height, width, expected = coded_shape(keyframe)
     n_down, n_across = math.ceil(keyframe.imagelength / height), math.ceil(keyframe.imagewidth / width)
@@ -223,3 +246,5 @@ def _check_coded_shape(keyframe: Any, at: int, shape: tuple[int, int], samples: 
         raise ValueError(f"a part of it is coded as {shape[0]} × {shape[1]} pixels, not {height} × {width}")
     if samples is not None and samples != expected:
         raise ValueError(f"a part of it is coded with {samples} samples a pixel, expected {expected}")
+    if not keyframe.is_tiled and shape[0] > min(rows):
+        tell(_LONG_STRIP)

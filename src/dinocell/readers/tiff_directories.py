@@ -9,6 +9,7 @@ from typing import BinaryIO, Literal
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS
 from dinocell.readers.tiff_messages import NEEDED_TAGS
+from dinocell.readers.tiff_places import Places, raw_part_bytes
 
 MAX_PAGES = 2**18
 """A file of more directories (pages, levels) is refused, or one that claims more planes by OME-XML."""
@@ -26,20 +27,28 @@ _TYPE_SIZES = dict(
 )  # bytes, by TIFF's number
 _DIRECTORY_BYTES = 512  # most directories are shorter
 _KIND, _WIDTH, _LENGTH, _ROWS, _SAMPLES, _PLANAR = 254, 256, 257, 278, 277, 284
-_DESCRIPTION, _STRIPS, _TILES, _SUBIFDS = 270, 273, 324, 330
+_DESCRIPTION, _SUBIFDS = 270, 330
+_PARTS = ((273, 279), (324, 325))  # places and bytes of strips, and of tiles
 _NO_IMAGE = 1 | 4  # kinds of page: a smaller copy, a mask
 # tags that say how a page is stored, with what stands for those left out
 _STORAGE: dict[int, tuple[int, ...]] = {
     _WIDTH: (), _LENGTH: (), 258: (1,), 259: (1,), 266: (1,), _SAMPLES: (1,), _ROWS: (2**32 - 1,),
     _PLANAR: (1,), 317: (1,), 322: (), 323: (), 339: (1,), 32997: (1,), 32998: (1,),
 }  # fmt: skip
+_COUNT_OTHERWISE = (
+    33628,
+    34412,
+    65420,
+)  # tags of STK, LSM and NDPI, whose places and bytes are not as in TIFF
 _MOST_VALUES = 16  # of such a tag
 _NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's kinds of whole numbers
 
 Storage = tuple[tuple[int, ...], ...]
 """How a page is stored: the values of the tags that its decoding needs, width and length first."""
 
-_Entry = tuple[int, int, int, bytes]  # code, kind, number of values, and the values or where they are
+_Tag = tuple[int, int, int, bytes]  # its code, and the rest
+_Entry = tuple[int, int, bytes]  # of a tag: kind, number of values, and the values or where they are
+_NOTHING: _Entry = (0, 0, b"")
 
 
 class _Layout:
@@ -66,6 +75,10 @@ class Directories:
         How each page is stored, by where its directory is.
     pages : list of int
         Where the directories of the chain are, in its order, without smaller copies and masks.
+    places : Places
+        Which bytes are directories, and which are pixels.
+    is_sorted : bool
+        Whether the tags of all directories are in the order of their codes, as TIFF demands.
     """
 
     seen: set[int] = field(default_factory=set)
@@ -74,7 +87,9 @@ class Directories:
     smallest: int = MAX_PIXELS
     storage: dict[int, Storage] = field(default_factory=dict)
     pages: list[int] = field(default_factory=list)
-    kinds: dict[tuple[_Entry, ...], Storage] = field(default_factory=dict)  # by the tags that say so
+    places: Places = field(default_factory=Places)
+    is_sorted: bool = True
+    kinds: dict[tuple[_Tag, ...], Storage] = field(default_factory=dict)  # by the tags that say so
 
 
 def check_directories(file: Path) -> Directories:
@@ -157,7 +172,7 @@ def _text(stream: BinaryIO, layout: _Layout, items: int, value: bytes) -> str:
 def _check_directory(
     stream: BinaryIO, offset: int, layout: _Layout, found: Directories, file_size: int
 ) -> tuple[int, tuple[int, ...], bool]:
-    """Add up one directory's tags and note how its page is stored.
+    """Add up one directory's tags and note how and where its page is stored.
 
     Returns
     -------
@@ -168,35 +183,65 @@ def _check_directory(
     bool
         Whether its page is an image, neither a smaller copy nor a mask.
     """
+    entries, following = _read_entries(stream, offset, layout, found)
+    tags: dict[int, _Entry] = {}
+    last = -1
+    for code, kind, items, value in entries:
+        found.is_sorted &= last < code
+        last = code
+        tags.setdefault(code, (kind, items, value))
+        size = items * _TYPE_SIZES.get(kind, 0)
+        if size > len(value):
+            place = layout.offset.unpack(value)[0]
+            found.tag_bytes += _counted(code, size, place, file_size)
+            if code in NEEDED_TAGS:
+                found.places.take(place, size)
+    if not entries:
+        return 0, (), False
+    _note_storage(
+        found, offset, tuple((code, *tags[code]) for code in tags if code in _STORAGE), stream, layout
+    )
+    _note_parts(found, offset, tags, stream, layout)
+    is_image = not any(one & _NO_IMAGE for one in _numbers(stream, layout, *tags.get(_KIND, _NOTHING)))
+    return following, _below(stream, layout, *tags.get(_SUBIFDS, _NOTHING)), is_image
+
+
+def _read_entries(
+    stream: BinaryIO, offset: int, layout: _Layout, found: Directories
+) -> tuple[list[_Tag], int]:
+    """Read the entries of a directory, and where the next one is; nothing of one that is cut."""
     number, entry = layout.number, layout.entry
     stream.seek(offset)
     data = stream.read(_DIRECTORY_BYTES)
     if len(data) < number.size:
-        return 0, (), False
+        return [], 0
     (count,) = number.unpack_from(data)
     if count > _MAX_ENTRIES:
-        return 0, (), False
+        return [], 0
     end = number.size + count * entry.size
     data += stream.read(max(end + layout.offset.size - len(data), 0))
     if len(data) < end + layout.offset.size:
-        return 0, (), False
-    below: tuple[int, ...] = ()
-    stored: list[_Entry] = []
-    is_image = True
-    for code, kind, items, value in entry.iter_unpack(data[number.size : end]):
-        size = items * _TYPE_SIZES.get(kind, 0)
-        if size > len(value):
-            found.tag_bytes += _counted(code, size, layout.offset.unpack(value)[0], file_size)
-        if code in _STORAGE:
-            stored.append((code, kind, items, value))
-        elif code in (_STRIPS, _TILES):
-            found.segments += items
-        elif code == _SUBIFDS:
-            below = _offsets(stream, layout, items, size, value)
-        elif code == _KIND:
-            is_image = not any(one & _NO_IMAGE for one in _numbers(stream, layout, kind, items, value))
-    _note_storage(found, offset, tuple(stored), stream, layout)
-    return layout.offset.unpack_from(data, end)[0], below, is_image
+        return [], 0
+    found.places.take(offset, end + layout.offset.size)
+    return list(entry.iter_unpack(data[number.size : end])), layout.offset.unpack_from(data, end)[0]
+
+
+def _note_parts(
+    found: Directories, offset: int, tags: dict[int, _Entry], stream: BinaryIO, layout: _Layout
+) -> None:
+    """Note where the strips or tiles of a page are."""
+    if any(code in tags for code in _COUNT_OTHERWISE):
+        found.places.is_exact = False
+    for places, counts in _PARTS:
+        if places not in tags:
+            continue
+        found.segments += tags[places][1]
+        if found.segments <= _MAX_SEGMENTS:
+            starts, sizes = (
+                _numbers(stream, layout, *tags.get(code, _NOTHING), most=_MAX_SEGMENTS)
+                for code in (places, counts)
+            )
+            found.places.take_parts(offset, starts, sizes, raw_part_bytes(found.storage[offset]))
 
 
 def _counted(code: int, size: int, offset: int, file_size: int) -> int:
@@ -211,9 +256,11 @@ def _counted(code: int, size: int, offset: int, file_size: int) -> int:
     return size if size <= limit else 2**63
 
 
-def _numbers(stream: BinaryIO, layout: _Layout, kind: int, items: int, value: bytes) -> tuple[int, ...]:
-    """Read the values of a tag of few whole numbers; nothing where it is another."""
-    if kind not in _NUMBERS or not 0 < items <= _MOST_VALUES:
+def _numbers(
+    stream: BinaryIO, layout: _Layout, kind: int, items: int, value: bytes, most: int = _MOST_VALUES
+) -> tuple[int, ...]:
+    """Read the values of a tag of whole numbers; nothing where it is another, or has more of them."""
+    if kind not in _NUMBERS or not 0 < items <= most:
         return ()
     numbers = struct.Struct(f"{layout.order}{items}{_NUMBERS[kind]}")
     if numbers.size > len(value):
@@ -223,7 +270,11 @@ def _numbers(stream: BinaryIO, layout: _Layout, kind: int, items: int, value: by
 
 
 def _note_storage(
-    found: Directories, offset: int, stored: tuple[_Entry, ...], stream: BinaryIO, layout: _Layout
+    found: Directories,
+    offset: int,
+    stored: tuple[_Tag, ...],
+    stream: BinaryIO,
+    layout: _Layout,
 ) -> None:
     """Note how a page is stored; most pages of a file say it with the same bytes."""
     storage = found.kinds.get(stored)
@@ -247,12 +298,13 @@ def _storage_of(tags: dict[int, tuple[int, ...]]) -> Storage:
     return tuple(numbers[:1] if len(set(numbers)) == 1 else numbers for numbers in values.values())
 
 
-def _offsets(stream: BinaryIO, layout: _Layout, items: int, size: int, value: bytes) -> tuple[int, ...]:
+def _below(stream: BinaryIO, layout: _Layout, kind: int, items: int, value: bytes) -> tuple[int, ...]:
     """Read the offsets of directories below one, as many as could be allowed and one more."""
-    if not items or size // items not in (4, 8):
+    width = _TYPE_SIZES.get(kind, 0)
+    if not items or width not in (4, 8):
         return ()
-    width, items = size // items, min(items, MAX_PAGES + 1)
-    if size > len(value):
+    items = min(items, MAX_PAGES + 1)
+    if items * width > len(value):
         stream.seek(layout.offset.unpack(value)[0])
         value = stream.read(items * width)
     items = min(items, len(value) // width)

@@ -3,76 +3,68 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
-from dinocell.readers.tiff_directories import Directories, Storage
 from dinocell.readers.tiff_stack import Stack
+from dinocell.readers.tiff_walked import Walked
 
 # Kinds of which every page is a plane. Those of scanners and slide viewers have previews, labels and maps.
 _ALL_PAGES = frozenset({"ome", "imagej", "shaped", "fluoview", "scanimage"})
 
 
-class Walked:
-    """What a walk over the directories of each file of an image has found, by the file's name."""
-
-    def __init__(self, own: Path, found: Directories) -> None:
-        self.files: dict[str, Directories] = {own.resolve().name: found}
-
-    def storage(self, page: Any) -> Storage | None:
-        """Return how a page is stored, None for one without a directory of its own."""
-        found = self.files.get(page.parent.filehandle.name)
-        return None if found is None else found.storage.get(page.offset)
-
-    def misfit(self, stacks: list[Stack]) -> str:
-        """Say what does not add up between planes and pages; empty where all does."""
-        kinds = {stack.series.kind for stack in stacks}
-        if not kinds <= _ALL_PAGES:
-            return ""
-        used = Counter(place for stack in stacks for place in self._places(stack))
-        if any(times > 1 for times in used.values()):
-            return "takes one page for several planes"
-        storages = {self.storage(stack.keyframe) for stack in stacks}
-        left = sum(
-            found.storage[offset] in storages and (name, offset) not in used
-            for name, found in self.files.items()
-            for offset in found.pages
-        )
-        if left:
-            return f"names {len(used)} of {len(used) + left} pages of one size"
+def misfit(walked: Walked, stacks: list[Stack]) -> str:
+    """Say what does not add up between planes and pages; empty where all does."""
+    kinds = {stack.series.kind for stack in stacks}
+    if not kinds <= _ALL_PAGES:
         return ""
+    used = Counter(place for stack in stacks for place in _places(walked, stack))
+    if any(times > 1 for times in used.values()):
+        return "takes one page for several planes"
+    storages = {walked.storage(stack.keyframe) for stack in stacks}
+    left = sum(
+        found.storage[offset] in storages and (name, offset) not in used
+        for name, found in walked.files.items()
+        for offset in found.pages
+    )
+    if left:
+        return f"names {len(used)} of {len(used) + left} pages of one size"
+    return ""
 
-    def _places(self, stack: Stack) -> Iterable[tuple[str, int]]:
-        """List the directories that a stack's planes have."""
-        series = stack.series
-        if series.dataoffset is not None and not series.is_multifile:
-            name = series.keyframe.parent.filehandle.name
-            return [(name, offset) for offset in self._run(stack)]
-        pages = (page for page in itertools.islice(series, stack.n_stored) if page is not None)
-        return ((page.parent.filehandle.name, page.offset) for page in pages)
 
-    def _run(self, stack: Stack) -> list[int]:
-        """List the directories of planes that are stored in one run; there may be only that of the first."""
+def _places(walked: Walked, stack: Stack) -> Iterable[tuple[str, int]]:
+    """List the directories that a stack's planes have."""
+    series = stack.series
+    if series.dataoffset is not None and not series.is_multifile:
+        name = series.keyframe.parent.filehandle.name
+        return [(name, offset) for offset in _run(walked, stack)]
+    pages = (page for page in itertools.islice(series, stack.n_stored) if page is not None)
+    return ((page.parent.filehandle.name, page.offset) for page in pages)
+
+
+def _run(walked: Walked, stack: Stack) -> list[int]:
+    """List the directories of planes that are stored in one run; there may be only that of the first."""
+    keyframe = stack.keyframe
+    pages = walked.files[keyframe.parent.filehandle.name].pages
+    if keyframe.offset not in pages:
+        return [keyframe.offset]
+    first = pages.index(keyframe.offset)
+    return pages[first : first + stack.n_stored]
+
+
+def check_runs(walked: Walked, stacks: list[Stack]) -> None:
+    """Refuse planes in one run whose directories do not all say the same.
+
+    Raises
+    ------
+    ValueError
+        If so.
+    """
+    for stack in stacks:
         keyframe = stack.keyframe
-        pages = self.files[keyframe.parent.filehandle.name].pages
-        if keyframe.offset not in pages:
-            return [keyframe.offset]
-        first = pages.index(keyframe.offset)
-        return pages[first : first + stack.n_stored]
-
-    def check_runs(self, stacks: list[Stack]) -> None:
-        """Refuse planes in one run whose directories do not all say the same.
-
-        Raises
-        ------
-        ValueError
-            If so.
-        """
-        for stack in stacks:
-            keyframe = stack.keyframe
-            if stack.series.dataoffset is None or stack.series.is_multifile:
-                continue
-            found = self.files[keyframe.parent.filehandle.name]
-            for number, offset in enumerate(self._run(stack)):
-                if found.storage[offset] != found.storage[keyframe.offset]:
-                    raise ValueError(f"plane {number} is not stored like the first one")
+        if stack.series.dataoffset is None or stack.series.is_multifile:
+            continue
+        if walked.is_doubtful(keyframe):
+            raise ValueError("its pixels have bytes in common with other parts of the file")
+        found = walked.files[keyframe.parent.filehandle.name]
+        for number, offset in enumerate(_run(walked, stack)):
+            if found.storage[offset] != found.storage[keyframe.offset]:
+                raise ValueError(f"plane {number} is not stored like the first one")

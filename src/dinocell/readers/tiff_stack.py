@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import tifffile
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, Pixels, Window, check_size
 from dinocell.readers.lazy import SAMPLES
-from dinocell.readers.tiff_checks import YCBCR_JPEG, Tell, check_first_part, check_parts, check_tags
-from dinocell.readers.tiff_directories import Storage
+from dinocell.readers.tiff_checks import YCBCR_JPEG, Tell, check_ends, check_parts, check_tags
 from dinocell.readers.tiff_parts import (
     LARGEST_PAGE,
     decode_window,
@@ -22,6 +20,7 @@ from dinocell.readers.tiff_parts import (
     part_shape,
     read_rows,
 )
+from dinocell.readers.tiff_walked import Walked
 
 _OTHER_COLOURS = (5, 6, 8, 9, 10, 32845)  # TIFF's CMYK, YCbCr, Lab (three of them) and LogLuv
 _COLOUR = (2, 6)  # photometric interpretations RGB and YCbCr
@@ -39,8 +38,8 @@ class Stack:
     file : Path
     tell : callable
         Is told what the user should know of the file.
-    storage : callable
-        Returns how a page is stored, None where that is not known.
+    walked : Walked
+        Says how each page is stored.
     largest : int
         As of `open_tiff`.
     """
@@ -50,11 +49,11 @@ class Stack:
         series: tifffile.TiffPageSeries,
         file: Path,
         tell: Tell,
-        storage: Callable[[Any], Storage | None],
+        walked: Walked,
         largest: int = MAX_PIXELS,
     ) -> None:
         self.series, self.keyframe = series, series.keyframe
-        self._tell, self._storage = tell, storage
+        self._tell, self._walked = tell, walked
         self._is_one_run: dict[int, bool] = {}  # pages that have been checked
         self.axes, self.shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
         sizes = dict(zip(self.axes, self.shape, strict=True))
@@ -204,6 +203,7 @@ class Stack:
         """
         series, keyframe = self.series, self.keyframe
         if series.dataoffset is not None and not series.is_multifile:  # ImageJ describes stacks by one page
+            self._check_run()
             offset = series.dataoffset + number * keyframe.nbytes
             if window is not None:
                 return read_rows(keyframe, keyframe.parent.filehandle, offset, window)
@@ -227,6 +227,14 @@ class Stack:
             if was_closed:
                 handle.close()
 
+    def _check_run(self) -> None:
+        """Refuse planes in one run, of which the first page does not have the bytes of its pixels."""
+        keyframe = self.keyframe
+        is_of_all = sum(keyframe.databytecounts) == self.n_stored * keyframe.nbytes
+        if not self._is_one_run and not is_of_all:
+            check_parts(keyframe, 0, range(len(keyframe.dataoffsets)), self._tell)
+        self._is_one_run[0] = True
+
     def _check_page(self, page: Any, number: int) -> bool:
         """Refuse a page that is not stored as its tags or those of the first page say.
 
@@ -235,14 +243,16 @@ class Stack:
         bool
             Whether its rows follow on one another in the file.
         """
-        own, first = self._storage(page), self._storage(self.keyframe)
+        own, first = self._walked.storage(page), self._walked.storage(self.keyframe)
         if own is not None and first is not None and own != first:  # tifffile goes by the first page's
             raise ValueError(f"plane {number} is not stored like the first one")
+        if self._walked.is_doubtful(page):
+            raise ValueError(f"plane {number} has bytes in common with other parts of the file")
         in_run = is_one_run(page)
         if in_run:
             check_parts(page, number, range(len(page.dataoffsets)), self._tell)
         elif not self._is_one_run:
-            check_first_part(page)
+            check_ends(page, self._tell)
         return in_run
 
     def _decoded(self, page: Any, number: int, window: Window | None) -> Pixels:
