@@ -82,7 +82,7 @@ def test_normalise_by_hand():
     assert x[0, 2, 0, 1] == pytest.approx(2.64, abs=1e-4)
 
 
-def test_unknown_and_untrained_names_are_refused(tmp_path):
+def test_unknown_and_untrained_names_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UnknownModelError, match="Known models: nano"):
         DINOCell.from_pretrained("nanoo")
     with pytest.raises(UntrainedModelError, match="no trained weights"):
@@ -91,6 +91,12 @@ def test_unknown_and_untrained_names_are_refused(tmp_path):
         DINOCell.from_variant("nanoo")
     with pytest.raises(CheckpointError, match=r"config\.json cannot be read"):
         DINOCell.from_pretrained(tmp_path)
+    (tmp_path / "small").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UntrainedModelError, match=r"here \(the folder of that name is \./small\): train it"):
+        DINOCell.from_pretrained("small")
+    with pytest.raises(CheckpointError, match=r"config\.json cannot be read"):
+        DINOCell.from_pretrained("./small")
 
 
 def _damage_config(folder, **changes):

@@ -102,8 +102,9 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     if name in VARIANTS:
         if (SHIPPED / name / CONFIG_FILE).is_file():
             return SHIPPED / name
+        own = f" (the folder of that name is ./{name})" if folder.is_dir() else ""
         raise UntrainedModelError(
-            f"model {name!r} has no trained weights here: train it with `dinocell train`, "
+            f"model {name!r} has no trained weights here{own}: train it with `dinocell train`, "
             "or choose one that `dinocell models` lists as trained"
         )
     if folder.is_dir():
