@@ -1,5 +1,6 @@
 """`dinocell segment-large`, from file to file, and what it refuses."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -7,10 +8,14 @@ import pytest
 import tifffile
 
 from dinocell.cli import main
+from dinocell.datasets.folder import find_pairs
+from dinocell.datasets.formats import open_dataset
+from dinocell.evaluation import evaluate_prediction
 from dinocell.images import read_labels
 from dinocell.labels import relabel
 from dinocell.metrics import evaluate
 from dinocell.pipeline import segment
+from dinocell.saving import write_labels
 from tests.cases import disk
 from tests.fakes_zarr import write_ome_zarr
 
@@ -68,6 +73,25 @@ def test_labels_and_table_are_written_and_told(run, image_file, tmp_path):
     assert again[0] == 0
     assert "5 cells" in again[1]
     assert "(made before)" in again[1]
+
+
+def test_evaluate_scores_the_labels_as_predictions_and_as_masks(run, image_file, tmp_path, monkeypatch):
+    labels = segment(disks()).labels
+    data, predicted = tmp_path / "data", tmp_path / "predicted"
+    for folder in (data, predicted):
+        folder.mkdir()
+    tifffile.imwrite(data / "a_img.tif", disks())
+    write_labels(data / "a_masks.tif", labels)
+    assert run(image_file, "-o", predicted / "a_labels.zarr", "--format", "none")[0] == 0
+    (item,) = find_pairs(data)
+    assert evaluate_prediction(item, predicted).scores.ap[0.95] == 1
+    (tmp_path / "t.csv").write_text("image,masks\ndata/a_img.tif,predicted/a_labels.zarr\n")
+    (data / "a_masks.tif").unlink()
+    shutil.copytree(predicted / "a_labels.zarr", data / "a_masks.zarr")
+    for item in (*open_dataset(tmp_path / "t.csv"), *open_dataset(data)):
+        assert item.masks.suffix == ".zarr"
+        assert item.name == "a" or item.name == "a_img"
+        assert evaluate(labels, item.read().labels).ap[0.95] == 1
 
 
 def test_options_reach_the_result(run, image_file, tmp_path):

@@ -18,6 +18,7 @@ pytest.importorskip("zarr")
 
 import zarr
 
+from dinocell.images import read_labels
 from dinocell.readers.ome_zarr import open_ome_zarr
 from dinocell.results.zarr_labels import read_zarr_labels, write_zarr_labels
 from dinocell.version import __version__
@@ -63,6 +64,21 @@ def test_labels_come_back_for_any_axes(tmp_path: Path, version: str, axes: str) 
     after = content_of(source)
     assert {name: after[name] for name in before} == before  # the image is as it was
     assert all(name.startswith("labels/") for name in after.keys() - before.keys())
+
+
+@VERSIONS
+def test_the_labels_beside_an_image_are_read_and_never_the_image(tmp_path: Path, version: str) -> None:
+    source = image(tmp_path / "a.zarr", version, "yx")
+    pixels = read_labels(source)  # an image without labels may be labels, whatever it says
+    write_zarr_labels(source, cells(1), name="other")
+    assert np.array_equal(read_labels(source), cells(1))
+    assert not np.array_equal(pixels, cells(1))
+    write_zarr_labels(source, cells(2), name="third")
+    with pytest.raises(FileFormatError, match="labels other, third in it, expected one"):
+        read_labels(source)
+    write_zarr_labels(source, cells(3))
+    assert np.array_equal(read_labels(source), cells(3))
+    assert np.array_equal(read_labels(source / "labels" / "third"), cells(2))
 
 
 @VERSIONS

@@ -14,7 +14,7 @@ from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.datasets.masks import Masks, read_masks
 from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import IMAGE_SUFFIXES
+from dinocell.images import IMAGE_SUFFIXES, is_ome_zarr
 from dinocell.labels import Labels, relabel
 from dinocell.matching import count_overlaps, match_iou
 from dinocell.metrics import Scores, score_labels
@@ -252,9 +252,9 @@ def read_prediction(folder: Path, item: Item) -> Masks:
     stems = [f"{_flat(item.name)}{ending}" for ending in PREDICTION_ENDINGS]
     if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
         stems.append(f"{frame[1]}_RES/mask{frame[2]}")
-    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in IMAGE_SUFFIXES]
+    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, ".zarr")]
     own = {file.resolve() for file in item.files}  # where predictions lie beside the annotated data
-    found = [path for path in paths if path.is_file() and path.resolve() not in own]
+    found = [p for p in paths if (p.is_file() or is_ome_zarr(p)) and p.resolve() not in own]
     if len(found) > 1:
         listed = ", ".join(path.name for path in found)
         raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")

@@ -193,7 +193,8 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     Parameters
     ----------
     path : path
-        A file of integers, booleans (one cell), or floats that are whole numbers.
+        A file of integers, booleans (one cell), or floats that are whole numbers. Of an OME-Zarr the folder:
+        what it says to be labels, as `dinocell segment-large` writes them, or the labels beside its image.
     page : int, optional
         Plane of a stack, as in `read_image`.
 
@@ -206,7 +207,7 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     FileMissingError
         If there is no such file.
     FileFormatError
-        If it cannot be read, is a JPEG or BMP, or holds colours or fractions instead of ids.
+        If it cannot be read, is a JPEG or BMP, holds colours or fractions instead of ids, or several labels.
     InputError
         If `page` is missing or out of range, or ids do not fit int32.
     """
@@ -215,6 +216,10 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     kind = _detect_format(file)
     if kind in ("JPEG", "BMP"):
         raise FileFormatError(f"{file} is a {kind} file, which does not keep ids as they are, {remedy}")
+    if kind == "OME-Zarr":
+        from dinocell.readers.ome_zarr import find_labels
+
+        file = find_labels(file)
     pixels = read_image(file, page=page).pixels
     if pixels.ndim == 3:
         raise FileFormatError(f"{file} has {pixels.shape[2]} channels (colours are no ids), {remedy}")

@@ -13,7 +13,7 @@ from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.datasets.masks import read_masks
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.identity import files_read, join_sets
-from dinocell.images import IMAGE_SUFFIXES, read_image, read_labels, stem_of
+from dinocell.images import IMAGE_SUFFIXES, is_ome_zarr, read_image, read_labels, stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -170,15 +170,18 @@ def list_images(folder: Path, expected: str) -> dict[str, Path]:
             f"{folder} cannot be opened ({error.strerror}), expected {expected}: check its permissions"
         ) from error
     files: dict[str, Path] = {}
-    for path in paths:
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+    shown = [path for path in paths if not path.name.startswith(".")]
+    for path in shown:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             stem = stem_of(path)
             if stem in files:
                 raise FileFormatError(
                     f"{folder} holds {files[stem].name} and {path.name}: remove or rename one"
                 )
             files[stem] = path
-    return files
+    # After the files: slide.zarr beside slide.tif is what segment-large made of it.
+    zarrs = {stem_of(path): path for path in shown if path.suffix.lower() == ".zarr" and is_ome_zarr(path)}
+    return dict(sorted((zarrs | files).items(), key=lambda item: item[1].name))
 
 
 def _warn_of_left_out(pairs: list[Pair], images: Path, masks: Path | None) -> None:

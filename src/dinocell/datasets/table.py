@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dinocell.datasets.folder import Pair
 from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.images import is_ome_zarr, stem_of
 from dinocell.opening import read_whole
 
 COLUMNS = ("image", "masks", "ignore", "name", "channel")
@@ -118,10 +119,10 @@ def _make_pair(folder: Path, where: str, row: dict[str, str]) -> Pair:
         if column not in paths:
             raise FileFormatError(f"{where} has no {column}: name a file")
     for column, path in paths.items():
-        if not path.is_file():
+        if not (path.is_file() or is_ome_zarr(path)):
             raise FileMissingError(f"{where}: no file {path}, expected the {column} there: check the path")
     return Pair(
-        name=row.get("name") or paths["image"].stem,
+        name=row.get("name") or stem_of(paths["image"]),
         image=paths["image"],
         masks=paths["masks"],
         ignore=paths.get("ignore"),

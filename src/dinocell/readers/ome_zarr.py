@@ -30,6 +30,9 @@ from dinocell.readers.ngff import (
 from dinocell.readers.units import known_size, micrometres, positive, seconds
 from dinocell.readers.zarr_chunks import ChunkReader
 
+OWN_LABELS = "dinocell"
+"""What DINOCell's labels beside an image are called."""
+
 # No plane need be there, so that any number of them could be claimed.
 _MAX_SCENES, _MAX_CHANNELS, _MAX_PLANES = 2**17, 2**14, 2**24
 
@@ -82,6 +85,30 @@ def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[s
         if series:
             return read_multiscales(root, inside(root, root, series[index]))[0], names, index
         return here[index], names, index
+
+
+def find_labels(folder: Path) -> Path:
+    """Find the labels of an OME-Zarr: its own where it says that it is labels, else those beside its image.
+
+    Returns
+    -------
+    Path
+        The folder itself where there are none: its pixels may be labels, whatever it says.
+
+    Raises
+    ------
+    FileFormatError
+        If it has several labels and none of them is DINOCell's.
+    """
+    with decoding(folder, "OME-Zarr"):
+        root = folder.resolve()
+        if "image-label" in read_attributes(root, root)[1]:
+            return folder
+        listed = read_attributes(root, inside(root, root, "labels"))[1].get("labels") or []
+        names = [OWN_LABELS] if OWN_LABELS in listed else [str(name) for name in listed]
+        if len(names) > 1:
+            raise ValueError(f"labels {', '.join(names)[:200]} in it, expected one: name the folder of one")
+        return inside(root, root, f"labels/{names[0]}") if names else folder
 
 
 def open_multiscale(

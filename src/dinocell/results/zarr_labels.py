@@ -15,7 +15,7 @@ from dinocell.errors import DINOCellError, InputError, OutputError
 from dinocell.labels import Labels, validate_labels
 from dinocell.planes import checked_index, decoding
 from dinocell.readers.ngff import Multiscale, inside, read_multiscales
-from dinocell.readers.ome_zarr import find_multiscale, open_array, open_multiscale
+from dinocell.readers.ome_zarr import OWN_LABELS, find_multiscale, open_array, open_multiscale
 from dinocell.results.zarr_groups import create_group, is_ours, level_shapes, note_plane, register_group
 from dinocell.version import __version__
 
@@ -27,7 +27,7 @@ def write_zarr_labels(
     source: Path,
     labels: NDArray[Any],
     *,
-    name: str = "dinocell",
+    name: str = OWN_LABELS,
     scene: int | str = 0,
     t: int = 0,
     z: int | None = 0,
@@ -97,7 +97,7 @@ def write_zarr_labels(
 
 
 def read_zarr_labels(
-    source: Path, name: str = "dinocell", scene: int | str = 0, t: int = 0, z: int = 0
+    source: Path, name: str = OWN_LABELS, scene: int | str = 0, t: int = 0, z: int = 0
 ) -> Labels:
     """Read one plane of labels from an OME-Zarr, whoever wrote them.
 
