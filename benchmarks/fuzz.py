@@ -52,7 +52,7 @@ def main() -> None:
     if arguments.serve:
         serve()
         return
-    logging.getLogger("tifffile").disabled = True
+    logging.getLogger("tifffile").disabled = True  # the readers, which listen to it, are other processes
     found = [Sound.of(file) for file in arguments.files] if arguments.files else sounds()
     each = -(-arguments.mutations // len(found))
     totals: Counter[str] = Counter()

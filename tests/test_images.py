@@ -410,6 +410,18 @@ def test_gray_has_one_channel(tmp_path: Path) -> None:
             read_image(tmp_path / name, page=1)
 
 
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(10, 1077), (10, 1076), (14, 96), (18, 12), (18, 17), (22, 1), (22, 8), (22, 10), (46, 8), (46, 300)],
+)
+def test_a_bmp_whose_header_does_not_fit_its_pixels(tmp_path: Path, at: int, value: int) -> None:
+    data = pillow(noise(9, 16), "BMP")
+    assert_exact(read_image(save(tmp_path / "a.bmp", data)).pixels, noise(9, 16))
+    changed = data[:at] + struct.pack("<I", value) + data[at + 4 :]
+    with pytest.raises(FileFormatError, match="damaged or unsupported BMP file"):
+        read_image(save(tmp_path / "a.bmp", changed))
+
+
 # Refusals
 
 

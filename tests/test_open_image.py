@@ -338,6 +338,15 @@ def test_npy_of_anything_else(tmp_path: Path, pixels: Array, message: str) -> No
 # Choosing
 
 
+@pytest.mark.parametrize("beyond", [b"\0", bytes(99)])
+def test_npy_of_another_size_than_it_says(tmp_path: Path, beyond: bytes) -> None:
+    np.save(tmp_path / "a.npy", numbered(9, 14))
+    with (tmp_path / "a.npy").open("ab") as stream:
+        stream.write(beyond)
+    with pytest.raises(FileFormatError, match=rf"has {len(beyond)} bytes after an array of shape \(9, 14\)"):
+        open_image(tmp_path / "a.npy")
+
+
 def test_channels_by_name(tmp_path: Path) -> None:
     pixels = numbered(3, 9, 14)
     metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP", "0"]}}

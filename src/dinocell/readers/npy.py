@@ -53,6 +53,12 @@ def open_npy(file: Path, scene: int | str) -> LazyImage:
             f"{file} is no complete array of plain numbers ({detail}), expected one that numpy.save wrote "
             "with allow_pickle=False: save it again"
         ) from exc
+    beyond = file.stat().st_size - header.offset - header.nbytes
+    if beyond > 0:
+        raise FileFormatError(
+            f"{file} has {beyond} bytes after an array of shape {header.shape} of {header.dtype}, expected "
+            "one array: save it again, each array in a file of its own"
+        )
     colour = header.ndim == 3 and header.shape[2] in (3, 4) and header.dtype == np.uint8
     if header.ndim != 2 and not colour:
         raise FileFormatError(

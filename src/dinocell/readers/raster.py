@@ -174,6 +174,17 @@ def jpeg_header(data: bytes) -> tuple[int, int, int, int]:
     return height, width, samples, position
 
 
+def _check_bmp_bytes(start: int, header: int, bits: int, colours: int, before: int) -> None:
+    """Refuse a BMP that its header, palette and pixels do not fill; `before` is its size without pixels."""
+    palette = 4 * (colours or 2**bits) if bits <= 8 else 0
+    if start > before:
+        raise ValueError("the end of the image is missing")
+    # few bytes are left out where pixels are to begin or end at a multiple of 4
+    is_full = before - start < 4 and start >= 14 + header + palette
+    if not is_full or (palette and start - (14 + header + palette) > 3):
+        raise ValueError("its header does not fit its pixels")
+
+
 def _decode_bmp(data: bytes, file: Path) -> Pixels:
     start, header, width, height, bits, compression, colours = struct.unpack("<IIii2xHI12xI", data[10:50])
     # OpenCV would print about the last two
@@ -181,8 +192,10 @@ def _decode_bmp(data: bytes, file: Path) -> Pixels:
         raise ValueError("unknown header")
     check_size(abs(height), abs(width), file)
     _check_ratio(height, width, len(data), _BMP_RATIO)
-    if compression in (0, 3) and start + (width * bits + 31) // 32 * 4 * abs(height) > len(data):
-        raise ValueError("the end of the image is missing")
+    if compression in (0, 3):
+        _check_bmp_bytes(
+            start, header, bits, colours, len(data) - (width * bits + 31) // 32 * 4 * abs(height)
+        )
     # imagecodecs crashes on damaged BMP files
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:

@@ -53,6 +53,8 @@ def check_tags(keyframe: Any, tell: Tell) -> None:
         raise ValueError(f"it has bits for {bits.count} samples a pixel, but {samples} samples")
     if keyframe.compression in CODED_JPEG and keyframe.dtype is not None and keyframe.dtype.kind != "u":
         raise ValueError(f"its pixels are {keyframe.dtype}, which JPEG does not hold")
+    if not keyframe.is_tiled and keyframe.rowsperstrip < 1:
+        tell("its RowsPerStrip is 0, expected at least 1: compare what is read with the original")
     if keyframe.fillorder not in (_MSB_FIRST, _LSB_FIRST):
         tell(f"its FillOrder is {int(keyframe.fillorder)}, expected 1 or 2, and is left out")
     if keyframe.predictor in _PREDICTS_FLOATS and keyframe.dtype is not None and keyframe.dtype.kind != "f":
