@@ -281,6 +281,9 @@ def test_a_diameter_in_micrometres_needs_a_pixel_size(tree, tmp_path):
     result = run("segment", tmp_path / "b.ome.tif", "-o", tmp_path / "out", "--diameter-um", "12")
     assert result.exit_code == 1
     assert "has pixels of 0.65 × 0.325 µm (Y × X), expected square ones" in " ".join(result.output.split())
+    assert run("segment", tmp_path / "b.ome.tif", "-o", tmp_path / "out").exit_code == 0
+    assert read_image(tmp_path / "out" / "b_labels.tif").pixel_size_yx_um == (0.65, 0.325)
+    assert "area_um2" not in (tmp_path / "out" / "b_cells.csv").read_text()
 
 
 def test_channels_are_chosen_and_measured_by_name(tmp_path):

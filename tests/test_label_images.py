@@ -75,6 +75,15 @@ def test_the_pixel_size_is_in_the_ome_xml_and_in_the_tags(tmp_path: Path, size: 
         assert page.resolution == pytest.approx((1e4 / size, 1e4 / size), rel=1e-6)
 
 
+def test_pixels_that_are_not_square_keep_both_sides(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.tif", labels_up_to(9), pixel_size_um=(0.65, 0.325))
+    assert read_image(tmp_path / "a.tif").pixel_size_yx_um == (0.65, 0.325)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.pages.first.resolution == pytest.approx((1e4 / 0.325, 1e4 / 0.65), rel=1e-6)
+    with pytest.raises(InputError, match=r"pixel_size_um is \(0\.5, 0\.0\), expected 1e-5 to 1e5"):
+        write_labels(tmp_path / "b.tif", labels_up_to(9), pixel_size_um=(0.5, 0.0))
+
+
 def test_without_either_the_tiff_is_plain(tmp_path: Path) -> None:
     for provenance in (None, {}):
         write_labels(tmp_path / "a.tif", labels_up_to(9), provenance=provenance)

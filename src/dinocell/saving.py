@@ -28,7 +28,7 @@ def write_labels(
     path: PathLike,
     labels: NDArray[Any],
     *,
-    pixel_size_um: float | None = None,
+    pixel_size_um: float | tuple[float, float] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a label image as a zlib-compressed TIFF that `read_labels` gives back bit by bit.
@@ -42,8 +42,9 @@ def write_labels(
         Name ending in .tif or .tiff; an existing file is replaced in one step.
     labels : integer array, shape (Y, X)
         Stored as uint16, as uint32 where an id is above 65535, as int32 where pixels are −1 (ignore).
-    pixel_size_um : float, optional
-        Edge of a pixel in micrometres, 1e-5 to 1e5; stored in the OME-XML and in TIFF's own tags.
+    pixel_size_um : float or (float, float), optional
+        Edge of a pixel in micrometres, or its height and width, 1e-5 to 1e5; stored in the OME-XML and in
+        TIFF's own tags.
     provenance : mapping, optional
         How the labels were made, of what JSON can hold; stored in the OME-XML as a comment of namespace
         ``dinocell``.
@@ -66,7 +67,9 @@ def write_labels(
 
 
 def _ome_options(
-    stored: NDArray[Any], pixel_size_um: float | None, provenance: Mapping[str, Any] | None
+    stored: NDArray[Any],
+    pixel_size_um: float | tuple[float, float] | None,
+    provenance: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Give what makes tifffile write an OME-TIFF; nothing where there is nothing to say."""
     if pixel_size_um is None and not provenance:
@@ -76,11 +79,12 @@ def _ome_options(
     if provenance:
         metadata["CommentAnnotation"] = {"Namespace": "dinocell", "Value": encode_provenance(provenance)}
     if pixel_size_um is not None:
-        if not 1e-5 <= pixel_size_um <= 1e5:
+        y, x = pixel_size_um if isinstance(pixel_size_um, tuple) else (pixel_size_um, pixel_size_um)
+        if not (1e-5 <= y <= 1e5 and 1e-5 <= x <= 1e5):
             raise InputError(f"pixel_size_um is {pixel_size_um}, expected 1e-5 to 1e5 micrometres")
-        metadata |= {f"PhysicalSize{axis}": float(pixel_size_um) for axis in "XY"}
+        metadata |= {"PhysicalSizeX": float(x), "PhysicalSizeY": float(y)}
         metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
-        options |= {"resolution": (1e4 / pixel_size_um,) * 2, "resolutionunit": "centimeter"}
+        options |= {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "centimeter"}
     # OME wants an id of the file; one of its content keeps the bytes the same.
     content = hashlib.sha256(stored.tobytes() + repr((stored.shape, metadata)).encode())
     metadata["UUID"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, content.hexdigest())}"

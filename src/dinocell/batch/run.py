@@ -226,7 +226,7 @@ def _write_files(
 
 
 def _plane_result(job: Job, result: Segmentation, settings: BatchSettings) -> PlaneResult:
-    size = job.info.pixel_size_um
+    size = job.info.pixel_size_yx_um
     return PlaneResult(
         source=job.source.path,
         scene=job.info.scene,
@@ -236,7 +236,7 @@ def _plane_result(job: Job, result: Segmentation, settings: BatchSettings) -> Pl
         counts=job.info.shape[:3],
         pixels=job.pixels,
         channels=job.channels,
-        pixel_size_um=size if size is not None and 1e-5 <= size <= 1e5 else None,  # others are no sizes
+        pixel_size_yx_um=size if size and 1e-5 <= min(size) <= max(size) <= 1e5 else None,  # others are none
         overwrite=settings.overwrite,
         labels=result.labels,
         distance_map=result.distance_map,

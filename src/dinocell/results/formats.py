@@ -17,6 +17,7 @@ from dinocell.measure import measure_cells
 from dinocell.outlines import draw_outlines
 from dinocell.planes import Pixels
 from dinocell.preprocessing import to_grayscale
+from dinocell.readers.units import square_edge
 from dinocell.results.coco import write_coco
 from dinocell.results.geojson import write_geojson
 from dinocell.results.imagej_rois import stack_place, write_imagej_rois
@@ -46,7 +47,8 @@ class PlaneResult:
         What was segmented.
     channels : mapping of str to array, shape (Y, X)
         What is measured, by name; empty where only `pixels` is.
-    pixel_size_um : float or None
+    pixel_size_yx_um : (float, float) or None
+        Height and width of a pixel in micrometres.
     labels : int32 array, shape (Y, X)
     distance_map : float32 array, shape (Y, X)
     provenance : mapping
@@ -63,7 +65,7 @@ class PlaneResult:
     counts: tuple[int, int, int]
     pixels: Pixels
     channels: Mapping[str, Pixels]
-    pixel_size_um: float | None
+    pixel_size_yx_um: tuple[float, float] | None
     labels: Labels
     distance_map: NDArray[np.float32]
     provenance: Mapping[str, Any]
@@ -85,7 +87,7 @@ class PlaneResult:
         return measure_cells(
             self.labels,
             self.channels or self.gray,
-            pixel_size_um=self.pixel_size_um,
+            pixel_size_um=square_edge(self.pixel_size_yx_um),
             confidence=self.confidence,
         )
 
@@ -172,7 +174,9 @@ FORMATS: dict[str, Format] = {
     "tif": Format(
         "_labels.tif",
         "label image as OME-TIFF, with pixel size",
-        lambda path, r: write_labels(path, r.labels, pixel_size_um=r.pixel_size_um, provenance=r.provenance),
+        lambda path, r: write_labels(
+            path, r.labels, pixel_size_um=r.pixel_size_yx_um, provenance=r.provenance
+        ),
     ),
 }
 """By name, in the order in which they are written."""
