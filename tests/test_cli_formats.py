@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from dinocell.cli import app
 from dinocell.images import read_image, read_labels
 from dinocell.results.formats import FORMATS, parse_formats
+from dinocell.saving import write_image
 from tests.cases import disk
 from tests.fakes_tiff import write_ome_set
 
@@ -44,7 +45,7 @@ def results(tmp_path_factory):
 
 def test_every_format_holds_the_same_labels(results):
     out = results / "out"
-    stem = out / "cells.ome"
+    stem = out / "cells"
     expected = read_labels(f"{stem}_labels.tif")
     assert expected.max() == 4
     assert np.array_equal(read_labels(f"{stem}_labels.png"), expected)
@@ -53,7 +54,7 @@ def test_every_format_holds_the_same_labels(results):
         again = results / f"from{name}"
         image = results / "in" / "cells.ome.tif"
         assert run("import", f"{stem}{name}", "--image", image, "-o", again).exit_code == 0
-        assert np.array_equal(read_labels(again / "cells.ome_labels.tif"), expected)
+        assert np.array_equal(read_labels(again / "cells_labels.tif"), expected)
     table = pyarrow.parquet.read_table(f"{stem}_cells.parquet").to_pydict()
     assert table["area"] == [int((expected == number).sum()) for number in range(1, 5)]
     assert table["touches_border"] == [
@@ -66,12 +67,12 @@ def test_every_format_holds_the_same_labels(results):
 
 
 def test_every_file_that_has_a_place_for_it_says_how_it_was_made(results):
-    record = json.loads((results / "out" / "cells.ome_provenance.json").read_text())
+    record = json.loads((results / "out" / "cells_provenance.json").read_text())
     digest = record["provenance"]["source"]["sha256"].encode()
     for name in set(FORMATS) - {"zarr", "csv", "npy", "distance"}:
-        content = (results / "out" / f"cells.ome{FORMATS[name].ending}").read_bytes()
+        content = (results / "out" / f"cells{FORMATS[name].ending}").read_bytes()
         assert digest in content, name
-    assert set(record["files"]) == {f"cells.ome{FORMATS[name].ending}" for name in set(FORMATS) - {"zarr"}}
+    assert set(record["files"]) == {f"cells{FORMATS[name].ending}" for name in set(FORMATS) - {"zarr"}}
 
 
 def test_labels_go_into_the_zarr_they_were_found_in(results, tmp_path):
@@ -137,11 +138,11 @@ def test_info_prints_what_a_file_holds(results, tmp_path):
 
 
 def test_import_needs_a_size_and_finds_it_in_the_folder_of_images(results, tmp_path):
-    rois = results / "out" / "cells.ome_rois.zip"
+    rois = results / "out" / "cells_rois.zip"
     assert run("import", rois, "-o", tmp_path).exit_code != 0
     assert run("import", rois, "-o", tmp_path, "--size", "128x140").exit_code == 0
-    expected = read_labels(results / "out" / "cells.ome_labels.tif")
-    assert np.array_equal(read_labels(tmp_path / "cells.ome_labels.tif"), expected)
+    expected = read_labels(results / "out" / "cells_labels.tif")
+    assert np.array_equal(read_labels(tmp_path / "cells_labels.tif"), expected)
     existing = run("import", rois, "-o", tmp_path, "--size", "128x140")
     assert existing.exit_code == 1
     assert "--overwrite" in existing.output
@@ -151,13 +152,79 @@ def test_import_needs_a_size_and_finds_it_in_the_folder_of_images(results, tmp_p
     stranger = run("import", tmp_path / "stranger_rois.zip", "-o", tmp_path / "c", "--image", results / "in")
     assert stranger.exit_code == 1
     assert "holds no image named stranger" in stranger.output
-    shutil.copy(rois, tmp_path / "cells.ome_t0001_zmax_rois.zip")  # of a plane of the image
+    shutil.copy(rois, tmp_path / "cells_t0001_zmax_rois.zip")  # of a plane of the image
     plane = run(
-        "import", tmp_path / "cells.ome_t0001_zmax_rois.zip", "-o", tmp_path / "e", "--image", results / "in"
+        "import", tmp_path / "cells_t0001_zmax_rois.zip", "-o", tmp_path / "e", "--image", results / "in"
     )
     assert plane.exit_code == 0, plane.output
     for size in ("12", "0x5", "ax3", "-1x3", "9" * 5000 + "x1"):
         assert run("import", rois, "-o", tmp_path / "d", "--size", size).exit_code == 1
+
+
+def _shape_of(rois, images, output):
+    result = run("import", rois, "-o", output, "--image", images)
+    assert result.exit_code == 0, result.output
+    (path,) = output.iterdir()
+    return path.name, read_labels(path).shape
+
+
+def test_a_name_that_ends_like_a_plane_is_the_user_s_own(results, tmp_path):
+    rois = results / "out" / "cells_rois.zip"
+    images = tmp_path / "in"
+    images.mkdir()
+    for name, shape in (("well_s02.tif", (130, 150)), ("well.tif", (60, 70)), ("b_t0001.png", (140, 141))):
+        write_image(images / name, np.zeros(shape, np.uint8))
+    for name, images_of, shape in (
+        ("well_s02", images, (130, 150)),
+        ("well_s02", images / "well_s02.tif", (130, 150)),
+        ("b_t0001", images, (140, 141)),
+        ("well_z003", images, (60, 70)),
+        ("other_s02", images / "well_s02.tif", (130, 150)),
+    ):
+        shutil.copy(rois, tmp_path / f"{name}_rois.zip")
+        output = tmp_path / f"{name} {images_of.name}"
+        assert _shape_of(tmp_path / f"{name}_rois.zip", images_of, output) == (f"{name}_labels.tif", shape)
+
+
+def test_only_images_give_the_size_and_two_of_a_name_are_refused(results, tmp_path):
+    shutil.copy(results / "out" / "cells_rois.zip", tmp_path / "b_rois.zip")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.txt").write_text("notes")
+    write_image(tmp_path / "in" / "b.png", np.zeros((130, 150), np.uint8))
+    assert _shape_of(tmp_path / "b_rois.zip", tmp_path / "in", tmp_path / "out")[1] == (130, 150)
+    write_image(tmp_path / "in" / "b.tif", np.zeros((130, 151), np.uint8))
+    result = run("import", tmp_path / "b_rois.zip", "-o", tmp_path / "other", "--image", tmp_path / "in")
+    assert result.exit_code == 1
+    assert "b.png and b.tif may both be the image of b" in result.output
+
+
+def test_the_record_beside_the_results_knows_the_image_and_the_scene(results, tmp_path):
+    rois = results / "out" / "cells_rois.zip"
+    images = tmp_path / "in"
+    images.mkdir()
+    record = json.loads((results / "out" / "cells_provenance.json").read_text())
+    record["provenance"]["source"] |= {"name": "b.tif", "scene_number": 1}
+    shutil.copy(rois, tmp_path / "day1_b_rois.zip")
+    (tmp_path / "day1_b_provenance.json").write_text(json.dumps(record))
+    write_image(images / "b.png", np.zeros((5, 5), np.uint8))
+    write_image(images / "day1_b.tif", np.zeros((6, 6), np.uint8))
+    with tifffile.TiffWriter(images / "b.tif", ome=True) as tif:
+        for side in (70, 130):
+            tif.write(np.zeros((side, side + 20), np.uint8), metadata={"axes": "YX"})
+    found = _shape_of(tmp_path / "day1_b_rois.zip", images, tmp_path / "out")
+    assert found == ("day1_b_labels.tif", (130, 150))
+    (images / "b.tif").unlink()  # then the name tells
+    assert _shape_of(tmp_path / "day1_b_rois.zip", images, tmp_path / "again")[1] == (6, 6)
+
+
+def test_an_image_whose_own_name_ends_in_cells_is_found(results, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "my_cells.png", np.zeros((130, 150), np.uint8))
+    shutil.copy(results / "out" / "cells_rois.zip", tmp_path / "my_cells_rois.zip")
+    shutil.copy(results / "out" / "cells_cells.geojson", tmp_path / "my_cells.geojson")
+    for number, name in enumerate(("my_cells_rois.zip", "my_cells.geojson")):
+        found = _shape_of(tmp_path / name, tmp_path / "in", tmp_path / str(number))
+        assert found == ("my_cells_labels.tif", (130, 150))
 
 
 def test_outlines_of_a_stack_know_their_plane(results, tmp_path):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from dinocell.labels import Labels
 
 _ENDINGS = ("_rois", "_cells")
-_PLANE = re.compile(r"(_s(?P<scene>\d{2,9}))?(_t\d{4,})?(_z(\d{3,}|max|mean))?$", re.ASCII)
 
 
 def command(
@@ -53,13 +52,11 @@ def _import(file: Path, output: Path, image: Path | None, size: str | None, *, o
 
     from dinocell.saving import write_labels
 
-    stem = file.stem
-    for ending in _ENDINGS:
-        stem = stem.removesuffix(ending)
+    stem, shape = _parse_size(file, size) if image is None else _find_size(file, image)
     target = output / f"{stem}_labels.tif"
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists: choose another -o, or replace it with --overwrite")
-    labels = _read(file, _size_of(stem, image, size))
+    labels = _read(file, shape)
     write_labels(target, labels)
     return f"{file}: {np.count_nonzero(np.unique(labels))} cells → {target}"
 
@@ -76,28 +73,28 @@ def _read(file: Path, shape: tuple[int, int]) -> "Labels":
     raise FileFormatError(f"{file} ends in {kind!r}, expected .zip, .roi, .geojson or .json")
 
 
-def _size_of(stem: str, image: Path | None, size: str | None) -> tuple[int, int]:
+def _stems(file: Path) -> list[str]:
+    """List what the results may be called that a file is of: without its ending where it has one."""
+    plain = [file.stem.removesuffix(ending) for ending in _ENDINGS if file.stem.endswith(ending)]
+    return [stem for stem in plain if stem] or [file.stem]
+
+
+def _parse_size(file: Path, size: str | None) -> tuple[str, tuple[int, int]]:
+    found = re.fullmatch(r"([1-9]\d{0,8})x([1-9]\d{0,8})", str(size).lower(), re.ASCII)
+    if found is None:
+        raise InputError(f"--size is {size!r}, expected HEIGHTxWIDTH such as 1024x1360")
+    return _stems(file)[0], (int(found[1]), int(found[2]))
+
+
+def _find_size(file: Path, image: Path) -> tuple[str, tuple[int, int]]:
+    """Find the image that cells belong to; return the name of its results, and its height and width."""
+    from dinocell.datasets.origin import find_origin
     from dinocell.images import open_image
 
-    if size is not None:
-        found = re.fullmatch(r"([1-9]\d{0,8})x([1-9]\d{0,8})", size.lower(), re.ASCII)
-        if found is None:
-            raise InputError(f"--size is {size!r}, expected HEIGHTxWIDTH such as 1024x1360")
-        return int(found[1]), int(found[2])
-    path, plane = Path() if image is None else image, _PLANE.search(stem)
-    scene = int(plane["scene"]) if plane and plane["scene"] else 0
-    with open_image(_find_image(path, stem), scene=scene) as opened:
-        return opened.info.shape[3], opened.info.shape[4]
-
-
-def _find_image(path: Path, stem: str) -> Path:
-    """Find an image in a folder of images by the name of its results, perhaps of one of its planes."""
-    from dinocell.images import is_ome_zarr
-
-    if not path.is_dir() or is_ome_zarr(path):
-        return path
-    names = {file.stem: file for file in sorted(path.iterdir())}
-    for name in (stem, _PLANE.sub("", stem)):
-        if name in names:
-            return names[name]
-    raise InputError(f"{path} holds no image named {stem}: rename the file, or give the image itself")
+    for stem in dict.fromkeys((*_stems(file), file.stem)):
+        if origin := find_origin(stem, file.parent, image):
+            with open_image(origin.image, scene=origin.plane.scene) as opened:
+                return stem, (opened.info.shape[3], opened.info.shape[4])
+    raise InputError(
+        f"{image} holds no image named {_stems(file)[0]}: rename {file.name}, or give the image itself"
+    )
