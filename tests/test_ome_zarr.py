@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, In
 
 pytest.importorskip("zarr")
 
+import numcodecs
 import zarr
 
 from dinocell.readers.ome_zarr import open_ome_zarr
@@ -478,3 +480,28 @@ def test_mutated_folders_neither_crash_nor_escape(tmp_path: Path, version: str, 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-3], lambda data: data[:9], lambda data: data + b"more"]
+)
+def test_a_blosc_chunk_of_another_size_than_it_says(
+    tmp_path: Path, version: str, change: Callable[[bytes], bytes]
+) -> None:
+    pixels = (np.arange(64 * 64, dtype=np.uint16) // 7).reshape(64, 64)
+    folder = write_ome_zarr(tmp_path / "a.zarr", pixels, "yx", version=version)
+    shutil.rmtree(folder / "0")
+    kind: dict[str, Any] = {"zarr_format": 3, "compressors": zarr.codecs.BloscCodec()}
+    if version == "0.4":
+        kind = {"zarr_format": 2, "compressors": numcodecs.Blosc()}
+    array = zarr.create_array(folder / "0", shape=(64, 64), chunks=(64, 64), dtype="uint16", **kind)
+    array[...] = pixels
+    with open_ome_zarr(folder, 0) as image:
+        np.testing.assert_array_equal(image.read_plane(), pixels)
+    name = "0.0" if version == "0.4" else "c/0/0"
+    chunk = folder / "0" / name
+    chunk.write_bytes(change(chunk.read_bytes()))
+    message = rf"0/{name} has \d+ bytes, its head says \d+"
+    with open_ome_zarr(folder, 0) as image, pytest.raises(FileFormatError, match=message):
+        image.read_plane()

@@ -152,6 +152,53 @@ def test_the_only_strip_ends_where_its_pixels_end(tmp_path: Path, caplog: pytest
     assert not said(caplog)
 
 
+@pytest.mark.parametrize("kind", ["raw strips", "raw tiles"])
+@pytest.mark.parametrize("shift", [1, -3, 100, -5000])
+def test_pixels_that_share_bytes_with_others_are_refused(tmp_path: Path, kind: str, shift: int) -> None:
+    options, places, _ = PARTS[kind]
+    data = tiff(noise(48, 64), **GRAY, **options)
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        offset = tif.pages.first.dataoffsets[1]
+    (tmp_path / "a.tif").write_bytes(patched(data, places, max(offset + shift, 12), 1))
+    for read in (read_all, read_image):
+        with pytest.raises(FileFormatError, match="has bytes in common with other parts of the file"):
+            read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", ["raw strips", "raw tiles"])
+def test_parts_that_are_the_same_bytes_are_named(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options, places, _ = PARTS[kind]
+    data = tiff(np.zeros((48, 64), np.uint8), **GRAY, **options)
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        offset = tif.pages.first.dataoffsets[0]
+    (tmp_path / "a.tif").write_bytes(patched(data, places, offset, 1))
+    np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), np.zeros((48, 64)))
+    assert "parts of plane 0 are the same bytes" in said(caplog)
+
+
+def test_a_page_within_another_page_is_refused(tmp_path: Path) -> None:
+    data = bytearray(tiff(noise(3, 48, 64), **GRAY))
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        tag = tif.pages[1].tags["StripOffsets"]
+        struct.pack_into({3: "<H", 4: "<I"}[tag.dtype], data, tag.valueoffset, tag.value[0] - 16)
+    (tmp_path / "a.tif").write_bytes(data)
+    with open_image(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(image.read_plane(z=2), noise(3, 48, 64)[2])
+        with pytest.raises(FileFormatError, match="plane 1 has bytes in common"):
+            image.read_plane(z=1)
+
+
+def test_a_jpeg_strip_without_its_end_is_refused(tmp_path: Path) -> None:
+    data = tiff(noise(48, 64), **GRAY, compression="jpeg", rowsperstrip=16)
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        count = tif.pages.first.databytecounts[1]
+    (tmp_path / "a.tif").write_bytes(patched(data, 279, count - 40, 1))
+    with pytest.raises(FileFormatError, match="the end of part 1 is missing"):
+        read_all(tmp_path / "a.tif")
+
+
 # Tags that say how pixels are stored
 
 LAYOUTS: dict[str, tuple[Array, dict[str, Any]]] = {

@@ -181,3 +181,24 @@ def _check_codecs(codecs: Sequence[Any], depth: int = 0) -> None:
         configuration = codec.get("configuration") or {}
         for inner in ("codecs", "index_codecs"):
             _check_codecs(configuration.get(inner) or (), depth + 1)
+
+
+def uses_blosc(stored: dict[str, Any]) -> bool:
+    """Whether each chunk of an array is a file that Blosc has compressed; of shards that is not looked at."""
+    if "compressor" in stored:
+        return (stored["compressor"] or {}).get("id") == "blosc"
+    codecs = stored.get("codecs") or [{}]
+    return bool(codecs[-1].get("name") == "blosc")
+
+
+def check_blosc(key: str, head: bytes, size: int) -> None:
+    """Refuse a chunk of another size than it says: Blosc would read on in whatever follows in memory.
+
+    Raises
+    ------
+    ValueError
+        If so.
+    """
+    expected = int.from_bytes(head[12:16], "little")
+    if len(head) < 16 or expected != size:
+        raise ValueError(f"{key} has {size} bytes, its head says {expected}")

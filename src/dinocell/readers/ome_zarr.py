@@ -20,12 +20,14 @@ from dinocell.readers.ngff import (
     MAX_CHUNK_BYTES,
     Multiscale,
     check_array,
+    check_blosc,
     check_inside,
     inside,
     read_attributes,
     read_json,
     read_multiscales,
     regular_size,
+    uses_blosc,
 )
 from dinocell.readers.units import known_size, micrometres, positive, seconds
 from dinocell.readers.zarr_chunks import ChunkReader
@@ -174,13 +176,13 @@ def open_array(multiscale: Multiscale, level: int, *, read_only: bool = True) ->
     if stored is None:
         raise ValueError(f"the array {folder.relative_to(root)} is missing")
     check_array(stored, len(multiscale.axes))
-    store = _inner_store(storage.LocalStore)(root, read_only=read_only)
+    store = _inner_store(storage.LocalStore, is_blosc=uses_blosc(stored))(root, read_only=read_only)
     # from what was checked, not read again: the file may have changed
     return zarr.Array.from_dict(storage.StorePath(store, folder.relative_to(root).as_posix()), stored)
 
 
-def _inner_store(base: Any) -> Any:
-    """Make the kind of store that keeps to regular files below its root."""
+def _inner_store(base: Any, *, is_blosc: bool) -> Any:
+    """Make the kind of store that keeps to regular files below its root, and to whole chunks."""
 
     class InnerStore(base):  # type: ignore[misc]
         async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
@@ -189,7 +191,10 @@ def _inner_store(base: Any) -> Any:
             # of a shard only parts are asked for, by the bounds that it claims for them
             if path.exists() and not 0 <= _asked_bytes(byte_range, regular_size(path)) <= MAX_CHUNK_BYTES:
                 raise ValueError(f"{key} has more than {MAX_CHUNK_BYTES} bytes")
-            return await super().get(key, prototype, byte_range)
+            chunk = await super().get(key, prototype, byte_range)
+            if is_blosc and chunk is not None:
+                check_blosc(key, chunk[:16].to_bytes(), len(chunk))
+            return chunk
 
         async def set(self, key: str, value: Any) -> None:
             check_inside(self.root, self.root / key)

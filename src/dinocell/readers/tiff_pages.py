@@ -62,7 +62,7 @@ def check_runs(walked: Walked, stacks: list[Stack]) -> None:
         keyframe = stack.keyframe
         if stack.series.dataoffset is None or stack.series.is_multifile:
             continue
-        if walked.is_doubtful(keyframe):
+        if walked.shares_bytes(keyframe)[0]:
             raise ValueError("its pixels have bytes in common with other parts of the file")
         found = walked.files[keyframe.parent.filehandle.name]
         for number, offset in enumerate(_run(walked, stack)):

@@ -6,6 +6,7 @@ things, of which one is such pixels, show the damage.
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +44,15 @@ class Places:
             sizes_there = np.minimum(sizes_there, largest)
         self._parts.append((page, np.asarray(starts[:count], np.int64), sizes_there, largest is not None))
 
-    def doubtful(self) -> set[int]:
-        """Return the directories of pages whose pixels are stored as they are and share bytes with others."""
+    @cached_property
+    def shared(self) -> tuple[set[int], set[int]]:
+        """Directories of pages whose pixels, stored as they are, share bytes.
+
+        First those that share some with something else, then those of which two strips or tiles are the very
+        same bytes, which is allowed.
+        """
         if not self.is_exact or not any(is_raw for *_, is_raw in self._parts):
-            return set()
+            return set(), set()
         structure = np.array(self._structure, np.int64).reshape(-1, 2)
         starts = np.concatenate([structure[:, 0], *(starts for _, starts, _, _ in self._parts)])
         sizes = np.concatenate(
@@ -63,20 +69,22 @@ class Places:
         return _sharing(starts[there], (starts + sizes)[there], pages[there], is_raw[there])
 
 
-def _sharing(starts: _Ints, stops: _Ints, pages: _Ints, is_raw: NDArray[np.bool_]) -> set[int]:
-    """Return the pages of raw spans that share some bytes with another one, but not all."""
+def _sharing(
+    starts: _Ints, stops: _Ints, pages: _Ints, is_raw: NDArray[np.bool_]
+) -> tuple[set[int], set[int]]:
+    """Return the pages of raw spans that share bytes with another one: some of them, and all."""
     order = np.lexsort((-stops, starts))
     starts, stops, pages, is_raw = starts[order], stops[order], pages[order], is_raw[order]
     furthest = np.maximum.accumulate(stops)
     # which of the spans before reaches furthest
     reaching = np.maximum.accumulate(np.where(stops == furthest, np.arange(len(stops)), 0))
-    found: set[int] = set()
+    some: set[int] = set()
+    every: set[int] = set()
     for at in (np.flatnonzero(starts[1:] < furthest[:-1]) + 1).tolist():
         before = int(reaching[at - 1])
-        if starts[before] == starts[at] and stops[before] == stops[at]:
-            continue
-        found |= {int(pages[one]) for one in (before, at) if is_raw[one]}
-    return found
+        is_same = starts[before] == starts[at] and stops[before] == stops[at]
+        (every if is_same else some).update(int(pages[one]) for one in (before, at) if is_raw[one])
+    return some, every
 
 
 def raw_part_bytes(storage: Sequence[tuple[int, ...]]) -> int | None:

@@ -11,16 +11,16 @@ class Walked:
 
     def __init__(self, own: Path, found: Directories) -> None:
         self.files: dict[str, Directories] = {own.resolve().name: found}
-        self._doubtful: dict[str, set[int]] = {}
 
     def storage(self, page: Any) -> Storage | None:
         """Return how a page is stored, None for one without a directory of its own."""
         found = self.files.get(page.parent.filehandle.name)
         return None if found is None else found.storage.get(page.offset)
 
-    def is_doubtful(self, page: Any) -> bool:
-        """Whether the pixels of a page, stored as they are, share bytes with something else in the file."""
-        name = page.parent.filehandle.name
-        if name not in self._doubtful and name in self.files:
-            self._doubtful[name] = self.files[name].places.doubtful()
-        return page.offset in self._doubtful.get(name, ())
+    def shares_bytes(self, page: Any) -> tuple[bool, bool]:
+        """Whether the raw pixels of a page share bytes: with something else, among each other."""
+        found = self.files.get(page.parent.filehandle.name)
+        if found is None:
+            return False, False
+        some, every = found.places.shared
+        return page.offset in some, page.offset in every
