@@ -299,3 +299,27 @@ def test_a_damaged_tag_that_pixels_need_is_refused(tmp_path: Path, code: int) ->
     (tmp_path / "a.tif").write_bytes(entry(data, code, kind=99))
     with pytest.raises(FileFormatError, match=r"a\.tif"):
         read_all(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"), [(400, "not in order"), (313, "tag 313, which TIFF does not know")]
+)
+def test_a_tag_that_became_another_is_named(
+    tmp_path: Path, other: int, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = bytearray(tiff(noise(48, 64).astype(np.float32), **GRAY, compression="zlib", predictor=True))
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        struct.pack_into("<H", data, tif.pages.first.tags["Predictor"].offset, other)
+    (tmp_path / "a.tif").write_bytes(data)
+    read_all(tmp_path / "a.tif")
+    assert message in said(caplog)
+
+
+def test_a_colour_that_is_not_said_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = bytearray(tiff(noise(48, 64, 3), **RGB))
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        struct.pack_into("<H", data, tif.pages.first.tags["PhotometricInterpretation"].offset, 263)
+    (tmp_path / "a.tif").write_bytes(data)
+    with open_image(tmp_path / "a.tif") as image:
+        assert image.info.shape[:3] == (1, 3, 1)
+    assert "does not say its PhotometricInterpretation" in said(caplog)

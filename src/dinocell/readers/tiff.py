@@ -59,10 +59,8 @@ class _Opened:
                 raise ValueError(f"its {name} {unfit}")
             self.tell(f"its {name} {unfit}, it is left out and all pages are taken: check their order")
         self._tell_of_missing()
-        if not all(found.is_sorted for found in self.walked.files.values()):
-            self.tell(
-                "its tags are not in order, as if one were damaged: compare what is read with the original"
-            )
+        for text in self.walked.oddities():
+            self.tell(text)
         heard.tell(file, self._said)
 
     def tell(self, text: str) -> None:

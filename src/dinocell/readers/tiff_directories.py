@@ -79,6 +79,8 @@ class Directories:
         Which bytes are directories, and which are pixels.
     is_sorted : bool
         Whether the tags of all directories are in the order of their codes, as TIFF demands.
+    codes : set of int
+        Of all tags.
     """
 
     seen: set[int] = field(default_factory=set)
@@ -89,6 +91,7 @@ class Directories:
     pages: list[int] = field(default_factory=list)
     places: Places = field(default_factory=Places)
     is_sorted: bool = True
+    codes: set[int] = field(default_factory=set)
     kinds: dict[tuple[_Tag, ...], Storage] = field(default_factory=dict)  # by the tags that say so
 
 
@@ -198,6 +201,7 @@ def _check_directory(
                 found.places.take(place, size)
     if not entries:
         return 0, (), False
+    found.codes.update(tags)
     _note_storage(
         found, offset, tuple((code, *tags[code]) for code in tags if code in _STORAGE), stream, layout
     )

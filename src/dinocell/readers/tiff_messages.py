@@ -19,7 +19,8 @@ NEEDED_TAGS = frozenset(
 _NAMES = {254: "NewSubfileType", 270: "ImageDescription", 282: "XResolution", 283: "YResolution",
           296: "ResolutionUnit", 305: "Software", 306: "DateTime", 315: "Artist", 320: "ColorMap",
           330: "SubIFDs"}  # fmt: skip
-_PRIVATE = 32768  # from here on the codes of tags are of vendors
+PRIVATE = 32768
+"""From here on the codes of tags are of vendors."""
 
 # tifffile logs the damage that it works around. These errors leave the pixels alone: broken OME-XML, strips
 # beyond those of the image, descriptions that do not fit, of which the pages are taken as they are.
@@ -55,7 +56,7 @@ class Heard:
         tag = re.search(r"<TiffTag\.fromfile> raised .*?TiffTag (\d+) ", message)
         if tag is not None and int(tag[1]) not in NEEDED_TAGS:
             code = int(tag[1])
-            if code < _PRIVATE:
+            if code < PRIVATE:
                 name = _NAMES.get(code, "which describes it")
                 self.told.append(
                     f"its tag {code} ({name}) is damaged and left out, its pixels do not need it"

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import tifffile
+
 from dinocell.readers.tiff_directories import Directories, Storage
+from dinocell.readers.tiff_messages import PRIVATE
 
 
 class Walked:
@@ -24,3 +27,19 @@ class Walked:
             return False, False
         some, every = found.places.shared
         return page.offset in some, page.offset in every
+
+    def oddities(self) -> list[str]:
+        """List what looks as if codes of tags were damaged, so that a tag that pixels need may be missing."""
+        found = []
+        if not all(one.is_sorted for one in self.files.values()):
+            found.append(
+                "its tags are not in order, one may be damaged: compare what is read with the original"
+            )
+        codes = set().union(*(one.codes for one in self.files.values()))
+        unknown = [code for code in sorted(codes) if code < PRIVATE and code not in tifffile.TIFF.TAGS]
+        if unknown:
+            found.append(
+                f"it has a tag {unknown[0]}, which TIFF does not know, it may be a damaged one: compare "
+                "what is read with the original"
+            )
+        return found
