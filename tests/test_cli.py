@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from dinocell import __version__
@@ -152,6 +153,47 @@ def test_cells_of_an_unusual_size_bring_a_hint(tmp_path):
     assert (
         "try --diameter" not in run("segment", small, "-o", tmp_path, "--diameter", "8", "--overwrite").output
     )
+
+
+def test_a_low_mean_confidence_is_said(image_file, tmp_path):
+    noise = gaussian_filter(np.random.default_rng(0).normal(size=(96, 96)), 3)
+    write_image(
+        tmp_path / "noise.png", np.interp(noise, (noise.min(), noise.max()), (0, 255)).astype(np.uint8)
+    )
+    result = run("segment", tmp_path / "noise.png", image_file, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "out" / "noise_provenance.json").read_text())["result"]
+    assert record["cells"] > 0
+    (doubted,) = (line for line in result.output.splitlines() if "low confidence" in line)
+    assert "noise.png" in doubted
+    assert f"low confidence (mean {record['confidence']:.2f})" in doubted
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info", "NAME"], ["segment", "NAME", "-o", "out"],
+        ["segment", "a.png", "-o", "out", "--model", "NAME"],
+        ["segment-large", "NAME", "-o", "x.zarr"], ["evaluate", "--data", "NAME"], ["tune", "NAME"],
+        ["compare", "--data", "NAME", "-o", "out"], ["finetune", "NAME"], ["finetune", "a", "-o", "NAME"],
+        ["train", "--train", "NAME", "--validation", "NAME"], ["pretrain", "NAME", "-o", "out"],
+        ["process", "folder", "NAME", "-o", "out"], ["process", "livecell", "NAME", "-o", "out"],
+        ["process", "csv", "NAME", "-o", "out"], ["process", "inspect", "NAME"],
+        ["export", "NAME", "-o", "x.onnx"],
+        ["import", "NAME.zip", "-o", "out", "--size", "9x9"],
+    ],
+    ids=lambda arguments: "-".join(arguments[:3]),
+)  # fmt: skip
+def test_names_that_no_file_can_have_are_refused_in_one_line(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = [argument.replace("NAME", "n" * 300) for argument in arguments]
+    monkeypatch.setattr(sys, "argv", ["dinocell", *given])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: ")
+    assert "too long" in said or "does not exist" in said or "no model and no folder" in said
 
 
 def _main(*arguments, cwd, **environment):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import gaussian_filter
 
 from dinocell.cli import main
 from dinocell.datasets.folder import find_pairs
@@ -52,6 +53,20 @@ def run(monkeypatch, capsys):
         return ended.value.code or 0, *capsys.readouterr()
 
     return run_main
+
+
+def test_a_low_mean_confidence_is_said(run, image_file, tmp_path):
+    noise = gaussian_filter(np.random.default_rng(0).normal(size=(96, 130)), 3)
+    noise = np.interp(noise, (noise.min(), noise.max()), (0, 255)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "noise.tif", noise, tile=(64, 64))
+    output = tmp_path / "a.zarr"
+    _, said, _ = run(tmp_path / "noise.tif", "-o", output, "--block", 64)
+    mean = parquet.read_table(tmp_path / "a_cells.parquet")["confidence"].to_numpy().mean()
+    assert f"low confidence (mean {mean:.2f})" in said
+    _, again, _ = run(tmp_path / "noise.tif", "-o", output, "--block", 64)
+    assert "made before" in again
+    assert f"low confidence (mean {mean:.2f})" in again
+    assert "low confidence" not in run(image_file, "-o", tmp_path / "b.zarr", "--block", 96)[1]
 
 
 def test_labels_and_table_are_written_and_told(run, image_file, tmp_path):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dinocell import DINOCellPipeline
-from dinocell.confidence import cell_confidence, measure_evidence
+from dinocell.confidence import LOW_MEAN, cell_confidence, doubt_about, measure_evidence
 from dinocell.distance import labels_to_distance
 from dinocell.errors import InputError
 from dinocell.labels import relabel
@@ -155,6 +155,11 @@ def test_ignored_pixels_are_background_and_input_is_not_changed() -> None:
 def test_what_is_refused(labels: NDArray[Any], height: NDArray[Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         cell_confidence(labels, height)
+
+
+def test_a_low_mean_is_a_doubt_and_no_other_is() -> None:
+    assert doubt_about(LOW_MEAN - 0.01) == f"low confidence (mean {LOW_MEAN - 0.01:.2f})"
+    assert [doubt_about(mean) for mean in (LOW_MEAN, 1.0, None)] == [None, None, None]
 
 
 def test_the_model_is_sure_of_clear_disks_and_less_of_noise() -> None:

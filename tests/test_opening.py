@@ -3,15 +3,15 @@ import os
 import pytest
 
 from dinocell.batch.record import read_record
-from dinocell.checkpoint import hash_checkpoint, read_config
+from dinocell.checkpoint import find_checkpoint, hash_checkpoint, read_config
 from dinocell.datasets import livecell, table
 from dinocell.datasets.npy import open_array
 from dinocell.datasets.records import read_index, read_info
-from dinocell.errors import DINOCellError
+from dinocell.errors import DINOCellError, FileFormatError, UnknownModelError
 from dinocell.identity import hash_file
 from dinocell.images import open_image, read_image, read_labels
 from dinocell.model import DINOCell
-from dinocell.opening import open_regular, read_whole
+from dinocell.opening import is_folder, open_regular, read_whole
 from dinocell.preset import read_preset
 from dinocell.results.geojson import read_geojson
 from dinocell.results.imagej_rois import read_imagej_rois
@@ -31,6 +31,16 @@ def test_only_regular_files_are_opened(tmp_path):
         assert reason in refused.value.strerror
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "none")
+
+
+def test_a_name_that_is_too_long_is_no_folder_and_no_image(tmp_path):
+    name = tmp_path / ("n" * 300)
+    assert not is_folder(name)
+    assert is_folder(tmp_path)
+    with pytest.raises(FileFormatError, match=r"cannot be opened \(File name too long\)"):
+        open_image(name)
+    with pytest.raises(UnknownModelError):
+        find_checkpoint(name)
 
 
 def test_a_file_is_read_whole_up_to_a_size(tmp_path):

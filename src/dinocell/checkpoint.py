@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dinocell.backbone import BackboneConfig, published_name
 from dinocell.decoder import DecoderConfig
 from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError
-from dinocell.opening import open_regular, read_whole
+from dinocell.opening import is_folder, open_regular, read_whole
 from dinocell.preprocessing import Preprocessing
 from dinocell.settings import Range, Section, first_problem
 from dinocell.tiling import MAX_TILE
@@ -107,7 +107,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             f"model {name!r} has no trained weights here{own}: train it with `dinocell train`, "
             "or choose one that `dinocell models` lists as trained"
         )
-    if folder.is_dir():
+    if is_folder(folder):
         return folder
     raise UnknownModelError(
         f"no model and no folder is called {name!r}. "

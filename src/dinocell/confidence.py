@@ -1,7 +1,9 @@
 """How sure it is that a cell is one: how well the hill in the distance map fits the cell that was cut out.
 
 A perfect map rises evenly from 0 at the rim of a cell to 1 where the rim is farthest. Three numbers a cell
-say how far the map is from that, and a logistic curve turns them into a probability.
+say how far the map is from that, and a logistic curve turns them into one in [0, 1]. On the kinds of image
+that the model card lists it is the probability that the cell is right; on all others it ranks cells, and no
+more: a model that is sure of what it never saw is not caught.
 """
 
 import math
@@ -20,6 +22,9 @@ Values = NDArray[np.float64]
 # `python benchmarks/calibration.py --fit` prints these four.
 INTERCEPT = -0.54
 AGREEMENT_WEIGHT, SPILL_WEIGHT, SADDLE_WEIGHT = 2.14, -1.94, -3.15
+
+LOW_MEAN = 0.85
+"""Below it, the mean over an image's cells is low; chosen by `python benchmarks/calibration.py --low`."""
 
 CERTAIN = 0.99
 """Agreement counts within 1 − this and this only, as its logit grows without bound."""
@@ -46,7 +51,7 @@ class Evidence(NamedTuple):
 
 
 def cell_confidence(labels: NDArray[Any], distance_map: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Estimate for every cell how probable it is that it matches a true cell at an IoU of 0.5.
+    """Estimate for every cell how sure it is that it matches a true cell at an IoU of 0.5.
 
     Parameters
     ----------
@@ -58,8 +63,9 @@ def cell_confidence(labels: NDArray[Any], distance_map: NDArray[np.floating[Any]
     Returns
     -------
     float32 array, shape (N,)
-        In [0, 1], in the order of the ids. Calibrated on the shipped model with its own thresholds: on other
-        images, models and thresholds it ranks cells, and `benchmarks/calibration.py` measures how well.
+        In [0, 1], in the order of the ids. A probability with the shipped model, its own thresholds, and the
+        kinds of image that its card lists: on other images, models and thresholds it ranks cells, and
+        `benchmarks/calibration.py` measures how well.
 
     Raises
     ------
@@ -69,6 +75,17 @@ def cell_confidence(labels: NDArray[Any], distance_map: NDArray[np.floating[Any]
     evidence = measure_evidence(labels, distance_map)
     score = INTERCEPT + evidence_matrix(evidence) @ (AGREEMENT_WEIGHT, SPILL_WEIGHT, SADDLE_WEIGHT)
     return np.asarray(1 / (1 + np.exp(-score)), np.float32)
+
+
+def doubt_about(mean: float | None) -> str | None:
+    """Return a word on the mean confidence of an image's cells where it is below `LOW_MEAN`; else None.
+
+    Examples
+    --------
+    >>> doubt_about(0.5), doubt_about(0.95), doubt_about(None)
+    ('low confidence (mean 0.50)', None, None)
+    """
+    return None if mean is None or mean >= LOW_MEAN else f"low confidence (mean {mean:.2f})"
 
 
 def evidence_matrix(evidence: Evidence) -> Values:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.labels import Labels, validate_labels
+from dinocell.opening import is_folder
 from dinocell.planes import MAX_WINDOWED_PIXELS, PathLike, Pixels, checked_index, decoding
 from dinocell.readers.lazy import LazyImage
 from dinocell.readers.naming import channel_index, matching_names
@@ -264,7 +265,7 @@ def is_readable(path: Path) -> bool:
 
 def _detect_format(file: Path) -> str:
     """Tell the format from the first bytes, of a folder from the files in it."""
-    if file.is_dir():
+    if is_folder(file):
         if is_ome_zarr(file):
             return "OME-Zarr"
         raise FileFormatError(

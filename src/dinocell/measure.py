@@ -82,7 +82,8 @@ def measure_cells(
     pixel_size_um : float, optional
         Edge of a pixel in micrometres.
     confidence : float array, shape (N,), optional
-        One a cell, in the order of the ids: see `dinocell.confidence`.
+        One a cell, in the order of the ids; a probability on some images and a ranking on others: see
+        `dinocell.confidence`.
     wanted : integer array, shape (N,), optional
         Ids of the cells to be measured; others count as neighbours alone. All by default.
     origin : (int, int)

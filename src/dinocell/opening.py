@@ -14,6 +14,11 @@ MAX_BYTES = 2**26
 """Of a file that is read whole: settings, tables, descriptions."""
 
 
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder; not where the system refuses to look, as at a name that is too long."""
+    return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises)
+
+
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file to read its bytes.
 

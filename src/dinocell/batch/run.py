@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from dinocell.batch.record import Record, is_same, printable, read_record, write
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.batch.threads import WriteBehind, read_ahead
+from dinocell.confidence import doubt_about
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, OutputError
 from dinocell.identity import hash_file
@@ -181,20 +182,22 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
         stem=printable(job.source.name.name),
     )
     hashes, formats = _write_files(record, begun, files, plane, settings)
+    mean = round(float(plane.confidence.mean()), 4) if result.count else None
     found = {
         "cells": result.count,
         "scale": result.parameters.scale,
         "device": result.parameters.device,
         "engine": result.parameters.engine,
         "precision": result.parameters.precision,
-        "confidence": round(float(plane.confidence.mean()), 4) if result.count else None,
+        "confidence": mean,
         "quality": list(quality.flags),
     }
     made = {"result": found, "formats": formats, "files": dict(sorted(hashes.items())), "finished": True}
     write_record(record, begun.model_copy(update=made))
     seconds = time.monotonic() - job.started
     last = files.get("tif") or next(iter(files.values()), record)
-    message = f"{job.source.path}: {_summary(job, result, quality.flags)} → {last}{_hint(job, result, best)}"
+    doubts = [*quality.flags, *filter(None, [doubt_about(mean)])]
+    message = f"{job.source.path}: {_summary(job, result, doubts)} → {last}{_hint(job, result, best)}"
     names = sorted(file.name for file in files.values())
     details = found | {"seconds": round(seconds, 3), "files": names}
     return Outcome(job.source.path, str(job.name), "done", message, details)
@@ -264,7 +267,7 @@ def _hint(job: Job, result: Segmentation, best: tuple[float, float] | None) -> s
     return f" (cells of {found:.0f} px; the model is best at {best[0]:g} to {best[1]:g}: try --diameter auto)"
 
 
-def _summary(job: Job, result: Segmentation, flags: tuple[str, ...]) -> str:
+def _summary(job: Job, result: Segmentation, doubts: Sequence[str]) -> str:
     made = result.parameters
     parts = [f"{result.count} cells"]
     if not made.trained:
@@ -278,4 +281,4 @@ def _summary(job: Job, result: Segmentation, flags: tuple[str, ...]) -> str:
         parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")
     if job.unmeasured:
         parts.append(f"not measured in {', '.join(job.unmeasured)}, which the file does not have")
-    return ", ".join([*parts, *flags])
+    return ", ".join([*parts, *doubts])

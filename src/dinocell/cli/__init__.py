@@ -101,6 +101,12 @@ def _log_to(file: Path) -> logging.Handler:
             os.close(reader)
 
 
+def _refused(error: OSError) -> str:
+    """Say what the system refuses: a name that is too long, a folder that may not be looked into."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    return f"{name:.500}: {error.strerror}, expected a path that can be used: check it, or choose another"
+
+
 def main() -> None:
     """Run the command line; what DINOCell refuses becomes one line and exit code 1.
 
@@ -114,6 +120,11 @@ def main() -> None:
             app()
         except DINOCellError as error:
             typer.echo(f"error: {one_line(str(error))}", err=True)
+            sys.exit(1)
+        except OSError as error:
+            if error.filename is None:  # nothing that was named: a defect
+                raise
+            typer.echo(f"error: {one_line(_refused(error))}", err=True)
             sys.exit(1)
         except SystemExit as ended:
             if not caught or ended.code != STOPPED:

@@ -183,8 +183,12 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
 
 
 def _report(result: "LargeResult") -> None:
+    from dinocell.confidence import doubt_about
+
     paths = escape(one_line(", ".join(str(path) for path in (result.labels, *result.beside))))
     console.print(f"{result.cells} cells → {paths}{' (made before)' if result.skipped else ''}")
+    if doubt := doubt_about(result.confidence):
+        console.print(f"{doubt}: look at the outlines before you trust the cells, see docs/trust.md")
     if result.nonfinite:
         console.print(f"{result.nonfinite} NaN or infinite pixels were taken as the lowest value")
     if result.large:

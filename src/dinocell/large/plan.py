@@ -45,6 +45,9 @@ class LargeResult:
         Cells of those that reach beyond the halo, and so lack a part.
     nonfinite : int
         NaN or infinite pixels that were treated as the lowest finite value.
+    confidence : float or None
+        Mean over the cells, where something was written beside the labels that says it of each; see
+        `dinocell.confidence`.
     skipped : bool
         Whether all of it was there before.
     """
@@ -56,6 +59,7 @@ class LargeResult:
     cut: int
     torn: int
     nonfinite: int
+    confidence: float | None = None
     skipped: bool = False
 
     @property
@@ -150,7 +154,9 @@ def made_before(job: Job, output: Path, plan: Mapping[str, Any]) -> LargeResult 
     ):
         return None
     with suppress(KeyError, TypeError):
-        return LargeResult(output, beside, **made["counts"], skipped=True)
+        mean = made.get("confidence") if beside else None
+        sure = float(mean) if isinstance(mean, int | float) else None
+        return LargeResult(output, beside, **made["counts"], confidence=sure, skipped=True)
     return None
 
 

@@ -1,7 +1,7 @@
 """A large image from its file to its labels: stage after stage, and within each block after block."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,8 +98,10 @@ def segment_large(
             nonfinite=statistics.nonfinite,
         )
         provenance = {**plan, "statistics": asdict(statistics), "counts": result.counts}
-        yield from run.describe(provenance)
-        run.describe_labels(provenance)
+        sure = yield from run.describe(provenance)
+        if sure is not None and cells:
+            result = replace(result, confidence=sure / cells)
+        run.describe_labels({**provenance, "confidence": result.confidence})
         _check_unchanged(job, plan)
         publish(job, output, plan, keep_map=keep_map)
     yield result
@@ -199,14 +201,16 @@ class _Run:
     def _level_shapes(self) -> list[tuple[int, int]]:
         return list(level_shapes(self.job.shape, CHUNK))
 
-    def describe(self, provenance: dict[str, Any]) -> Iterator[StageDone]:
-        """Write tables and polygons."""
+    def describe(self, provenance: dict[str, Any]) -> Generator[StageDone, None, float | None]:
+        """Write tables and polygons; gives the sum of all cells' confidence, None where there are none."""
         job, grid = self.job, self.job.grid
         if not job.settings.formats:
-            return
+            return None
         for name in job.settings.formats:
             self.job.of_labels.make_folder(FORMATS[name])
         yield from self._run("described", stages.describe_block, grid, len(grid), (job, provenance), _name)
+        records = (self.job.of_labels.read_record("described", block.name) for block in grid)
+        return float(sum(record.get("confidence", 0.0) for record in records))
 
     def describe_labels(self, provenance: Mapping[str, Any]) -> None:
         """Write the metadata that make the labels an OME-Zarr (NGFF 0.5)."""

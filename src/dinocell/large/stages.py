@@ -194,7 +194,8 @@ def describe_block(block: Block, job: Job, provenance: dict[str, Any]) -> None:
         )
     for name in formats:
         _write_cells(name, cells, block, job, provenance)
-    job.of_labels.write_record("described", block.name, {})
+    sure = np.array(cells.table["confidence"].sum(dtype=np.float64))
+    job.of_labels.write_record("described", block.name, {"confidence": sure})
 
 
 def _intensities(plane: Plane, window: Window) -> Any:
