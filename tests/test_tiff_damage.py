@@ -323,3 +323,16 @@ def test_a_colour_that_is_not_said_is_named(tmp_path: Path, caplog: pytest.LogCa
     with open_image(tmp_path / "a.tif") as image:
         assert image.info.shape[:3] == (1, 3, 1)
     assert "does not say its PhotometricInterpretation" in said(caplog)
+
+
+@pytest.mark.parametrize("code", [257, 258, 273, 278, 279])
+@pytest.mark.parametrize("kind", [1, 6, 8])
+def test_a_tag_of_an_unusual_kind_is_named(
+    tmp_path: Path, code: int, kind: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.tif").write_bytes(entry(tiff(noise(48, 64), **GRAY), code, kind=kind))
+    try:
+        assert np.array_equal(read_all(tmp_path / "a.tif"), noise(48, 64)) or code == 273
+    except FileFormatError:
+        return
+    assert f"its tag {code} is of an unusual kind" in said(caplog)

@@ -29,6 +29,7 @@ _DIRECTORY_BYTES = 512  # most directories are shorter
 _KIND, _WIDTH, _LENGTH, _ROWS, _SAMPLES, _PLANAR = 254, 256, 257, 278, 277, 284
 _DESCRIPTION, _SUBIFDS = 270, 330
 _PARTS = ((273, 279), (324, 325))  # places and bytes of strips, and of tiles
+_PLACED = frozenset({273, 279, 324, 325})
 _NO_IMAGE = 1 | 4  # kinds of page: a smaller copy, a mask
 # tags that say how a page is stored, with what stands for those left out
 _STORAGE: dict[int, tuple[int, ...]] = {
@@ -41,7 +42,9 @@ _COUNT_OTHERWISE = (
     65420,
 )  # tags of STK, LSM and NDPI, whose places and bytes are not as in TIFF
 _MOST_VALUES = 16  # of such a tag
-_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF's kinds of whole numbers
+# TIFF's kinds of whole numbers, and those of them that say how and where pixels are stored
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_USUAL_NUMBERS = (3, 4, 13, 16, 18)
 
 Storage = tuple[tuple[int, ...], ...]
 """How a page is stored: the values of the tags that its decoding needs, width and length first."""
@@ -81,6 +84,8 @@ class Directories:
         Whether the tags of all directories are in the order of their codes, as TIFF demands.
     codes : set of int
         Of all tags.
+    unusual : set of int
+        Codes of tags that say how or where pixels are stored by another kind of number than TIFF demands.
     """
 
     seen: set[int] = field(default_factory=set)
@@ -92,6 +97,7 @@ class Directories:
     places: Places = field(default_factory=Places)
     is_sorted: bool = True
     codes: set[int] = field(default_factory=set)
+    unusual: set[int] = field(default_factory=set)
     kinds: dict[tuple[_Tag, ...], Storage] = field(default_factory=dict)  # by the tags that say so
 
 
@@ -193,6 +199,8 @@ def _check_directory(
         found.is_sorted &= last < code
         last = code
         tags.setdefault(code, (kind, items, value))
+        if kind not in _USUAL_NUMBERS and (code in _STORAGE or code in _PLACED):
+            found.unusual.add(code)
         size = items * _TYPE_SIZES.get(kind, 0)
         if size > len(value):
             place = layout.offset.unpack(value)[0]

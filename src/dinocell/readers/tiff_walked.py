@@ -42,4 +42,10 @@ class Walked:
                 f"it has a tag {unknown[0]}, which TIFF does not know, it may be a damaged one: compare "
                 "what is read with the original"
             )
+        unusual = sorted(set().union(*(one.unusual for one in self.files.values())))
+        if unusual:
+            found.append(
+                f"its tag {unusual[0]} is of an unusual kind and may be damaged: compare what is read with "
+                "the original"
+            )
         return found
