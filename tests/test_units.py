@@ -103,8 +103,9 @@ def test_imagej_may_measure_height_in_another_unit_and_inches_of_a_printer_are_n
         assert image.info.pixel_size_um is None
     _imagej(tmp_path / "b.tif", "inch", 300, 2)
     assert read_image(tmp_path / "b.tif").pixel_size_yx_um is None
-    _imagej(tmp_path / "c.tif", "micron", 0)
-    assert read_image(tmp_path / "c.tif").pixel_size_yx_um is None
+    _imagej(tmp_path / "c.tif", "micron", 0, spacing="1.5")
+    with open_image(tmp_path / "c.tif") as image:
+        assert (image.info.pixel_size_yx_um, image.info.z_step_um) == (None, 1.5)
 
 
 def _ome(path: Path, pixels: str) -> Path:

@@ -184,9 +184,8 @@ def choose(names: Sequence[str], wanted: int | str, what: str, file: Path) -> in
 def _meant(names: Sequence[str], wanted: str, what: str, file: Path) -> int | None:
     """Return the number of what a text means; None if it means nothing that is there."""
     by_name, by_number = _by_name(names, wanted, what, file), _by_number(names, wanted)
-    if (
-        by_name is not None and by_number not in (None, by_name) and str(by_number) == wanted
-    ):  # nobody counts 00, 01, …
+    counts_so = str(by_number) == wanted  # nobody counts 00, 01, …
+    if by_name is not None and by_number not in (None, by_name) and counts_so:
         other = f"named {_shown(names[by_number])}" if names[by_number] else "without a name"
         raise InputError(
             f"{file} has a {what} named {_shown(wanted)} (number {by_name}) and another that is number "
