@@ -199,6 +199,19 @@ def test_a_jpeg_strip_without_its_end_is_refused(tmp_path: Path) -> None:
         read_all(tmp_path / "a.tif")
 
 
+def test_a_raw_tile_that_may_be_cut_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = tiff(noise(32, 40), **GRAY, tile=(16, 32))  # the tiles on the right have 8 columns in the page
+    (tmp_path / "a.tif").write_bytes(patched(data, 325, 16 * 8, 1))
+    np.testing.assert_array_equal(read_all(tmp_path / "a.tif")[:, :32], noise(32, 40)[:, :32])
+    assert "tiles at its edges end with the page" in said(caplog)
+
+
+def test_pixels_of_16_bits_in_a_jpeg_of_8_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(patched(tiff(noise(48, 64), **GRAY, compression="jpeg"), 258, 16))
+    with pytest.raises(FileFormatError, match="is a JPEG of 8 bits, its pixels are uint16"):
+        read_all(tmp_path / "a.tif")
+
+
 # Tags that say how pixels are stored
 
 LAYOUTS: dict[str, tuple[Array, dict[str, Any]]] = {

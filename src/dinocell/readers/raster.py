@@ -3,7 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import imagecodecs
@@ -137,7 +137,7 @@ def _check_ratio(height: int, width: int, size: int, ratio: int) -> None:
 
 
 def _decode_jpeg(data: bytes, file: Path) -> Pixels:
-    height, width, samples, scan = jpeg_header(data)
+    height, width, samples, _, scan = jpeg_header(data)
     check_size(height, width, file)
     if samples not in (1, 3):
         raise FileFormatError(f"{file} is a CMYK JPEG, expected gray or RGB: convert it to RGB")
@@ -150,15 +150,25 @@ def _decode_jpeg(data: bytes, file: Path) -> Pixels:
     return pixels
 
 
-def jpeg_header(data: bytes) -> tuple[int, int, int, int]:
-    """Return height, width, number of samples of a JPEG stream, and where its scan begins; 0 × 0 unsaid.
+class JpegHeader(NamedTuple):
+    """What a JPEG stream says of itself; `scan` is where its pixels begin, height and width 0 are unsaid."""
+
+    height: int
+    width: int
+    samples: int
+    precision: int
+    scan: int
+
+
+def jpeg_header(data: bytes) -> JpegHeader:
+    """Read the header of a JPEG stream.
 
     Raises
     ------
     ValueError, struct.error
         If it is damaged.
     """
-    height = width = samples = 0
+    height = width = samples = precision = 0
     position, marker = 2, 0
     while marker != 0xDA:  # the segments before the scan have a length
         prefix, marker, length = struct.unpack(">BBH", data[position : position + 4])
@@ -170,8 +180,9 @@ def jpeg_header(data: bytes) -> tuple[int, int, int, int]:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             frame = struct.unpack(">HHB", data[position + 5 : position + 10])
             height, width, samples = max(height, frame[0]), max(width, frame[1]), frame[2]
+            precision = data[position + 4]
         position += 2 + length
-    return height, width, samples, position
+    return JpegHeader(height, width, samples, precision, position)
 
 
 def _check_bmp_bytes(start: int, header: int, bits: int, colours: int, before: int) -> None:

@@ -142,6 +142,8 @@ def _check_raw_bytes(page: Any, number: int, parts: list[int], tell: Tell) -> No
         else:
             allowed = {_rows_of(keyframe, at) * row, height * row}  # some writers fill the last strip
         if counts[at] in allowed:
+            if keyframe.is_tiled and counts[at] < max(allowed):
+                tell("tiles at its edges end with the page: compare what is read with the original")
             if not keyframe.is_tiled and counts[at] > min(allowed):
                 tell(_LONG_STRIP)
             continue
@@ -223,7 +225,9 @@ def _check_coded_sizes(page: Any, parts: Iterable[int], tell: Tell) -> None:
         if coded in CODED_JPEG:
             if not data.startswith(b"\xff\xd8"):  # its header is a tag, which tifffile fits to the page
                 continue
-            height, width, samples, scan = jpeg_header(data)
+            height, width, samples, precision, scan = jpeg_header(data)
+            if (precision > 8) != (keyframe.dtype.itemsize > 1):
+                raise ValueError(f"part {at} is a JPEG of {precision} bits, its pixels are {keyframe.dtype}")
             if data.find(b"\xff\xd9", scan) < 0:  # libjpeg would fill the rest with gray
                 raise ValueError(f"the end of part {at} is missing")
             if not height * width:  # said at its end
