@@ -282,6 +282,8 @@ def _redefined_in(name: str, before: bytes, after: bytes) -> str:
     except Exception:  # noqa: BLE001 (of damage)
         return ""
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    if "chain" in changed:  # a list of pages that ends sooner is a list of pages
+        changed = {key for key in changed if key == "chain" or int(key.split()[0]) < new["chain"]}
     return _allowed(changed, read is _tags)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.images import open_image, read_image
-from tests.fakes_tiff import tiff
+from tests.fakes_tiff import chain, tiff
 
 Array = NDArray[Any]
 GRAY: dict[str, Any] = {"photometric": "minisblack", "metadata": None}
@@ -175,7 +175,31 @@ def test_parts_that_are_the_same_bytes_are_named(
         offset = tif.pages.first.dataoffsets[0]
     (tmp_path / "a.tif").write_bytes(patched(data, places, offset, 1))
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), np.zeros((48, 64)))
-    assert "parts of plane 0 are the same bytes" in said(caplog)
+    assert "parts of plane 0 share bytes" in said(caplog)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "packbits"])
+def test_a_compressed_strip_that_reaches_into_the_next_is_named(
+    tmp_path: Path, compression: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tiff(noise(48, 64), **GRAY, compression=compression, rowsperstrip=8)
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        count = tif.pages.first.databytecounts[1]
+    (tmp_path / "a.tif").write_bytes(patched(data, 279, count + 9, 1))
+    try:
+        np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), noise(48, 64))
+    except FileFormatError:  # what is beyond may end the decoding
+        return
+    assert "parts of plane 0 share bytes" in said(caplog)
+
+
+def test_a_list_of_pages_that_leads_to_none_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.tif").write_bytes(chain(3, last=len(chain(3))) + bytes(64))  # a directory of no tag
+    with open_image(tmp_path / "a.tif") as image:
+        assert image.info.shape[:3] == (1, 1, 3)
+    assert "its list of pages goes on where there is none" in said(caplog)
 
 
 def test_a_page_within_another_page_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import BinaryIO, Literal
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS
 from dinocell.readers.tiff_messages import NEEDED_TAGS
-from dinocell.readers.tiff_places import Places, raw_part_bytes
+from dinocell.readers.tiff_places import Places, is_unchecked, raw_part_bytes
 
 MAX_PAGES = 2**18
 """A file of more directories (pages, levels) is refused, or one that claims more planes by OME-XML."""
@@ -82,6 +82,8 @@ class Directories:
         Which bytes are directories, and which are pixels.
     is_sorted : bool
         Whether the tags of all directories are in the order of their codes, as TIFF demands.
+    is_cut : bool
+        Whether the chain goes on where there is no directory.
     codes : set of int
         Of all tags.
     unusual : set of int
@@ -96,6 +98,7 @@ class Directories:
     pages: list[int] = field(default_factory=list)
     places: Places = field(default_factory=Places)
     is_sorted: bool = True
+    is_cut: bool = False
     codes: set[int] = field(default_factory=set)
     unusual: set[int] = field(default_factory=set)
     kinds: dict[tuple[_Tag, ...], Storage] = field(default_factory=dict)  # by the tags that say so
@@ -119,6 +122,7 @@ def check_directories(file: Path) -> Directories:
         while waiting:
             offset, is_chained = waiting.pop()
             if offset < 8 or offset >= size:
+                found.is_cut |= is_chained and offset != 0
                 continue
             if offset in found.seen:
                 raise FileFormatError(
@@ -132,6 +136,7 @@ def check_directories(file: Path) -> Directories:
                 )
             following, below, is_image = _check_directory(stream, offset, layout, found, size)
             _check_tags(found, size, file)
+            found.is_cut |= is_chained and offset not in found.storage
             if is_chained and is_image:
                 found.pages.append(offset)
             waiting += [(at, False) for at in below]
@@ -253,7 +258,8 @@ def _note_parts(
                 _numbers(stream, layout, *tags.get(code, _NOTHING), most=_MAX_SEGMENTS)
                 for code in (places, counts)
             )
-            found.places.take_parts(offset, starts, sizes, raw_part_bytes(found.storage[offset]))
+            storage = found.storage[offset]
+            found.places.take_parts(offset, starts, sizes, raw_part_bytes(storage), is_unchecked(storage))
 
 
 def _counted(code: int, size: int, offset: int, file_size: int) -> int:

@@ -246,11 +246,11 @@ class Stack:
         own, first = self._walked.storage(page), self._walked.storage(self.keyframe)
         if own is not None and first is not None and own != first:  # tifffile goes by the first page's
             raise ValueError(f"plane {number} is not stored like the first one")
-        with_others, among_each_other = self._walked.shares_bytes(page)
-        if with_others:
+        is_wrong, is_odd = self._walked.shares_bytes(page)
+        if is_wrong:
             raise ValueError(f"plane {number} has bytes in common with other parts of the file")
-        if among_each_other:
-            self._tell(f"parts of plane {number} are the same bytes: compare what is read with the original")
+        if is_odd:
+            self._tell(f"parts of plane {number} share bytes: compare what is read with the original")
         in_run = is_one_run(page)
         if in_run:
             check_parts(page, number, range(len(page.dataoffsets)), self._tell)

@@ -21,16 +21,18 @@ class Walked:
         return None if found is None else found.storage.get(page.offset)
 
     def shares_bytes(self, page: Any) -> tuple[bool, bool]:
-        """Whether the raw pixels of a page share bytes: with something else, among each other."""
+        """Whether pixels of a page share bytes so that they cannot be sound, or may be: `Places.shared`."""
         found = self.files.get(page.parent.filehandle.name)
         if found is None:
             return False, False
-        some, every = found.places.shared
-        return page.offset in some, page.offset in every
+        wrong, odd = found.places.shared
+        return page.offset in wrong, page.offset in odd
 
     def oddities(self) -> list[str]:
-        """List what looks as if codes of tags were damaged, so that a tag that pixels need may be missing."""
+        """List what looks as if tags or the list of pages were damaged, so that some may be missing."""
         found = []
+        if any(one.is_cut for one in self.files.values()):
+            found.append("its list of pages goes on where there is none, pages may be missing: copy it again")
         if not all(one.is_sorted for one in self.files.values()):
             found.append(
                 "its tags are not in order, one may be damaged: compare what is read with the original"
