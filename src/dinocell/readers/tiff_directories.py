@@ -9,7 +9,8 @@ from typing import BinaryIO, Literal
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS
 from dinocell.readers.tiff_messages import NEEDED_TAGS
-from dinocell.readers.tiff_places import Places, is_unchecked, raw_part_bytes
+from dinocell.readers.tiff_places import Places
+from dinocell.readers.tiff_storage import STORAGE_TAGS, Storage, storage_of
 
 MAX_PAGES = 2**18
 """A file of more directories (pages, levels) is refused, or one that claims more planes by OME-XML."""
@@ -26,28 +27,15 @@ _TYPE_SIZES = dict(
     enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8))
 )  # bytes, by TIFF's number
 _DIRECTORY_BYTES = 512  # most directories are shorter
-_KIND, _WIDTH, _LENGTH, _ROWS, _SAMPLES, _PLANAR = 254, 256, 257, 278, 277, 284
-_DESCRIPTION, _SUBIFDS = 270, 330
+_KIND, _DESCRIPTION, _SUBIFDS = 254, 270, 330
 _PARTS = ((273, 279), (324, 325))  # places and bytes of strips, and of tiles
 _PLACED = frozenset({273, 279, 324, 325})
 _NO_IMAGE = 1 | 4  # kinds of page: a smaller copy, a mask
-# tags that say how a page is stored, with what stands for those left out
-_STORAGE: dict[int, tuple[int, ...]] = {
-    _WIDTH: (), _LENGTH: (), 258: (1,), 259: (1,), 266: (1,), _SAMPLES: (1,), _ROWS: (2**32 - 1,),
-    _PLANAR: (1,), 317: (1,), 322: (), 323: (), 339: (1,), 32997: (1,), 32998: (1,),
-}  # fmt: skip
-_COUNT_OTHERWISE = (
-    33628,
-    34412,
-    65420,
-)  # tags of STK, LSM and NDPI, whose places and bytes are not as in TIFF
-_MOST_VALUES = 16  # of such a tag
+_COUNT_OTHERWISE = (33628, 34412, 65420)  # tags of STK, LSM and NDPI: places and bytes are not as in TIFF
+_MOST_VALUES = 16  # of a tag that says how a page is stored
 # TIFF's kinds of whole numbers, and those of them that say how and where pixels are stored
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _USUAL_NUMBERS = (3, 4, 13, 16, 18)
-
-Storage = tuple[tuple[int, ...], ...]
-"""How a page is stored: the values of the tags that its decoding needs, width and length first."""
 
 _Tag = tuple[int, int, int, bytes]  # its code, and the rest
 _Entry = tuple[int, int, bytes]  # of a tag: kind, number of values, and the values or where they are
@@ -204,7 +192,7 @@ def _check_directory(
         found.is_sorted &= last < code
         last = code
         tags.setdefault(code, (kind, items, value))
-        if kind not in _USUAL_NUMBERS and (code in _STORAGE or code in _PLACED):
+        if kind not in _USUAL_NUMBERS and (code in STORAGE_TAGS or code in _PLACED):
             found.unusual.add(code)
         size = items * _TYPE_SIZES.get(kind, 0)
         if size > len(value):
@@ -216,7 +204,7 @@ def _check_directory(
         return 0, (), False
     found.codes.update(tags)
     _note_storage(
-        found, offset, tuple((code, *tags[code]) for code in tags if code in _STORAGE), stream, layout
+        found, offset, tuple((code, *tags[code]) for code in tags if code in STORAGE_TAGS), stream, layout
     )
     _note_parts(found, offset, tags, stream, layout)
     is_image = not any(one & _NO_IMAGE for one in _numbers(stream, layout, *tags.get(_KIND, _NOTHING)))
@@ -259,7 +247,7 @@ def _note_parts(
                 for code in (places, counts)
             )
             storage = found.storage[offset]
-            found.places.take_parts(offset, starts, sizes, raw_part_bytes(storage), is_unchecked(storage))
+            found.places.take_parts(offset, starts, sizes, storage.raw_part_bytes, storage.takes_any_bytes)
 
 
 def _counted(code: int, size: int, offset: int, file_size: int) -> int:
@@ -297,23 +285,13 @@ def _note_storage(
     """Note how a page is stored; most pages of a file say it with the same bytes."""
     storage = found.kinds.get(stored)
     if storage is None:
-        storage = _storage_of(
+        storage = storage_of(
             {code: _numbers(stream, layout, kind, items, value) for code, kind, items, value in stored}
         )
         if all(items * _TYPE_SIZES.get(kind, 0) <= len(value) for _, kind, items, value in stored):
             found.kinds[stored] = storage
     found.storage[offset] = storage
-    width, length = (storage[at][:1] or (1,) for at in (0, 1))
-    found.smallest = min(found.smallest, max(width[0] * length[0], 1))
-
-
-def _storage_of(tags: dict[int, tuple[int, ...]]) -> Storage:
-    """Return how a page is stored, written in one way where TIFF allows several."""
-    values = _STORAGE | tags
-    if values[_SAMPLES] == (1,):
-        values[_PLANAR] = (1,)
-    values[_ROWS] = min(values[_ROWS], values[_LENGTH])
-    return tuple(numbers[:1] if len(set(numbers)) == 1 else numbers for numbers in values.values())
+    found.smallest = min(found.smallest, storage.pixels)
 
 
 def _below(stream: BinaryIO, layout: _Layout, kind: int, items: int, value: bytes) -> tuple[int, ...]:

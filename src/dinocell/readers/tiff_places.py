@@ -4,7 +4,6 @@ Pixels that are stored as they are look sound wherever a damaged offset points t
 things, of which one is such pixels, show the damage.
 """
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 _Ints = NDArray[np.int64]
 _CHECKED, _UNCHECKED, _RAW = range(3)
-_TAKE_ANYTHING = ((5,), (32773,))  # LZW and PackBits
 
 
 class Places:
@@ -97,25 +95,3 @@ def _sharing(starts: _Ints, stops: _Ints, pages: _Ints, kinds: _Ints) -> tuple[s
             if kinds[one] != _CHECKED:
                 (wrong if kinds[one] == _RAW and not is_same else odd).add(int(pages[one]))
     return wrong, odd
-
-
-def is_unchecked(storage: Sequence[tuple[int, ...]]) -> bool:
-    """Whether pixels are compressed in a way whose decoder takes any bytes; of a page's storage."""
-    return storage[3] in _TAKE_ANYTHING
-
-
-def raw_part_bytes(storage: Sequence[tuple[int, ...]]) -> int | None:
-    """Return the most bytes that a strip or tile has where pixels are stored as they are, else None.
-
-    Parameters
-    ----------
-    storage : Storage
-        Of a page, as of `dinocell.readers.tiff_directories`.
-    """
-    width, length, bits, coded, _, samples, rows, planar, *_ = storage
-    tile_width, tile_length = storage[9:11]
-    if coded != (1,) or not (width and length and bits and samples and rows):
-        return None
-    in_pixel = sum(bits) if len(bits) > 1 else bits[0] * (samples[0] if planar == (1,) else 1)
-    across, down = (tile_width[0], tile_length[0]) if tile_width and tile_length else (width[0], rows[0])
-    return math.ceil(across * in_pixel / 8) * down

@@ -5,8 +5,9 @@ from typing import Any
 
 import tifffile
 
-from dinocell.readers.tiff_directories import Directories, Storage
+from dinocell.readers.tiff_directories import Directories
 from dinocell.readers.tiff_messages import PRIVATE
+from dinocell.readers.tiff_storage import Storage
 
 
 class Walked:

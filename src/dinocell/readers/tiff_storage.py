@@ -1,0 +1,79 @@
+"""How a page of a TIFF file is stored, by the values of its tags as they are in the file."""
+
+import math
+from typing import NamedTuple
+
+Values = tuple[int, ...]
+
+_TAKE_ANYTHING = ((5,), (32773,))  # LZW and PackBits
+
+
+class Storage(NamedTuple):
+    """The values of the tags that decoding a page needs, empty where a tag is not there and has no default.
+
+    One value stands for several that are equal.
+    """
+
+    width: Values
+    length: Values
+    bits: Values
+    compression: Values
+    fill_order: Values
+    samples: Values
+    rows_per_strip: Values
+    planar: Values
+    predictor: Values
+    tile_width: Values
+    tile_length: Values
+    sample_format: Values
+    depth: Values
+    tile_depth: Values
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of a plane, at least 1."""
+        return max(math.prod(self.width[:1] + self.length[:1]), 1)
+
+    @property
+    def takes_any_bytes(self) -> bool:
+        """Whether pixels are compressed in a way whose decoder seldom notices damage."""
+        return self.compression in _TAKE_ANYTHING
+
+    @property
+    def raw_part_bytes(self) -> int | None:
+        """Most bytes that a strip or tile has where pixels are stored as they are, else None."""
+        needed = (self.width, self.length, self.bits, self.samples, self.rows_per_strip)
+        if self.compression != (1,) or not all(needed):
+            return None
+        samples = self.samples[0] if self.planar == (1,) else 1
+        in_pixel = sum(self.bits) if len(self.bits) > 1 else self.bits[0] * samples
+        across, down = self.width[0], self.rows_per_strip[0]
+        if self.tile_width and self.tile_length:
+            across, down = self.tile_width[0], self.tile_length[0]
+        return math.ceil(across * in_pixel / 8) * down
+
+
+# tags in the order of `Storage`, with what stands for those left out
+_DEFAULTS: dict[int, Values] = {
+    256: (), 257: (), 258: (1,), 259: (1,), 266: (1,), 277: (1,), 278: (2**32 - 1,), 284: (1,), 317: (1,),
+    322: (), 323: (), 339: (1,), 32997: (1,), 32998: (1,),
+}  # fmt: skip
+
+STORAGE_TAGS = frozenset(_DEFAULTS)
+"""Codes of the tags that say how a page is stored."""
+
+
+def storage_of(tags: dict[int, Values]) -> Storage:
+    """Return how a page is stored, written in one way where TIFF allows several.
+
+    Parameters
+    ----------
+    tags : dict
+        Values by code, of `STORAGE_TAGS`.
+    """
+    values = _DEFAULTS | tags
+    same = Storage(*(numbers[:1] if len(set(numbers)) == 1 else numbers for numbers in values.values()))
+    return same._replace(
+        planar=(1,) if same.samples == (1,) else same.planar,
+        rows_per_strip=min(same.rows_per_strip, same.length),
+    )
