@@ -631,6 +631,7 @@ def _record(folder, **values):
         {"files": {"x" * 300 + ".tif": "0" * 64}},
         {"files": {"../in/a.png": "0" * 64}},
         {"files": {"/dev/zero": "0" * 64}},
+        {"files": {"..": "0" * 64}},
         {"files": {"a\0b": "0" * 64}},
         {"files": {"\ud800": "0" * 64}},
         {"stem": "../a"},

@@ -126,7 +126,7 @@ def _damage_weights(folder, change):
         (lambda f: _damage_config(f, tile_size="x"), "tile_size"),
         (lambda f: _damage_config(f, tile_size=8192), "tile_size: .*less than or equal to 4096"),
         (lambda f: _damage_config(f, preprocessing={"clahe_window": 10**9}), "whole pixels from 2 to 4096"),
-        (lambda f: _damage_config(f, variant="../../x"), "variant"),
+        (lambda f: _damage_config(f, variant="../../x"), "variant: .*'../../x' is not the name of a design"),
         (lambda f: _damage_config(f, variant="a/b"), "variant"),
         (lambda f: _damage_config(f, variant=".."), "variant"),
         (lambda f: _damage_config(f, variant=""), "variant"),

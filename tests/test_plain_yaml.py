@@ -1,5 +1,9 @@
+import re
+from pathlib import Path
+
 import pytest
 
+import dinocell
 from dinocell.errors import ConfigError
 from dinocell.plain_yaml import MAX_VALUES, parse_yaml
 
@@ -10,6 +14,14 @@ def test_values_are_plain_and_dates_stay_texts():
         "a": 1, "b": [1.5, True, None, "x"], "day": "2026-02-30", "moment": "2026-02-28 10:00:00",
     }  # fmt: skip
     assert parse_yaml("", "here") is None
+
+
+def test_no_other_module_reads_yaml():
+    source = Path(dinocell.__file__).parent
+    texts = {path.name: path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
+    assert {name for name, text in texts.items() if re.search(r"yaml\.\w*(load|Loader)", text)} == {
+        "plain_yaml.py"
+    }
 
 
 def test_aliases_and_merges_are_read_where_they_are_few():

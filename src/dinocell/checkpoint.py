@@ -3,14 +3,15 @@
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -28,13 +29,22 @@ from dinocell.weights import WeightsRecord
 SHIPPED = Path(__file__).parent / "models"
 """Folder of the trained models that are part of the package."""
 
-VARIANT_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_+ -]*(\.[A-Za-z0-9_+ -]+)*$"
-"""What a design may be called: letters, digits, and within them some signs; no separator and no two dots."""
-
+_DESIGN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+ -]*(\.[A-Za-z0-9_+ -]+)*")
+_DESIGN_LENGTH = 100
 _SLACK = 2**26  # weights that may be missing in a file that is cut short, whose damage is found on reading
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+
+
+def _plain_name(name: str) -> str:
+    """Return the name of a design; files are named after it, so it leads to no other folder."""
+    if len(name) > _DESIGN_LENGTH or not _DESIGN.fullmatch(name):
+        raise ValueError(
+            f"{name[:80]!r} is not the name of a design, expected letters, digits, _, + and -, single dots "
+            f"within them, and no path, of at most {_DESIGN_LENGTH} characters"
+        )
+    return name
 
 
 class Thresholds(Section):
@@ -83,7 +93,7 @@ class ModelConfig(Section):
         The training record: data, recipe, seed, budget.
     """
 
-    variant: str = Field(pattern=VARIANT_NAME, max_length=100)
+    variant: Annotated[str, AfterValidator(_plain_name)]
     backbone: BackboneConfig
     decoder: DecoderConfig
     backbone_weights: WeightsRecord | None = None
