@@ -202,7 +202,7 @@ def test_outlines_of_whole_and_of_broken_numbers(tmp_path: Path, kind: int) -> N
         assert (labels[1:3, 1:4] == 1).all()
 
 
-def test_a_composite_with_curves(tmp_path: Path) -> None:
+def test_a_composite_with_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A circle of radius 20 around (30, 25) as four cubic curves; its hole is a line and a quadratic curve.
     k, x, y, r = 0.5522847498 * 20, 30.0, 25.0, 20.0
     path = [
@@ -221,6 +221,9 @@ def test_a_composite_with_curves(tmp_path: Path) -> None:
     expected = circle & ~hole
     assert np.count_nonzero(got != expected) <= 0.01 * np.count_nonzero(expected)
     assert not got[26:29, 28:32].any()
+    monkeypatch.setattr("dinocell.results.imagej_rois._MAX_CURVES", 4)  # it has five
+    with pytest.raises(FileFormatError, match="a path of more than 4 curves"):
+        read_imagej_rois(tmp_path / "a.zip", (50, 60))
 
 
 def test_ids_by_name_else_in_order(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 import tracemalloc
+from array import array
 
 import numpy as np
 import pytest
@@ -87,6 +88,18 @@ def test_run_lengths_and_packed_run_lengths_are_the_same_mask(tmp_path):
     for segmentation in (runs(mask), {"size": list(SHAPE), "counts": pack(mask)}):
         labels, _ = draw(tmp_path, segmentation)
         np.testing.assert_array_equal(labels, mask)
+
+
+def test_an_outline_of_a_million_corners_is_drawn_and_one_that_fills_the_memory_is_refused():
+    turn = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
+    circle = 500 + 400 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    found = pixels_of((array("d", circle.ravel()),), (1000, 1000), "x")
+    y, x = np.ogrid[:1000, :1000]
+    inside = (y - 499.5) ** 2 + (x - 499.5) ** 2 <= 400**2
+    assert abs(len(found) - inside.sum()) < 0.001 * inside.sum()
+    zigzag = np.stack([np.linspace(0, 1000, 1_000_000), np.tile([-1000.0, 2000.0], 500_000)], axis=1)
+    with pytest.raises(FileFormatError, match=r"x has an outline of 1 parts that is \d+ pixels"):
+        pixels_of((array("d", zigzag.ravel()),), (1000, 1000), "x")
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -207,11 +207,25 @@ def test_an_edge_of_many_corners() -> None:
     assert (fill_polygons({1: [square]}, (8, 8)) == 1).all()
 
 
+def test_a_million_long_edges_cost_what_they_enclose_and_not_what_they_cross(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every edge crosses all rows: of upright ones and of those far away only the ends count."""
+    monkeypatch.setattr("dinocell.filling._MAX_WORK", 2**21)
+    comb = np.stack([np.repeat(np.linspace(0, 64, 500_000), 2), np.tile([-9.0, 99, 99, -9], 250_000)], axis=1)
+    drawn = fill_polygons({1: [Polygon(comb)]}, (64, 64))
+    # A tooth of the comb is as wide as the step of its corners, so a centre lies in every second one.
+    tooth = np.searchsorted(comb[::2, 0], np.arange(64) + 0.5, side="right")
+    np.testing.assert_array_equal(drawn, np.tile(tooth % 2 == 1, (64, 1)))
+    far = np.stack([np.tile([-1e9, 1e9], 500_000), np.linspace(-1e9, 1e9, 1_000_000)], axis=1)
+    assert fill_polygons({1: [Polygon(far)]}, (64, 64)).shape == (64, 64)
+
+
 def test_endless_work_is_refused_before_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dinocell.filling._MAX_WORK", 1000)
     frame = Polygon(np.array([(0, 0), (9, 0), (9, 9), (0, 9)]))
     fill_polygons({cell: [frame] for cell in range(1, 60)}, (9, 9))
-    with pytest.raises(InputError, match="polygons, cell 63, and those before it cover the image too often"):
+    with pytest.raises(InputError, match="polygons, cell 73, and those before it cover the image too often"):
         fill_polygons({cell: [frame] for cell in range(1, 100)}, (9, 9))
 
 

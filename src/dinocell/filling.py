@@ -1,6 +1,8 @@
 """Polygons of cells to labels: the way back from `dinocell.outlines`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +14,9 @@ from dinocell.planes import MAX_PIXELS
 
 _MAX_ID = 2**31 - 1
 _FAR = 2.0**40  # coordinates beyond are brought back to it: far outside any image, and products stay exact
-_AT_ONCE = 2**20  # crossings of edges and rows that are worked out at a time
-_MAX_WORK = 2**32  # pixels and crossings that cells may cost beside 64 times the image
+_AT_ONCE = 2**18  # crossings of edges and rows that are worked out at a time, to stay in a processor's cache
+_MAX_WORK = 2**33  # pixels that cells may cost beside 64 times the image
+_CROSSING = 8  # pixels that the crossing of an edge and a row costs
 
 
 def fill_polygons(
@@ -76,7 +79,7 @@ def _as_ring(ring: Ring, where: str) -> Ring:
 
 
 def _fill(labels: Labels, cell: int, rings: list[Ring], work_left: int, where: str) -> int:
-    """Give the pixels inside of rings the number of a cell; return what it cost."""
+    """Fill the pixels inside of rings with the number of a cell; return what it cost."""
     start = np.concatenate(rings)
     if not start.size:
         return 0
@@ -88,37 +91,81 @@ def _fill(labels: Labels, cell: int, rings: list[Ring], work_left: int, where: s
     left = int(np.clip(np.floor(start[:, 0].min()), 0, width))
     right = int(np.clip(np.ceil(start[:, 0].max()), 0, width))
     top, bottom = int(first.min()), int(last.max())
-    work = int((last - first).sum()) + (bottom - top) * (right - left)
+    if top >= bottom or left >= right:
+        return len(start)
+    edges = _Edges(start, end, first - top, last - top, top, left, right).only(last > first)
+    upright = edges.columns(edges.first) == edges.columns(edges.last - 1)
+    slanted = edges.only(~upright)
+    area = (bottom - top) * (right - left)
+    work = _CROSSING * int((slanted.last - slanted.first).sum()) + area + len(start)
     if work > work_left:
         raise InputError(
             f"{where} and those before it cover the image too often to be drawn, expected cells that overlap "
             "little: check them"
         )
-    if top >= bottom or left >= right:
-        return work
-    toggles = np.zeros((bottom - top, right - left + 1), np.uint8)
-    for rows, x in _crossings(start, end, first, last):
-        # The first pixel whose centre is not left of the crossing.
-        columns = np.clip(np.ceil(x - 0.5), left, right).astype(np.int64) - left
-        np.bitwise_xor.at(toggles, (rows - top, columns), np.uint8(1))
-    inside = np.bitwise_xor.accumulate(toggles, axis=1)[:, :-1].astype(bool)
+    toggles = _toggle_upright(edges.only(upright), (bottom - top, right - left + 1))
+    _toggle_slanted(slanted, toggles)
+    inside = np.bitwise_xor.accumulate(toggles & 1, axis=1)[:, :-1].astype(bool)
     labels[top:bottom, left:right][inside] = cell
     return work
 
 
-def _crossings(
-    start: Ring, end: Ring, first: NDArray[np.int64], last: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Give the rows that edges cross and the x where they do, a bounded number at a time."""
-    crossing = np.flatnonzero(last > first)
-    totals = np.cumsum((last - first)[crossing])
-    cuts = np.searchsorted(totals, np.arange(_AT_ONCE, totals[-1] if totals.size else 0, _AT_ONCE))
-    for edges in np.split(crossing, cuts):
-        counts = (last - first)[edges]
-        before = np.cumsum(counts) - counts
-        rows = np.arange(counts.sum()) + np.repeat(first[edges] - before, counts)
-        (x0, y0), (x1, y1) = (np.repeat(corners[edges], counts, axis=0).T for corners in (start, end))
-        yield rows, x0 + (rows + 0.5 - y0) / (y1 - y0) * (x1 - x0)
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """Edges that cross rows, counted from `top`, in columns, counted from `left`."""
+
+    start: Ring
+    end: Ring
+    first: NDArray[np.int64]  # row that is crossed
+    last: NDArray[np.int64]  # first row below that is not
+    top: int
+    left: int
+    right: int
+
+    def only(self, chosen: NDArray[Any]) -> "_Edges":
+        start, end, first, last = (part[chosen] for part in (self.start, self.end, self.first, self.last))
+        return replace(self, start=start, end=end, first=first, last=last)
+
+    def columns(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first column whose centre is not left of where each edge crosses a row.
+
+        `rows` is (N,), or (N, K) for K rows of each edge. Along an edge the columns rise or fall throughout:
+        so does every step of rounding.
+        """
+        more = (slice(None), *[None] * (rows.ndim - 1))
+        (x0, y0), (x1, y1) = ((of[:, 0][more], of[:, 1][more]) for of in (self.start, self.end))
+        x = x0 + (rows + (self.top + 0.5) - y0) / (y1 - y0) * (x1 - x0)
+        columns: NDArray[np.int64] = np.clip(np.ceil(x - 0.5), self.left, self.right).astype(np.int64)
+        return columns - self.left
+
+
+def _toggle_upright(edges: _Edges, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Count the crossings of edges that stay in one column, by where they begin and end.
+
+    That is nearly every edge of an outline with millions of corners, or of one far outside the image.
+    """
+    height, width = shape
+    ends = np.zeros((height + 1, width), np.uint8)  # counts may overflow: only whether they are odd matters
+    columns = edges.columns(edges.first)
+    for rows in (edges.first, edges.last):
+        np.add.at(ends.ravel(), rows * width + columns, np.uint8(1))
+    return np.add.accumulate(ends, axis=0, dtype=np.uint8)[:-1]
+
+
+def _toggle_slanted(edges: _Edges, toggles: NDArray[np.uint8]) -> None:
+    """Count the crossings of other edges, row by row, for some edges of about equal height at a time."""
+    counts = edges.last - edges.first
+    order = np.argsort(counts, kind="stable")
+    flat, width, begin = toggles.ravel(), toggles.shape[1], 0
+    while begin < order.size:
+        end = min(begin + max(1, _AT_ONCE // int(counts[order[begin]])), order.size)
+        end = begin + max(1, min(end - begin, _AT_ONCE // int(counts[order[end - 1]])))
+        some = edges.only(order[begin:end])
+        steps = np.arange(int((some.last - some.first).max()))
+        rows = some.first[:, None] + steps
+        crossed = rows < some.last[:, None]
+        np.add.at(flat, (rows * width + some.columns(rows))[crossed], np.uint8(1))
+        begin = end
 
 
 def choose_ids(names: Sequence[object]) -> list[int]:

@@ -21,6 +21,12 @@ EXPECTED = 'COCO JSON, "images" and "annotations" with polygons or run lengths'
 """What an error message says that a file should be."""
 
 
+MAX_STEPS = 2**26
+"""Points along the outline of a cell, at most: pycocotools takes 8 bytes for each, and then some."""
+
+_FINER = 5  # points that pycocotools makes of a pixel along an edge
+
+
 class Runs(NamedTuple):
     """A mask of `size` (height, width) as lengths of runs down the columns, outside and inside by turns."""
 
@@ -174,9 +180,18 @@ def _rasterize(parts: Sequence["array[float]"], shape: tuple[int, int], where: s
     side = max(shape)  # pycocotools takes memory for every pixel of an edge
     if any(not -side <= value <= 2 * side for part in parts for value in part):
         raise damaged(where, f"has corners far outside an image of {shape} px")
+    if (steps := sum(map(_steps, parts))) > MAX_STEPS:
+        raise damaged(where, f"has an outline of {len(parts)} parts that is {steps // _FINER} pixels long")
     # Fewer than three corners enclose nothing, and pycocotools takes two for a box.
     polygons = [part for part in parts if len(part) >= 6] or [array("d", [0.0] * 6)]
     return str(coco.merge(coco.frPyObjects(polygons, *shape))["counts"], "ascii")
+
+
+def _steps(part: "array[float]") -> int:
+    """Count the points that pycocotools makes of a polygon, each of which takes memory and time."""
+    corners = np.asarray(part).reshape(-1, 2)
+    sides = np.abs(corners - np.roll(corners, -1, axis=0)).max(axis=1, initial=0)
+    return int(np.ceil(_FINER * sides).sum()) + len(corners)
 
 
 def _unpack(counts: str) -> list[int]:

@@ -28,6 +28,7 @@ _MAX_CORNER = 60535  # ImageJ's 16 bits mean −5000…60535
 _TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say: the same cells give the same bytes
 _POLYGONS = ("POLYGON", "FREEHAND", "TRACED")
 _OVAL_CORNERS = 720  # leaves the ellipse by 1e-5 of its radius
+_MAX_CURVES = 2**18  # of a composite: each becomes many corners
 _CURVE_CORNERS = 32  # of a Bézier curve of a composite
 _MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)  # java.awt.geom.PathIterator's segments
 _SEGMENT_POINTS = {_MOVE: 1, _LINE: 1, _QUADRATIC: 2, _CUBIC: 3, _CLOSE: 0}
@@ -283,7 +284,7 @@ def _box_ring(roi: Any) -> Ring:
 def _path_rings(path: list[float]) -> list[Ring]:
     """Follow a composite's path: numbers of segments, each with its points."""
     rings: list[list[tuple[float, float]]] = []
-    at = 0
+    at = curves = 0
     while at < len(path):
         segment = int(path[at])
         count = 2 * _SEGMENT_POINTS[segment]
@@ -292,6 +293,9 @@ def _path_rings(path: list[float]) -> list[Ring]:
             raise ValueError("a path ends too early")
         points = list(zip(numbers[::2], numbers[1::2], strict=True))
         at += 1 + count
+        curves += segment in (_QUADRATIC, _CUBIC)
+        if curves > _MAX_CURVES:
+            raise ValueError(f"a path of more than {_MAX_CURVES} curves")
         if segment == _MOVE:
             rings.append(points)
         elif segment != _CLOSE:
