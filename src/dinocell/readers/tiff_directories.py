@@ -2,9 +2,13 @@
 
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS
@@ -29,7 +33,6 @@ _TYPE_SIZES = dict(
 _DIRECTORY_BYTES = 512  # most directories are shorter
 _KIND, _DESCRIPTION, _SUBIFDS = 254, 270, 330
 _PARTS = ((273, 279), (324, 325))  # places and bytes of strips, and of tiles
-_PLACED = frozenset({273, 279, 324, 325})
 _NO_IMAGE = 1 | 4  # kinds of page: a smaller copy, a mask
 _COUNT_OTHERWISE = (33628, 34412, 65420)  # tags of STK, LSM and NDPI: places and bytes are not as in TIFF
 _MOST_VALUES = 16  # of a tag that says how a page is stored
@@ -40,6 +43,8 @@ _USUAL_NUMBERS = (3, 4, 13, 16, 18)
 _Tag = tuple[int, int, int, bytes]  # its code, and the rest
 _Entry = tuple[int, int, bytes]  # of a tag: kind, number of values, and the values or where they are
 _NOTHING: _Entry = (0, 0, b"")
+_USUAL: _Entry = (4, 0, b"")
+_Ints = NDArray[np.int64]
 
 
 class _Layout:
@@ -186,14 +191,10 @@ def _check_directory(
         Whether its page is an image, neither a smaller copy nor a mask.
     """
     entries, following = _read_entries(stream, offset, layout, found)
-    tags: dict[int, _Entry] = {}
-    last = -1
+    codes = [entry[0] for entry in entries]
+    found.is_sorted &= codes == sorted(set(codes))
+    tags: dict[int, _Entry] = {entry[0]: entry[1:] for entry in reversed(entries)}  # the first one counts
     for code, kind, items, value in entries:
-        found.is_sorted &= last < code
-        last = code
-        tags.setdefault(code, (kind, items, value))
-        if kind not in _USUAL_NUMBERS and (code in STORAGE_TAGS or code in _PLACED):
-            found.unusual.add(code)
         size = items * _TYPE_SIZES.get(kind, 0)
         if size > len(value):
             place = layout.offset.unpack(value)[0]
@@ -240,12 +241,12 @@ def _note_parts(
     for places, counts in _PARTS:
         if places not in tags:
             continue
+        for code in (places, counts):
+            if tags.get(code, _USUAL)[0] not in _USUAL_NUMBERS:
+                found.unusual.add(code)
         found.segments += tags[places][1]
         if found.segments <= _MAX_SEGMENTS:
-            starts, sizes = (
-                _numbers(stream, layout, *tags.get(code, _NOTHING), most=_MAX_SEGMENTS)
-                for code in (places, counts)
-            )
+            starts, sizes = (_array(stream, layout, *tags.get(code, _NOTHING)) for code in (places, counts))
             storage = found.storage[offset]
             found.places.take_parts(offset, starts, sizes, storage.raw_part_bytes, storage.takes_any_bytes)
 
@@ -262,17 +263,25 @@ def _counted(code: int, size: int, offset: int, file_size: int) -> int:
     return size if size <= limit else 2**63
 
 
-def _numbers(
-    stream: BinaryIO, layout: _Layout, kind: int, items: int, value: bytes, most: int = _MOST_VALUES
-) -> tuple[int, ...]:
-    """Read the values of a tag of whole numbers; nothing where it is another, or has more of them."""
-    if kind not in _NUMBERS or not 0 < items <= most:
+def _numbers(stream: BinaryIO, layout: _Layout, kind: int, items: int, value: bytes) -> tuple[int, ...]:
+    """Read the values of a tag of few whole numbers; nothing where it is another."""
+    if kind not in _NUMBERS or not 0 < items <= _MOST_VALUES:
         return ()
     numbers = struct.Struct(f"{layout.order}{items}{_NUMBERS[kind]}")
     if numbers.size > len(value):
         stream.seek(layout.offset.unpack(value)[0])
         value = stream.read(numbers.size)
     return numbers.unpack_from(value) if len(value) >= numbers.size else ()
+
+
+def _array(stream: BinaryIO, layout: _Layout, kind: int, items: int, value: bytes) -> Sequence[int] | _Ints:
+    """Read the values of a tag of any number of whole numbers; nothing where it is another."""
+    if kind not in _NUMBERS or items <= _MOST_VALUES:
+        return _numbers(stream, layout, kind, items, value)
+    dtype = np.dtype(layout.order + _NUMBERS[kind])
+    stream.seek(layout.offset.unpack(value)[0])
+    data = stream.read(items * dtype.itemsize)
+    return np.frombuffer(data, dtype).astype(np.int64) if len(data) == items * dtype.itemsize else ()
 
 
 def _note_storage(
@@ -285,6 +294,7 @@ def _note_storage(
     """Note how a page is stored; most pages of a file say it with the same bytes."""
     storage = found.kinds.get(stored)
     if storage is None:
+        found.unusual.update(tag[0] for tag in stored if tag[1] not in _USUAL_NUMBERS)
         storage = storage_of(
             {code: _numbers(stream, layout, kind, items, value) for code, kind, items, value in stored}
         )

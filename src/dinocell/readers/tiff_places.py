@@ -20,6 +20,7 @@ class Places:
     def __init__(self) -> None:
         self._structure: list[tuple[int, int]] = []
         self._parts: list[tuple[int, _Ints, _Ints, int]] = []  # page, starts, sizes, how they are stored
+        self._whole: list[tuple[int, int, int, int]] = []  # the same of pages in one strip
         self.is_exact = True
 
     def take(self, start: int, size: int) -> None:
@@ -29,8 +30,8 @@ class Places:
     def take_parts(
         self,
         page: int,
-        starts: Sequence[int],
-        sizes: Sequence[int],
+        starts: Sequence[int] | _Ints,
+        sizes: Sequence[int] | _Ints,
         largest: int | None,
         unchecked: bool,
     ) -> None:
@@ -45,14 +46,16 @@ class Places:
         unchecked : bool
             Whether their decoder takes any bytes.
         """
-        count = min(len(starts), len(sizes))
-        sizes_there = np.asarray(sizes[:count], np.int64)
-        if largest is not None:
-            if count == 1 and not sizes_there[0]:  # of a single strip the count may be left out
-                sizes_there = np.array([largest], np.int64)
-            sizes_there = np.minimum(sizes_there, largest)
         kind = _RAW if largest is not None else _UNCHECKED if unchecked else _CHECKED
-        self._parts.append((page, np.asarray(starts[:count], np.int64), sizes_there, kind))
+        if len(starts) == len(sizes) == 1:  # as in most files of very many pages
+            size = sizes[0] if largest is None else min(sizes[0] or largest, largest)  # it may be left out
+            self._whole.append((page, starts[0], size, kind))
+            return
+        count = min(len(starts), len(sizes))
+        lengths = np.asarray(sizes[:count], np.int64)
+        if largest is not None:
+            lengths = np.minimum(lengths, largest)
+        self._parts.append((page, np.asarray(starts[:count], np.int64), lengths, kind))
 
     @cached_property
     def shared(self) -> tuple[set[int], set[int]]:
@@ -61,20 +64,15 @@ class Places:
         First those that cannot be sound; then those that may be: two strips or tiles are the very same bytes,
         or they are compressed, and only their sizes may be wrong.
         """
-        if not self.is_exact or not any(kind for *_, kind in self._parts):
+        whole = np.array(self._whole, np.int64).reshape(-1, 4).T
+        if not self.is_exact or not (whole[3].any() or any(kind for *_, kind in self._parts)):
             return set(), set()
         structure = np.array(self._structure, np.int64).reshape(-1, 2)
-        starts = np.concatenate([structure[:, 0], *(starts for _, starts, _, _ in self._parts)])
-        sizes = np.concatenate(
-            [structure[:, 1] - structure[:, 0], *(sizes for _, _, sizes, _ in self._parts)]
-        )
-        lengths = [len(starts) for _, starts, _, _ in self._parts]
-        pages = np.concatenate(
-            [np.full(len(structure), -1), np.repeat([page for page, *_ in self._parts], lengths)]
-        )
-        kinds = np.concatenate(
-            [np.full(len(structure), _CHECKED), np.repeat([kind for *_, kind in self._parts], lengths)]
-        )
+        first = np.stack([np.full(len(structure), -1), structure[:, 0], structure[:, 1] - structure[:, 0]])
+        rows = [np.concatenate([first, np.full((1, len(structure)), _CHECKED)]), whole]
+        for page, begins, lengths, kind in self._parts:
+            rows.append(np.stack([np.full_like(begins, page), begins, lengths, np.full_like(begins, kind)]))
+        pages, starts, sizes, kinds = np.concatenate(rows, axis=1)
         there = (starts > 0) & (sizes > 0)
         return _sharing(starts[there], (starts + sizes)[there], pages[there], kinds[there])
 
