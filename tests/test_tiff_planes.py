@@ -117,6 +117,35 @@ def test_broken_xml_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert "its OME-XML is broken, its pages are taken as they are" in said(caplog)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"ImageJ=", b"InageJ=", "looks like ImageJ's and is none"),
+        (b"images=6", b"ima\x01es=6", "has characters that are no text"),
+        (b"images=6", b"ima\0es=6", "has characters that are no text"),
+        (b"slices=3", b"sli\x81\xd5s=3", "is no text"),
+        (b"images=6\nslices=3", b"imbges=6\nslices=2", "has bytes for 2 planes more"),
+    ],
+)
+def test_a_damaged_description_is_named(
+    tmp_path: Path, old: bytes, new: bytes, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    axes = {"axes": "TZYX"}
+    tifffile.imwrite(tmp_path / "a.tif", noise(2, 3, 9, 14), imagej=True, truncate=True, metadata=axes)
+    data = (tmp_path / "a.tif").read_bytes()
+    assert data.count(old) == 1
+    (tmp_path / "a.tif").write_bytes(data.replace(old, new))
+    with open_image(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(image.read_plane(), noise(2, 3, 9, 14)[0, 0])
+    assert message in said(caplog)
+
+
+def test_ome_xml_without_its_end_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = write(tmp_path / "a.tif", noise(3, 9, 14), xml("<TiffData/>").replace("</OME>", "</OOE>"))
+    np.testing.assert_array_equal(pages_of(file), noise(3, 9, 14))
+    assert "looks like OME-XML and is none" in said(caplog)
+
+
 # Planes that are not there
 
 

@@ -15,6 +15,7 @@ from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, METADATA_ERRORS, Pixels, Window, checked_index
 from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, closed_on_error
 from dinocell.readers.naming import choose, choose_scene, matching_names
+from dinocell.readers.tiff_description import bytes_for_more_planes, damage_of_description
 from dinocell.readers.tiff_directories import Directories, check_directories
 from dinocell.readers.tiff_messages import Heard, listening, warn
 from dinocell.readers.tiff_ome import OmeImage, OmeScan, check_neighbours, ome_set, own_xml
@@ -59,8 +60,12 @@ class _Opened:
                 raise ValueError(f"its {name} {unfit}")
             self.tell(f"its {name} {unfit}, it is left out and all pages are taken: check their order")
         self._tell_of_missing()
-        for text in self.walked.oddities():
-            self.tell(text)
+        for text in (*self.walked.oddities(), damage_of_description(self.tif, left_out)):
+            if text:
+                self.tell(text)
+        stack = self.stacks[0]
+        if more := bytes_for_more_planes(stack.series, stack.n_stored):
+            self.tell(f"it has bytes for {more} planes more than its description names: check their number")
         heard.tell(file, self._said)
 
     def tell(self, text: str) -> None:
