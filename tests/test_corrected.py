@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -6,7 +8,7 @@ from typer.testing import CliRunner
 from dinocell.cli import app
 from dinocell.datasets.corrected import Repairs, find_corrected, repair
 from dinocell.datasets.items import AnnotatedImage
-from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.images import read_labels
 from dinocell.saving import write_image, write_labels
 from tests.cases import CASES, disk
@@ -71,6 +73,102 @@ def test_what_segment_wrote_is_known_until_it_is_edited(folders):
     labels[labels == 1] = 2
     tifffile.imwrite(path, labels)
     assert [item.name for item in find_corrected(images, results)[0]] == ["b"]
+
+
+def stack(folder, name="s"):
+    """Three times, two channels and two slices, in which every pixel says where it is."""
+    folder.mkdir(exist_ok=True)
+    t, z, c = np.meshgrid(range(3), range(2), range(2), indexing="ij")
+    pixels = np.broadcast_to((100 * t + 10 * z + c)[..., None, None], (3, 2, 2, 64, 80)).astype(np.uint8)
+    tifffile.imwrite(folder / f"{name}.tif", pixels, imagej=True, metadata={"axes": "TZCYX"})
+    return folder
+
+
+def record(folder, result, **source):
+    said = {"provenance": {"source": {"t": 0, "z": 0, "scene_number": 0, **source}}, "source": "/else/where"}
+    (folder / f"{result}_provenance.json").write_text(json.dumps(said))
+
+
+def test_corrected_frames_of_a_stack_are_read_with_the_plane_and_channel_of_their_record(tmp_path):
+    images, results = stack(tmp_path / "images"), tmp_path / "results"
+    results.mkdir()
+    for result, source in (
+        ("s_t0002_z001", {"name": "s.tif", "t": 2, "z": 1, "channel_number": 1}),
+        ("s_t0001_zmax", {"name": "s.tif", "t": 1, "z": "max", "channel_number": 0}),
+        ("day1_s_t0000_z000", {"name": "s.tif", "channel_number": 1}),  # two folders had a file s.tif
+    ):
+        write_labels(results / f"{result}_labels.tif", three_disks())
+        record(results, result, **source)
+    items, left_out = find_corrected(images, results)
+    found = {item.name: item.read().pixels for item in items}
+    assert {name: np.unique(pixels).tolist() for name, pixels in found.items()} == {
+        "s_t0002_z001": [211],
+        "s_t0001_zmax": [110],
+        "day1_s_t0000_z000": [1],
+    }
+    assert all(pixels.shape == (64, 80) for pixels in found.values())
+    assert left_out == {}
+    (other, *_), _ = find_corrected(images, results, channel=0)
+    assert other.read().pixels.max() == 0
+
+
+def test_without_a_record_the_name_says_which_plane_it_is(tmp_path):
+    images, results = stack(tmp_path / "images"), tmp_path / "results"
+    stack(tmp_path / "images", "own_t0001")  # a name of the user's own
+    results.mkdir()
+    for result in ("s_t0002_z001", "own_t0001_t0000_zmean"):
+        write_labels(results / f"{result}_labels.tif", three_disks())
+    write_labels(results / "s_t0001_labels.tif", three_disks())
+    items, _ = find_corrected(images, results, channel=1)
+    found = {item.name: item for item in items}
+    assert found["s_t0002_z001"].read().pixels.max() == 211
+    assert found["own_t0001_t0000_zmean"].image.name == "own_t0001.tif"
+    assert found["own_t0001_t0000_zmean"].read().pixels.max() == 6
+    with pytest.raises(InputError, match=r"s\.tif has 2 slices, but none is named"):
+        found["s_t0001"].read()
+
+
+def test_frames_that_segment_wrote_are_told_from_corrected_ones(tmp_path):
+    images, results = tmp_path / "images", tmp_path / "results"
+    images.mkdir()
+    gray = (40 + 100 * (three_disks() > 0)).astype(np.uint8)
+    tifffile.imwrite(images / "s.tif", np.stack([gray] * 3), imagej=True, metadata={"axes": "TYX"})
+    assert (
+        CliRunner().invoke(app, ["segment", str(images), "-o", str(results), "--all-planes"]).exit_code == 0
+    )
+    with pytest.raises(FileMissingError, match=r"s_t0000 \(still as segment wrote it"):
+        find_corrected(images, results)
+    path = results / "s_t0001_labels.tif"
+    labels = read_labels(path)
+    labels[labels == 1] = 0
+    tifffile.imwrite(path, labels)
+    (item,), left_out = find_corrected(images, results)
+    assert (item.name, item.image) == ("s_t0001", images / "s.tif")
+    assert np.array_equal(item.read().pixels, gray)
+    assert sorted(left_out) == ["s_t0000", "s_t0002"]
+
+
+def test_an_image_of_several_channels_is_read_as_it_was_segmented(folders):
+    images, results = folders
+    edited(results)
+    two = np.stack([np.full((64, 80), 7, np.uint8), np.full((64, 80), 9, np.uint8)])
+    (images / "a.png").unlink()
+    tifffile.imwrite(images / "a.tif", two, imagej=True, metadata={"axes": "CYX"})
+    assert find_corrected(images, results)[0][0].read().stains
+    record(results, "a", name="a.tif", channel_number=1)
+    annotated = find_corrected(images, results)[0][0].read()
+    assert (annotated.pixels == 9).all()
+    assert not annotated.stains
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"provenance": {"source": {"name": "a.png", "t": -1}}}', "[" * 9999]
+)
+def test_a_damaged_record_says_nothing(folders, text):
+    images, results = folders
+    edited(results)
+    (results / "a_provenance.json").write_text(text)
+    assert [item.plane for item in find_corrected(images, results)[0]] == [None]
 
 
 def test_results_beside_the_images_are_found_too(folders):

@@ -7,7 +7,8 @@ import tifffile
 
 from dinocell.datasets.table import find_items
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.saving import write_image
+from dinocell.evaluation import evaluate_prediction
+from dinocell.saving import write_image, write_labels
 
 COLOURS = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
 LABELS = np.array([[0, 1, 1], [2, 0, 300]], np.uint16)
@@ -130,3 +131,26 @@ def test_tables_that_cannot_be_read_are_refused(folder):
     for encoding in ("utf-16", "latin-1"):
         with pytest.raises(FileFormatError, match="no UTF-8 text"):
             find_items(_table(folder, "image,masks", "é.png,y/a.png", encoding=encoding))
+
+
+def test_a_row_may_name_a_plane_of_a_stack(tmp_path):
+    t, z = np.meshgrid(range(3), range(2), indexing="ij")
+    pixels = np.broadcast_to((10 * t + z)[..., None, None], (3, 2, 4, 5)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "s.tif", pixels, imagej=True, metadata={"axes": "TZYX"})
+    write_labels(tmp_path / "m.tif", np.eye(4, 5, dtype=np.int32))
+    table = tmp_path / "t.csv"
+    table.write_text("image,masks,t,z\ns.tif,m.tif,2,1\ns.tif,m.tif,1,max\ns.tif,m.tif,0,\n")
+    first, maximum, open_slice = find_items(table)[::-1]
+    assert (first.name, maximum.name, open_slice.name) == ("s_t0002_z001", "s_t0001_zmax", "s_t0000")
+    assert (first.read().pixels == 21).all()
+    assert (maximum.read().pixels == 11).all()
+    with pytest.raises(InputError, match="has 2 slices, but none is named"):
+        open_slice.read()
+    write_labels(tmp_path / "s_t0002_z001_labels.tif", np.eye(4, 5, dtype=np.int32))
+    assert evaluate_prediction(first, tmp_path).scores.seg == 1.0
+    table.write_text("image,masks,t\ns.tif,m.tif,7\n")
+    with pytest.raises(InputError, match="has 3 times, but 7 is asked for, expected 0 to 2"):
+        find_items(table)[0].read()
+    table.write_text("image,masks,z\ns.tif,m.tif,top\n")
+    with pytest.raises(FileFormatError, match="row 2 has the z 'top', expected a number from 0, max or mean"):
+        find_items(table)

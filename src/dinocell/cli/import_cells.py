@@ -93,7 +93,7 @@ def _find_size(file: Path, image: Path) -> tuple[str, tuple[int, int]]:
 
     for stem in dict.fromkeys((*_stems(file), file.stem)):
         if origin := find_origin(stem, file.parent, image):
-            with open_image(origin.image, scene=origin.plane.scene) as opened:
+            with open_image(origin.image, scene=origin.plane.scene or 0) as opened:
                 return stem, (opened.info.shape[3], opened.info.shape[4])
     raise InputError(
         f"{image} holds no image named {_stems(file)[0]}: rename {file.name}, or give the image itself"

@@ -20,7 +20,7 @@ INPUTS = {
     "dsb2018": "A folder of ID/images and ID/masks, one mask file a cell.",
     "ctc": "A Cell Tracking Challenge dataset, or one of its sequences.",
     "folder": "A folder of NAME_img.* and NAME_masks.*, or of images (see --masks).",
-    "csv": "A table with the columns image and masks, perhaps ignore, name and channel.",
+    "csv": "A table with the columns image and masks, perhaps ignore, name, channel, scene, t and z.",
 }
 
 app = typer.Typer(help="Turn annotated images into a store to train or evaluate on.", no_args_is_help=True)

@@ -8,6 +8,7 @@ image that still is as `segment` wrote it is a prediction, and nothing to learn 
 
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from scipy import ndimage
 from dinocell.datasets.belonging import MASK_ENDINGS
 from dinocell.datasets.folder import image_stems, list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
+from dinocell.datasets.origin import Plane, images_in, origin_named, read_origin, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.images import read_image, read_labels
+from dinocell.images import read_labels, stem_of
 from dinocell.labels import Labels, relabel
 from dinocell.opening import open_regular
 
@@ -71,13 +73,15 @@ class Corrected:
     Attributes
     ----------
     name : str
-        The image's stem, unique in its folder.
+        Of the results: the image's stem, of a plane of a stack with ``_s01``, ``_t0003``, ``_z002``.
     image, labels : Path
     unchecked : Path or None
         Non-zero where nobody has looked; None if all of it was checked.
     channel : int, str or None
         The image's only channel to read, by number (from 0) or name, as of `dinocell.images.read_image`; None
-        keeps all of them.
+        keeps all of them, or that of `plane`.
+    plane : Plane or None
+        Which plane of the image was segmented; None is the only one.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Corrected:
     labels: Path
     unchecked: Path | None = None
     channel: int | str | None = None
+    plane: Plane | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -106,19 +111,19 @@ class Corrected:
             If a file does not exist or cannot be read, holds colours or fractions instead of ids, or is of
             another size than the image.
         InputError
-            If the image has no such channel, or a file is a stack.
+            If the image has no such plane or channel, or a file is a stack.
         """
-        image = read_image(self.image, channel=self.channel)
+        pixels, stains = read_plane(self.image, self.plane, self.channel)
         labels = read_labels(self.labels)
-        check_sizes(self.image, image.pixels, self.labels, labels)
+        check_sizes(self.image, pixels, self.labels, labels)
         labels, split, specks = repair(labels)
         unchecked_cells = 0
         if self.unchecked is not None:
             marked = read_labels(self.unchecked)
-            check_sizes(self.image, image.pixels, self.unchecked, marked)
+            check_sizes(self.image, pixels, self.unchecked, marked)
             labels, unchecked_cells = _ignore_unchecked(labels, marked)
         repairs = Repairs(split, specks, unchecked_cells, float((labels < 0).mean()))
-        return AnnotatedImage(image.pixels, labels, stains=image.axes == "YXC"), repairs
+        return AnnotatedImage(pixels, labels, stains=stains), repairs
 
 
 def find_corrected(
@@ -132,7 +137,9 @@ def find_corrected(
         Folder of images, as given to `dinocell segment`.
     corrected : Path
         Folder of ``NAME_labels.*`` (or another of `MASK_ENDINGS`) and perhaps ``NAME_unchecked.*``; other
-        files are left alone. It may be `images` itself.
+        files are left alone. It may be `images` itself. Of a stack, ``NAME_t0003_labels.*`` and the like
+        are those of its planes. ``NAME_provenance.json`` says which plane of which image was segmented, and
+        which channel; without it, the name does.
     channel : int or str, optional
         Read this channel of every image only, by number (from 0) or name.
     accept_unchanged : bool
@@ -144,19 +151,18 @@ def find_corrected(
     items : list of Corrected
         At least one, sorted by name.
     left_out : dict of str to str
-        Why, by name, of the other images.
+        Why, by name, of the other images and results.
 
     Raises
     ------
     FileMissingError, FileFormatError
         If a folder does not exist, a label image cannot be read, no image has one, or one may have several.
     """
-    here, there = list_images(images, "images"), list_images(corrected, "NAME_labels.tif files")
-    names = image_stems(here)
+    there = list_images(corrected, "NAME_labels.tif files")
     # In one folder for both, an image is not its own label image.
     endings = MASK_ENDINGS[1:] if images.resolve() == corrected.resolve() else MASK_ENDINGS
     items, left_out = [], {}
-    for name in names:
+    for name, origin in _origins(images, corrected, there, endings).items():
         labels = _one_of(there, name, endings, "label image")
         unchecked = _one_of(there, name, UNCHECKED_ENDINGS, "mark of what is unchecked")
         trusted = accept_unchanged or unchecked is not None  # who marked it has looked at it
@@ -165,7 +171,7 @@ def find_corrected(
         elif not trusted and _is_as_written(labels, corrected / f"{name}_cells.csv"):
             left_out[name] = "still as segment wrote it, so not corrected"
         else:
-            items.append(Corrected(name, here[name], labels, unchecked, channel))
+            items.append(Corrected(name, origin.image, labels, unchecked, channel, origin.plane))
     if not items:
         reasons = [f"{name} ({reason})" for name, reason in left_out.items()]
         raise FileMissingError(
@@ -174,6 +180,47 @@ def find_corrected(
             f"`dinocell segment {images} -o {corrected}` writes it, edited"
         )
     return items, left_out
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An image, and the plane of it that was segmented where that is known."""
+
+    image: Path
+    plane: Plane | None = None
+
+
+def _origins(
+    images: Path, corrected: Path, there: dict[str, Path], endings: tuple[str, ...]
+) -> dict[str, _Source]:
+    """Find the image of all results, and the images without any, sorted by name.
+
+    Returns
+    -------
+    dict
+        By the name of the results: the image's own, or that of one of its planes.
+    """
+    here = list_images(images, "images")
+    files = {name: here[name] for name in image_stems(here)}
+    files |= {stem_of(file): file for file in images_in(images) if stem_of(file) not in here}
+    origins: dict[str, _Source] = {}
+    for result in _results(there, endings):
+        origin = read_origin(result, corrected, list(files.values()))
+        if origin is None and result not in files:
+            origin = origin_named(result, list(files.values()))
+        if origin is not None:
+            origins[result] = _Source(origin.image, origin.plane)
+        elif result in files:
+            origins[result] = _Source(files[result])
+    seen = {source.image for source in origins.values()}
+    origins |= {name: _Source(file) for name, file in files.items() if file not in seen}
+    return dict(sorted(origins.items()))
+
+
+def _results(files: Iterable[str], endings: tuple[str, ...]) -> list[str]:
+    """List what may be the names of results, by the stems of label images."""
+    found = [stem.removesuffix(ending) for stem in files for ending in endings if stem.endswith(ending)]
+    return [result for result in dict.fromkeys(found) if result]
 
 
 def _is_as_written(labels: Path, table: Path) -> bool:

@@ -11,9 +11,10 @@ from pathlib import Path
 from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image, describe_left_out
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.datasets.masks import read_masks
+from dinocell.datasets.origin import Plane, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.identity import files_read, join_sets
-from dinocell.images import IMAGE_SUFFIXES, is_ome_zarr, read_image, read_labels, stem_of
+from dinocell.images import IMAGE_SUFFIXES, is_ome_zarr, read_labels, stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Pair:
         keeps all of them.
     split_components : bool or None
         How ids are taken, see `dinocell.datasets.masks.check_masks`.
+    plane : Plane or None
+        Which plane of the image is annotated; None is the only one.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Pair:
     ignore: Path | None = None
     channel: int | str | None = None
     split_components: bool | None = None
+    plane: Plane | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -59,15 +63,14 @@ class Pair:
         InputError
             If the image has no such channel, or a file is a stack.
         """
-        image = read_image(self.image, channel=self.channel)
-        pixels = image.pixels
+        pixels, stains = read_plane(self.image, self.plane, self.channel)
         labels, notes = read_masks(self.masks, split_components=self.split_components)
         check_sizes(self.image, pixels, self.masks, labels)
         if self.ignore is not None:
             ignored = read_labels(self.ignore)
             check_sizes(self.image, pixels, self.ignore, ignored)
             labels = ignore_where(labels, ignored)
-        return AnnotatedImage(pixels, labels, stains=image.axes == "YXC", notes=notes)
+        return AnnotatedImage(pixels, labels, stains=stains, notes=notes)
 
 
 def find_pairs(folder: Path) -> list[Pair]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import InputError
-from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, open_image, stem_of
+from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, open_image, read_image, stem_of
 from dinocell.opening import MAX_BYTES, open_regular
 from dinocell.planes import Pixels
 from dinocell.selection import Place, Projection, read_place
@@ -20,43 +20,64 @@ _SUFFIX = re.compile(
     r"(?:_s(?P<scene>\d{2,9}))?(?:_t(?P<t>\d{4,9}))?(?:_z(?P<z>\d{3,9}|max|mean))?\Z", re.ASCII
 )
 
+_PROJECTIONS: dict[str, Projection] = {"max": "max", "mean": "mean"}
+
 
 @dataclass(frozen=True)
 class Plane:
-    """One plane of an image file.
+    """One plane of an image file; what is None is the only one there is.
 
     Attributes
     ----------
-    scene, t : int
+    scene : int, str or None
+        Number from 0, or name, as `open_image` takes it.
+    t, z : int or None
         Counted from 0.
-    z : int or None
-        None where the slices are projected.
     projection : "max", "mean" or None
-    channel : int or None
-        The one that was segmented; None is the only one, or colour.
+        Over all slices, in place of `z`.
+    channel : int, str or None
+        The one that was segmented, as `dinocell.selection.read_place` takes it.
     """
 
-    scene: int = 0
-    t: int = 0
-    z: int | None = 0
+    scene: int | str | None = None
+    t: int | None = None
+    z: int | None = None
     projection: Projection | None = None
-    channel: int | None = None
-
-    @property
-    def suffix(self) -> str:
-        """What names of its results may have, were there several scenes, times and slices."""
-        z = self.projection if self.z is None else f"{self.z:03d}"
-        return f"_s{self.scene:02d}_t{self.t:04d}_z{z}"
+    channel: int | str | None = None
 
     def read(self, path: Path, channel: int | str | None = None) -> Pixels:
-        """Read it, of `channel` where one is given; errors as of `open_image` and `read_place`."""
-        with open_image(path, scene=self.scene) as image:
-            place = Place(self.t, self.z, self.projection, "")
-            for axis, index in (("time", self.t), ("slice", self.z or 0)):
-                count = image.info.shape[0 if axis == "time" else 2]
-                if index >= count:
-                    raise InputError(f"{path} has no {axis} {index}, expected 0 to {count - 1}")
+        """Read the plane, of `channel` where one is given.
+
+        Raises
+        ------
+        InputError
+            If it is not there, or one of several scenes, times, slices or channels is not named.
+        DINOCellError
+            As `open_image` and `read_place`.
+        """
+        with open_image(path, scene=0 if self.scene is None else self.scene) as image:
+            times, _, slices = image.info.shape[:3]
+            scenes = len(image.info.scenes) if self.scene is None else 1
+            _check_index(None, scenes, f"{path} has {scenes} scenes")
+            t = _check_index(self.t, times, f"{path} has {times} times")
+            z = None if self.projection else _check_index(self.z, slices, f"{path} has {slices} slices")
+            place = Place(t, z, self.projection, "")
             return read_place(image, place, self.channel if channel is None else channel)
+
+
+def _check_index(index: int | None, count: int, where: str) -> int:
+    if (index is None and count > 1) or (index or 0) >= count:
+        asked = "none is named" if index is None else f"{index} is asked for"
+        raise InputError(f"{where}, but {asked}, expected 0 to {count - 1}: name the plane that is annotated")
+    return index or 0
+
+
+def read_plane(path: Path, plane: Plane | None, channel: int | str | None) -> tuple[Pixels, bool]:
+    """Read a plane of an image, or the only one, and whether its channels are stains to choose from."""
+    if plane is not None:
+        return plane.read(path, channel), False
+    image = read_image(path, channel=channel)
+    return image.pixels, image.axes == "YXC"
 
 
 @dataclass(frozen=True)
@@ -92,10 +113,10 @@ def find_origin(result: str, folder: Path, images: Path) -> Origin | None:
         If several images have the name.
     """
     is_folder = images.is_dir() and not is_ome_zarr(images)
-    files = _images_in(images) if is_folder else [images]
+    files = images_in(images) if is_folder else [images]
     if recorded := read_origin(result, folder, files):
         return recorded
-    named = _by_name(result, files)
+    named = origin_named(result, files)
     return named if named or is_folder else Origin(images, _plane_in(images, plane_named(result)))
 
 
@@ -124,18 +145,20 @@ def plane_named(suffix: str) -> Plane:
     """
     found = _SUFFIX.search(suffix)
     parts: Mapping[str, str | None] = found.groupdict() if found else {}
-    scene, t, z = (parts.get(part) or "0" for part in ("scene", "t", "z"))
-    projection: Projection | None = "max" if z == "max" else "mean" if z == "mean" else None
-    return Plane(int(scene), int(t), None if projection else int(z), projection)
+    projection: Projection | None = _PROJECTIONS.get(parts.get("z") or "")
+    texts = (parts.get(part) or "" for part in ("scene", "t", "z"))
+    scene, t, z = (int(text) if text.isdecimal() else None for text in texts)
+    return Plane(scene, t, z, projection)
 
 
 def _plane_in(image: Path, plane: Plane) -> Plane:
     """Return a plane, or the first one where the image has no such scene: then the name is the user's own."""
     with open_image(image) as opened:
-        return plane if plane.scene < len(opened.info.scenes) else Plane()
+        return plane if int(plane.scene or 0) < len(opened.info.scenes) else Plane()
 
 
-def _by_name(result: str, files: Sequence[Path]) -> Origin | None:
+def origin_named(result: str, files: Sequence[Path]) -> Origin | None:
+    """Find the image of results, of some files, by their name alone; as of `find_origin`."""
     for stem in dict.fromkeys((result, _SUFFIX.sub("", result))):
         found = [file for file in files if stem in (stem_of(file), file.stem)]
         if len(found) > 1:
@@ -148,7 +171,7 @@ def _by_name(result: str, files: Sequence[Path]) -> Origin | None:
     return None
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
     """List what may be an image by its ending; hidden files are none."""
     suffixes = (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
     files = (file for file in sorted(folder.iterdir()) if not file.name.startswith("."))
@@ -168,9 +191,11 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _plane_of(source: Mapping[str, Any]) -> Plane | None:
     """Make the plane that a record names; None where what it says is none."""
-    z, channel = source.get("z"), source.get("channel_number")
-    projection: Projection | None = "max" if z == "max" else "mean" if z == "mean" else None
-    numbers = [source.get("scene_number", 0), source.get("t"), 0 if projection else z, channel or 0]
+    z, channel = source.get("z"), source.get("channel_number", source.get("channel"))
+    projection = _PROJECTIONS.get(z) if isinstance(z, str) else None
+    numbers = [source.get("scene_number", 0), source.get("t"), 0 if projection else z]
     if not all(type(number) is int and 0 <= number < 2**31 for number in numbers):
+        return None
+    if not isinstance(channel, int | str | None):
         return None
     return Plane(numbers[0], numbers[1], None if projection else numbers[2], projection, channel)

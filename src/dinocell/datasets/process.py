@@ -179,7 +179,8 @@ def _hash_items(items: Sequence[Item]) -> str:
         files = stamp_of(file.absolute() for file in files_read(item.files))
         # What of the formats' options shows in neither.
         options = [getattr(item, "channel", None)]
-        options += [] if item.split_components is None else [item.split_components]
+        plane = getattr(item, "plane", None)
+        options += [of for of in (item.split_components, plane) if of is not None]
         digest.update(repr((item.name, files, *options)).encode())
     return digest.hexdigest()
 

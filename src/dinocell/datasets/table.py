@@ -6,14 +6,16 @@ import io
 from pathlib import Path
 
 from dinocell.datasets.folder import Pair
+from dinocell.datasets.origin import Plane
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import is_ome_zarr, stem_of
 from dinocell.opening import read_whole
+from dinocell.selection import Projection
 
-COLUMNS = ("image", "masks", "ignore", "name", "channel")
+COLUMNS = ("image", "masks", "ignore", "name", "channel", "scene", "t", "z")
 """What the header may name, in any order; the first two are required."""
 
-_EXPECTED = "the columns image and masks, and perhaps ignore, name and channel"
+_EXPECTED = "the columns image and masks, and perhaps ignore, name, channel, scene, t and z"
 
 
 def find_items(table: Path) -> list[Pair]:
@@ -24,7 +26,7 @@ def find_items(table: Path) -> list[Pair]:
     table : Path
         Text in UTF-8, separated by commas, semicolons or tabs. The header holds ``image``, ``masks`` and
         any other of `COLUMNS`. Paths are relative to the table's folder. Without a ``name`` it is the
-        image's stem; with a ``channel``, by name or number (from 0), only that one is
+        image's stem and the plane; with a ``channel``, by name or number (from 0), only that one is
         read.
 
     Returns
@@ -121,10 +123,28 @@ def _make_pair(folder: Path, where: str, row: dict[str, str]) -> Pair:
     for column, path in paths.items():
         if not (path.is_file() or is_ome_zarr(path)):
             raise FileMissingError(f"{where}: no file {path}, expected the {column} there: check the path")
+    plane, suffix = _plane_of(where, row)
     return Pair(
-        name=row.get("name") or stem_of(paths["image"]),
+        name=row.get("name") or f"{stem_of(paths['image'])}{suffix}",
         image=paths["image"],
         masks=paths["masks"],
         ignore=paths.get("ignore"),
         channel=row.get("channel") or None,
+        plane=plane,
     )
+
+
+def _plane_of(where: str, row: dict[str, str]) -> tuple[Plane | None, str]:
+    """Read which plane a row is of, and what `dinocell segment` would add to the image's name for it."""
+    scene, t, z = (row.get(column, "") for column in ("scene", "t", "z"))
+    if not (scene or t or z):
+        return None, ""
+    projection: Projection | None = "max" if z == "max" else "mean" if z == "mean" else None
+    for column, text in (("t", t), ("z", "" if projection else z)):
+        if text and not (text.isascii() and text.isdecimal() and len(text) < 10):
+            kinds = "a number from 0" + (", max or mean" if column == "z" else "")
+            raise FileFormatError(f"{where} has the {column} {text!r}, expected {kinds}, or nothing")
+    parts = [f"_s{scene.zfill(2)}" if scene else "", f"_t{t.zfill(4)}" if t else ""]
+    parts += [f"_z{z if projection else z.zfill(3)}" if z else ""]
+    plane = Plane(scene or None, int(t) if t else None, int(z) if z and not projection else None, projection)
+    return plane, "".join(parts)
