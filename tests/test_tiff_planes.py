@@ -77,6 +77,13 @@ def test_no_page_is_left_out(tmp_path: Path, description: str, caplog: pytest.Lo
     assert ": check their order" in said(caplog)
 
 
+def test_one_page_is_not_two_planes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    twice = '<TiffData IFD="0"/><TiffData FirstC="1" IFD="0"/>'
+    file = write(tmp_path / "a.tif", noise(9, 14), xml(twice, 'SizeC="2" SizeZ="1" SizeT="1"'))
+    np.testing.assert_array_equal(pages_of(file), noise(1, 9, 14))
+    assert "its OME-XML takes one page for several planes, it is left out" in said(caplog)
+
+
 def test_several_series_written_by_tifffile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         for plane in noise(3, 9, 14):

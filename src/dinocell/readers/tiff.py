@@ -51,22 +51,34 @@ class _Opened:
             if not unfit:
                 break
             self.tif.close()
-            kind = self.stacks[0].series.kind
-            left_out.add(kind)
-            name = {"ome": "OME-XML", "imagej": "ImageJ description"}.get(kind, f"{kind} description")
-            if (
-                len(self.walked.files) > 1
-            ):  # which pages of which file there are besides is not for us to guess
-                raise ValueError(f"its {name} {unfit}")
-            self.tell(f"its {name} {unfit}, it is left out and all pages are taken: check their order")
-        self._tell_of_missing()
+            self._leave_out(self.stacks[0].series.kind, unfit, left_out)
+        with closed_on_error(self.tif):
+            self._tell_of_oddities(left_out)
+        heard.tell(file, self._said)
+
+    def _leave_out(self, kind: str, unfit: str, left_out: set[str]) -> None:
+        """Do without the metadata of a kind, which do not fit the pages."""
+        name = {"ome": "OME-XML", "imagej": "ImageJ description"}.get(kind, f"{kind} description")
+        if len(self.walked.files) > 1:  # which pages of which file there are besides is not for us to guess
+            raise ValueError(f"its {name} {unfit}")
+        left_out.add(kind)
+        self.tell(f"its {name} {unfit}, it is left out and all pages are taken: check their order")
+
+    def _tell_of_oddities(self, left_out: set[str]) -> None:
+        """Warn of what looks as if planes were missing or tags damaged."""
+        for stack in self.stacks:
+            if missing := stack.missing():
+                planes = math.prod(stack.sizes[:3])
+                self.tell(
+                    f"{missing} of the {planes} planes that its OME-XML speaks of are not there: "
+                    "look for more files of the set"
+                )
         for text in (*self.walked.oddities(), damage_of_description(self.tif, left_out)):
             if text:
                 self.tell(text)
         stack = self.stacks[0]
         if more := bytes_for_more_planes(stack.series, stack.n_stored):
             self.tell(f"it has bytes for {more} planes more than its description names: check their number")
-        heard.tell(file, self._said)
 
     def tell(self, text: str) -> None:
         """Warn of something about the file, once."""
@@ -105,7 +117,8 @@ class _Opened:
         if xml is None:
             names = ", ".join(sorted(scan.files)[:3])
             self.tell(
-                f"its OME-XML is left out, as it speaks of other files ({names[:80]}) and not of this one"
+                f"its OME-XML speaks of other files ({names[:80]}) and not of this one, it is left out and "
+                "all pages are taken: give the file its name back, or check their order"
             )
             return None
         self.walked.files |= check_neighbours(scan, found)
@@ -121,15 +134,6 @@ class _Opened:
         if stack.series.kind == "imagej" and claimed > stack.n_pages * stack.n_channels:
             raise ValueError(f"it says it has {claimed} images, but has {stack.n_pages * stack.n_channels}")
         check_runs(self.walked, self.stacks)
-
-    def _tell_of_missing(self) -> None:
-        for stack in self.stacks:
-            if missing := stack.missing():
-                planes = math.prod(stack.sizes[:3])
-                self.tell(
-                    f"{missing} of the {planes} planes that its OME-XML speaks of are not there: "
-                    "look for more files of the set"
-                )
 
     def info(self, at: int, scenes: tuple[str, ...]) -> ImageInfo:
         """Describe one stack as an image of its own."""
