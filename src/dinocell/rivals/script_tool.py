@@ -199,7 +199,8 @@ def one_line(text: str) -> str:
 
 def _follow(process: subprocess.Popen[bytes], names: set[str], limit: float) -> Generator[str, None, bool]:
     """Yield the names that the script prints; whether it ended by itself within the limit for each."""
-    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    # Not a SimpleQueue, whose `get` may wait for ever when its time is up while a lock is being passed on.
+    lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
@@ -216,7 +217,7 @@ def _follow(process: subprocess.Popen[bytes], names: set[str], limit: float) -> 
     return False
 
 
-def _forward(stdout: IO[bytes], lines: "queue.SimpleQueue[str]") -> None:
+def _forward(stdout: IO[bytes], lines: "queue.Queue[str]") -> None:
     """Read what the script prints until it ends, and pass on the names after "done"."""
     with stdout:
         while line := stdout.readline(4096):
