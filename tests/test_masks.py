@@ -2,13 +2,17 @@
 
 import json
 import logging
+import shutil
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 import pytest
 import tifffile
+from typer.testing import CliRunner
 
 from dinocell import evaluate
+from dinocell.cli import app
 from dinocell.datasets import cellpose, ctc, dsb2018, formats, table
 from dinocell.datasets.folder import find_items
 from dinocell.datasets.masks import check_masks, first_few, read_masks
@@ -18,6 +22,7 @@ from dinocell.evaluation import evaluate_prediction, read_prediction
 from dinocell.saving import write_image
 from tests.cases import CASES, disk
 from tests.fakes_ctc import write_tiff
+from tests.fakes_items import WHOLE, FakeItem, make_store
 
 CENTRES = [(y, x) for y in (14, 44, 74) for x in (14, 44, 74, 104)]
 REFUSED = "1 id in 12 pieces.*--split-components"
@@ -249,6 +254,49 @@ def test_the_option_reaches_the_items_of_every_format(tmp_path, split):
     assert item.split_components is split
     (item,) = formats.find_items("cellpose", folder, split_components=split)
     assert item.split_components is split
+    make_store([FakeItem("a", twelve())], tmp_path / "store", WHOLE)
+    (item,) = formats.open_dataset(tmp_path / "store", split_components=split)
+    assert item.split_components is split
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """An image and its mask of one value."""
+    return pairs(tmp_path / "masks", twelve(1).astype(np.uint8))
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("process", "folder", "DATA", "-o", "OUT", "--workers", 0),
+        ("tune", "DATA", "-o", "OUT", "--workers", 0),
+        pytest.param(
+            ("finetune", "DATA", "-o", "OUT", "--steps", 1, "--variants", 1, "--no-cross-validation"),
+            marks=pytest.mark.slow,
+        ),
+        ("compare", "--data", "DATA", "-o", "OUT", "--tools", "dinocell"),
+    ],
+    ids=itemgetter(0),
+)
+def test_every_command_that_reads_annotations_has_the_option(masks, tmp_path, command):
+    given = [{"DATA": masks, "OUT": tmp_path / "out"}.get(part, part) for part in command]
+    refused = run(*given)
+    assert refused.exit_code == 1
+    assert "1 id in 12 pieces" in f"{refused.output} {refused.exception}"
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    split = run(*given, "--split-components")
+    assert split.exit_code == 0, split.output
+    assert f"note: {masks / 'a_masks.tif'}: 1 id in 12 pieces, each a cell now" in split.output
+
+
+def test_train_has_the_option():
+    given = ("train", "--train", "a", "--validation", "b", "--print-config")
+    assert "split_components: null" in run(*given).output
+    assert "split_components: true" in run(*given, "--split-components").output
 
 
 def test_a_mask_for_a_prediction_is_refused_or_split_and_said(tmp_path):
