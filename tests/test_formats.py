@@ -137,6 +137,8 @@ def test_a_store_is_opened_where_it_can_be_evaluated(tmp_path, whole):
         items = open_dataset(store)
         assert [type(item) for item in items] == [StoreItem, StoreItem]
         assert np.array_equal(items[0].read().labels, LABELS)
+        with pytest.raises(InputError, match=r"is a store, .*expected no --channel: leave it out"):
+            open_dataset(store, channel=1)
     else:
         with pytest.raises(FileFormatError, match="crops to train on"):
             open_dataset(store)

@@ -89,3 +89,31 @@ def test_two_distant_cells_of_the_only_id_are_a_mask_and_two_close_ones_may_be_o
     assert find_pieces(row_of_disks(0, 2, ids=[1, 1])).is_mask
     found = find_pieces(row_of_disks(0, 1, ids=[1, 1]))
     assert (str(found), found.is_mask) == ("1 id in 2 pieces", False)
+
+
+@pytest.mark.parametrize("tiny", [5, 6, 20])
+def test_one_tiny_cell_makes_no_mask_of_cells_with_specks(tiny):
+    """Four cells of 50 × 50, one of a few pixels, and 14 specks of the brush of 6 pixels."""
+    labels = np.zeros((200, 300), np.int32)
+    for number in range(1, 5):
+        labels[10:60, 60 * number : 60 * number + 50] = number
+    labels[70, 60 : 60 + tiny] = 5
+    for speck in range(14):
+        labels[80 + 4 * speck : 82 + 4 * speck, 60:63] = 1 + speck % 4
+    found = find_pieces(labels)
+    assert (found.ids, found.is_mask, found.shared) == (5, False, ())
+
+
+def test_a_class_for_all_that_is_no_cell_hides_no_map_of_classes():
+    cells = row_of_disks(*range(6), ids=[1] * 6)
+    found = find_pieces(np.where(cells > 0, cells, 2))
+    assert (str(found), found.is_mask) == ("2 ids in 7 pieces", True)
+
+
+@given(st.permutations([1, 1, 1, 2, 2, 3, *range(4, 12)]))
+def test_shared_ids_are_those_of_each_id_looked_at_alone(ids):
+    found = find_pieces(row_of_disks(*range(0, 2 * len(ids), 2), ids=ids))
+    places = {number: [40 * at + 10 for at, other in enumerate(ids) if other == number] for number in (1, 2)}
+    assert found.shared == tuple(
+        Shared(number, tuple((10, x) for x in across)) for number, across in places.items()
+    )

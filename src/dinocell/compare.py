@@ -220,7 +220,7 @@ def _score(folder: Path, name: str, item: Item, report: Report, reason: str, too
     try:
         labels = read_labels(folder, name, annotated.labels.shape)
         where = f"labels of {item.name} by {tool}"
-        labels, notes = check_masks(labels, where, split_components=item.split_components)
+        labels, notes = check_masks(labels, where, split_components=False)  # scored as the tool means them
     except FileFormatError as error:
         return _missed(item, annotated, str(error))
     except FileNotFoundError as error:

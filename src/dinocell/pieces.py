@@ -117,7 +117,7 @@ def find_pieces(labels: Labels) -> Pieces:
     areas = cell_areas(pieces)[1:]
     largest = np.zeros(ids.size, np.int64)
     np.maximum.at(largest, place, areas)
-    counted = int((areas >= max(SPECK, _share(ids.size) * largest.min())).sum())
+    counted = int((areas >= max(SPECK, _share(ids.size) * _lower_median(largest))).sum())
     if ids.size <= CLASSES and counted >= _MANY * ids.size:
         return Pieces(ids.size, counted, is_mask=True)
     shared = tuple(_find_shared(pieces, ids, place, areas, float(np.median(largest))))
@@ -134,11 +134,20 @@ def _number_pieces(labels: Labels) -> Labels:
 
 
 def _share(ids: int) -> float:
-    """Return the share of the smallest id's largest piece from which on a piece counts for a mask.
+    """Return the share of the typical id's largest piece from which on a piece counts for a mask.
 
     Several pieces of the only id are hardly one cell: there, only what a brush leaves behind is passed over.
     """
     return 0.01 if ids == 1 else 0.1
+
+
+def _lower_median(largest: NDArray[np.int64]) -> float:
+    """Return the size of the typical id's largest piece, of ids that are more than a speck.
+
+    Of two it is that of the smaller: a map of classes may have one piece for all that is no cell.
+    """
+    cells = largest[largest > SPECK]
+    return float(np.quantile(cells if cells.size else largest, 0.5, method="lower"))
 
 
 def _find_shared(
@@ -148,9 +157,12 @@ def _find_shared(
     boxes = ndimage.find_objects(pieces)
     width = 2 * math.sqrt(typical / math.pi)
     sizeable = areas >= max(SPECK, _SIZEABLE * typical)
-    for number in np.flatnonzero(np.bincount(place[sizeable], minlength=ids.size) > 1):
-        own = np.flatnonzero(sizeable & (place == number))
-        own = own[np.argsort(-areas[own], kind="stable")]
+    candidates = np.flatnonzero(sizeable)
+    candidates = candidates[np.lexsort((-areas[candidates], place[candidates]))]  # by id, the largest first
+    counts = np.bincount(place[candidates], minlength=ids.size)
+    ends = np.cumsum(counts)
+    for number in np.flatnonzero(counts > 1):
+        own = candidates[ends[number] - counts[number] : ends[number]]
         spans = np.array([[(span.start, span.stop) for span in boxes[piece]] for piece in own])
         gaps = np.maximum(spans[:, :, 0] - spans[0, :, 1], spans[0, :, 0] - spans[:, :, 1])
         apart = np.hypot(*np.maximum(gaps, 0).T) >= width

@@ -79,10 +79,17 @@ def open_dataset(
     ------
     FileMissingError
         If there is nothing of that name.
+    InputError
+        If it lets choose no channel, and one is given.
     DINOCellError
         If it is no dataset, or a store that cannot be evaluated.
     """
     if store.is_store(path := Path(path)):
+        if channel is not None:
+            raise InputError(
+                f"{path} is a store, for whose images `dinocell process` has chosen the channel, expected no "
+                "--channel: leave it out, or give it to `dinocell process`"
+            )
         return _set(store.find_items(path), split_components)
     return find_items(recognise(path), path, split_components=split_components, channel=channel)
 
