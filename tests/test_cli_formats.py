@@ -13,6 +13,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from dinocell.cli import app
+from dinocell.errors import FileMissingError
 from dinocell.images import read_image, read_labels
 from dinocell.results.formats import FORMATS, parse_formats
 from dinocell.saving import write_image
@@ -196,6 +197,32 @@ def test_only_images_give_the_size_and_two_of_a_name_are_refused(results, tmp_pa
     result = run("import", tmp_path / "b_rois.zip", "-o", tmp_path / "other", "--image", tmp_path / "in")
     assert result.exit_code == 1
     assert "b.png and b.tif may both be the image of b" in result.output
+
+
+def test_a_folder_of_images_that_cannot_be_listed_is_named(results, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    rois = results / "out" / "cells_rois.zip"
+    monkeypatch.setattr(
+        Path, "iterdir", lambda _: (_ for _ in ()).throw(PermissionError(13, "no permission"))
+    )
+    result = run("import", rois, "-o", tmp_path / "out", "--image", tmp_path / "in")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, FileMissingError)
+    assert "in cannot be listed (no permission), expected a folder of images" in str(result.exception)
+
+
+def test_many_files_are_imported_by_one_listing_of_the_images(results, tmp_path, monkeypatch):
+    images, listed, iterdir = tmp_path / "in", [], Path.iterdir
+    images.mkdir()
+    for number in range(3):
+        write_image(images / f"{number}.png", np.zeros((130 + number, 150), np.uint8))
+        shutil.copy(results / "out" / "cells_rois.zip", tmp_path / f"{number}_rois.zip")
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or iterdir(folder))
+    files = sorted(tmp_path.glob("*_rois.zip"))
+    assert run("import", *files, "-o", tmp_path / "out", "--image", images).exit_code == 0
+    assert listed.count(images) == 1
+    shapes = [read_labels(tmp_path / "out" / f"{number}_labels.tif").shape for number in range(3)]
+    assert shapes == [(130, 150), (131, 150), (132, 150)]
 
 
 def test_the_record_beside_the_results_knows_the_image_and_the_scene(results, tmp_path):

@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 from dinocell.cli import app
 from dinocell.datasets.corrected import Repairs, find_corrected, repair
 from dinocell.datasets.items import AnnotatedImage
+from dinocell.datasets.origin import ImageFiles, Origin, Plane, origin_named, read_origin
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import read_labels
+from dinocell.images import read_labels, stem_of
 from dinocell.saving import write_image, write_labels
 from tests.cases import CASES, disk
 
@@ -110,6 +111,26 @@ def test_corrected_frames_of_a_stack_are_read_with_the_plane_and_channel_of_thei
     assert left_out == {}
     (other, *_), _ = find_corrected(images, results, channel=0)
     assert other.read().pixels.max() == 0
+
+
+def test_a_folder_of_many_images_is_listed_once_and_each_result_finds_its_own(tmp_path):
+    names = ["a.tif", "a.ome.tif", "b.ome.tif", "b_t0001.png", "c.d.png", "c.png", "e.OME.TIF"]
+    files = [tmp_path / name for name in names]
+    index = ImageFiles(files, tmp_path)
+    for stem in ("a", "a.ome", "b", "b.ome", "b_t0001", "c.d", "c", "d", "e", "e.OME", ""):
+        assert index.of_stem(stem) == [file for file in files if stem in (stem_of(file), file.stem)]
+    assert index.named(["c.png", {"a.tif": 1}, None, "x.png", "a.tif", "c.png"]) == [files[5], files[0]]
+    for result, image in (("b_t0003", "b.ome.tif"), ("b_t0001", "b_t0001.png"), ("c.d_zmax", "c.d.png")):
+        assert origin_named(result, index).image.name == image
+    assert origin_named("x", index) is None
+    with pytest.raises(InputError, match="may both be the image of a"):
+        origin_named("a", index)
+
+
+def test_a_record_whose_files_are_no_names_says_what_its_name_says(tmp_path):
+    record(tmp_path, "s", name="s.tif", files=[{"name": "s.tif"}, ["s.tif"], 3])
+    found = read_origin("s", tmp_path, ImageFiles([tmp_path / "s.tif"], tmp_path))
+    assert found == Origin(tmp_path / "s.tif", Plane(0, 0, 0))
 
 
 def test_without_a_record_the_name_says_which_plane_it_is(tmp_path):

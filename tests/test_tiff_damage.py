@@ -214,6 +214,28 @@ def test_a_page_within_another_page_is_refused(tmp_path: Path) -> None:
             image.read_plane(z=1)
 
 
+@pytest.mark.parametrize("compression", ["lzw", "lzma"])
+@pytest.mark.parametrize("before", [(), (0,), (0, 2)])
+def test_a_page_with_more_than_its_pixels_is_refused_whichever_is_read_before(
+    tmp_path: Path, compression: str, before: tuple[int, ...]
+) -> None:
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as tif:
+        for height in (48, 96, 48):
+            tif.write(noise(height, 64), **GRAY, compression=compression)
+    data = bytearray(stream.getvalue())
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        for code in (257, 278):  # ImageLength and RowsPerStrip of the long page say 48
+            tag = tif.pages[1].tags[code]
+            struct.pack_into({3: "<H", 4: "<I"}[tag.dtype], data, tag.valueoffset, 48)
+    (tmp_path / "a.tif").write_bytes(data)
+    with open_image(tmp_path / "a.tif") as image:
+        for z in before:
+            np.testing.assert_array_equal(image.read_plane(z=z), noise(48, 64))
+        with pytest.raises(FileFormatError, match="has more than the 3072 bytes of its pixels"):
+            image.read_plane(z=1)
+
+
 def test_a_jpeg_strip_without_its_end_is_refused(tmp_path: Path) -> None:
     data = tiff(noise(48, 64), **GRAY, compression="jpeg", rowsperstrip=16)
     with tifffile.TiffFile(io.BytesIO(data)) as tif:

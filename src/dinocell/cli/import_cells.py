@@ -12,6 +12,7 @@ from dinocell.cli.terminal import console, errors, one_line
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
 
 if TYPE_CHECKING:
+    from dinocell.datasets.origin import ImageFiles
     from dinocell.labels import Labels
 
 _ENDINGS = ("_rois", "_cells")
@@ -34,11 +35,14 @@ def command(
     """Turn ROI sets and GeoJSON into label images, STEM_labels.tif; of overlapping cells the later wins."""
     if (image is None) == (size is None):
         raise InputError("give either --image or --size, so that the label image has the size of its image")
+    from dinocell.datasets.origin import ImageFiles
+
     make_folder(output)
+    images = None if image is None else ImageFiles.at(image)
     failed = 0
     for file in files:
         try:
-            console.print(escape(one_line(_import(file, output, image, size, overwrite=overwrite))))
+            console.print(escape(one_line(_import(file, output, images, size, overwrite=overwrite))))
         except DINOCellError as error:
             errors.print(f"error: {escape(one_line(str(error)))}")
             failed += 1
@@ -47,12 +51,14 @@ def command(
         raise typer.Exit(1)
 
 
-def _import(file: Path, output: Path, image: Path | None, size: str | None, *, overwrite: bool) -> str:
+def _import(
+    file: Path, output: Path, images: "ImageFiles | None", size: str | None, *, overwrite: bool
+) -> str:
     import numpy as np
 
     from dinocell.saving import write_labels
 
-    stem, shape = _parse_size(file, size) if image is None else _find_size(file, image)
+    stem, shape = _parse_size(file, size) if images is None else _find_size(file, images)
     target = output / f"{stem}_labels.tif"
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists: choose another -o, or replace it with --overwrite")
@@ -86,15 +92,16 @@ def _parse_size(file: Path, size: str | None) -> tuple[str, tuple[int, int]]:
     return _stems(file)[0], (int(found[1]), int(found[2]))
 
 
-def _find_size(file: Path, image: Path) -> tuple[str, tuple[int, int]]:
+def _find_size(file: Path, images: "ImageFiles") -> tuple[str, tuple[int, int]]:
     """Find the image that cells belong to; return the name of its results, and its height and width."""
     from dinocell.datasets.origin import find_origin
     from dinocell.images import open_image
 
     for stem in dict.fromkeys((*_stems(file), file.stem)):
-        if origin := find_origin(stem, file.parent, image):
+        if origin := find_origin(stem, file.parent, images):
             with open_image(origin.image, scene=origin.plane.scene or 0) as opened:
                 return stem, (opened.info.shape[3], opened.info.shape[4])
     raise InputError(
-        f"{image} holds no image named {_stems(file)[0]}: rename {file.name}, or give the image itself"
+        f"{images.folder} holds no image named {_stems(file)[0]}: rename {file.name}, or give the "
+        "image itself"
     )

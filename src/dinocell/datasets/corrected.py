@@ -20,17 +20,15 @@ from scipy import ndimage
 from dinocell.datasets.belonging import MASK_ENDINGS
 from dinocell.datasets.folder import image_stems, list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
-from dinocell.datasets.origin import Plane, images_in, origin_named, read_origin, read_plane
+from dinocell.datasets.origin import ImageFiles, Plane, images_in, origin_named, read_origin, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.images import read_labels, stem_of
 from dinocell.labels import Labels, relabel
 from dinocell.opening import open_regular
+from dinocell.pieces import SPECK
 
 UNCHECKED_ENDINGS = ("_unchecked", "_ignore")
 """What follows an image's stem in the name of the file that marks what nobody has looked at."""
-
-SPECK = 5
-"""A piece of fewer pixels is a trace of the brush and no cell."""
 
 
 @dataclass(frozen=True)
@@ -203,11 +201,12 @@ def _origins(
     here = list_images(images, "images")
     files = {name: here[name] for name in image_stems(here)}
     files |= {stem_of(file): file for file in images_in(images) if stem_of(file) not in here}
+    index = ImageFiles(list(files.values()), images)
     origins: dict[str, _Source] = {}
     for result in _results(there, endings):
-        origin = read_origin(result, corrected, list(files.values()))
+        origin = read_origin(result, corrected, index)
         if origin is None and result not in files:
-            origin = origin_named(result, list(files.values()))
+            origin = origin_named(result, index)
         if origin is not None:
             origins[result] = _Source(origin.image, origin.plane)
         elif result in files:

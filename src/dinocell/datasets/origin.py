@@ -3,13 +3,14 @@
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dinocell.datasets.belonging import RECORD_ENDING
-from dinocell.errors import InputError
+from dinocell.errors import FileMissingError, InputError
 from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, open_image, read_image, stem_of
 from dinocell.opening import MAX_BYTES, open_regular
 from dinocell.planes import Pixels
@@ -88,7 +89,48 @@ class Origin:
     plane: Plane
 
 
-def find_origin(result: str, folder: Path, images: Path) -> Origin | None:
+class ImageFiles:
+    """Image files by their names, listed once for any number of results.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    folder : Path or None
+        Where they are; None is for a single image that was named itself.
+    """
+
+    def __init__(self, files: Sequence[Path], folder: Path | None) -> None:
+        self.files, self.folder = files, folder
+        self._by_name: defaultdict[str, list[Path]] = defaultdict(list)
+        self._by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+        for file in files:
+            self._by_name[file.name].append(file)
+            for stem in {stem_of(file), file.stem}:
+                self._by_stem[stem].append(file)
+
+    @classmethod
+    def at(cls, images: Path) -> "ImageFiles":
+        """Return those of a folder of images, or an image alone.
+
+        Raises
+        ------
+        FileMissingError
+            If the folder cannot be listed.
+        """
+        is_folder = images.is_dir() and not is_ome_zarr(images)
+        return cls(images_in(images), images) if is_folder else cls([images], None)
+
+    def named(self, names: Iterable[Any]) -> list[Path]:
+        """Return the files of some names, in the names' order; what is no text names nothing."""
+        texts = dict.fromkeys(name for name in names if isinstance(name, str))
+        return [file for name in texts for file in self._by_name.get(name, ())]
+
+    def of_stem(self, stem: str) -> list[Path]:
+        """Return the files of that stem, with ``.ome`` or without."""
+        return self._by_stem.get(stem, [])
+
+
+def find_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
     """Find the image that results are of.
 
     Parameters
@@ -97,8 +139,8 @@ def find_origin(result: str, folder: Path, images: Path) -> Origin | None:
         Name of the results without their ending.
     folder : Path
         Where they are, perhaps with their record.
-    images : Path
-        The image, or a folder of images.
+    images : ImageFiles
+        The image, or those of a folder.
 
     Returns
     -------
@@ -112,31 +154,31 @@ def find_origin(result: str, folder: Path, images: Path) -> Origin | None:
     InputError
         If several images have the name.
     """
-    is_folder = images.is_dir() and not is_ome_zarr(images)
-    files = images_in(images) if is_folder else [images]
-    if recorded := read_origin(result, folder, files):
+    if recorded := read_origin(result, folder, images):
         return recorded
-    named = origin_named(result, files)
-    return named if named or is_folder else Origin(images, _plane_in(images, plane_named(result)))
+    named = origin_named(result, images)
+    if named or images.folder:
+        return named
+    (image,) = images.files
+    return Origin(image, _plane_in(image, plane_named(result)))
 
 
-def read_origin(result: str, folder: Path, files: Sequence[Path]) -> Origin | None:
-    """Read from the record of results which of some files they are of; None where it does not say."""
+def read_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
+    """Read from the record of results which of some images they are of; None where it does not say."""
     record = _read_record(folder / f"{result}{RECORD_ENDING}")
     source = record.get("provenance", {}).get("source") if record else None
     if not isinstance(source, dict):
         return None
     listed = source.get("files")
-    names = {source.get("name"), *(listed if isinstance(listed, list) else ())}
+    found = images.named([source.get("name"), *(listed if isinstance(listed, list) else ())])
     where = record.get("source")
-    found = [file for file in files if file.name in names]
     exact = [file for file in found if str(file.resolve()) == where]
     plane = _plane_of(source)
     return Origin((exact or found)[0], plane) if found and plane else None
 
 
 def plane_named(suffix: str) -> Plane:
-    """Make the plane of what follows an image's stem in the names of its results.
+    """Return the plane of what follows an image's stem in the names of its results.
 
     Examples
     --------
@@ -157,10 +199,10 @@ def _plane_in(image: Path, plane: Plane) -> Plane:
         return plane if int(plane.scene or 0) < len(opened.info.scenes) else Plane()
 
 
-def origin_named(result: str, files: Sequence[Path]) -> Origin | None:
-    """Find the image of results, of some files, by their name alone; as of `find_origin`."""
+def origin_named(result: str, images: ImageFiles) -> Origin | None:
+    """Find the image of results by their name alone; as of `find_origin`."""
     for stem in dict.fromkeys((result, _SUFFIX.sub("", result))):
-        found = [file for file in files if stem in (stem_of(file), file.stem)]
+        found = images.of_stem(stem)
         if len(found) > 1:
             raise InputError(
                 f"{found[0]} and {found[1].name} may both be the image of {result}, expected one of that "
@@ -174,7 +216,14 @@ def origin_named(result: str, files: Sequence[Path]) -> Origin | None:
 def images_in(folder: Path) -> list[Path]:
     """List what may be an image by its ending; hidden files are none."""
     suffixes = (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
-    files = (file for file in sorted(folder.iterdir()) if not file.name.startswith("."))
+    try:
+        listed = sorted(folder.iterdir())
+    except OSError as error:
+        raise FileMissingError(
+            f"{folder} cannot be listed ({error.strerror or error}), expected a folder of images: check who "
+            "may read it"
+        ) from error
+    files = (file for file in listed if not file.name.startswith("."))
     return [
         file for file in files if file.suffix.lower() in suffixes and (file.is_file() or is_ome_zarr(file))
     ]
@@ -190,7 +239,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _plane_of(source: Mapping[str, Any]) -> Plane | None:
-    """Make the plane that a record names; None where what it says is none."""
+    """Return the plane that a record names; None where what it says is not a plane."""
     z, channel = source.get("z"), source.get("channel_number", source.get("channel"))
     projection = _PROJECTIONS.get(z) if isinstance(z, str) else None
     numbers = [source.get("scene_number", 0), source.get("t"), 0 if projection else z]

@@ -254,7 +254,7 @@ class Stack:
         in_run = is_one_run(page)
         if in_run:
             check_parts(page, number, range(len(page.dataoffsets)), self._tell)
-        elif not self._is_one_run:
+        else:
             check_ends(page, self._tell)
         return in_run
 
