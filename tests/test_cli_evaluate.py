@@ -156,6 +156,15 @@ def test_pieces_of_a_mask_are_cells_and_that_is_said_on_the_screen_and_in_the_re
     assert image["note"] in html.unescape((out / "report.html").read_text(encoding="utf-8"))
 
 
+def test_notes_are_printed_as_they_come_before_what_is_wrong_with_later_images(data):
+    binary(data, 255)
+    for part in ("img", "masks"):
+        shutil.copy(SAMPLES / f"fluorescence_1_{part}.png", data / f"b_{part}.png")
+    (data / "b_img.png").write_bytes((data / "a_img.png").read_bytes()[:500])
+    result = run("evaluate", "--data", data)
+    assert 0 <= result.output.index("a binary mask, its 46 pieces") < result.output.index("error: ")
+
+
 def test_a_mask_for_a_prediction_is_refused_or_split_and_drawn(data, tmp_path):
     predictions = tmp_path / "predictions"
     predictions.mkdir()

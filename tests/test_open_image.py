@@ -514,3 +514,16 @@ def test_a_file_that_names_itself_alone_or_not_at_all_is_read_alone(
         file.write_bytes(tiff(pixels, description=description, metadata=None, **options))
         assert first_description(file) == (description or "")
         assert ome_set(file) == (file,)
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_samples_beyond_red_green_blue_and_alpha_have_numbers_alone(tmp_path: Path, count: int) -> None:
+    file, pixels = tmp_path / "a.tif", np.arange(6 * 7 * count, dtype=np.uint8).reshape(6, 7, count)
+    extra = ["unspecified"] * (count - 3)
+    tifffile.imwrite(file, pixels, photometric="rgb", planarconfig="contig", extrasamples=extra)
+    for page in (0, None):  # a page by its number, and the plane of the image
+        for wanted in (4, "4", "number:4", "channel 4"):
+            np.testing.assert_array_equal(read_image(file, page=page, channel=wanted).pixels, pixels[..., 4])
+        with pytest.raises(InputError, match="has no channel ' ', expected a number from 0 to"):
+            read_image(file, page=page, channel=" ")
+    np.testing.assert_array_equal(read_image(file, page=0, channel="A").pixels, pixels[..., 3])

@@ -272,3 +272,15 @@ def test_strips_of_a_later_page_need_not_follow_on(tmp_path: Path) -> None:
     struct.pack_into({3: "<HH", 4: "<II"}[tag.dtype], data, tag.valueoffset, lower.start, upper.start)
     file.write_bytes(data)
     np.testing.assert_array_equal(pages_of(file), pixels)
+
+
+def test_each_of_many_series_has_its_own_pages(tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    with tifffile.TiffWriter(file, ome=True) as tif:
+        for number in range(40):
+            pages = np.full((2, 4, 4), number, np.uint8) + np.array([0, 100], np.uint8)[:, None, None]
+            tif.write(pages, photometric="minisblack", metadata={"axes": "ZYX"})
+    for number in (0, 1, 38, 39):
+        with open_image(file, scene=number) as image:
+            assert len(image.info.scenes) == 40
+            assert [int(image.read_plane(z=z).max()) for z in (0, 1)] == [number, number + 100]

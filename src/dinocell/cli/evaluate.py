@@ -130,7 +130,7 @@ class _Run:
         self.datasets = datasets
         self.results: dict[str, list[ImageResult]] = {}
         self.points: list[GridPoint] = []
-        self.failures: list[str] = []
+        self.failures: dict[str, None] = {}  # each once, as a search meets them twice
         self.notes: list[str] = []
         self.labels = Notes()
 
@@ -181,9 +181,12 @@ class _Run:
         console.print("note: scores with these thresholds on the same data are validation, no test")
 
     def _score(self, name: str, items: "Sequence[Item]", score: "Callable[[Item], ImageResult]") -> None:
-        self.results[name] = self._each(name, items, score)
-        for result in self.results[name]:
+        def noted(item: "Item") -> "ImageResult":
+            result = score(item)
             self.labels.add(result.notes)
+            return result
+
+        self.results[name] = self._each(name, items, noted)
 
     def _each(self, name: str, items: "Sequence[Item]", function: "Callable[[Item], Any]") -> "list[Any]":
         """Apply a function to every item with a progress bar; what fails is named and left out."""
@@ -197,10 +200,10 @@ class _Run:
                 except DINOCellError as error:
                     failure = f"{name}, {item.name}: {error}"
                     if failure not in self.failures:
-                        self.failures.append(failure)
+                        self.failures[failure] = None
                         errors.print(f"error: {escape(failure)}")
         if not done:
-            raise FileFormatError(f"{name}: no image could be scored; the first: {self.failures[0]}")
+            raise FileFormatError(f"{name}: no image could be scored; the first: {next(iter(self.failures))}")
         return done
 
     def _note_what_was_chosen_on(self, pipeline: "DINOCellPipeline") -> None:
@@ -284,11 +287,12 @@ def _write_output(output: Path, run: _Run, scored: Path | str) -> None:
     from dinocell.tables import image_rows, summary_rows, write_table
 
     if not isinstance(scored, Path):
+        scored_names = {name: {result.name for result in results} for name, results in run.results.items()}
         check_still_there(
             prediction_path(output / "labels" / name, item)
             for name, items in run.datasets.items()
             for item in items
-            if item.name in {result.name for result in run.results[name]}
+            if item.name in scored_names[name]
         )
     write_table(output / "images.csv", image_rows(run.results))
     write_table(output / "summary.csv", summary_rows(run.results))

@@ -74,27 +74,32 @@ def announce(executor: "Executor") -> None:
 class Notes:
     """Notes on the data: printed as they come, the first few in full, at the end how many more there were.
 
-    Attributes
+    Parameters
     ----------
-    all : list of str
-        Each once.
+    most : int
+        So many are printed.
     """
 
     def __init__(self, most: int = 5) -> None:
-        self.all: list[str] = []
+        self._taken: dict[str, None] = {}
         self._most = most
+
+    @property
+    def all(self) -> list[str]:
+        """All notes, each once."""
+        return list(self._taken)
 
     def add(self, notes: Iterable[str]) -> None:
         """Take in notes, and print those that are new and among the first."""
         for note in notes:
-            if note not in self.all:
-                self.all.append(note)
-                if len(self.all) <= self._most:
+            if note not in self._taken:
+                self._taken[note] = None
+                if len(self._taken) <= self._most:
                     console.print(f"note: {escape(one_line(note))}")
 
     def close(self, where: str = "") -> None:
         """Print how many notes there were that were not printed, and where they are found."""
-        if (left := len(self.all) - self._most) > 0:
+        if (left := len(self._taken) - self._most) > 0:
             console.print(f"note: and {left} more like these{where}")
 
 

@@ -56,7 +56,7 @@ class Item(Protocol):
 
     @property
     def split_components(self) -> bool | None:
-        """How the ids of its label images are taken, see `dinocell.datasets.masks.check_masks`."""
+        """Setting of how the ids of its label images are taken, see `dinocell.datasets.masks.check_masks`."""
 
     def read(self) -> AnnotatedImage:
         """Read it.

@@ -80,11 +80,22 @@ def _stored_names(info: ImageInfo) -> tuple[str, ...]:
     names = info.channel_names or ("",) * info.shape[1]
     if info.samples == 1:
         return names
-    samples = SAMPLES[: info.samples].ljust(info.samples)
+    samples = sample_names(info.samples)
     if len(names) == 1:
-        return tuple(sample.strip() for sample in samples)
+        return samples
     whole = distinct_names(names, "channel")
-    return tuple(f"{name} {sample}" for name in whole for sample in samples)
+    return tuple(f"{name} {sample}".rstrip() for name in whole for sample in samples)
+
+
+def sample_names(count: int) -> tuple[str, ...]:
+    """Return the names of the samples of a colour; ``""`` for those beyond R, G, B and A.
+
+    Examples
+    --------
+    >>> sample_names(5)
+    ('R', 'G', 'B', 'A', '')
+    """
+    return (*SAMPLES[:count], *[""] * (count - len(SAMPLES)))
 
 
 def choose_scene(scenes: Sequence[str], scene: int | str, file: Path) -> int:

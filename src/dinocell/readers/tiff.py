@@ -13,8 +13,8 @@ import tifffile
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS, METADATA_ERRORS, Pixels, Window, checked_index
-from dinocell.readers.lazy import SAMPLES, ImageInfo, LazyImage, closed_on_error
-from dinocell.readers.naming import choose, choose_scene, matching_names
+from dinocell.readers.lazy import ImageInfo, LazyImage, closed_on_error
+from dinocell.readers.naming import choose, choose_scene, matching_names, sample_names
 from dinocell.readers.tiff_description import bytes_for_more_planes, damage_of_description
 from dinocell.readers.tiff_directories import Directories, check_directories
 from dinocell.readers.tiff_messages import Heard, listening, warn
@@ -277,10 +277,8 @@ def read_tiff(
             size, _, _, names = opened.describe(at)
             names = matching_names(names, stack.n_channels)
             if channel is not None:
-                called = tuple(SAMPLES.ljust(stack.n_channels)) if stack.is_colour else names
-                channel = choose(
-                    called[: stack.n_channels] or ("",) * stack.n_channels, channel, "channel", file
-                )
+                called = sample_names(stack.n_channels) if stack.is_colour else names
+                channel = choose(called or ("",) * stack.n_channels, channel, "channel", file)
                 names = matching_names(names[channel : channel + 1], 1)
             pixels = stack.read_page(number, channel)
             heard.check()

@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -12,9 +13,8 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.planes import MAX_PIXELS
-from dinocell.readers.tiff_messages import NEEDED_TAGS
 from dinocell.readers.tiff_places import Places
-from dinocell.readers.tiff_storage import STORAGE_TAGS, Storage, storage_of
+from dinocell.readers.tiff_storage import NEEDED_TAGS, STORAGE_TAGS, Storage, storage_of
 
 MAX_PAGES = 2**18
 """A file of more directories (pages, levels) is refused, or one that claims more planes by OME-XML."""
@@ -67,6 +67,14 @@ class Directories:
 
     Attributes
     ----------
+    seen : set of int
+        Where the directories are, also those below others.
+    tag_bytes : int
+        Memory that reading all tags takes.
+    segments : int
+        Strips and tiles of all pages.
+    smallest : int
+        Pixels of the smallest page.
     storage : dict
         How each page is stored, by where its directory is.
     pages : list of int
@@ -81,6 +89,8 @@ class Directories:
         Of all tags.
     unusual : set of int
         Codes of tags that say how or where pixels are stored by another kind of number than TIFF demands.
+    kinds : dict
+        The different ways in which pages are stored, by the tags that say so.
     """
 
     seen: set[int] = field(default_factory=set)
@@ -94,7 +104,12 @@ class Directories:
     is_cut: bool = False
     codes: set[int] = field(default_factory=set)
     unusual: set[int] = field(default_factory=set)
-    kinds: dict[tuple[_Tag, ...], Storage] = field(default_factory=dict)  # by the tags that say so
+    kinds: dict[tuple[_Tag, ...], Storage] = field(default_factory=dict)
+
+    @cached_property
+    def numbers(self) -> dict[int, int]:
+        """Numbers of `pages` by where their directories are, once all have been found."""
+        return {offset: number for number, offset in enumerate(self.pages)}
 
 
 def check_directories(file: Path) -> Directories:

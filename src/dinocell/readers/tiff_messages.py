@@ -7,20 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dinocell.readers.quiet import quiet
+from dinocell.readers.tiff_storage import NEEDED_TAGS, PRIVATE
 
 logger = logging.getLogger(__name__)
-
-NEEDED_TAGS = frozenset(
-    {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347,
-     *range(512, 522), 529, 530, 531, 532, 32997, 32998, 33628, 33629, 34361, 34412}
-)  # fmt: skip
-"""Tags without which pixels cannot be read, or become others: sizes, storage, places, tables of decoders."""
 
 _NAMES = {254: "NewSubfileType", 270: "ImageDescription", 282: "XResolution", 283: "YResolution",
           296: "ResolutionUnit", 305: "Software", 306: "DateTime", 315: "Artist", 320: "ColorMap",
           330: "SubIFDs"}  # fmt: skip
-PRIVATE = 32768
-"""From here on the codes of tags are of vendors."""
 
 # tifffile logs the damage that it works around. These errors leave the pixels alone: broken OME-XML, strips
 # beyond those of the image, descriptions that do not fit, of which the pages are taken as they are.

@@ -12,7 +12,7 @@ _ALL_PAGES = frozenset({"ome", "imagej", "shaped", "fluoview", "scanimage"})
 
 
 def misfit(walked: Walked, stacks: list[Stack]) -> str:
-    """Say what does not add up between planes and pages; empty where all does."""
+    """Return what does not add up between planes and pages; empty where all does."""
     kinds = {stack.series.kind for stack in stacks}
     if not kinds <= _ALL_PAGES:
         return ""
@@ -43,20 +43,18 @@ def _places(walked: Walked, stack: Stack) -> Iterable[tuple[str, int]]:
 def _run(walked: Walked, stack: Stack) -> list[int]:
     """List the directories of planes that are stored in one run; there may be only that of the first."""
     keyframe = stack.keyframe
-    pages = walked.files[keyframe.parent.filehandle.name].pages
-    if keyframe.offset not in pages:
-        return [keyframe.offset]
-    first = pages.index(keyframe.offset)
-    return pages[first : first + stack.n_stored]
+    found = walked.files[keyframe.parent.filehandle.name]
+    first = found.numbers.get(keyframe.offset)
+    return [keyframe.offset] if first is None else found.pages[first : first + stack.n_stored]
 
 
 def check_runs(walked: Walked, stacks: list[Stack]) -> None:
-    """Refuse planes in one run whose directories do not all say the same.
+    """Check that the directories of planes in one run all say the same.
 
     Raises
     ------
     ValueError
-        If so.
+        If they do not.
     """
     for stack in stacks:
         keyframe = stack.keyframe

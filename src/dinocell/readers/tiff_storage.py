@@ -1,9 +1,18 @@
-"""How a page of a TIFF file is stored, by the values of its tags as they are in the file."""
+"""Which tags of a TIFF file its pixels need, and how a page is stored by their values in the file."""
 
 import math
 from typing import NamedTuple
 
 Values = tuple[int, ...]
+
+NEEDED_TAGS = frozenset(
+    {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347,
+     *range(512, 522), 529, 530, 531, 532, 32997, 32998, 33628, 33629, 34361, 34412}
+)  # fmt: skip
+"""Tags without which pixels cannot be read, or become others: sizes, storage, places, tables of decoders."""
+
+PRIVATE = 32768
+"""From here on the codes of tags are of vendors."""
 
 _TAKE_ANYTHING = ((5,), (32773,))  # LZW and PackBits
 

@@ -6,8 +6,7 @@ from typing import Any
 import tifffile
 
 from dinocell.readers.tiff_directories import Directories
-from dinocell.readers.tiff_messages import PRIVATE
-from dinocell.readers.tiff_storage import Storage
+from dinocell.readers.tiff_storage import PRIVATE, Storage
 
 
 class Walked:
