@@ -15,6 +15,7 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 from dinocell.batch.jobs import Job, Outcome, load_jobs
+from dinocell.batch.presence import confirmed
 from dinocell.batch.record import State, read_record, state_of
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
@@ -185,6 +186,27 @@ def test_the_name_of_its_results_stays_with_an_image(tree, tmp_path):
     third = run("segment", tree, "-o", out, "--format", "tif")
     assert "a.tif: skipped, done" in third.output
     assert {path.name for path in out.glob("*.tif")} == names
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_no_unicode_are_done_once(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for byte in (b"\xff", b"\xfe"):
+        write_image(folder / os.fsdecode(byte * 60 + b".tif"), disks(shift=byte[0] - 250))
+    assert run("segment", folder, "-o", out, "--format", "tif").exit_code == 0
+    made = sorted(path.name for path in out.glob("*.tif"))
+    assert made == sorted(os.fsdecode(byte * 60 + b"_labels.tif") for byte in (b"\xff", b"\xfe"))
+    again = run("segment", folder, "-o", out, "--format", "tif")
+    assert (again.exit_code, again.output.count("skipped, done\n")) == (0, 2)
+    assert sorted(path.name for path in out.glob("*.tif")) == made
+
+
+def test_names_that_the_file_system_spells_otherwise_have_not_vanished(tmp_path, monkeypatch):
+    (tmp_path / "ä_provenance.json").touch()
+    monkeypatch.setattr(os, "listdir", lambda folder: ["a\u0308_provenance.json"])
+    outcome = Outcome(tmp_path / "ä.tif", "ä", "done", "3 cells", {})
+    assert confirmed([outcome], tmp_path) == [outcome]
 
 
 def _hollow(labels):

@@ -10,6 +10,7 @@ from dinocell.datasets.items import Item
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.labels import cell_areas
 from dinocell.saving import write_image, write_labels
+from tests.fakes_nd2 import FakeND2
 from tests.fakes_tiff import write_ome_set
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "val"
@@ -242,3 +243,17 @@ def test_images_and_masks_that_no_pair_is_made_of_are_named(tmp_path, caplog):
         write_image(apart / name, np.zeros((2, 3), np.uint8))
     find_items(apart)
     assert "left out: 1 file (masks without an image: gone_masks.png)" in caplog.text
+
+
+def test_masks_may_be_named_with_the_ome_of_their_image(tmp_path):
+    write_labels(tmp_path / "a.ome.tif", np.ones((8, 8), np.int32))
+    write_labels(tmp_path / "a.ome_cp_masks.tif", np.ones((8, 8), np.int32))
+    (pair,) = find_items(tmp_path, tmp_path)
+    assert (pair.name, pair.masks.name) == ("a", "a.ome_cp_masks.tif")
+
+
+def test_images_of_microscopes_are_paired_too(tmp_path):
+    (tmp_path / "a_img.nd2").write_bytes(FakeND2(np.zeros((1, 8, 8), np.uint16)).content())
+    write_labels(tmp_path / "a_masks.tif", np.ones((8, 8), np.int32))
+    (pair,) = find_pairs(tmp_path)
+    assert pair.read().pixels.shape == (8, 8)

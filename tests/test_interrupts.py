@@ -95,3 +95,8 @@ def test_a_log_that_nobody_reads_is_not_waited_for(tmp_path):
     result = CliRunner().invoke(app, ["--log-file", str(tmp_path / "log"), "models"])
     assert result.exit_code == 1
     assert "cannot write log file" in result.output
+
+
+def test_the_name_of_a_log_is_no_command():
+    said = explain_stop(signal.SIGTERM, ["--log-file", "l.txt", "segment", "in", "-o", "out"])
+    assert "the same command goes on where it stopped" in said

@@ -527,3 +527,14 @@ def test_samples_beyond_red_green_blue_and_alpha_have_numbers_alone(tmp_path: Pa
         with pytest.raises(InputError, match="has no channel ' ', expected a number from 0 to"):
             read_image(file, page=page, channel=" ")
     np.testing.assert_array_equal(read_image(file, page=0, channel="A").pixels, pixels[..., 3])
+
+
+def test_a_file_of_a_set_that_another_one_describes_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    only = '<OME><BinaryOnly MetadataFile="first.ome.tif" UUID="urn:uuid:0"/></OME>'
+    file = tmp_path / "second.ome.tif"
+    file.write_bytes(tiff(np.ones((8, 8), np.uint8), description=only, metadata=None))
+    with open_image(file) as image:
+        assert image.read_plane().all()
+    assert "one file of a set that first.ome.tif describes" in caplog.text

@@ -209,3 +209,11 @@ def test_without_small_views_the_batch_has_none(folder):
     with open_images(config) as planes:
         (batch,) = ViewSamples(planes, config, 16).batches(0, 1)
         assert batch[1].shape[:2] == (2, 0)
+
+
+def test_what_the_settings_exclude_is_counted(folder, caplog):
+    for name in ("a.png", "masks/a.png", "b.nd2"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    assert find_images([folder], ANNOTATIONS) == [folder / "a.png", folder / "b.nd2"]
+    assert "left out: 1 file (named by the setting exclude: a.png)" in caplog.text

@@ -230,7 +230,7 @@ def test_files_whose_names_are_no_unicode_are_recorded(tmp_path):
         files = (Path("\udcff.png"),)
 
     make_store([Odd("a", CASES["one"])], tmp_path / "store")
-    assert DINOCellDataset(tmp_path / "store").index[0].files == ("?.png",)
+    assert DINOCellDataset(tmp_path / "store").index[0].files == ("\ufffd.png",)
 
 
 # Scaling
@@ -485,7 +485,7 @@ def test_an_image_that_grows_after_it_was_measured_is_left_out(tmp_path):
 
 def test_reasons_that_are_no_unicode_can_be_written(tmp_path):
     info = make_store(with_bad(FileFormatError("\udcff.png is damaged")), tmp_path / "store")
-    assert info.failed[0].reason == "bad0: ?.png is damaged"
+    assert info.failed[0].reason == "bad0: \ufffd.png is damaged"
     assert DINOCellDataset(tmp_path / "store").info == info
 
 

@@ -1,4 +1,5 @@
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from dinocell.batch.names import unique_stems
 from dinocell.batch.record import Record, write_record
 from dinocell.batch.sources import ANNOTATION, LINK, NAMED_ONLY, NO_IMAGE, PART, find_sources
-from tests.fakes_tiff import write_ome_set
+from dinocell.images import open_image
+from dinocell.readers.tiff_directories import first_description
+from tests.fakes_tiff import tiff, write_ome_set
 
 
 def touch(folder, *names):
@@ -243,3 +246,54 @@ def test_names_in_a_tree_are_kept_when_a_part_of_it_is_named(tmp_path):
 def test_records_that_are_damaged_name_nothing(tmp_path):
     touch(tmp_path, "in/a.png", "out/x_provenance.json")
     assert names(find([str(tmp_path / "in")], results=tmp_path / "out")[0]) == ["a"]
+
+
+@pytest.mark.parametrize("what", ["first directory", "description"])
+def test_a_tiff_that_points_beyond_what_a_file_can_be_ends_no_search(tmp_path, what):
+    content = bytearray(tiff(np.zeros((8, 8), np.uint8), bigtiff=True, description="x" * 99, metadata=None))
+    at = 8
+    if what == "description":
+        (first,) = struct.unpack("<Q", content[8:16])
+        entries = range(first + 8, len(content), 20)
+        at = 12 + next(entry for entry in entries if content[entry : entry + 2] == struct.pack("<H", 270))
+    content[at : at + 8] = b"\xff" * 8
+    (tmp_path / "a.tif").write_bytes(content)
+    touch(tmp_path, "b.png")
+    assert names(find([str(tmp_path)])[0]) == ["a", "b"]
+
+
+def test_results_of_another_call_in_a_folder_of_results_name_nothing(tmp_path):
+    touch(tmp_path, "in/a.png", "out/other/segment.jsonl")
+    record(tmp_path / "out" / "other", "mine", tmp_path / "in" / "a.png", "mine")
+    assert names(find([str(tmp_path / "in")], results=tmp_path / "out")[0]) == ["a"]
+    assert names(find([str(tmp_path / "in")], results=tmp_path / "out" / "other")[0]) == ["mine"]
+
+
+@pytest.mark.parametrize("master", ["set_A", "set_C"])
+def test_a_set_is_one_input_whichever_of_its_files_describes_it(tmp_path, master):
+    described, binary = tmp_path / f"{master}.ome.tif", tmp_path / "set_B.ome.tif"
+    first, second = write_ome_set(tmp_path, np.zeros((2, 8, 8), np.uint8))
+    xml = first_description(first).replace(first.name, described.name).replace(second.name, binary.name)
+    only = f'<OME><BinaryOnly MetadataFile="{described.name}" UUID="urn:uuid:0"/></OME>'
+    for path, text in ((described, xml), (binary, only)):
+        path.write_bytes(tiff(np.zeros((8, 8), np.uint8), description=text, metadata=None))
+    for path in (first, second):
+        path.unlink()
+    assert [source.path for source in find([str(tmp_path)])[0]] == [described]
+    assert left_out([tmp_path]) == {PART: [binary.name]}
+
+
+def test_a_set_is_what_the_reader_follows(tmp_path):
+    first, second = write_ome_set(tmp_path, np.zeros((2, 8, 8), np.uint8))
+    xml = first_description(first)
+    for file in (first, second):
+        file.write_bytes(tiff(np.zeros((8, 8), np.uint8), description=f"{xml}<!-- done -->", metadata=None))
+    with open_image(first) as image:
+        assert (image.info.shape[1], image.files) == (1, (first,))
+    assert {source.path for source in find([str(tmp_path)])[0]} == {first, second}
+
+
+def test_masks_that_are_named_after_an_ome_tiff_with_its_ending_belong_to_it(tmp_path):
+    touch(tmp_path, "a.ome.tif", "a.ome_cp_masks.png", "a.ome_labels.tif")
+    assert names(find([str(tmp_path)])[0]) == ["a"]
+    assert left_out([tmp_path]) == {ANNOTATION: ["a.ome_cp_masks.png", "a.ome_labels.tif"]}

@@ -47,13 +47,18 @@ def join_sets(paths: Iterable[Path]) -> tuple[dict[Path, tuple[Path, ...]], list
     """
     images: dict[Path, tuple[Path, ...]] = {}
     parts: list[Path] = []
-    taken: set[str] = set()
+    readers: dict[str, Path] = {}  # by file: what it is read with
     for path in paths:
-        if os.path.realpath(path) in taken:
+        if os.path.realpath(path) in readers:
             parts.append(path)
             continue
         images[path] = files_read([path])
-        taken |= {os.path.realpath(file) for file in images[path]}
+        for file in images[path]:
+            earlier = readers.get(os.path.realpath(file))
+            if earlier is not None:  # which knew nothing of the set
+                parts.append(earlier)
+                del images[earlier]
+            readers[os.path.realpath(file)] = path
     return images, parts
 
 
@@ -62,9 +67,26 @@ def stamp_of(files: Iterable[Path]) -> Stamp:
 
     A file that does not exist has size and time −1.
     """
-    return tuple(
-        stamp for file in files for stamp in (_stamps_within(file) if file.is_dir() else [_stamp(file)])
-    )
+    return tuple(_stamps(files))
+
+
+def hash_stamps(files: Iterable[Path], top: Path) -> str:
+    """Compute the SHA-256 of names below a folder, sizes and times of change of some files.
+
+    It stands for their content where that is too much to be read.
+    """
+    digest = hashlib.sha256()
+    for name, size, time in _stamps(files):
+        digest.update(os.fsencode(f"{os.path.relpath(name, top)}\0{size}\0{time}\n"))
+    return digest.hexdigest()
+
+
+def _stamps(files: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
+    for file in files:
+        if file.is_dir():
+            yield from _stamps_within(file)
+        else:
+            yield _stamp(file)
 
 
 def _stamp(file: Path) -> tuple[str, int, int]:
@@ -115,18 +137,10 @@ def hash_file(path: Path) -> str:
     """
     try:
         if is_ome_zarr(path):
-            return _hash_listing(path)
+            return hash_stamps([path], path)
         with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise FileFormatError(
             f"{path} cannot be read ({error.strerror or error}): check its permissions, copy it again"
         ) from error
-
-
-def _hash_listing(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name, size, time in _stamps_within(folder):
-        relative = Path(name).relative_to(folder).as_posix()
-        digest.update(os.fsencode(f"{relative}\0{size}\0{time}\n"))
-    return digest.hexdigest()

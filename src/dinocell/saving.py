@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -146,6 +147,11 @@ def write_image(path: PathLike, pixels: Pixels) -> None:
             compression="zlib",
             metadata={"axes": ("YXS" if colour else "YXC")[: array.ndim]},
         )
+
+
+def printable(text: str) -> str:
+    """Replace what is no Unicode, as names of files may hold and JSON may not, by U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 @contextmanager

@@ -47,10 +47,12 @@ class Span:
 
 ALL = Span(0, None)
 
-PLANE_PART = re.compile(r"(?:_s\d+|_t\d+|_z(?:\d+|max|mean))\Z", re.ASCII)
-"""A part of what `Place.suffix` appends to the name of a file."""
+_SCENE, _TIME, _SLICE = r"_s(?P<scene>\d{2,9})", r"_t(?P<t>\d{4,9})", r"_z(?P<z>\d{3,9}|max|mean)"
 
-PLANE_SUFFIX = re.compile(r"(?:_s\d+)?(?:_t\d+)?(?:_z(?:\d+|max|mean))?\Z", re.ASCII)
+PLANE_PART = re.compile(rf"(?:{_SCENE}|{_TIME}|{_SLICE})\Z", re.ASCII)
+"""A part of what `Place.suffix` appends to the name of a file; with fewer digits it is the user's own."""
+
+PLANE_SUFFIX = re.compile(rf"(?:{_SCENE})?(?:{_TIME})?(?:{_SLICE})?\Z", re.ASCII)
 """All of that."""
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.batch.record import State, printable, state_of
+from dinocell.batch.record import State, state_of
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.datasets.belonging import RECORD_ENDING
@@ -22,7 +22,7 @@ from dinocell.images import is_ome_zarr, open_image
 from dinocell.planes import Pixels
 from dinocell.readers.lazy import ImageInfo, LazyImage
 from dinocell.results.formats import FORMATS
-from dinocell.saving import NAME_BYTES
+from dinocell.saving import NAME_BYTES, printable
 from dinocell.segmentation import Diameter
 from dinocell.selection import (
     Place,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from dinocell.batch.jobs import Outcome
+from dinocell.datasets.belonging import LOG_FILE
 from dinocell.errors import OutputError
-
-LOG_FILE = "segment.jsonl"
+from dinocell.saving import printable
 
 
 class BatchLog:
@@ -54,7 +54,7 @@ class BatchLog:
 
     def write_outcome(self, outcome: Outcome) -> None:
         """Append what became of a plane."""
-        source = os.fsencode(outcome.source).decode("utf-8", "replace")
+        source = printable(str(outcome.source))
         values = {"source": source, "name": outcome.name, "message": outcome.message, **outcome.details}
         self.write(outcome.status, values)
 

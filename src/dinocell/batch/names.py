@@ -5,13 +5,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from dinocell.batch.record import printable, read_record
-from dinocell.datasets.belonging import RECORD_ENDING
+from dinocell.batch.record import read_record
+from dinocell.datasets.belonging import LOG_FILE, RECORD_ENDING
 from dinocell.images import stem_of
+from dinocell.saving import printable
 
 
 def known_names(results: Path) -> dict[str, Path]:
     """Read from the records in a folder of results what the results of every source are called.
+
+    A folder in it that has a log of its own holds the results of other calls.
 
     Returns
     -------
@@ -22,6 +25,9 @@ def known_names(results: Path) -> dict[str, Path]:
     names: dict[str, Path] = {}
     for folder, below, files in os.walk(results):
         below.sort()
+        if Path(folder) != results and LOG_FILE in files:
+            below.clear()
+            continue
         for file in sorted(files):
             record = read_record(Path(folder, file)) if file.endswith(RECORD_ENDING) else None
             if record is not None and record.stem:
@@ -49,8 +55,9 @@ def name_results(
     names: dict[Path, Path] = {}
     left: dict[Path, list[Path]] = {}
     for path, folder, files in found:
-        places = (printable(os.path.realpath(file)) for file in (path, *files))
-        kept = next((known[place] for place in places if place in known), None)
+        places = (os.path.realpath(file) for file in (path, *files))
+        # a record cannot tell apart names that are no Unicode
+        kept = next((known[place] for place in places if place in known and place == printable(place)), None)
         if kept is None:
             left.setdefault(folder, []).append(path)
         else:

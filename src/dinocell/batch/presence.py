@@ -29,7 +29,8 @@ def _confirm(outcome: Outcome, where: Path, listed: Callable[[Path], frozenset[s
     if outcome.status not in ("done", "skipped"):
         return outcome
     expected = {f"{where.name}{RECORD_ENDING}", *outcome.details.get("files", ())}
-    missing = sorted(expected - listed(where.parent))
+    unseen = sorted(expected - listed(where.parent))
+    missing = [name for name in unseen if not where.with_name(name).exists()]  # listed in another spelling
     if not missing:
         return outcome
     message = (

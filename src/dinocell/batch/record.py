@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from dinocell.identity import hash_file
 from dinocell.opening import read_whole
@@ -67,16 +67,12 @@ class Record(Section):
     finished: bool = False
 
 
-def printable(name: str) -> str:
-    """Replace what JSON cannot hold of a file's name."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
 def read_record(path: Path) -> Record | None:
     """Read a record; None where there is none, or what is there is damaged or not a record."""
     try:
-        return Record.model_validate_json(read_whole(path))
-    except (OSError, ValidationError):
+        # Not `model_validate_json`, which refuses names that are no Unicode, as files may have.
+        return Record.model_validate(json.loads(read_whole(path)))
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -88,7 +84,7 @@ def write_record(path: Path, record: Record) -> None:
     OutputError
         If it cannot be written.
     """
-    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=True)
+    text = json.dumps(record.model_dump(), indent=1, ensure_ascii=True)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

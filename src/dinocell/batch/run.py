@@ -20,7 +20,7 @@ from dinocell.batch.jobs import (
     record_path,
     result_files,
 )
-from dinocell.batch.record import Record, is_same, printable, read_record, write_record
+from dinocell.batch.record import Record, is_same, read_record, write_record
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.batch.threads import WriteBehind, read_ahead
@@ -32,6 +32,7 @@ from dinocell.labels import median_diameter
 from dinocell.pipeline import DINOCellPipeline
 from dinocell.quality import image_quality
 from dinocell.results.formats import FORMATS, PlaneResult
+from dinocell.saving import printable
 from dinocell.segmentation import Prediction, Segmentation, TilesDone
 
 logger = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
     begun = Record(
         provenance=job.provenance,
         source=printable(os.path.realpath(job.source.path)),
-        stem=printable(job.source.name.name),
+        stem=stem if (stem := job.source.name.name) == printable(stem) else "",  # JSON holds Unicode only
     )
     hashes, formats = _write_files(record, begun, files, plane, settings)
     mean = round(float(plane.confidence.mean()), 4) if result.count else None

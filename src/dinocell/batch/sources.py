@@ -7,18 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dinocell.batch.names import known_names, name_results
-from dinocell.datasets.belonging import RECORD_ENDING, split_folder, stems_beside
+from dinocell.datasets.belonging import ANNOTATION, LOG_FILE, PART, RECORD_ENDING, split_folder, stems_beside
 from dinocell.identity import join_sets
 from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, is_readable
 from dinocell.results.formats import FORMATS
 
-ANNOTATION = "annotations or results of other images"
-PART = "read as part of another file's set"
 LINK = "links to a file that is taken"
 NAMED_ONLY = "read when they are named, but not known by their ending"
 NO_IMAGE = "not read as images"
 
-_OURS = (RECORD_ENDING, *(found.ending for found in FORMATS.values() if found.ending), "segment.jsonl")
+_OURS = (RECORD_ENDING, *(found.ending for found in FORMATS.values() if found.ending), LOG_FILE)
 
 
 @dataclass(frozen=True)

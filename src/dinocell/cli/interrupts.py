@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from types import FrameType
 
 STOPPED = 130
@@ -53,7 +54,11 @@ def stopped_in_order() -> Iterator[list[signal.Signals]]:
 
 def explain_stop(caught: signal.Signals, arguments: list[str]) -> str:
     """Say by what a command was stopped, and how to go on."""
-    name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    of_options = [after for before, after in pairwise(arguments) if before == "--log-file"]
+    names = (
+        argument for argument in arguments if not argument.startswith("-") and argument not in of_options
+    )
+    name = next(names, "")
     by = "Ctrl-C" if caught == signal.SIGINT else caught.name
     return f"stopped by {by}: {_GOES_ON.get(name, _ANEW)}"
 

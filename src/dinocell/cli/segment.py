@@ -211,8 +211,8 @@ def _segment(
     from dinocell.batch.jobs import Outcome, SourceRead
     from dinocell.batch.log import BatchLog
     from dinocell.batch.presence import confirmed
-    from dinocell.batch.record import printable
     from dinocell.batch.run import remove_leftovers
+    from dinocell.saving import printable
 
     make_folder(settings.output)
     remove_leftovers(settings.output)

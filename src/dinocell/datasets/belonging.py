@@ -22,6 +22,13 @@ MASK_FOLDERS = ("masks", "labels")
 RECORD_ENDING = "_provenance.json"
 """What follows the stem in the name of the record that `dinocell segment` keeps of its results."""
 
+LOG_FILE = "segment.jsonl"
+"""The log that `dinocell segment` keeps in its folder of results."""
+
+ANNOTATION = "annotations or results of other images"
+PART = "read as part of another file's set"
+"""Why files are left out."""
+
 _NAMED = 5  # files that a line names
 
 
@@ -38,16 +45,18 @@ def belongs_to_image(stem: str, stems: Collection[str], records: Collection[str]
 
     Examples
     --------
-    >>> [belongs_to_image(stem, {"a", "b_img"}) for stem in ("a_mask", "a_t0003_labels", "b_masks", "c_mask")]
-    [True, True, True, False]
+    >>> names = ("a_mask", "a_t0003_labels", "a.ome_mask", "b_masks", "c_mask")
+    >>> [belongs_to_image(name, {"a", "b_img"}) for name in names]
+    [True, True, True, True, False]
     """
     for ending in DERIVED_ENDINGS:
         image = stem.removesuffix(ending)
         if image in (stem, ""):
             continue
-        of_plane = PLANE_SUFFIX.sub("", image)
-        if image in records or not {image, of_plane, f"{image}_img"}.isdisjoint(stems):
-            return True
+        # Programs that take a file's last ending off call the masks of a.ome.tif a.ome_masks.
+        for name in (image, image.removesuffix(".ome")):
+            if name in records or not {name, PLANE_SUFFIX.sub("", name), f"{name}_img"}.isdisjoint(stems):
+                return True
     return False
 
 

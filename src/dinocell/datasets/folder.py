@@ -14,7 +14,7 @@ from dinocell.datasets.masks import read_masks
 from dinocell.datasets.origin import Plane, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.identity import files_read, join_sets
-from dinocell.images import IMAGE_SUFFIXES, is_ome_zarr, read_labels, stem_of
+from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, read_labels, stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def list_images(folder: Path, expected: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     shown = [path for path in paths if not path.name.startswith(".")]
     for path in shown:
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if path.suffix.lower() in (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES) and not path.is_dir():
             stem = stem_of(path)
             if stem in files:
                 raise FileFormatError(
@@ -229,6 +229,11 @@ def _masks_folder(folder: Path) -> Path | None:
     return found[0]
 
 
+def _names_of(image: Path) -> list[str]:
+    """List what programs call a file in the names of its masks: its stem, and that with ``.ome`` left on."""
+    return list(dict.fromkeys((stem_of(image), image.stem)))
+
+
 def _match_folders(images: Path, masks: Path) -> list[Pair]:
     """Find the masks of every image by its stem."""
     here, there = list_images(images, "images"), list_images(masks, "masks named as their images")
@@ -237,10 +242,11 @@ def _match_folders(images: Path, masks: Path) -> list[Pair]:
         raise FileMissingError(f"{images} holds no images: expected files ending in {IMAGE_SUFFIXES}")
     # In one folder for both, an image is not its own mask.
     endings = MASK_ENDINGS[1:] if images.resolve() == masks.resolve() else MASK_ENDINGS
-    found = {s: [there[s + ending] for ending in endings if s + ending in there] for s in stems}
+    expected = {s: [name + ending for name in _names_of(here[s]) for ending in endings] for s in stems}
+    found = {s: [there[name] for name in expected[s] if name in there] for s in stems}
     missing = [stem for stem in stems if not found[stem]]
     if missing:
-        names = ", ".join(missing[0] + ending for ending in endings)
+        names = ", ".join(expected[missing[0]])
         raise FileMissingError(
             f"{masks}: {len(missing)} of {len(stems)} images have no masks, first {here[missing[0]]}: "
             f"expected a TIFF or PNG file named {names}; add it or remove the image"

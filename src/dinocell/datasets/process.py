@@ -10,11 +10,12 @@ from typing import Any
 
 from dinocell.datasets.items import Item
 from dinocell.datasets.prepare import ProcessSettings, measure, prepare
-from dinocell.datasets.records import Failure, IndexEntry, StoreInfo, content_hash, printable
+from dinocell.datasets.records import Failure, IndexEntry, StoreInfo, content_hash
 from dinocell.datasets.writer import StoreWriter, planned_size, refuse_existing
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
 from dinocell.identity import files_read, stamp_of
 from dinocell.parallel import OrderedPool
+from dinocell.saving import printable
 from dinocell.version import __version__
 
 __all__ = ["ImageDone", "ProcessSettings", "process"]

@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.opening import read_whole
 from dinocell.preprocessing import Preprocessing
+from dinocell.saving import printable
 from dinocell.settings import Section, first_problem
 
 IMAGES, MAPS, LABELS = "imgs.npy", "dist_maps.npy", "anns.npy"
@@ -23,12 +24,7 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]
 """Image ``(Y, X, 3)``, distance map ``(Y, X)`` and labels ``(Y, X)`` of an item."""
 
 
-def printable(text: Any) -> Any:
-    """Replace what is no Unicode, as names of files may hold and JSON may not, by question marks."""
-    return text.encode(errors="replace").decode() if isinstance(text, str) else text
-
-
-Text = Annotated[str, BeforeValidator(printable)]
+Text = Annotated[str, AfterValidator(printable)]
 """A text that may come from the name of a file."""
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dinocell.errors import FileFormatError, InputError
-from dinocell.identity import stamp_of
+from dinocell.identity import hash_stamps
 from dinocell.images import open_image, stem_of
 from dinocell.large.grid import Grid
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
@@ -129,9 +128,7 @@ def state_of(image: LazyImage) -> str:
 
     The content of a slide takes too long to be hashed before and after.
     """
-    top = image.path.parent
-    stamps = [(os.path.relpath(path, top), *change) for path, *change in stamp_of(image.files)]
-    return hashlib.sha256(repr(stamps).encode(errors="surrogateescape")).hexdigest()
+    return hash_stamps(image.files, image.path.parent)
 
 
 def plan_hash(plan: Mapping[str, Any]) -> str:

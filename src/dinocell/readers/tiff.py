@@ -121,6 +121,11 @@ class _Opened:
                 "all pages are taken: give the file its name back, or check their order"
             )
             return None
+        if scan.elsewhere:
+            self.tell(
+                f"it is one file of a set that {scan.elsewhere[:80]} describes, its own planes are taken: "
+                "name that file for all of them"
+            )
         self.walked.files |= check_neighbours(scan, found)
         scan.check_planes(found.smallest)
         self.ome = scan.images

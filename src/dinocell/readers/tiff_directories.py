@@ -170,7 +170,9 @@ def first_description(file: Path) -> str:
         head = stream.read(16).ljust(16, b"\0")
         if head[:4] not in TIFF_MAGIC:
             return ""
-        layout = _Layout(head)
+        layout, size = _Layout(head), stream.seek(0, os.SEEK_END)
+        if layout.first >= size:
+            return ""
         stream.seek(layout.first)
         count = int.from_bytes(stream.read(layout.number.size), layout.byteorder)
         if count > _MAX_ENTRIES:
@@ -179,14 +181,17 @@ def first_description(file: Path) -> str:
         whole = len(entries) // layout.entry.size * layout.entry.size
         for code, _, items, value in layout.entry.iter_unpack(entries[:whole]):
             if code == _DESCRIPTION and items <= _MAX_DESCRIPTION_BYTES:
-                return _text(stream, layout, items, value)
+                return _text(stream, layout, items, value, size)
     return ""
 
 
-def _text(stream: BinaryIO, layout: _Layout, items: int, value: bytes) -> str:
+def _text(stream: BinaryIO, layout: _Layout, items: int, value: bytes, file_size: int) -> str:
     """Read the text of a tag, which stands elsewhere in the file if it does not fit into the tag."""
     if items > len(value):
-        stream.seek(layout.offset.unpack(value)[0])
+        (offset,) = layout.offset.unpack(value)
+        if offset >= file_size:
+            return ""
+        stream.seek(offset)
         value = stream.read(items)
     return value[:items].rstrip(b"\0").decode("utf-8", "replace")
 

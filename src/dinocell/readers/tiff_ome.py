@@ -31,6 +31,7 @@ class OmeScan:
         self.images: list[OmeImage] = []
         self.files: set[str] = set()
         self.has_places = False  # planes say in which file they are
+        self.elsewhere = ""  # the file that has the OME-XML of the set
         self.file, self.n_pages, self.frames = file, n_pages, 0
         if xml.count("<") + xml.count("=") > _MAX_XML_NODES:
             raise self._too_much(f"more than {_MAX_XML_NODES} elements and attributes")
@@ -59,6 +60,8 @@ class OmeScan:
         elif tag.endswith("UUID"):
             self.has_places = True
             self.files |= {attributes["FileName"]} if "FileName" in attributes else set()
+        elif tag.endswith("BinaryOnly"):
+            self.elsewhere = attributes.get("MetadataFile", "")
         elif tag.endswith("TiffData"):
             planes = attributes.get(
                 "PlaneCount", attributes.get("NumPlanes", "1" if "IFD" in attributes else "0")
@@ -137,12 +140,7 @@ def check_neighbours(scan: OmeScan, found: Directories) -> dict[str, Directories
     neighbours: dict[str, Directories] = {}
     for name in sorted(scan.files):
         neighbour = folder / name
-        if (
-            not name.lower().endswith(_NEIGHBOURS)
-            or set(name) & set("/\\:\0")
-            or neighbour.is_symlink()
-            or (neighbour.exists() and not neighbour.is_file())
-        ):
+        if not _may_be_followed(neighbour, name):
             raise FileFormatError(
                 f"{scan.file} names another file in its OME-XML, {name[:80]!r}, expected plain names of "
                 "TIFF files beside it, no links: export it again"
@@ -151,6 +149,13 @@ def check_neighbours(scan: OmeScan, found: Directories) -> dict[str, Directories
             neighbours[name] = check_directories(neighbour)
             found.smallest = min(found.smallest, neighbours[name].smallest)
     return neighbours
+
+
+def _may_be_followed(neighbour: Path, name: str) -> bool:
+    """Return whether a name in OME-XML is a plain one of a TIFF file, and what it names is no link."""
+    if not name.lower().endswith(_NEIGHBOURS) or set(name) & set("/\\:\0") or neighbour.is_symlink():
+        return False
+    return neighbour.is_file() or not neighbour.exists()
 
 
 def ome_set(file: Path) -> tuple[Path, ...]:
@@ -170,7 +175,7 @@ def ome_set(file: Path) -> tuple[Path, ...]:
         If the file cannot be opened.
     """
     description = first_description(file)
-    if "FileName=" not in description:
+    if "FileName=" not in description or not description[-10:].strip().endswith("OME>"):  # as tifffile tells
         return (file,)
     try:
         names = OmeScan(description, 1, file).files
@@ -180,5 +185,6 @@ def ome_set(file: Path) -> tuple[Path, ...]:
     if own.name not in names:
         return (file,)
     folder = own.parent if file.is_symlink() else file.parent
-    others = (folder / name for name in names - {own.name} if not set(name) & set("/\\:\0"))
-    return tuple(sorted((file, *filter(Path.is_file, others)), key=lambda path: path.name))
+    others = [folder / name for name in names - {own.name} if _may_be_followed(folder / name, name)]
+    there = [path for path in others if path.is_file()]
+    return tuple(sorted((file, *there), key=lambda path: path.name))

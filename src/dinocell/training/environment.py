@@ -1,6 +1,5 @@
 """What a run was made with: packages, machine and data, each by what tells it from another."""
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -12,11 +11,10 @@ from typing import Any
 import torch
 
 from dinocell.datasets.folder import find_pairs
-from dinocell.datasets.records import printable
 from dinocell.datasets.store import IMAGES, LABELS, MAPS, DINOCellDataset, is_store
-from dinocell.identity import files_read, hash_file
+from dinocell.identity import files_read, hash_files
 from dinocell.machine import processor_name
-from dinocell.saving import atomic_path
+from dinocell.saving import atomic_path, printable
 from dinocell.training.config import Dataset, TrainConfig
 from dinocell.version import __version__
 
@@ -117,17 +115,9 @@ def _content(folder: Path) -> tuple[int, str]:
     """Count the images of a dataset, and hash them: equal content, equal hash."""
     if not is_store(folder):
         pairs = find_pairs(folder)
-        return len(pairs), _hash(file for pair in pairs for file in files_read(pair.files))
+        return len(pairs), hash_files(files_read(file for pair in pairs for file in pair.files))
     store = DINOCellDataset(folder)
     if store.info is not None:
         return store.info.images, store.info.content_sha256
     arrays = (folder / name for name in (IMAGES, MAPS, LABELS))  # SAMCell's
-    return len(store), _hash(file for file in arrays if file.is_file())
-
-
-def _hash(files: Iterable[Path]) -> str:
-    """SHA-256 over names and contents of files, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(files, key=lambda file: file.name):
-        digest.update(f"{hash_file(path)} {path.name}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
+    return len(store), hash_files(file for file in arrays if file.is_file())

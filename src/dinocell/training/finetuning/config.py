@@ -74,7 +74,9 @@ class FinetuneConfig(Section):
         if self.masks is not None and self.corrected is not None:
             raise ValueError("masks and corrected are both given, expected one: leave one out")
         if self.split_components is not None and self.corrected is not None:
-            raise ValueError("split_components is given, but corrected results always are: leave it out")
+            raise ValueError(
+                "split_components is given, but corrected results always are split: leave it out"
+            )
         if self.accept_unchanged and self.corrected is None:
             raise ValueError("accept_unchanged is for corrected results: give corrected, or leave it out")
         return self

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.datasets.belonging import describe_left_out, split_folder
+from dinocell.datasets.belonging import ANNOTATION, PART, describe_left_out, split_folder
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.identity import join_sets
-from dinocell.images import IMAGE_SUFFIXES, Image, read_image
+from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, Image, read_image
 from dinocell.parallel import OrderedPool
 from dinocell.preprocessing import Preprocessing, preprocess
 from dinocell.training.pretraining.config import PretrainConfig
@@ -23,6 +23,8 @@ from dinocell.training.pretraining.config import PretrainConfig
 logger = logging.getLogger(__name__)
 
 PLANES_FILE = ".planes.tmp"
+
+_SUFFIXES = tuple(suffix for suffix in (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES) if suffix != ".zarr")
 
 Shape = tuple[int, int, int]
 
@@ -128,27 +130,34 @@ def find_images(paths: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
         files = _search(path, exclude) if path.is_dir() else [path]
         if not files:
             raise FileMissingError(
-                f"{path} holds no images: expected files ending in {', '.join(IMAGE_SUFFIXES)} "
+                f"{path} holds no images: expected files ending in {', '.join(_SUFFIXES)} "
                 "that the setting exclude does not name"
             )
         for file in files:
             found.setdefault(file.resolve(), file)
-    return list(join_sets(found.values())[0])
+    images, parts = join_sets(found.values())
+    if line := describe_left_out({PART: parts}):
+        logger.warning("%s", line)
+    return list(images)
 
 
 def _search(folder: Path, exclude: Sequence[str]) -> list[Path]:
     """List the images below a folder; what belongs to one of them, by its name, is left out."""
     found: list[Path] = []
     derived: list[Path] = []
+    excluded: list[Path] = []
     for path, below, names in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
         shown = [Path(path, name) for name in sorted(names) if not name.startswith(".")]
-        files = [file for file in shown if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+        files = [file for file in shown if file.suffix.lower() in _SUFFIXES and file.is_file()]
         images, others = split_folder(files, names)
-        found += [file for file in images if not any(file.relative_to(folder).match(p) for p in exclude)]
+        for file in images:
+            is_named = any(file.relative_to(folder).match(pattern) for pattern in exclude)
+            (excluded if is_named else found).append(file)
         derived += others
-    if derived:
-        logger.warning("%s", describe_left_out({"annotations or results of other images": derived}))
+    left_out = {ANNOTATION: derived, "named by the setting exclude": excluded}
+    if line := describe_left_out(left_out):
+        logger.warning("%s: %s", folder, line)
     return sorted(found)
 
 
