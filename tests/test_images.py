@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -420,6 +421,24 @@ def test_a_bmp_whose_header_does_not_fit_its_pixels(tmp_path: Path, at: int, val
     changed = data[:at] + struct.pack("<I", value) + data[at + 4 :]
     with pytest.raises(FileFormatError, match="damaged or unsupported BMP file"):
         read_image(save(tmp_path / "a.bmp", changed))
+
+
+@pytest.mark.parametrize("more", [4, 500])
+@pytest.mark.parametrize("shape", [(9, 14), (9, 14, 3)])
+def test_a_bmp_may_go_on_after_its_pixels(
+    tmp_path: Path, shape: tuple[int, ...], more: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = noise(*shape)
+    by_opencv = cv2.imencode(".bmp", values[..., ::-1] if len(shape) > 2 else values)[1].tobytes()
+    by_pillow = pillow(values, "BMP")  # which says how many bytes are pixels
+    longer = struct.pack("<I", len(by_pillow) + more)
+    for data in (by_opencv, by_pillow, by_pillow[:2] + longer + by_pillow[6:]):
+        assert_exact(read_image(save(tmp_path / "a.bmp", data + bytes(more))).pixels, values)
+    assert not caplog.records
+    unsaid = by_opencv[:2] + struct.pack("<I", len(by_opencv) + more) + by_opencv[6:] + bytes(more)
+    assert_exact(read_image(save(tmp_path / "b.bmp", unsaid)).pixels, values)
+    (record,) = caplog.records
+    assert f"b.bmp: it has {more} bytes after its pixels" in record.getMessage()
 
 
 # Refusals

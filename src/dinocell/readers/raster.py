@@ -1,5 +1,6 @@
 """PNG, JPEG and BMP: files that hold one plane."""
 
+import logging
 import struct
 import zlib
 from pathlib import Path
@@ -13,6 +14,8 @@ from dinocell.errors import FileFormatError
 from dinocell.planes import Pixels, check_size
 from dinocell.readers.lazy import ImageInfo, LazyImage
 from dinocell.readers.naming import choose_scene
+
+logger = logging.getLogger(__name__)
 
 _MAX_BYTES = 2**32  # these files are read whole
 _SLACK = 2**20  # bytes that a PNG may inflate to beyond its pixels
@@ -131,7 +134,7 @@ def _decode_png(data: bytes, file: Path) -> Pixels:
 
 
 def _check_ratio(height: int, width: int, size: int, ratio: int) -> None:
-    """Refuse a large image of which the file could not hold anything, before memory is taken for it."""
+    """Raise ValueError for a large image that the file could not hold, before memory is taken for it."""
     if abs(height * width) > max(_QUICK, ratio * size):
         raise ValueError(f"{size} bytes cannot hold {abs(height)} × {abs(width)} pixels")
 
@@ -185,27 +188,57 @@ def jpeg_header(data: bytes) -> JpegHeader:
     return JpegHeader(height, width, samples, precision, position)
 
 
-def _check_bmp_bytes(start: int, header: int, bits: int, colours: int, before: int) -> None:
-    """Refuse a BMP that its header, palette and pixels do not fill; `before` is its size without pixels."""
-    palette = 4 * (colours or 2**bits) if bits <= 8 else 0
-    if start > before:
+def _check_bmp_bytes(data: bytes, pixels: int) -> int:
+    """Check that the header, palette and pixels of a BMP fit one another and the file.
+
+    What stands after the end of the file that the header names is not looked at. Up to there colour profiles
+    and padding may follow the pixels, or pixels whose rows or columns a damaged header leaves out.
+
+    Parameters
+    ----------
+    data : bytes
+        Of the file.
+    pixels : int
+        Bytes of the pixels, by width, height and bits.
+
+    Returns
+    -------
+    int
+        How many bytes follow the pixels of which nothing says whether they are pixels.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    (said_end,) = struct.unpack("<I", data[2:6])
+    start, header, bits, said_pixels, colours = struct.unpack("<II10xH4xI8xI", data[10:50])
+    palette = 14 + header + (4 * (colours or 2**bits) if bits <= 8 else 0)
+    if start + pixels > len(data):
         raise ValueError("the end of the image is missing")
-    # few bytes are left out where pixels are to begin or end at a multiple of 4
-    is_full = before - start < 4 and start >= 14 + header + palette
-    if not is_full or (palette and start - (14 + header + palette) > 3):
+    end = said_end if start + pixels <= said_end < len(data) else len(data)
+    left = end - start - pixels
+    is_odd = left > 3 and said_pixels - pixels not in range(4)  # both end at a multiple of 4 in some files
+    if start < palette or (bits <= 8 and start - palette > 3) or (is_odd and said_pixels):
         raise ValueError("its header does not fit its pixels")
+    return left if is_odd else 0
 
 
 def _decode_bmp(data: bytes, file: Path) -> Pixels:
-    start, header, width, height, bits, compression, colours = struct.unpack("<IIii2xHI12xI", data[10:50])
+    header, width, height, bits, compression, colours = struct.unpack("<Iii2xHI12xI", data[14:50])
     # OpenCV would print about the last two
     if not 40 <= header <= 124 or compression > 3 or colours > 256:
         raise ValueError("unknown header")
     check_size(abs(height), abs(width), file)
     _check_ratio(height, width, len(data), _BMP_RATIO)
-    if compression in (0, 3):
-        _check_bmp_bytes(
-            start, header, bits, colours, len(data) - (width * bits + 31) // 32 * 4 * abs(height)
+    if compression in (0, 3) and (
+        more := _check_bmp_bytes(data, (width * bits + 31) // 32 * 4 * abs(height))
+    ):
+        logger.warning(
+            "%s: it has %d bytes after its pixels, its height or width may be damaged: compare what is read "
+            "with the original",
+            file,
+            more,
         )
     # imagecodecs crashes on damaged BMP files
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
