@@ -69,7 +69,7 @@ class Item(Protocol):
 
 
 def check_sizes(image: Path, pixels: NDArray[Any], other: Path, labels: NDArray[Any]) -> None:
-    """Refuse an annotation whose size is not its image's.
+    """Check that an annotation has the size of its image.
 
     Raises
     ------

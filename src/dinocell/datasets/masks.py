@@ -1,4 +1,9 @@
-"""The one door to label images that people and programs give: read, and checked to be what they pass for."""
+"""The door to label images that people and programs give: read, and checked to be what they pass for.
+
+Past it go those whose ids say nothing of cells: marks of ignored or unchecked pixels, of which all but 0
+counts, and corrected results, whose pieces always become cells (`dinocell.datasets.corrected`). The pictures
+of a report go through it without the notes, which its tables have.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -170,7 +170,7 @@ class LazyImage(ABC):
             return self._checked(window, rows.stop - rows.start, columns.stop - columns.start)
 
     def has_plane(self, t: int = 0, c: int = 0, z: int = 0) -> bool:
-        """Whether a plane that the file says it has is in it."""
+        """Return whether a plane that the file says it has is in it."""
         return True
 
     def _check_there(self, t: int, c: int, z: int) -> None:

@@ -158,7 +158,7 @@ def check_array(stored: Mapping[str, Any], n_axes: int) -> None:
 
 
 def _check_shard(codec: Mapping[str, Any], shard: Sequence[int]) -> None:
-    """Refuse a shard of more chunks than it could be sound for."""
+    """Raise ValueError for a shard of more chunks than it could be sound for."""
     configuration = codec.get("configuration") or {}
     inner = configuration.get("chunk_shape")
     if codec.get("name") != "sharding_indexed" or not inner:
@@ -184,7 +184,7 @@ def _check_codecs(codecs: Sequence[Any], depth: int = 0) -> None:
 
 
 def uses_blosc(stored: dict[str, Any]) -> bool:
-    """Whether each chunk of an array is a file that Blosc has compressed; of shards that is not looked at."""
+    """Return whether each chunk of an array is a file that Blosc has compressed; shards are left aside."""
     if "compressor" in stored:
         return (stored["compressor"] or {}).get("id") == "blosc"
     codecs = stored.get("codecs") or [{}]
@@ -192,12 +192,12 @@ def uses_blosc(stored: dict[str, Any]) -> bool:
 
 
 def check_blosc(key: str, head: bytes, size: int) -> None:
-    """Refuse a chunk of another size than it says: Blosc would read on in whatever follows in memory.
+    """Check that a chunk has the size that it says: Blosc would read on in whatever follows in memory.
 
     Raises
     ------
     ValueError
-        If so.
+        If it has another one.
     """
     expected = int.from_bytes(head[12:16], "little")
     if len(head) < 16 or expected != size:

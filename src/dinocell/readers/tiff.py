@@ -209,7 +209,7 @@ class TiffImage(LazyImage):
         return self._stack.chunk_shape
 
     def has_plane(self, t: int = 0, c: int = 0, z: int = 0) -> bool:
-        """Whether a plane that the OME-XML speaks of is in the file, or in another one of its set."""
+        """Return whether a plane that the OME-XML speaks of is in the file, or in another one of its set."""
         return self._stack.has_plane(t, c, z)
 
     def _read(self, t: int, c: int, z: int) -> Pixels:

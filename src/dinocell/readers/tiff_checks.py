@@ -30,7 +30,7 @@ _LONG_STRIP = "its last strip is longer than its size needs: compare what is rea
 
 
 def check_tags(keyframe: Any, tell: Tell) -> None:
-    """Refuse tags whose values TIFF does not have, where tifffile would guess.
+    """Check that tags have values that TIFF knows, where tifffile would guess.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def check_tags(keyframe: Any, tell: Tell) -> None:
     Raises
     ------
     ValueError
-        If there are such.
+        If they do not.
     """
     samples, planar = keyframe.samplesperpixel, keyframe.planarconfig
     if planar not in (_CONTIG, _SEPARATE) and (samples > 1 or keyframe.photometric == 2):
@@ -62,7 +62,7 @@ def check_tags(keyframe: Any, tell: Tell) -> None:
 
 
 def check_parts(page: Any, number: int, parts: Iterable[int], tell: Tell) -> None:
-    """Refuse a plane whose strips or tiles are not all there, or do not have the bytes of its pixels.
+    """Check that the strips or tiles of a plane are all there, and have the bytes of its pixels.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def check_parts(page: Any, number: int, parts: Iterable[int], tell: Tell) -> Non
     Raises
     ------
     ValueError
-        If so.
+        If not.
     """
     offsets, counts, keyframe = page.dataoffsets, page.databytecounts, page.keyframe
     needed, size = math.prod(keyframe.chunked), page.parent.filehandle.size
@@ -99,7 +99,7 @@ def check_parts(page: Any, number: int, parts: Iterable[int], tell: Tell) -> Non
 
 
 def is_one_strip(page: Any) -> bool:
-    """Whether a page is stored as it is in one strip, so that its size says where it ends."""
+    """Return whether a page is stored as it is in one strip, so that its size says where it ends."""
     return bool(page.keyframe.is_contiguous) and len(page.dataoffsets) == 1
 
 
@@ -164,7 +164,7 @@ def _tile_bytes(keyframe: Any, at: int) -> set[int]:
 
 
 def check_ends(page: Any, tell: Tell) -> None:
-    """Refuse a page whose first or last strip or tile decodes to another size than its tags say.
+    """Check that the first and last strip or tile of a page decode to the size that its tags say.
 
     tifffile checks that there is enough, and for some compressions leaves out in silence what is beyond.
 
@@ -177,7 +177,7 @@ def check_ends(page: Any, tell: Tell) -> None:
     Raises
     ------
     ValueError
-        If so.
+        If not.
     """
     keyframe, counts = page.keyframe, page.databytecounts
     coded = keyframe.compression
@@ -210,7 +210,7 @@ def _check_image(keyframe: Any, at: int, pixels: Any, tell: Tell) -> None:
 
 
 def _check_coded_sizes(page: Any, parts: Iterable[int], tell: Tell) -> None:
-    """Refuse strips and tiles that are images of their own, of another size than they should have."""
+    """Raise ValueError for strips and tiles that are images of their own, of a wrong size."""
     keyframe = page.keyframe
     coded = keyframe.compression
     if coded not in (*CODED_JPEG, *_JPEG2000, _PNG):
@@ -243,7 +243,7 @@ def _check_coded_sizes(page: Any, parts: Iterable[int], tell: Tell) -> None:
 def _check_coded_shape(
     keyframe: Any, at: int, shape: tuple[int, int], samples: int | None, tell: Tell
 ) -> None:
-    """Refuse an image that neither fills its strip or tile nor ends where the page ends."""
+    """Raise ValueError for an image that neither fills its strip or tile nor ends where the page ends."""
     height, width, expected = coded_shape(keyframe)
     n_down, n_across = math.ceil(keyframe.imagelength / height), math.ceil(keyframe.imagewidth / width)
     rows = {height, min(height, keyframe.imagelength - at // n_across % n_down * height)}

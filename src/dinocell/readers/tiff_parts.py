@@ -19,7 +19,7 @@ _LARGEST_PART = 2**28  # values of a tile or strip that is decoded for a window
 
 
 def has_parts(keyframe: Any) -> bool:
-    """Whether rows, tiles or strips of a page can be read without the rest of it."""
+    """Return whether rows, tiles or strips of a page can be read without the rest of it."""
     if keyframe.imagedepth > 1:
         return False
     if keyframe.is_final:
@@ -29,7 +29,7 @@ def has_parts(keyframe: Any) -> bool:
 
 
 def part_shape(keyframe: Any) -> tuple[int, int]:
-    """Give rows and columns of what is read at a time, of a page that has parts."""
+    """Return rows and columns of what is read at a time, of a page that has parts."""
     return (1, keyframe.imagewidth) if keyframe.is_final else coded_shape(keyframe)[:2]
 
 
@@ -76,7 +76,7 @@ def decode_window(page: Any, number: int, window: Window, tell: Tell) -> Pixels:
 
 
 def is_one_run(page: Any) -> bool:
-    """Whether a page is stored as it is, row by row from the place of its first strip or tile."""
+    """Return whether a page is stored as it is, row by row from the place of its first strip or tile."""
     if not page.keyframe.is_final or page.keyframe.imagedepth > 1:
         return False
     if page.parent.is_lsm or page.parent.is_stk:  # they count bytes otherwise
@@ -87,7 +87,7 @@ def is_one_run(page: Any) -> bool:
 
 
 def _parts_within(keyframe: Any, window: Window) -> Iterator[int]:
-    """Give the numbers of the tiles or strips that a window lies in."""
+    """Return the numbers of the tiles or strips that a window lies in."""
     height, width, _ = coded_shape(keyframe)
     n_down, n_across = math.ceil(keyframe.imagelength / height), math.ceil(keyframe.imagewidth / width)
     down, across = (
@@ -128,12 +128,12 @@ def read_rows(keyframe: Any, handle: Any, offset: int, window: Window) -> Pixels
 
 
 def _cut_shape(keyframe: Any, window: Window) -> tuple[int, ...]:
-    """Give the shape of a window with the axes of its page."""
+    """Return the shape of a window with the axes of its page."""
     lengths = {axis: bounds.stop - bounds.start for axis, bounds in zip("YX", window, strict=True)}
     return tuple(lengths.get(axis, size) for axis, size in zip(keyframe.axes, keyframe.shape, strict=True))
 
 
 def _check_values(shape: tuple[int, ...]) -> None:
-    """Refuse a window that takes as much memory as no plane may."""
+    """Raise ValueError for a window that takes as much memory as no plane may."""
     if math.prod(shape) > LARGEST_PAGE:
         raise ValueError(f"a window has {math.prod(shape)} values, expected at most {LARGEST_PAGE}")

@@ -112,7 +112,7 @@ class Stack:
         self.samples = sizes["S"] if is_rgb else 1
 
     def _check_storage(self, file: Path) -> None:
-        """Refuse what would take memory beyond the image, or claims pages that are not there."""
+        """Raise for what would take memory beyond the image, or claims pages that are not there."""
         keyframe, series = self.keyframe, self.series
         check_tags(keyframe, self._tell)
         if keyframe.is_tiled:
@@ -142,7 +142,7 @@ class Stack:
         return sum(page is None for page in self.series) * planes // max(self.n_stored, 1)
 
     def has_plane(self, t: int, c: int, z: int) -> bool:
-        """Whether a plane that the file says it has is in it."""
+        """Return whether a plane that the file says it has is in it."""
         if self.series.kind != "ome" or self.shape[self.lead :] != self.keyframe.shape:
             return True
         return all(self.series[number] is not None for number in self._numbers(self._chosen(t, c, z)))
@@ -179,7 +179,7 @@ class Stack:
         return [int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead]))) for at in outer]
 
     def _at(self, dims: list[int], number: int) -> dict[int, int]:
-        """Give the index along each of some axes, the last one fastest."""
+        """Return the index along each of some axes, the last one fastest."""
         index = np.unravel_index(number, [1, *(self.shape[d] for d in dims)])[1:]
         return {d: int(at) for d, at in zip(dims, index, strict=True)}
 
@@ -228,7 +228,7 @@ class Stack:
                 handle.close()
 
     def _check_run(self) -> None:
-        """Refuse planes in one run, of which the first page does not have the bytes of its pixels."""
+        """Check that the first page of planes in one run has the bytes of its pixels."""
         keyframe = self.keyframe
         is_of_all = sum(keyframe.databytecounts) == self.n_stored * keyframe.nbytes
         if not self._is_one_run and not is_of_all:
@@ -236,7 +236,7 @@ class Stack:
         self._is_one_run[0] = True
 
     def _check_page(self, page: Any, number: int) -> bool:
-        """Refuse a page that is not stored as its tags or those of the first page say.
+        """Check that a page is stored as its tags and those of the first page say.
 
         Returns
         -------

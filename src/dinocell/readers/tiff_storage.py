@@ -45,7 +45,7 @@ class Storage(NamedTuple):
 
     @property
     def takes_any_bytes(self) -> bool:
-        """Whether pixels are compressed in a way whose decoder seldom notices damage."""
+        """Return whether pixels are compressed in a way whose decoder seldom notices damage."""
         return self.compression in _TAKE_ANYTHING
 
     @property

@@ -21,7 +21,7 @@ class Walked:
         return None if found is None else found.storage.get(page.offset)
 
     def shares_bytes(self, page: Any) -> tuple[bool, bool]:
-        """Whether pixels of a page share bytes so that they cannot be sound, or may be: `Places.shared`."""
+        """Return whether pixels of a page share bytes as no sound ones do, or as few do: `Places.shared`."""
         found = self.files.get(page.parent.filehandle.name)
         if found is None:
             return False, False
