@@ -1,8 +1,6 @@
 """Which plane of which image a result is of: as the record of `dinocell segment` says, else by its name."""
 
-import io
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +10,9 @@ from typing import Any
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import FileMissingError, InputError
 from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, open_image, read_image, stem_of
-from dinocell.opening import MAX_BYTES, open_regular
+from dinocell.opening import read_whole
 from dinocell.planes import Pixels
-from dinocell.selection import Place, Projection, read_place
-
-# As `dinocell.selection.select_places` writes it: with fewer digits it is the user's own name.
-_SUFFIX = re.compile(
-    r"(?:_s(?P<scene>\d{2,9}))?(?:_t(?P<t>\d{4,9}))?(?:_z(?P<z>\d{3,9}|max|mean))?\Z", re.ASCII
-)
+from dinocell.selection import PLANE_SUFFIX, Place, Projection, read_place
 
 _PROJECTIONS: dict[str, Projection] = {"max": "max", "mean": "mean"}
 
@@ -185,7 +178,7 @@ def plane_named(suffix: str) -> Plane:
     >>> plane_named("_s02_t0003_zmax")
     Plane(scene=2, t=3, z=None, projection='max', channel=None)
     """
-    found = _SUFFIX.search(suffix)
+    found = PLANE_SUFFIX.search(suffix)
     parts: Mapping[str, str | None] = found.groupdict() if found else {}
     projection: Projection | None = _PROJECTIONS.get(parts.get("z") or "")
     texts = (parts.get(part) or "" for part in ("scene", "t", "z"))
@@ -201,7 +194,7 @@ def _plane_in(image: Path, plane: Plane) -> Plane:
 
 def origin_named(result: str, images: ImageFiles) -> Origin | None:
     """Find the image of results by their name alone; as of `find_origin`."""
-    for stem in dict.fromkeys((result, _SUFFIX.sub("", result))):
+    for stem in dict.fromkeys((result, PLANE_SUFFIX.sub("", result))):
         found = images.of_stem(stem)
         if len(found) > 1:
             raise InputError(
@@ -231,8 +224,7 @@ def images_in(folder: Path) -> list[Path]:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        with io.TextIOWrapper(open_regular(path), encoding="utf-8") as file:
-            record = json.loads(file.read(MAX_BYTES))
+        record = json.loads(read_whole(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) and isinstance(record.get("provenance"), dict) else {}
