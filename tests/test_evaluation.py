@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dinocell.checkpoint import Thresholds
-from dinocell.datasets.folder import find_pairs
+from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.evaluation import evaluate_items, prediction_path, read_prediction, refuse_equal_files
@@ -104,3 +104,11 @@ def test_the_search_finds_the_thresholds_that_score_best():
     labels, distance = perfect[2]
     direct = evaluate(labels, distance_to_labels(distance, **best.thresholds.model_dump()))
     assert best.ap75[1] == pytest.approx(direct.ap[0.75])
+
+
+def test_labels_named_with_the_ome_of_their_image_are_found(tmp_path):
+    labels = np.zeros((16, 16), np.int32)
+    labels[2:6, 2:6] = 1
+    write_labels(tmp_path / "b.ome_cp_masks.tif", labels)
+    item = Pair("b", tmp_path / "b.ome.tif", tmp_path / "true.tif")
+    np.testing.assert_array_equal(read_prediction(tmp_path, item).labels, labels)

@@ -257,3 +257,18 @@ def test_images_of_microscopes_are_paired_too(tmp_path):
     write_labels(tmp_path / "a_masks.tif", np.ones((8, 8), np.int32))
     (pair,) = find_pairs(tmp_path)
     assert pair.read().pixels.shape == (8, 8)
+
+
+def test_a_copy_of_an_image_in_a_rare_format_is_passed_over(tmp_path):
+    _pair(tmp_path, "d")
+    np.save(tmp_path / "d_img.npy", np.zeros((2, 3)))
+    np.save(tmp_path / "d_masks.npy", LABELS)
+    assert [(pair.image.suffix, pair.masks.suffix) for pair in find_pairs(tmp_path)] == [(".png", ".tif")]
+
+
+def test_an_ome_tiff_beside_a_tiff_of_its_name_keeps_the_ome(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.tif", "a.ome.tif"):
+            write_labels(tmp_path / folder / name, np.ones((8, 8), np.int32))
+    assert [(p.name, p.masks.name) for p in find_items(tmp_path)] == [("a", "a.tif"), ("a.ome", "a.ome.tif")]

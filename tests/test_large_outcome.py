@@ -1,5 +1,8 @@
 """Nothing that is not ours is replaced or removed by a run on a large image."""
 
+import os
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from dinocell.distance import labels_to_distance
 from dinocell.errors import InputError, OutputError
 from tests.cases import CASES
 from tests.fakes_zarr import write_ome_zarr
+from tests.large_images import ECHO, check, in_memory, true_map, write_cells
 from tests.large_networks import Echo, finish
 
 
@@ -84,3 +88,9 @@ def test_nonfinite_pixels_are_counted(tmp_path):
     pixels[3:5, 7] = np.nan
     image = write_ome_zarr(tmp_path / "image.zarr", pixels, "yx", version="0.5")
     assert finish(image, tmp_path / "a.zarr", Echo()).nonfinite == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_an_image_whose_name_is_no_unicode_is_segmented(tmp_path):
+    image = write_cells(tmp_path / os.fsdecode(b"bad\xff.zarr"))
+    check(finish(image, tmp_path / "a.zarr", ECHO, formats=("parquet",)), in_memory(true_map())[1])

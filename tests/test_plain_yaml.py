@@ -65,3 +65,8 @@ def test_what_is_not_yaml_that_can_be_read_is_refused_in_one_line(text, message)
         parse_yaml(text, "here")
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+def test_a_text_that_is_no_unicode_is_refused():
+    with pytest.raises(ConfigError, match="not YAML that can be read"):
+        parse_yaml(r'output: "\uD800"', "here")

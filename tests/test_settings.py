@@ -190,3 +190,8 @@ def test_flags_of_the_command_line_are_settings(tmp_path):
     assert (settings.backbone.weights, settings.backbone.unfreeze_last) == ("a: [b", 2)
     assert [str(dataset.path) for dataset in settings.validation] == ["b", "c"]
     assert [str(dataset.path) for dataset in settings.train] == ["a"]
+
+
+def test_a_number_too_long_to_be_written_is_refused_in_words():
+    with pytest.raises(ConfigError, match=r"seed: .*not so large a number"):
+        read_settings(TrainConfig, None, ["seed=0x" + "f" * 5000])

@@ -11,6 +11,7 @@ from dinocell.batch.sources import ANNOTATION, LINK, NAMED_ONLY, NO_IMAGE, PART,
 from dinocell.images import open_image
 from dinocell.readers.tiff_directories import first_description
 from tests.fakes_tiff import tiff, write_ome_set
+from tests.fakes_zarr import write_ome_zarr
 
 
 def touch(folder, *names):
@@ -297,3 +298,19 @@ def test_masks_that_are_named_after_an_ome_tiff_with_its_ending_belong_to_it(tmp
     touch(tmp_path, "a.ome.tif", "a.ome_cp_masks.png", "a.ome_labels.tif")
     assert names(find([str(tmp_path)])[0]) == ["a"]
     assert left_out([tmp_path]) == {ANNOTATION: ["a.ome_cp_masks.png", "a.ome_labels.tif"]}
+
+
+def test_annotations_in_folders_around_their_images_are_left_out_of_a_tree(tmp_path):
+    touch(tmp_path, "a.png", "masks/a_masks.png", "truth/a_label.png", "truth/antibody_label.png")
+    touch(tmp_path, "day/pictures/k.png", "day/annotations/k_masks.png", "Masks/b.png", "images/b.png")
+    found, _ = find([str(tmp_path)], recursive=True)
+    assert names(found) == ["a", "day/pictures/k", "images/b", "truth/antibody_label"]
+    said = left_out([tmp_path], recursive=True)
+    assert sorted(said[ANNOTATION]) == ["a_label.png", "a_masks.png", "b.png", "k_masks.png"]
+
+
+def test_a_zarr_of_labels_is_no_image(tmp_path):
+    write_ome_zarr(tmp_path / "image.zarr", np.zeros((8, 8), np.uint8), "yx")
+    write_ome_zarr(tmp_path / "made.zarr", np.zeros((8, 8), np.uint16), "yx", **{"image-label": {}})
+    assert names(find([str(tmp_path)])[0]) == ["image"]
+    assert left_out([tmp_path]) == {ANNOTATION: ["made.zarr"]}

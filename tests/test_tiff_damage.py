@@ -395,3 +395,16 @@ def test_a_tag_of_an_unusual_kind_is_named(
     except FileFormatError:
         return
     assert f"its tag {code} is of an unusual kind" in said(caplog)
+
+
+@pytest.mark.parametrize("count", [2**31 - 1, 5000, 48])
+def test_one_strip_of_another_byte_count_ends_where_its_pixels_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    pixels = np.arange(96, dtype=np.uint16).reshape(8, 12)
+    file = tmp_path / "a.tif"
+    file.write_bytes(tiff(pixels, metadata=None) + bytes(5000))
+    with tifffile.TiffFile(file, mode="r+b") as tif:
+        tif.pages.first.tags[279].overwrite(count, dtype="I")
+    np.testing.assert_array_equal(read_image(file).pixels, pixels)
+    assert "bytes than their pixels" in caplog.text or "strip" in caplog.text

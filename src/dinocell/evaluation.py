@@ -249,7 +249,8 @@ def read_prediction(folder: Path, item: Item) -> Masks:
     FileFormatError
         If there are several, or it cannot be meant as a label image.
     """
-    stems = [f"{_flat(item.name)}{ending}" for ending in PREDICTION_ENDINGS]
+    # Programs that take a file's last ending off call the labels of a.ome.tif a.ome_labels.
+    stems = [f"{_flat(item.name)}{ome}{ending}" for ending in PREDICTION_ENDINGS for ome in ("", ".ome")]
     if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
         stems.append(f"{frame[1]}_RES/mask{frame[2]}")
     paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, ".zarr")]

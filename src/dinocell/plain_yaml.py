@@ -71,6 +71,8 @@ def _count_values(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
     counts[node] = 0
     if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
         raise ValueError(f"a value holds a NUL{node.start_mark}")
+    if isinstance(node, yaml.ScalarNode) and not node.value.isascii():
+        node.value.encode()  # a UnicodeError is a ValueError
     if isinstance(node, yaml.MappingNode):
         _refuse_repeated_keys(node)
         inner = [value for pair in node.value for value in pair]

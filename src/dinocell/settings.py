@@ -154,9 +154,16 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     if not where or first["type"] == "value_error":  # settings that do not fit each other
         return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
     if first["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{where}: {first['msg']}, not {first['input']!r:.200}"
+        return f"{where}: {first['msg']}, not {_shown(first['input'])}"
     near = _nearest(where, model)
     return f"unknown key {where!r}" + (f": did you mean {near!r}?" if near else "")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.200}"
+    except ValueError:  # Python writes no integer of thousands of digits
+        return "so large a number"
 
 
 def _nearest(where: str, model: type[BaseModel]) -> str | None:

@@ -4,12 +4,22 @@ import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dinocell.batch.names import known_names, name_results
-from dinocell.datasets.belonging import ANNOTATION, LOG_FILE, PART, RECORD_ENDING, split_folder, stems_beside
+from dinocell.datasets.belonging import (
+    ANNOTATION,
+    LOG_FILE,
+    PART,
+    RECORD_ENDING,
+    Nearby,
+    split_folder,
+    stems_beside,
+)
 from dinocell.identity import join_sets
 from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, is_readable
+from dinocell.readers.ome_zarr import is_labels
 from dinocell.results.formats import FORMATS
 
 LINK = "links to a file that is taken"
@@ -61,6 +71,7 @@ class _Search:
     recursive: bool
     skipped: str | None
     failures: list[str] = field(default_factory=list)
+    nearby: Nearby = field(default_factory=Nearby)
     left_out: dict[str, dict[Path, None]] = field(default_factory=dict)  # each file once, in order
 
     def leave_out(self, reason: str, files: list[Path]) -> None:
@@ -140,17 +151,21 @@ def _walk(top: Path, search: _Search) -> Iterator[tuple[Path, list[Path]]]:
         except OSError as error:
             search.failures.append(f"{folder} cannot be opened: {error.strerror}")
             continue
-        yield folder, _images_in(folder, entries, search)
+        near = search.nearby if folder != top else None
+        yield folder, _images_in(folder, entries, search, near)
         if search.recursive:
             left += [entry for entry in reversed(entries) if _is_plain_folder(entry)]
 
 
-def _images_in(folder: Path, entries: list[Path], search: _Search) -> list[Path]:
+def _images_in(folder: Path, entries: list[Path], search: _Search, near: Nearby | None) -> list[Path]:
     """Choose the images of a folder, and note what is left out; hidden files are passed over."""
     shown = [entry for entry in entries if not entry.name.startswith(".")]
     files = [entry for entry in shown if _has_ending(entry)]
-    images, derived = split_folder(files, {entry.name for entry in shown}, stems_beside(folder))
-    search.leave_out(ANNOTATION, derived)
+    labels = [entry for entry in files if entry.is_dir() and is_labels(entry)]
+    others = [entry for entry in files if entry not in labels] if labels else files
+    around = tuple if near is None else partial(near.stems, folder)
+    images, derived = split_folder(others, {entry.name for entry in shown}, stems_beside(folder), around)
+    search.leave_out(ANNOTATION, [*derived, *labels])
     known = set(files)
     for entry in shown:
         if entry not in known and not entry.is_dir():

@@ -4,10 +4,10 @@ A file belongs to an image where its name is the image's with one of `DERIVED_EN
 there as well, or a record of `dinocell segment` of that name is. ``CellMask_mask.tif`` alone is an image.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from dinocell.images import IMAGE_SUFFIXES, stem_of
+from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, stem_of
 from dinocell.selection import PLANE_SUFFIX
 
 MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")
@@ -28,6 +28,8 @@ LOG_FILE = "segment.jsonl"
 ANNOTATION = "annotations or results of other images"
 PART = "read as part of another file's set"
 """Why files are left out."""
+
+_SUFFIXES = (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
 
 _NAMED = 5  # files that a line names
 
@@ -60,8 +62,37 @@ def belongs_to_image(stem: str, stems: Collection[str], records: Collection[str]
     return False
 
 
+class Nearby:
+    """Stems of the images around a folder: in the one that it is in, and in all others there; listed once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, set[str]] = {}
+
+    def stems(self, folder: Path) -> set[str]:
+        """Return them; a folder that may not be listed has none."""
+        parent = folder.resolve().parent
+        if parent not in self._known:
+            below = [path for path in _listed(parent) if path.is_dir() and not path.name.startswith(".")]
+            self._known[parent] = {stem for near in (parent, *below) for stem in _image_stems(near)}
+        return self._known[parent]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # may not be listed
+        return []
+
+
+def _image_stems(folder: Path) -> set[str]:
+    return {stem_of(file) for file in _listed(folder) if file.suffix.lower() in _SUFFIXES}
+
+
 def split_folder(
-    files: Sequence[Path], names: Collection[str], images_beside: Collection[str] = ()
+    files: Sequence[Path],
+    names: Collection[str],
+    images_beside: Collection[str] = (),
+    nearby: Callable[[], Collection[str]] = tuple,
 ) -> tuple[list[Path], list[Path]]:
     """Split the image files of one folder into images and what belongs to one of them.
 
@@ -73,6 +104,8 @@ def split_folder(
         Of everything in the folder.
     images_beside : collection of str
         Stems of the images in the folder ``images`` beside this one of `MASK_FOLDERS`.
+    nearby : callable
+        Returns the stems of images in other folders that an annotation here may belong to.
 
     Returns
     -------
@@ -86,19 +119,16 @@ def split_folder(
     for file in files:
         stem = stem_of(file)
         belongs = stem in images_beside or belongs_to_image(stem, stems, records)
+        if not belongs and stem.endswith(DERIVED_ENDINGS):
+            belongs = belongs_to_image(stem, nearby())
         (derived if belongs else images).append(file)
     return images, derived
 
 
 def stems_beside(folder: Path) -> set[str]:
     """Return the stems of the images in the folder ``images`` beside a folder of masks; none for others."""
-    images = folder.parent / "images"
-    if folder.name not in MASK_FOLDERS or not images.is_dir():
-        return set()
-    try:
-        return {stem_of(file) for file in images.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES}
-    except OSError:  # may not be listed
-        return set()
+    folder = folder.resolve()
+    return _image_stems(folder.parent / "images") if folder.name.lower() in MASK_FOLDERS else set()
 
 
 def describe_left_out(left_out: Mapping[str, Sequence[Path]]) -> str:

@@ -18,6 +18,9 @@ from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, re
 
 logger = logging.getLogger(__name__)
 
+_USUAL = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+_RARE = tuple({*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES} - {*_USUAL, ".zarr"})
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -172,19 +175,25 @@ def list_images(folder: Path, expected: str) -> dict[str, Path]:
         raise FileFormatError(
             f"{folder} cannot be opened ({error.strerror}), expected {expected}: check its permissions"
         ) from error
-    files: dict[str, Path] = {}
     shown = [path for path in paths if not path.name.startswith(".")]
-    for path in shown:
-        if path.suffix.lower() in (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES) and not path.is_dir():
-            stem = stem_of(path)
-            if stem in files:
-                raise FileFormatError(
-                    f"{folder} holds {files[stem].name} and {path.name}: remove or rename one"
-                )
-            files[stem] = path
+    files = _by_stem(folder, [path for path in shown if path.suffix.lower() in _USUAL])
+    rare = [path for path in shown if path.suffix.lower() in _RARE and not path.is_dir()]
+    # As a.npy beside a.tif, which is the same in another format.
+    files |= _by_stem(folder, [path for path in rare if stem_of(path) not in files])
     # After the files: slide.zarr beside slide.tif is what segment-large made of it.
     zarrs = {stem_of(path): path for path in shown if path.suffix.lower() == ".zarr" and is_ome_zarr(path)}
     return dict(sorted((zarrs | files).items(), key=lambda item: item[1].name))
+
+
+def _by_stem(folder: Path, paths: list[Path]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    plain = {path.stem for path in paths}
+    for path in paths:
+        stem = path.stem if stem_of(path) in plain else stem_of(path)  # a.ome.tif beside a.tif is a.ome
+        if stem in files:
+            raise FileFormatError(f"{folder} holds {files[stem].name} and {path.name}: remove or rename one")
+        files[stem] = path
+    return files
 
 
 def _warn_of_left_out(pairs: list[Pair], images: Path, masks: Path | None) -> None:
@@ -229,11 +238,6 @@ def _masks_folder(folder: Path) -> Path | None:
     return found[0]
 
 
-def _names_of(image: Path) -> list[str]:
-    """List what programs call a file in the names of its masks: its stem, and that with ``.ome`` left on."""
-    return list(dict.fromkeys((stem_of(image), image.stem)))
-
-
 def _match_folders(images: Path, masks: Path) -> list[Pair]:
     """Find the masks of every image by its stem."""
     here, there = list_images(images, "images"), list_images(masks, "masks named as their images")
@@ -242,7 +246,9 @@ def _match_folders(images: Path, masks: Path) -> list[Pair]:
         raise FileMissingError(f"{images} holds no images: expected files ending in {IMAGE_SUFFIXES}")
     # In one folder for both, an image is not its own mask.
     endings = MASK_ENDINGS[1:] if images.resolve() == masks.resolve() else MASK_ENDINGS
-    expected = {s: [name + ending for name in _names_of(here[s]) for ending in endings] for s in stems}
+    # Programs that take a file's last ending off call the masks of a.ome.tif a.ome_masks.
+    called = {s: dict.fromkeys((s, here[s].stem)) for s in stems}
+    expected = {s: [name + ending for name in called[s] for ending in endings] for s in stems}
     found = {s: [there[name] for name in expected[s] if name in there] for s in stems}
     missing = [stem for stem in stems if not found[stem]]
     if missing:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dinocell.errors import FileFormatError
 from dinocell.images import read_image, read_labels
-from dinocell.labels import Labels
+from dinocell.labels import Labels, cell_areas, relabel
 from dinocell.pieces import Pieces, find_pieces, split_pieces
 
 NAMED = 3
@@ -121,6 +121,14 @@ def _remedy(found: Pieces) -> str:
     )
 
 
+def _largest_share(labels: Labels) -> float:
+    """Compute which share of the image its largest cell covers."""
+    areas = (
+        cell_areas(labels)[1:] if labels.max(initial=0) <= labels.size else cell_areas(relabel(labels))[1:]
+    )
+    return float(areas.max(initial=0)) / max(labels.size, 1)
+
+
 def _notes(labels: Labels, found: Pieces) -> Iterator[str]:
     if found.is_mask or (found.ids == 1 and found.pieces > 1 and not found.shared):
         yield f"{found}, taken as {'one cell' if found.ids == 1 else 'so many cells'}"
@@ -128,5 +136,7 @@ def _notes(labels: Labels, found: Pieces) -> Iterator[str]:
         named = "; ".join(map(str, found.shared[:NAMED]))
         more = f"; and {len(found.shared) - NAMED} more ids" if len(found.shared) > NAMED else ""
         yield f"{named}{more}: give each cell its own id, or split them with --split-components"
+    elif (share := _largest_share(labels)) > _COVERS and found.ids > 1:
+        yield f"one of its {found.ids} ids covers {share:.0%} of it, expected 0 where there is no cell"
     elif found.ids == 1 and (share := float((labels > 0).mean())) > _COVERS:
         yield f"its only cell covers {share:.0%} of it: a binary mask of cells that touch needs ids instead"

@@ -15,6 +15,7 @@ from dinocell.large.grid import Grid
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.workspace import Workspace
 from dinocell.readers.lazy import LazyImage
+from dinocell.saving import printable
 from dinocell.selection import find_channel
 from dinocell.version import __version__
 
@@ -98,7 +99,7 @@ def plan_job(
     asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
     of_map = {name: asked.pop(name) for name in ("scale", "block")} | {
         "version": __version__,
-        "image": str(source.path),
+        "image": printable(str(source.path)),
         "state": state,
         "scene": source.scene,
         "place": asdict(source.place),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.errors import FileMissingError
+from dinocell.errors import DINOCellError, FileMissingError
 from dinocell.extras import import_extra
 from dinocell.planes import MAX_PIXELS, decoding
 from dinocell.readers.lazy import ImageInfo, LazyImage
@@ -87,6 +87,16 @@ def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[s
         if series:
             return read_multiscales(root, inside(root, root, series[index]))[0], names, index
         return here[index], names, index
+
+
+def is_labels(folder: Path) -> bool:
+    """Return whether an OME-Zarr says that it is a label image, as those of segment-large do."""
+    try:
+        with decoding(folder, "OME-Zarr"):
+            root = folder.resolve()
+            return "image-label" in read_attributes(root, root)[1]
+    except DINOCellError:  # reading it says what is wrong
+        return False
 
 
 def find_labels(folder: Path) -> Path:

@@ -308,7 +308,7 @@ def _size_of(keyframe: Any, units: tuple[float, float], coarsest: float) -> tupl
     if "XResolution" not in keyframe.tags:
         return None
     x, y = (
-        positive(1 / per_unit, unit) if per_unit else None
+        positive(unit / per_unit) if per_unit else None
         for unit, per_unit in zip(units, keyframe.resolution, strict=True)
     )
     size = known_size(y, x)

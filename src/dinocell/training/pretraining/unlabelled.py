@@ -7,12 +7,13 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.datasets.belonging import ANNOTATION, PART, describe_left_out, split_folder
+from dinocell.datasets.belonging import ANNOTATION, PART, Nearby, describe_left_out, split_folder
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.identity import join_sets
 from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, Image, read_image
@@ -146,11 +147,13 @@ def _search(folder: Path, exclude: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     derived: list[Path] = []
     excluded: list[Path] = []
+    nearby = Nearby()
     for path, below, names in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
         shown = [Path(path, name) for name in sorted(names) if not name.startswith(".")]
         files = [file for file in shown if file.suffix.lower() in _SUFFIXES and file.is_file()]
-        images, others = split_folder(files, names)
+        near = partial(nearby.stems, Path(path)) if Path(path) != folder else tuple
+        images, others = split_folder(files, names, nearby=near)
         for file in images:
             is_named = any(file.relative_to(folder).match(pattern) for pattern in exclude)
             (excluded if is_named else found).append(file)
