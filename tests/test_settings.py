@@ -194,4 +194,4 @@ def test_flags_of_the_command_line_are_settings(tmp_path):
 
 def test_a_number_too_long_to_be_written_is_refused_in_words():
     with pytest.raises(ConfigError, match=r"seed: .*not so large a number"):
-        read_settings(TrainConfig, None, ["seed=0x" + "f" * 5000])
+        read_settings(PretrainConfig, None, ["seed=0x" + "f" * 5000])
