@@ -319,3 +319,11 @@ def test_arrays_that_look_like_a_mask_are_scored_and_a_warning_is_logged(caplog)
         "true labels are 1 id in 12 pieces,",
         "predicted labels are 1 id in 12 pi",
     ]
+
+
+def test_a_background_with_an_id_is_named():
+    labels = np.ones((40, 40), np.int32)
+    labels[5:10, 5:10], labels[20:26, 20:26] = 2, 3
+    (note,) = check_masks(labels, "a.png").notes
+    assert note == "a.png: one of its 3 ids covers 96% of it, expected 0 where there is no cell"
+    assert check_masks(np.where(labels == 1, 0, labels), "a.png").notes == ()
