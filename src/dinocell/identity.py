@@ -110,7 +110,7 @@ def hash_files(files: Iterable[Path]) -> str:
     Parameters
     ----------
     files : iterable of Path
-        One: the hash is that of its content. Several: of their names and hashes, sorted by name.
+        One: the hash is that of its content. Several: of a line each, `HASH NAME`, sorted by name.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def hash_files(files: Iterable[Path]) -> str:
     several = sorted(files, key=lambda file: file.name)
     if len(several) == 1:
         return hash_file(several[0])
-    lines = (f"{file.name}\0{hash_file(file)}\n" for file in several)
+    lines = (f"{hash_file(file)} {file.name}\n" for file in several)
     return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
 
 
