@@ -314,3 +314,25 @@ def test_a_zarr_of_labels_is_no_image(tmp_path):
     write_ome_zarr(tmp_path / "made.zarr", np.zeros((8, 8), np.uint16), "yx", **{"image-label": {}})
     assert names(find([str(tmp_path)])[0]) == ["image"]
     assert left_out([tmp_path]) == {ANNOTATION: ["made.zarr"]}
+
+
+@pytest.mark.parametrize(
+    ("sets", "images"),
+    [
+        ({"a": "ab", "b": "ab", "c": "abc"}, "c"),  # the last knows more than those before it
+        ({"a": "ab", "b": "b", "c": "bc"}, "ac"),  # they share a file, and neither has all of the other
+        ({"a": "ab", "b": "ab", "c": "ac"}, "ac"),
+        ({"a": "ab", "b": "bc", "c": "abc"}, "c"),
+    ],
+)
+def test_no_image_is_lost_where_descriptions_of_sets_contradict_each_other(tmp_path, sets, images):
+    for name, members in sets.items():
+        data = "".join(
+            f'<TiffData FirstC="{n}" IFD="0" PlaneCount="1">'
+            f'<UUID FileName="{member}.ome.tif">{n}</UUID></TiffData>'
+            for n, member in enumerate(members)
+        )
+        xml = f'<OME><Image><Pixels SizeC="{len(members)}" SizeX="8" SizeY="8">{data}</Pixels></Image></OME>'
+        content = tiff(np.zeros((8, 8), np.uint8), description=xml, metadata=None)
+        (tmp_path / f"{name}.ome.tif").write_bytes(content)
+    assert "".join(names(find([str(tmp_path)])[0])) == images

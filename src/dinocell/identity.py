@@ -38,6 +38,8 @@ def _set_of(path: Path) -> tuple[Path, ...]:
 def join_sets(paths: Iterable[Path]) -> tuple[dict[Path, tuple[Path, ...]], list[Path]]:
     """Take the files of an OME-TIFF set as one image, read from the first of them that is given.
 
+    Where descriptions contradict each other, none is dropped unless all its files are read with another one.
+
     Returns
     -------
     images : dict of Path to tuple of Path
@@ -53,12 +55,12 @@ def join_sets(paths: Iterable[Path]) -> tuple[dict[Path, tuple[Path, ...]], list
             parts.append(path)
             continue
         images[path] = files_read([path])
-        for file in images[path]:
-            earlier = readers.get(os.path.realpath(file))
-            if earlier is not None:  # which knew nothing of the set
+        own = {os.path.realpath(file) for file in images[path]}
+        for earlier in {readers[file]: None for file in own if file in readers}:
+            if own.issuperset(map(os.path.realpath, images[earlier])):  # it knew less of the set
                 parts.append(earlier)
                 del images[earlier]
-            readers[os.path.realpath(file)] = path
+        readers |= dict.fromkeys(own, path)
     return images, parts
 
 
