@@ -148,7 +148,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def check_weights_size(folder: Path, model: nn.Module) -> None:
-    """Refuse a network, built without memory, whose weights are far more than its file has bytes."""
+    """Raise for a network, built without memory, whose weights are far more than its file has bytes."""
     path = _weights_file(folder)
     weights, size = sum(value.numel() for value in model.parameters()), path.stat().st_size
     if weights > size + _SLACK:
@@ -192,7 +192,7 @@ def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
 
 
 def unusable_weights(weights: Mapping[str, Tensor]) -> str:
-    """Say in words which tensors hold what no network computes with; empty where all are sound.
+    """Describe which tensors hold what no network computes with; empty where all are sound.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What images are on disk: all files that are read for them, their hash, and what shows a change."""
+"""Identity of images on disk: all files that are read for them, their hash, and what shows a change."""
 
 import hashlib
 import os

@@ -216,7 +216,7 @@ def _measure_intensities(
 
 
 def _safe_names(names: Sequence[str]) -> list[str]:
-    """Make names of letters, digits and underscores, no two of which differ by case alone.
+    """Convert names to letters, digits and underscores, so that no two differ by case alone.
 
     Of those that become the same, the one that was safe as it is keeps it, else the first; the others get a
     number that no name has: "a b", "a_b" and "a_b_2" become a_b_3, a_b and a_b_2.

@@ -15,7 +15,7 @@ MAX_BYTES = 2**26
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder; not where the system refuses to look, as at a name that is too long."""
+    """Return whether a path is a folder; False where the system refuses to look, as at too long a name."""
     return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises)
 
 

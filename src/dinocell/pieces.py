@@ -43,7 +43,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Pieces:
-    """What a label image falls into.
+    """Pieces that a label image falls into.
 
     Attributes
     ----------

@@ -224,7 +224,7 @@ class _SourceLoader:
         self._check_length(name)
 
     def _check_length(self, name: Path) -> None:
-        """Refuse a name that is too long with the longest ending that its results get."""
+        """Raise for a name that is too long with the longest ending that its results get."""
         files = [record_path(self.settings, name), *result_files(self.settings, name).values()]
         if any(len(os.fsencode(file.name)) > NAME_BYTES for file in files):
             raise OutputError(

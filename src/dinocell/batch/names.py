@@ -1,4 +1,4 @@
-"""What the results of every input are called: after its stem, and as before where they are there already."""
+"""Names of the results of every input: after its stem, and as before where they are there already."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Whether results that were written are still there when the batch ends."""
+"""A last look, when a batch ends, at results that were written: those that have vanished have failed."""
 
 import os
 from collections.abc import Callable, Iterable

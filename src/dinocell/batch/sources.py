@@ -47,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """What arguments stand for.
+    """The images that arguments stand for, and what is left out.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Found:
 
 @dataclass
 class _Search:
-    """What a search goes by, and what it has met with."""
+    """A search under way: its settings, and what it has met with."""
 
     recursive: bool
     skipped: str | None
@@ -123,7 +123,7 @@ def _choose(same: list[tuple[Path, Path]], search: _Search) -> tuple[Path, Path]
 
 
 def _expand(argument: str, search: _Search) -> Iterator[tuple[Path, Path]]:
-    """Give files with the folders that their results go to."""
+    """Yield files with the folders that their results go to."""
     path = Path(argument)
     if path.is_dir() and not is_ome_zarr(path):
         for folder, files in _walk(path, search):

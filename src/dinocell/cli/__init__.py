@@ -102,7 +102,7 @@ def _log_to(file: Path) -> logging.Handler:
 
 
 def _refused(error: OSError) -> str:
-    """Say what the system refuses: a name that is too long, a folder that may not be looked into."""
+    """Describe what the system refuses: a name that is too long, a folder that may not be looked into."""
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
     return f"{name:.500}: {error.strerror}, expected a path that can be used: check it, or choose another"
 

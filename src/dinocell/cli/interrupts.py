@@ -53,7 +53,7 @@ def stopped_in_order() -> Iterator[list[signal.Signals]]:
 
 
 def explain_stop(caught: signal.Signals, arguments: list[str]) -> str:
-    """Say by what a command was stopped, and how to go on."""
+    """Describe by what a command was stopped, and how to go on."""
     of_options = [after for before, after in pairwise(arguments) if before == "--log-file"]
     names = (
         argument for argument in arguments if not argument.startswith("-") and argument not in of_options

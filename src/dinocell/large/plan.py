@@ -115,7 +115,7 @@ def plan_job(
 
 
 def _check_blocks(shape: tuple[int, int], side: int, path: Path) -> None:
-    """Refuse an image that would take months: of an OME-Zarr hardly anything need be there."""
+    """Raise for an image that would take months: of an OME-Zarr hardly anything need be there."""
     count = len(Grid(shape, side))
     if count > _MAX_BLOCKS:
         raise InputError(

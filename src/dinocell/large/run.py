@@ -253,7 +253,7 @@ class _Run:
 
 
 def _check_unchanged(job: Job, plan: Mapping[str, Any]) -> None:
-    """Refuse to publish what was made while somebody wrote to the image."""
+    """Raise where somebody wrote to the image while labels were made of it: they are not published."""
     with open_image(job.source.path, scene=job.source.scene, windows=True) as image:
         if state_of(image) != plan["map"]["state"]:
             raise FileFormatError(

@@ -176,7 +176,7 @@ class _Metadata:
         return matching_names([str(channel.get("Name") or "") for channel in channels], count)
 
     def scaling(self) -> tuple[tuple[float, float] | None, float | None]:
-        """Give (Y, X) of the pixels and the distance of slices, in micrometres; the file has metres."""
+        """Return (Y, X) of the pixels and the distance of slices, in micrometres; the file has metres."""
         steps = {item.get("Id"): positive(item.get("Value"), micrometres("m")) for item in self._scaling}
         return known_size(steps.get("Y"), steps.get("X")), steps.get("Z")
 

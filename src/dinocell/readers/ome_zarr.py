@@ -192,7 +192,7 @@ def open_array(multiscale: Multiscale, level: int, *, read_only: bool = True) ->
 
 
 def _inner_store(base: Any, *, is_blosc: bool) -> Any:
-    """Make the kind of store that keeps to regular files below its root, and to whole chunks."""
+    """Return the kind of store that keeps to regular files below its root, and to whole chunks."""
 
     class InnerStore(base):  # type: ignore[misc]
         async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:

@@ -154,7 +154,7 @@ def _decode_jpeg(data: bytes, file: Path) -> Pixels:
 
 
 class JpegHeader(NamedTuple):
-    """What a JPEG stream says of itself; `scan` is where its pixels begin, height and width 0 are unsaid."""
+    """Header of a JPEG stream; `scan` is where its pixels begin, height and width 0 are unsaid."""
 
     height: int
     width: int

@@ -1,4 +1,4 @@
-"""What a TIFF file says of its pages, held against what is stored: tags, strips and tiles."""
+"""Checks of what a TIFF file says of its pages against what is stored: tags, strips and tiles."""
 
 import math
 import struct

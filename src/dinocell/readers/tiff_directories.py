@@ -63,7 +63,7 @@ class _Layout:
 
 @dataclass
 class Directories:
-    """What a walk over the directories of a file has found.
+    """Findings of a walk over the directories of a file.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What tifffile logs while it reads: which of it speaks of damage, and what the user is told."""
+"""Messages that tifffile logs while it reads: which of it speaks of damage, and what the user is told."""
 
 import logging
 import re
@@ -34,7 +34,7 @@ _TOLD = {
 
 
 class Heard:
-    """What tifffile has logged: damage, of which `check` raises the first, and what the user is told."""
+    """Logged messages: damage, of which `check` raises the first, and what the user is told."""
 
     def __init__(self) -> None:
         self.damage: list[str] = []

@@ -1,4 +1,4 @@
-"""Whether the planes that a TIFF file speaks of are the pages that it has."""
+"""Comparison of the planes that a TIFF file speaks of with the pages that it has."""
 
 import itertools
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What is known of the directories of all files of a TIFF image, by tifffile's pages."""
+"""Facts about the directories of all files of a TIFF image, by tifffile's pages."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from dinocell.readers.tiff_storage import PRIVATE, Storage
 
 
 class Walked:
-    """What a walk over the directories of each file of an image has found, by the file's name."""
+    """Findings of a walk over the directories of each file of an image, by the file's name."""
 
     def __init__(self, own: Path, found: Directories) -> None:
         self.files: dict[str, Directories] = {own.resolve().name: found}
