@@ -12,9 +12,9 @@ if _util.find_spec("dinocell") is None:  # not installed: the package is this ch
     _sys.path.insert(0, str(_Path(__file__).parent / "src"))
 
 import dinocell as _dinocell
-from dinocell import checkpoint as _checkpoint
 from dinocell import errors as _errors
-from dinocell import variants as _variants
+from dinocell.models import checkpoint as _checkpoint
+from dinocell.models import variants as _variants
 
 dependencies = [
     "torch",
@@ -25,6 +25,7 @@ dependencies = [
     "numpy",
     "scipy",
     "cv2",
+    "lazy_loader",
 ]
 
 

@@ -15,10 +15,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from dinocell.datasets.folder import find_pairs
-from dinocell.evaluation import evaluate_items, pool_results
-from dinocell.model import DINOCell
-from dinocell.pipeline import DINOCellPipeline
-from dinocell.settings import read_settings
+from dinocell.evaluation.scoring import evaluate_items, pool_results
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.io.settings_files import read_settings
+from dinocell.models.network.dinocell import DINOCell
 from dinocell.training import TrainConfig
 from dinocell.training.run_state import RunState, new_state
 from dinocell.training.samples import TrainingSamples, load, validation_batches

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dinocell.images import read_image
-from dinocell.pipeline import DINOCellPipeline
-from dinocell.preprocessing import preprocess
-from dinocell.saving import write_image
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.io.images import read_image
+from dinocell.io.saving import write_image
+from dinocell.preprocess.preprocessing import preprocess
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FAULTS = {

@@ -1,4 +1,4 @@
-"""Is `dinocell.confidence` right, and are the flags of `dinocell.quality`? Measured on annotated images.
+"""Measure on annotated images whether confidence and the flags of image quality are right.
 
 python benchmarks/calibration.py [FOLDER …]          (default: ../shared/data/val/*): tables and the picture
 python benchmarks/calibration.py --fit [FOLDER …]    (default: datasets/held_back/*): the constants
@@ -21,11 +21,11 @@ from scipy.stats import rankdata, spearmanr
 
 from ceiling import default_folders
 from dinocell import DINOCellPipeline
-from dinocell.confidence import cell_confidence, evidence_matrix, measure_evidence
 from dinocell.datasets.folder import Pair, find_pairs
-from dinocell.matching import count_overlaps
-from dinocell.preprocessing import to_grayscale
-from dinocell.quality import image_quality
+from dinocell.measure.confidence import cell_confidence, evidence_matrix, measure_evidence
+from dinocell.measure.quality import image_quality
+from dinocell.metrics.matching import count_overlaps
+from dinocell.preprocess.preprocessing import to_grayscale
 
 ROOT = Path(__file__).parents[1]
 BINS = 10

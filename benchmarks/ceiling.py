@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dinocell import distance_to_labels, evaluate, labels_to_distance
 from dinocell.datasets.folder import find_pairs
-from dinocell.images import read_labels
-from dinocell.pooling import pool
+from dinocell.io.images import read_labels
+from dinocell.metrics.pooling import pool
 
 SETTINGS = (
     # cells_max, cell_fill, merge, regrow

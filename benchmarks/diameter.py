@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ceiling import default_folders
 from dinocell import DINOCellPipeline, evaluate
 from dinocell.datasets.folder import find_pairs
-from dinocell.pooling import pool
-from dinocell.resampling import resize, scaled_shape
+from dinocell.metrics.pooling import pool
+from dinocell.preprocess.resampling import resize, scaled_shape
 
 SCALES = (0.5, 1.0, 2.0)
 

@@ -16,7 +16,7 @@ import torch
 
 from ceiling import default_folders
 from dinocell import DINOCellPipeline
-from dinocell.segmentation import Prediction
+from dinocell.inference.segmentation import Prediction
 from dinocell.tiling import cut_tile, plan_tiles
 from machine import describe_machine
 from postprocessing import mosaic

@@ -19,11 +19,11 @@ import torch
 from ceiling import default_folders
 from dinocell import DINOCellPipeline, evaluate
 from dinocell.datasets.folder import find_pairs
-from dinocell.engines.engine import Engine
-from dinocell.engines.start import open_engine
 from dinocell.errors import DINOCellError
-from dinocell.model import DINOCell
-from dinocell.pooling import pool
+from dinocell.inference.engines.engine import Engine
+from dinocell.inference.engines.start import open_engine
+from dinocell.metrics.pooling import pool
+from dinocell.models.network.dinocell import DINOCell
 from machine import describe_machine
 
 ARMS = (

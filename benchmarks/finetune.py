@@ -20,15 +20,15 @@ import torch
 from numpy.typing import NDArray
 
 from dinocell import DINOCellPipeline, evaluate
-from dinocell.augment import Crop
 from dinocell.datasets.folder import find_pairs
-from dinocell.images import read_image, read_labels
+from dinocell.io.images import read_image, read_labels
+from dinocell.io.saving import write_image, write_labels
+from dinocell.io.settings_files import read_settings
 from dinocell.labels import relabel
-from dinocell.metrics import Scores
-from dinocell.model import DINOCell
-from dinocell.pooling import pool
-from dinocell.saving import write_image, write_labels
-from dinocell.settings import read_settings
+from dinocell.metrics.pooling import pool
+from dinocell.metrics.scores import Scores
+from dinocell.models.network.dinocell import DINOCell
+from dinocell.training.augment import Crop
 from dinocell.training.finetuning.cached_taps import CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner

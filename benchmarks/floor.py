@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dinocell.engines.torch_engine import TorchEngine
-from dinocell.model import DINOCell
+from dinocell.inference.engines.torch_engine import TorchEngine
+from dinocell.models.network.dinocell import DINOCell
 from machine import describe_machine
 
 MATRIX = {"cpu": 3072, "cuda": 8192}

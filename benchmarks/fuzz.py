@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from dinocell.errors import DINOCellError
-from dinocell.images import open_image, read_image
+from dinocell.io.images import open_image, read_image
 from mutations import Sound, mutate, redefined, sounds
 
 LIMIT_MIB = 3000

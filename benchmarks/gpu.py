@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 import torch
 
-from dinocell.engines.torch_engine import TorchEngine
-from dinocell.model import DINOCell, normalise
-from dinocell.pipeline import DINOCellPipeline
+from dinocell.inference.engines.torch_engine import TorchEngine
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.models.network.dinocell import DINOCell, normalise
 from floor import Rates, count_work, measure_rates, timed, wait
 
 BATCHES = (1, 8, 32, 64, 128, 256)

@@ -29,23 +29,23 @@ import psutil
 import zarr
 from numpy.typing import NDArray
 
-from dinocell.checkpoint import Thresholds
-from dinocell.cluster.executor import Executor, HereExecutor
-from dinocell.cluster.start import open_executor
-from dinocell.distance import labels_to_distance
-from dinocell.images import read_image, read_labels
-from dinocell.intensity_range import scale_to_uint8
+from dinocell.inference.remote_model import ModelNetwork
+from dinocell.io.images import read_image, read_labels
+from dinocell.io.selection import Place
 from dinocell.labels import relabel
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import segment_large
 from dinocell.large.settings import LargeSettings, Source
 from dinocell.large.stages import MAP
-from dinocell.metrics import evaluate
-from dinocell.network import ModelNetwork
-from dinocell.preprocessing import Preprocessing, to_grayscale
-from dinocell.selection import Place
+from dinocell.metrics.scores import evaluate
+from dinocell.postprocess.distance import labels_to_distance
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.postprocess.watershed import distance_to_labels
+from dinocell.preprocess.intensity_range import scale_to_uint8
+from dinocell.preprocess.preprocessing import Preprocessing, to_grayscale
 from dinocell.tiling import Tile, cut_tile
-from dinocell.watershed import distance_to_labels
+from dinocell.workers.cluster_start import open_executor
+from dinocell.workers.executor import Executor, HereExecutor
 
 CROP = 2048  # side of the pieces that a mosaic is drawn in
 

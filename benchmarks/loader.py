@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
-from dinocell.settings import read_settings
+from dinocell.io.settings_files import read_settings
 from dinocell.training import TrainConfig
 from dinocell.training.run_state import new_state
 from dinocell.training.samples import TrainingSamples, load

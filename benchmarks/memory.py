@@ -21,9 +21,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dinocell.backbone import ViTConfig, build_backbone
-from dinocell.model import DINOCell
-from dinocell.variants import VARIANTS
+from dinocell.models.network.backbone import ViTConfig, build_backbone
+from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.variants import VARIANTS
 
 TILE = 256
 BATCH = 8

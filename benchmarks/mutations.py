@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from numpy.lib import format as npy_format
 
-from dinocell.images import read_image
+from dinocell.io.images import read_image
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 _PIXEL_TAGS = (347,)  # JPEGTables: what they decode to has no checksum

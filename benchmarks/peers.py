@@ -31,8 +31,8 @@ import numpy as np
 
 from ceiling import default_folders
 from dinocell import evaluate
+from dinocell.evaluation.baselines.script_tool import ScriptTool, run_script
 from dinocell.machine import processor_name
-from dinocell.rivals.script_tool import ScriptTool, run_script
 from postprocessing import mosaic
 
 SCRIPTS = Path(__file__).parent / "peers"

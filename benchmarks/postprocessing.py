@@ -28,9 +28,9 @@ from scipy.spatial import KDTree
 from skimage.segmentation import watershed
 
 from ceiling import default_folders
-from dinocell import watershed as ours
-from dinocell.distance import labels_to_distance
 from dinocell.labels import Labels, relabel
+from dinocell.postprocess import watershed as ours
+from dinocell.postprocess.distance import labels_to_distance
 
 Map = NDArray[np.floating[Any]]
 MARKER, FILL, MERGE = 0.47, 0.09, 0.5

@@ -24,8 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dinocell.datasets.folder import Pair, find_pairs
-from dinocell.model import DINOCell, normalise
-from dinocell.preprocessing import preprocess
+from dinocell.models.network.dinocell import DINOCell, normalise
+from dinocell.preprocess.preprocessing import preprocess
 from dinocell.training.pretraining import PretrainConfig, PretrainRecord, pretraining_steps
 from dinocell.training.pretraining.state import BACKBONE_FOLDER
 from dinocell.training.pretraining.student import build_encoder

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from stardist.matching import matching
 
-from dinocell.metrics import evaluate
+from dinocell.metrics.scores import evaluate
 
 SIDE, CELLS = 1000, 500
 

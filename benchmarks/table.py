@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.measure import regionprops_table
 
-from dinocell.images import read_labels
+from dinocell.io.images import read_labels
 from dinocell.labels import Labels, relabel
-from dinocell.measure import INTENSITY_COLUMNS, SHAPE_COLUMNS, measure_cells
+from dinocell.measure.cells import INTENSITY_COLUMNS, SHAPE_COLUMNS, measure_cells
 
 
 def scatter(side: int, cells: int, radius: float, seed: int) -> Labels:

@@ -11,7 +11,10 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 
-PAGES = {"src/dinocell/models/nano/README.md": "cards/nano.md", "samples/README.md": "cards/samples.md"}
+PAGES = {
+    "src/dinocell/models/shipped/nano/README.md": "cards/nano.md",
+    "samples/README.md": "cards/samples.md",
+}
 """Pages that live beside what they describe, and where the site has them."""
 
 FOLDERS = ("configs", "examples")

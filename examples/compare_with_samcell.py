@@ -14,10 +14,10 @@ from pathlib import Path
 from rich.console import Console
 
 from dinocell import DINOCellPipeline
-from dinocell.compare import OwnTool, ToolResult, compare
 from dinocell.datasets.folder import find_pairs
-from dinocell.pooling import pool
-from dinocell.rivals.script_tool import RIVALS, ScriptTool
+from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
+from dinocell.evaluation.compare import OwnTool, ToolResult, compare
+from dinocell.metrics.pooling import pool
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -33,7 +33,7 @@ def main() -> None:
     tools: list[OwnTool | ScriptTool] = [
         OwnTool("DINOCell", lambda: DINOCellPipeline("nano")),
         ScriptTool(
-            "samcell", RIVALS["samcell"], python=arguments.samcell_python, model=arguments.samcell_weights
+            "samcell", BASELINES["samcell"], python=arguments.samcell_python, model=arguments.samcell_weights
         ),
     ]
     console = Console(highlight=False, soft_wrap=True)

@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 
 from dinocell import DINOCellPipeline
-from dinocell.confidence import cell_confidence
-from dinocell.images import read_image
-from dinocell.intensity_range import scale_to_uint8
-from dinocell.measure import measure_cells
-from dinocell.outlines import draw_outlines
-from dinocell.preprocessing import to_grayscale
+from dinocell.io.images import read_image
+from dinocell.io.saving import write_image, write_labels
+from dinocell.measure.cells import measure_cells
+from dinocell.measure.confidence import cell_confidence
+from dinocell.measure.outlines import draw_outlines
+from dinocell.preprocess.intensity_range import scale_to_uint8
+from dinocell.preprocess.preprocessing import to_grayscale
 from dinocell.results.table import write_csv
-from dinocell.saving import write_image, write_labels
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "phase_1_img.png"
 

@@ -14,7 +14,7 @@ import torch
 from peer_job import run_job
 
 from dinocell import DINOCellPipeline, labels_to_distance
-from dinocell.model import normalise
+from dinocell.models.network.dinocell import normalise
 from dinocell.tiling import Canvas, cut_tile, plan_tiles
 
 TILE, OVERLAP = 256, 64

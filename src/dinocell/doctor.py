@@ -143,7 +143,7 @@ def _devices() -> Iterator[Finding]:
     try:
         import torch
 
-        from dinocell.devices import choose_device, multiplies_bfloat16
+        from dinocell.models.network.devices import choose_device, multiplies_bfloat16
     except (ImportError, OSError) as error:  # OSError: a library of torch's that cannot be loaded
         text = f"torch cannot be loaded ({error})"
         yield Finding("device", text, "install it again: pip install --force-reinstall torch", broken=True)
@@ -175,9 +175,9 @@ def _devices() -> Iterator[Finding]:
 def _weights() -> Iterator[Finding]:
     """Say which models are trained, and whose backbone's published weights are here."""
     try:
-        from dinocell.checkpoint import find_checkpoint, hash_checkpoint, is_trained
-        from dinocell.hub import cached_folder
-        from dinocell.variants import VARIANTS
+        from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint, is_trained
+        from dinocell.models.hub import cached_folder
+        from dinocell.models.variants import VARIANTS
     except (ImportError, OSError):  # `_devices` has said why
         return
     missing = []
@@ -208,7 +208,7 @@ def _caches() -> Iterator[Finding]:
     try:
         from huggingface_hub.constants import HF_HUB_CACHE
 
-        from dinocell.engines.exported import cache_folder
+        from dinocell.inference.engines.exported import cache_folder
     except (ImportError, OSError):
         return
     for topic, folder in (("exports in", cache_folder()), ("downloads in", Path(HF_HUB_CACHE))):
@@ -223,7 +223,7 @@ def _caches() -> Iterator[Finding]:
 def _trial() -> Finding:
     """Segment a drawn image."""
     try:
-        from dinocell.pipeline import segment
+        from dinocell.inference.pipeline import segment
 
         image, cells = draw_cells()
         start = time.perf_counter()

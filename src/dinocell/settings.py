@@ -1,25 +1,13 @@
-"""Settings: read from YAML, changed by hand, written with their meaning; what is wrong with them."""
+"""Settings: sections of values that are validated once, and what is wrong with those that are not valid."""
 
 import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
-from pydantic.fields import FieldInfo
-
-from dinocell.errors import ConfigError, FileMissingError
-from dinocell.opening import read_whole
-from dinocell.plain_yaml import parse_yaml
-
-MAX_SETTINGS_BYTES = 2**20
-"""Of a file of settings: reading YAML takes a second for so much."""
-
-Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def _check_channel(value: object) -> object:
@@ -32,7 +20,7 @@ def _check_channel(value: object) -> object:
 
 
 Channel = Annotated[int | str | None, BeforeValidator(_check_channel)]
-"""A channel by number or name, see `dinocell.readers.naming.choose`; None leaves the choice open."""
+"""A channel by number or name, see `dinocell.io.readers.naming.choose`; None leaves the choice open."""
 
 
 def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -51,93 +39,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
-    """Read a YAML file of settings.
-
-    Parameters
-    ----------
-    path : Path
-    remedy : str
-        What the error message advises when there is none.
-
-    Raises
-    ------
-    FileMissingError
-        If there is no such file, or it is none.
-    ConfigError
-        If it is not YAML, has more than `MAX_SETTINGS_BYTES`, or holds no settings.
-    """
-    try:
-        text = read_whole(path, MAX_SETTINGS_BYTES).decode("utf-8-sig")
-    except OSError as error:
-        raise FileMissingError(f"cannot read {path}: {error.strerror}. {remedy}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not YAML: it is not text in UTF-8 ({error})") from error
-    values = parse_yaml(text, f"{path}")
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no settings: expected lines such as `model: nano`")
-    return values
-
-
-def read_settings(
-    kind: type[Settings], path: Path | None = None, changes: Sequence[str] = (), /, **values: Any
-) -> Settings:
-    """Read settings from a YAML file and change some of them.
-
-    Parameters
-    ----------
-    kind : pydantic model
-        What the settings are checked against.
-    path : Path, optional
-        The file; the defaults otherwise.
-    changes : sequence of str
-        As ``optimiser.learning_rate=3e-5``: a name as in the file, and a value in YAML. They replace those of
-        the file and of `values`.
-    **values
-        Replace those of the file; None replaces nothing.
-
-    Returns
-    -------
-    kind
-
-    Raises
-    ------
-    FileMissingError
-        If there is no such file.
-    ConfigError
-        If it is not YAML, has an unknown key, or a value out of bounds.
-
-    Examples
-    --------
-    >>> class Walk(BaseModel):
-    ...     steps: int = 1
-    >>> read_settings(Walk, None, ["steps=3"])
-    Walk(steps=3)
-    """
-    settings = {} if path is None else read_yaml(path, remedy="Give a YAML file")
-    settings |= {key: value for key, value in values.items() if value is not None}
-    for change in changes:
-        _change(settings, change)
-    try:
-        return kind.model_validate(settings)
-    except ValidationError as error:
-        where = "the settings" if path is None else str(path)
-        raise ConfigError(f"{where}: {_explain(error, kind)}") from error
-
-
-def _change(settings: dict[str, Any], change: str) -> None:
-    name, equals, text = change.partition("=")
-    *sections, key = name.strip().split(".")
-    if not equals or not key:
-        raise ConfigError(
-            f"{change!r} changes no setting: expected NAME=VALUE, as optimiser.learning_rate=3e-5"
-        )
-    for section in sections:
-        inner = settings.get(section)
-        settings[section] = settings = dict(inner) if isinstance(inner, dict) else {}
-    settings[key] = parse_yaml(text, f"{change!r:.200}: {text!r:.100}")
-
-
 def first_problem(error: ValidationError) -> str:
     """Say where the first problem of a validation is, and what it is."""
     first = error.errors()[0]
@@ -145,7 +46,7 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {first['msg']}"
 
 
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+def explain_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """One line for the first problem, with the nearest known key where one is unknown."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
@@ -186,48 +87,3 @@ def _names(model: Any) -> Iterator[str]:
             yield name
             for part in (field.annotation, *get_args(field.annotation)):
                 yield from (f"{name}.{inner}" for inner in _names(part))
-
-
-def commented_yaml(settings: BaseModel) -> str:
-    """Write settings as YAML with the meaning and the bounds of each as a comment above it.
-
-    Returns
-    -------
-    str
-        What `read_settings` reads back.
-    """
-    return "\n".join(_commented(settings)) + "\n"
-
-
-def _commented(settings: BaseModel) -> Iterator[str]:
-    values = settings.model_dump(mode="json")
-    for name, field in type(settings).model_fields.items():
-        if field.description:
-            yield f"# {field.description}{_bounds(field)}"
-        value = getattr(settings, name)
-        if isinstance(value, BaseModel):
-            yield f"{name}:"
-            yield from (f"  {line}" for line in _commented(value))
-        else:
-            text = yaml.safe_dump(values[name], default_flow_style=True, allow_unicode=True, width=math.inf)
-            yield f"{name}: {text.removesuffix(_END_OF_SCALAR).strip()}"
-
-
-_END_OF_SCALAR = "...\n"
-"""What YAML writes after a lone scalar."""
-
-_SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
-
-
-def _bounds(field: FieldInfo) -> str:
-    parts = (field.annotation, *get_args(field.annotation))
-    choices = [choice for part in parts for choice in get_args(part) if isinstance(choice, str)]
-    found = [
-        f"{sign} {getattr(bound, key)}"
-        for bound in field.metadata
-        for key, sign in _SIGNS.items()
-        if getattr(bound, key, None) is not None
-    ]
-    if choices:
-        found = [" | ".join(choices)]
-    return f" ({', '.join(found)})" if found else ""

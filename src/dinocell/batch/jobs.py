@@ -17,14 +17,13 @@ from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
-from dinocell.identity import Stamp, hash_files, stamp_of
-from dinocell.images import is_ome_zarr, open_image
-from dinocell.planes import Pixels
-from dinocell.readers.lazy import ImageInfo, LazyImage
-from dinocell.results.formats import FORMATS
-from dinocell.saving import NAME_BYTES, printable
-from dinocell.segmentation import Diameter
-from dinocell.selection import (
+from dinocell.inference.segmentation import Diameter
+from dinocell.io.identity import Stamp, hash_files, stamp_of
+from dinocell.io.images import is_ome_zarr, open_image
+from dinocell.io.planes import Pixels
+from dinocell.io.readers.lazy import ImageInfo, LazyImage
+from dinocell.io.saving import NAME_BYTES, printable
+from dinocell.io.selection import (
     Place,
     check_scene,
     find_channel,
@@ -34,6 +33,7 @@ from dinocell.selection import (
     read_place,
     select_places,
 )
+from dinocell.results.formats import FORMATS
 from dinocell.version import __version__
 
 Status = Literal["done", "skipped", "failed", "planned"]

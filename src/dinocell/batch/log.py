@@ -10,7 +10,7 @@ from typing import Any, Self
 from dinocell.batch.jobs import Outcome
 from dinocell.datasets.belonging import LOG_FILE
 from dinocell.errors import OutputError
-from dinocell.saving import printable
+from dinocell.io.saving import printable
 
 
 class BatchLog:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dinocell.batch.record import read_record
 from dinocell.datasets.belonging import LOG_FILE, RECORD_ENDING
-from dinocell.images import stem_of
-from dinocell.saving import printable
+from dinocell.io.images import stem_of
+from dinocell.io.saving import printable
 
 
 def known_names(results: Path) -> dict[str, Path]:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from dinocell.identity import hash_file
-from dinocell.opening import read_whole
-from dinocell.saving import NAME_BYTES, atomic_path
+from dinocell.io.identity import hash_file
+from dinocell.io.opening import read_whole
+from dinocell.io.saving import NAME_BYTES, atomic_path
 from dinocell.settings import Section
 
 

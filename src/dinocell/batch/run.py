@@ -24,16 +24,16 @@ from dinocell.batch.record import Record, is_same, read_record, write_record
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
 from dinocell.batch.threads import WriteBehind, read_ahead
-from dinocell.confidence import doubt_about
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, OutputError
-from dinocell.identity import hash_file
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.segmentation import Prediction, Segmentation, TilesDone
+from dinocell.io.identity import hash_file
+from dinocell.io.saving import printable
 from dinocell.labels import median_diameter
-from dinocell.pipeline import DINOCellPipeline
-from dinocell.quality import image_quality
+from dinocell.measure.confidence import doubt_about
+from dinocell.measure.quality import image_quality
 from dinocell.results.formats import FORMATS, PlaneResult
-from dinocell.saving import printable
-from dinocell.segmentation import Prediction, Segmentation, TilesDone
 
 logger = logging.getLogger(__name__)
 

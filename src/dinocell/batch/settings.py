@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dinocell.checkpoint import Thresholds
-from dinocell.preprocessing import Preprocessing
-from dinocell.segmentation import Diameter
-from dinocell.selection import Selection
+from dinocell.inference.segmentation import Diameter
+from dinocell.io.selection import Selection
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.preprocess.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class BatchSettings:
     fill_holes : bool
         Whether background enclosed by one cell becomes part of it.
     precision : str
-        As it was asked for, see `dinocell.engines.engine.Precision`.
+        As it was asked for, see `dinocell.inference.engines.engine.Precision`.
     selection : Selection
     overwrite : bool
         Do all again, and replace what was edited or is not ours.

@@ -17,9 +17,9 @@ from dinocell.datasets.belonging import (
     split_folder,
     stems_beside,
 )
-from dinocell.identity import join_sets
-from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, is_readable
-from dinocell.readers.ome_zarr import is_labels
+from dinocell.io.identity import join_sets
+from dinocell.io.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, is_readable
+from dinocell.io.readers.ome_zarr import is_labels
 from dinocell.results.formats import FORMATS
 
 LINK = "links to a file that is taken"

@@ -14,11 +14,11 @@ from dinocell.batch.record import read_record
 from dinocell.batch.run import make_folder, segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Source
-from dinocell.cluster.executor import Executor
 from dinocell.errors import OutputError, WorkerError
-from dinocell.network import ModelNetwork
-from dinocell.segmentation import TilesDone
-from dinocell.selection import PLANE_PART
+from dinocell.inference.remote_model import ModelNetwork
+from dinocell.inference.segmentation import TilesDone
+from dinocell.io.selection import PLANE_PART
+from dinocell.workers.executor import Executor
 
 Event = Outcome | SourceRead
 
@@ -178,7 +178,7 @@ def _time_at(folder: Path) -> int:
 def segment_task(
     task: tuple[Family, ...], settings: BatchSettings, network: ModelNetwork, folder: Path, began: int
 ) -> list[Event]:
-    """Segment a few files, in a worker; errors as of `dinocell.network.ModelNetwork.load`.
+    """Segment a few files, in a worker; errors as of `dinocell.inference.remote_model.ModelNetwork.load`.
 
     Parameters
     ----------

@@ -20,9 +20,9 @@ from dinocell.cli.terminal import Notes, progress_bar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dinocell.compare import ImageOutcome, OwnTool, ToolResult
     from dinocell.datasets.items import Item
-    from dinocell.rivals.script_tool import ScriptTool
+    from dinocell.evaluation.baselines.script_tool import ScriptTool
+    from dinocell.evaluation.compare import ImageOutcome, OwnTool, ToolResult
 
 TABLE_FILE = "comparison.csv"
 OWN = "dinocell"
@@ -49,7 +49,8 @@ def command(
     tool: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=SCRIPT", help="One more tool: a script as dinocell/rivals/rival_job.py says."
+            metavar="NAME=SCRIPT",
+            help="One more tool: a script as dinocell/evaluation/baselines/baseline_job.py says.",
         ),
     ] = None,
     tool_model: Annotated[
@@ -109,17 +110,17 @@ def _choose_tools(
     device: str,
     timeout: float | None,
 ) -> "list[OwnTool | ScriptTool]":
-    from dinocell.compare import OwnTool
     from dinocell.errors import InputError
-    from dinocell.pipeline import DINOCellPipeline
-    from dinocell.rivals.script_tool import RIVALS, ScriptTool
+    from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
+    from dinocell.evaluation.compare import OwnTool
+    from dinocell.inference.pipeline import DINOCellPipeline
 
-    known = {OWN, *RIVALS}
+    known = {OWN, *BASELINES}
     if len(set(names)) < len(names) or not set(names) <= known:
         raise InputError(f"--tools is {','.join(names)!r}, expected each once of {', '.join(sorted(known))}")
     if taken := known & set(scripts):
         raise InputError(f"--tool {min(taken)} has the name of a tool that DINOCell knows: choose another")
-    files = {name: RIVALS[name] for name in names if name != OWN}
+    files = {name: BASELINES[name] for name in names if name != OWN}
     files |= {name: Path(script) for name, script in scripts.items()}
     for option, given in (("--python", pythons), ("--tool-model", models)):
         if unused := set(given) - set(files):
@@ -136,7 +137,7 @@ def _run(
     datasets: "dict[Path, Sequence[Item]]", tools: "list[OwnTool | ScriptTool]", file: Path
 ) -> "list[ToolResult]":
     """Run the tools; after each, the table holds all that is known."""
-    from dinocell.compare import ImageDone, compare
+    from dinocell.evaluation.compare import ImageDone, compare
 
     items = [item for pairs in datasets.values() for item in pairs]
     results: list[ToolResult] = []
@@ -165,7 +166,7 @@ def _parts(result: "ToolResult", datasets: "dict[Path, Sequence[Item]]") -> "lis
 
 
 def _write_table(file: Path, results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> None:
-    from dinocell.spreadsheets import write_rows
+    from dinocell.io.spreadsheets import write_rows
 
     rows = [
         _csv_row(folder, result, images)
@@ -177,7 +178,7 @@ def _write_table(file: Path, results: "list[ToolResult]", datasets: "dict[Path, 
 
 def _csv_row(folder: Path, result: "ToolResult", images: "Sequence[ImageOutcome]") -> dict[str, str | int]:
     from dinocell.datasets.masks import first_few
-    from dinocell.pooling import pool
+    from dinocell.metrics.pooling import pool
 
     scores = pool(image.scores for image in images) if images else None
     median, total = _times(images)
@@ -221,7 +222,7 @@ def _note(result: "ToolResult", images: "Sequence[ImageOutcome]") -> str:
 
 
 def _table(results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> Table:
-    from dinocell.pooling import pool
+    from dinocell.metrics.pooling import pool
 
     table = Table("dataset", "tool", title=_TITLE)
     for heading in (*_SHOWN.values(), "s/image"):

@@ -13,9 +13,9 @@ def command(
 ) -> None:
     """Download the published backbone weights of a model, or check those in the cache."""
     from dinocell.errors import InputError
-    from dinocell.hub import is_hub_id
-    from dinocell.variants import find_variant
-    from dinocell.weights import PRETRAINED, fetch_weights
+    from dinocell.models.hub import is_hub_id
+    from dinocell.models.variants import find_variant
+    from dinocell.models.weights import PRETRAINED, fetch_weights
 
     variant = find_variant(model)
     if not variant.sources:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dinocell.datasets.items import Item
-    from dinocell.evaluation import ImageResult
-    from dinocell.metrics import Scores
-    from dinocell.pipeline import DINOCellPipeline
-    from dinocell.search import GridPoint
-    from dinocell.segmentation import Diameter
+    from dinocell.evaluation.scoring import ImageResult
+    from dinocell.evaluation.search import GridPoint
+    from dinocell.inference.pipeline import DINOCellPipeline
+    from dinocell.inference.segmentation import Diameter
+    from dinocell.metrics.scores import Scores
 
 
 def command(
@@ -73,7 +73,7 @@ def command(
 ) -> None:
     """Print SEG, DET, OP_CSB and AP beside their ceiling: what perfect distance maps reach."""
     from dinocell.datasets.formats import open_dataset
-    from dinocell.evaluation import refuse_equal_files
+    from dinocell.evaluation.scoring import refuse_equal_files
 
     data = data + (more_data or [])
     search = search or write
@@ -85,7 +85,7 @@ def command(
     for items in datasets.values():
         refuse_equal_files(items)
     if output is not None:
-        from dinocell.charts import require_matplotlib
+        from dinocell.reports.charts import require_matplotlib
 
         require_matplotlib()  # before hours of work
         make_folder(output)
@@ -93,7 +93,7 @@ def command(
     if predictions is not None:
         run.score_predictions(predictions)
     else:
-        from dinocell.pipeline import DINOCellPipeline
+        from dinocell.inference.pipeline import DINOCellPipeline
 
         pipeline = DINOCellPipeline(
             model or "nano", device=device, engine=engine, precision=options.parse_precision(precision)
@@ -135,7 +135,7 @@ class _Run:
         self.labels = Notes()
 
     def score_predictions(self, folder: Path) -> None:
-        from dinocell.evaluation import evaluate_prediction
+        from dinocell.evaluation.scoring import evaluate_prediction
 
         for name, items in self.datasets.items():
             own = folder / name
@@ -145,7 +145,7 @@ class _Run:
             self._score(name, items, functools.partial(evaluate_prediction, folder=where))
 
     def score_model(self, pipeline: "DINOCellPipeline", diameter: "Diameter", output: Path | None) -> None:
-        from dinocell.evaluation import evaluate_item
+        from dinocell.evaluation.scoring import evaluate_item
 
         thresholds = self.points[0].thresholds if self.points else pipeline.model.config.thresholds
         folders = {name: None if output is None else output / "labels" / name for name in self.datasets}
@@ -161,8 +161,8 @@ class _Run:
 
     def search(self, pipeline: "DINOCellPipeline", workers: int | None) -> None:
         """Predict every map once, and search; the best point comes first."""
-        from dinocell.evaluation import predict_item
-        from dinocell.search import search_thresholds
+        from dinocell.evaluation.scoring import predict_item
+        from dinocell.evaluation.search import search_thresholds
 
         predict = functools.partial(predict_item, pipeline)
         maps = [self._each(name, items, predict) for name, items in self.datasets.items()]
@@ -208,7 +208,7 @@ class _Run:
 
     def _note_what_was_chosen_on(self, pipeline: "DINOCellPipeline") -> None:
         """Say when thresholds were chosen on the very images that they are scored on."""
-        from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM
+        from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM
 
         record = pipeline.model.config.training
         for key, what, so in (
@@ -237,8 +237,8 @@ def _hashes(record: object) -> set[str]:
 
 
 def _print(datasets: "dict[str, list[ImageResult]]") -> None:
-    from dinocell.evaluation import pool_results
-    from dinocell.tables import pooled_ceiling
+    from dinocell.evaluation.scoring import pool_results
+    from dinocell.evaluation.tables import pooled_ceiling
 
     columns = ("SEG", "DET", "OP_CSB", "AP@0.5", "AP@0.75")
     title = "pooled over cells; in brackets the ceiling: what perfect distance maps reach"
@@ -259,9 +259,9 @@ def _shown(scores: "Scores") -> tuple[float, ...]:
 
 def _write_thresholds(checkpoint: Path, run: _Run) -> None:
     """Put the best thresholds into a checkpoint, with hashes of the images they were chosen on."""
-    from dinocell.checkpoint import CONFIG_FILE, read_config, write_config
-    from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS
-    from dinocell.saving import atomic_path
+    from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS
+    from dinocell.io.saving import atomic_path
+    from dinocell.models.checkpoint import CONFIG_FILE, read_config, write_config
 
     config = read_config(checkpoint)
     chosen_on = {
@@ -282,9 +282,10 @@ def _write_thresholds(checkpoint: Path, run: _Run) -> None:
 def _write_output(output: Path, run: _Run, scored: Path | str) -> None:
     """Write the tables and the report."""
     from dinocell.datasets.masks import first_few
-    from dinocell.evaluation import prediction_path
-    from dinocell.report import write_report
-    from dinocell.tables import image_rows, summary_rows, write_table
+    from dinocell.evaluation.report import write_report
+    from dinocell.evaluation.scoring import prediction_path
+    from dinocell.evaluation.tables import image_rows, summary_rows
+    from dinocell.reports.tables import write_table
 
     if not isinstance(scored, Path):
         scored_names = {name: {result.name for result in results} for name, results in run.results.items()}

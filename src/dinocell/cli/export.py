@@ -19,9 +19,8 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Export a model as ONNX: 8-bit gray tiles in, distance maps out, of any number and size."""
-    from dinocell.engines.engine import Exported
-    from dinocell.export import INPUT, OUTPUT, export_onnx, exported_files
-    from dinocell.model import DINOCell
+    from dinocell.models.export import INPUT, OUTPUT, Exported, export_onnx, exported_files
+    from dinocell.models.network.dinocell import DINOCell
 
     if precision not in ("float32", "int8"):
         raise InputError(f"--precision is {precision!r}, expected float32 or int8")

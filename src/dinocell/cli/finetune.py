@@ -58,7 +58,7 @@ def command(
     ] = None,
 ) -> None:
     """Adapt a model to your images in minutes; cross-validation says whether it helps."""
-    from dinocell.settings import read_settings
+    from dinocell.io.settings_files import read_settings
     from dinocell.training.finetuning.config import FinetuneConfig
 
     config = read_settings(
@@ -153,7 +153,7 @@ def _report(result: "FinetuneResult", config: "FinetuneConfig") -> None:
 
 
 def _print_scores(result: "FinetuneResult") -> None:
-    from dinocell.pooling import pool
+    from dinocell.metrics.pooling import pool
 
     before, after = pool(result.before.values()).by_name(), pool(result.after.values()).by_name()
     console.print("On images that the model did not learn from (cross-validation):")

@@ -56,7 +56,7 @@ def _import(
 ) -> str:
     import numpy as np
 
-    from dinocell.saving import write_labels
+    from dinocell.io.saving import write_labels
 
     stem, shape = _parse_size(file, size) if images is None else _find_size(file, images)
     target = output / f"{stem}_labels.tif"
@@ -95,7 +95,7 @@ def _parse_size(file: Path, size: str | None) -> tuple[str, tuple[int, int]]:
 def _find_size(file: Path, images: "ImageFiles") -> tuple[str, tuple[int, int]]:
     """Find the image that cells belong to; return the name of its results, and its height and width."""
     from dinocell.datasets.origin import find_origin
-    from dinocell.images import open_image
+    from dinocell.io.images import open_image
 
     for stem in dict.fromkeys((*_stems(file), file.stem)):
         if origin := find_origin(stem, file.parent, images):

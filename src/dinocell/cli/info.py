@@ -11,7 +11,7 @@ from dinocell.cli.terminal import console, errors, one_line
 from dinocell.errors import DINOCellError
 
 if TYPE_CHECKING:
-    from dinocell.readers.lazy import ImageInfo
+    from dinocell.io.readers.lazy import ImageInfo
 
 _LISTED = 5  # files of a set that are named
 
@@ -40,7 +40,7 @@ def command(
 
 def _read(file: Path) -> "tuple[list[ImageInfo], tuple[Path, ...]]":
     """Read what a file says of its scenes, and list all files that they are read from."""
-    from dinocell.images import open_image
+    from dinocell.io.images import open_image
 
     with open_image(file) as first:
         infos, parts = [first.info], first.files

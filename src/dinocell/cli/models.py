@@ -7,7 +7,7 @@ from rich.table import Table
 
 def command() -> None:
     """List the models: which are trained, what their backbones are and where their weights come from."""
-    from dinocell.model import list_models
+    from dinocell.models.network.dinocell import list_models
 
     models = Table("model", "backbone", "parameters", "decoder", "stride", "taps", "trained", box=box.SIMPLE)
     weights = Table("model", "licence", "backbone weights on Hugging Face", box=box.SIMPLE)

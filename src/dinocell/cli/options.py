@@ -9,9 +9,9 @@ import typer
 from dinocell.errors import InputError
 
 if TYPE_CHECKING:
-    from dinocell.engines.engine import Precision
-    from dinocell.preset import Preset
-    from dinocell.selection import Selection
+    from dinocell.evaluation.preset import Preset
+    from dinocell.inference.engines.engine import Precision
+    from dinocell.io.selection import Selection
 
 Channel = Annotated[
     str | None,
@@ -87,7 +87,7 @@ def parse_selection(
     all_planes: bool = False,
 ) -> "Selection":
     """Read what of a file is meant."""
-    from dinocell.selection import Selection, parse_span
+    from dinocell.io.selection import Selection, parse_span
 
     return Selection(
         scene=scene,
@@ -124,7 +124,7 @@ def parse_diameter(text: str | None, micrometres: float | None = None) -> float 
 
 def parse_precision(text: str) -> "Precision":
     """Read ``--precision``; an InputError names those that there are."""
-    from dinocell.engines.engine import PRECISIONS
+    from dinocell.inference.engines.engine import PRECISIONS
 
     if text not in PRECISIONS:
         raise InputError(f"--precision is {text!r}, expected one of {', '.join(PRECISIONS)}")
@@ -133,7 +133,7 @@ def parse_precision(text: str) -> "Precision":
 
 def read_preset_for(path: Path, model: str | None) -> "Preset":
     """Read a preset; it must have been tuned for the model, if one was named."""
-    from dinocell.preset import read_preset
+    from dinocell.evaluation.preset import read_preset
 
     preset = read_preset(path)
     if model not in (None, preset.model):

@@ -42,7 +42,7 @@ def command(
 
     The run folder gets `backbone/`, `metrics.csv` and `state.pt`, once an epoch.
     """
-    from dinocell.settings import commented_yaml, read_settings
+    from dinocell.io.settings_files import commented_yaml, read_settings
     from dinocell.training.pretraining import PretrainConfig, pretraining_steps
     from dinocell.training.pretraining.state import BACKBONE_FOLDER
 

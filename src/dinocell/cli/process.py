@@ -120,7 +120,7 @@ def inspect(
     """Print counts, sizes and cell diameters of a store, and draw a contact sheet with outlines."""
     from dinocell.datasets.inspect import contact_sheet, describe
     from dinocell.datasets.store import DINOCellDataset
-    from dinocell.saving import write_image
+    from dinocell.io.saving import write_image
 
     dataset = DINOCellDataset(folder)
     if len(dataset) == 0:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from dinocell.batch.jobs import Outcome, SourceRead, Status
     from dinocell.batch.settings import BatchSettings
     from dinocell.batch.sources import Found
-    from dinocell.pipeline import DINOCellPipeline
-    from dinocell.segmentation import TilesDone
+    from dinocell.inference.pipeline import DINOCellPipeline
+    from dinocell.inference.segmentation import TilesDone
 
 _LISTED = 20  # failures that the closing table names
 
@@ -101,9 +101,9 @@ def command(
     from dinocell.batch.run import segment_files
     from dinocell.batch.sources import find_sources
     from dinocell.batch.spread import spread_files
-    from dinocell.cluster.start import open_executor
-    from dinocell.network import ModelNetwork
+    from dinocell.inference.remote_model import ModelNetwork
     from dinocell.results.formats import parse_formats
+    from dinocell.workers.cluster_start import open_executor
 
     spread = scheduler is not None or workers is not None
     if spread and allow_untrained:
@@ -160,7 +160,7 @@ def command(
 
 
 def _load_pipeline(name: str, **settings: Any) -> "DINOCellPipeline":
-    from dinocell.pipeline import DINOCellPipeline
+    from dinocell.inference.pipeline import DINOCellPipeline
 
     try:
         return DINOCellPipeline(name, **settings)
@@ -171,7 +171,7 @@ def _load_pipeline(name: str, **settings: Any) -> "DINOCellPipeline":
 def _settings(pipeline: "DINOCellPipeline", name: str, **chosen: Any) -> "BatchSettings":
     """Fill in what the model decides."""
     from dinocell.batch.settings import BatchSettings
-    from dinocell.checkpoint import find_checkpoint, hash_checkpoint
+    from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
 
     try:
         digest = hash_checkpoint(find_checkpoint(name))
@@ -212,7 +212,7 @@ def _segment(
     from dinocell.batch.log import BatchLog
     from dinocell.batch.presence import confirmed
     from dinocell.batch.run import remove_leftovers
-    from dinocell.saving import printable
+    from dinocell.io.saving import printable
 
     make_folder(settings.output)
     remove_leftovers(settings.output)

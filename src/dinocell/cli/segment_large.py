@@ -14,11 +14,11 @@ from dinocell.cli.terminal import announce, block_bar, console, one_line
 from dinocell.errors import InputError
 
 if TYPE_CHECKING:
+    from dinocell.inference.prediction import Predictor
+    from dinocell.io.selection import Selection
     from dinocell.large.plan import LargeResult
     from dinocell.large.run import StageDone
     from dinocell.large.settings import Source
-    from dinocell.prediction import Predictor
-    from dinocell.selection import Selection
 
 _TITLES = {
     "statistics/1": "intensities",
@@ -81,10 +81,10 @@ def command(
 
     Killed or stopped, the same command goes on where it was.
     """
-    from dinocell.cluster.start import open_executor
+    from dinocell.inference.remote_model import ModelNetwork
     from dinocell.large.run import segment_large
     from dinocell.large.settings import LargeSettings
-    from dinocell.network import ModelNetwork
+    from dinocell.workers.cluster_start import open_executor
 
     if output.suffix != ".zarr":
         raise InputError(f"{output} is no name of an OME-Zarr, expected one that ends in .zarr: rename it")
@@ -150,9 +150,9 @@ def _find_source(
     path: Path, selection: "Selection", diameter_um: float | None
 ) -> "tuple[Source, float | None]":
     """Find the one plane that is meant, and the diameter in its pixels."""
-    from dinocell.images import open_image
+    from dinocell.io.images import open_image
+    from dinocell.io.selection import check_scene, find_channel, pixels_for, select_places
     from dinocell.large.settings import Source
-    from dinocell.selection import check_scene, find_channel, pixels_for, select_places
 
     with open_image(path, windows=True) as first:
         check_scene(first, selection)
@@ -183,7 +183,7 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
 
 
 def _report(result: "LargeResult") -> None:
-    from dinocell.confidence import doubt_about
+    from dinocell.measure.confidence import doubt_about
 
     paths = escape(one_line(", ".join(str(path) for path in (result.labels, *result.beside))))
     console.print(f"{result.cells} cells → {paths}{' (made before)' if result.skipped else ''}")

@@ -50,7 +50,7 @@ def command(
     The run folder gets `last/`, `best_model/`, `metrics.csv`, `tensorboard/` and `environment.json`, once an
     epoch. Several GPUs: `torchrun --nproc-per-node 4 -m dinocell train …`.
     """
-    from dinocell.settings import commented_yaml, read_settings
+    from dinocell.io.settings_files import commented_yaml, read_settings
     from dinocell.training import EpochRecord, TrainConfig, training_steps
 
     settings = read_settings(

@@ -27,9 +27,9 @@ def command(
 ) -> None:
     """Find diameter, thresholds, merge and channel for your images; no network is trained."""
     from dinocell.datasets.folder import find_items
-    from dinocell.pipeline import DINOCellPipeline
-    from dinocell.preset import Preset, write_preset
-    from dinocell.tune import TuneResult, tune
+    from dinocell.evaluation.preset import Preset, write_preset
+    from dinocell.evaluation.tune import TuneResult, tune
+    from dinocell.inference.pipeline import DINOCellPipeline
 
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")

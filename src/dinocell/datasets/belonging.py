@@ -7,8 +7,8 @@ there as well, or a record of `dinocell segment` of that name is. ``CellMask_mas
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, stem_of
-from dinocell.selection import PLANE_SUFFIX
+from dinocell.io.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, stem_of
+from dinocell.io.selection import PLANE_SUFFIX
 
 MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")
 """What may follow an image's stem in the name of its masks, where masks have a folder of their own."""

@@ -22,10 +22,10 @@ from dinocell.datasets.folder import image_stems, list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.datasets.origin import ImageFiles, Plane, images_in, origin_named, read_origin, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.images import read_labels, stem_of
+from dinocell.io.images import read_labels, stem_of
+from dinocell.io.opening import open_regular
 from dinocell.labels import Labels, relabel
-from dinocell.opening import open_regular
-from dinocell.pieces import SPECK
+from dinocell.metrics.pieces import SPECK
 
 UNCHECKED_ENDINGS = ("_unchecked", "_ignore")
 """What follows an image's stem in the name of the file that marks what nobody has looked at."""
@@ -76,8 +76,8 @@ class Corrected:
     unchecked : Path or None
         Non-zero where nobody has looked; None if all of it was checked.
     channel : int, str or None
-        The image's only channel to read, by number (from 0) or name, as of `dinocell.images.read_image`; None
-        keeps all of them, or that of `plane`.
+        The image's only channel to read, by number (from 0) or name, as of
+        `dinocell.io.images.read_image`; None keeps all of them, or that of `plane`.
     plane : Plane or None
         Which plane of the image was segmented; None is the only one.
     """

@@ -10,9 +10,9 @@ import numpy as np
 from dinocell.datasets.items import AnnotatedImage, check_sizes
 from dinocell.datasets.masks import Masks, read_masks
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.images import read_image
+from dinocell.io.images import read_image
+from dinocell.io.planes import Pixels
 from dinocell.labels import IGNORE, Labels
-from dinocell.planes import Pixels
 
 _EXPECTED = "frames 01/t000.tif, masks 01_GT/SEG/man_seg000.tif and markers 01_GT/TRA/man_track000.tif"
 

@@ -10,7 +10,7 @@ from dinocell.datasets.folder import list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes
 from dinocell.datasets.masks import check_masks
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.images import read_image
+from dinocell.io.images import read_image
 from dinocell.labels import relabel
 
 

@@ -13,8 +13,8 @@ from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.datasets.masks import read_masks
 from dinocell.datasets.origin import Plane, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.identity import files_read, join_sets
-from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, read_labels, stem_of
+from dinocell.io.identity import files_read, join_sets
+from dinocell.io.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, read_labels, stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class Pair:
     ignore : Path or None
         Non-zero pixels of this file count for nothing.
     channel : int, str or None
-        The image's only channel to read, by number (from 0) or name, as of `dinocell.images.read_image`; None
-        keeps all of them.
+        The image's only channel to read, by number (from 0) or name, as of
+        `dinocell.io.images.read_image`; None keeps all of them.
     split_components : bool or None
         How ids are taken, see `dinocell.datasets.masks.check_masks`.
     plane : Plane or None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dinocell.datasets.masks import first_few
 from dinocell.datasets.store import DINOCellDataset, Sample
 from dinocell.labels import IGNORE, cell_areas
-from dinocell.outlines import draw_outlines
+from dinocell.measure.outlines import draw_outlines
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SHEET_ITEMS, THUMBNAIL = 20, 256

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.labels import IGNORE, Labels
-from dinocell.preprocessing import Preprocessing
+from dinocell.preprocess.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, eq=False)

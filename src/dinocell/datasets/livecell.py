@@ -22,8 +22,8 @@ from dinocell.datasets.coco_masks import (
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.datasets.masks import check_masks
 from dinocell.errors import FileFormatError, FileMissingError, OutputError
-from dinocell.images import read_image
-from dinocell.opening import open_regular
+from dinocell.io.images import read_image
+from dinocell.io.opening import open_regular
 
 
 class _Entry(NamedTuple):

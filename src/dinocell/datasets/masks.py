@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dinocell.errors import FileFormatError
-from dinocell.images import read_image, read_labels
+from dinocell.io.images import read_image, read_labels
 from dinocell.labels import Labels, cell_areas, relabel
-from dinocell.pieces import Pieces, find_pieces, split_pieces
+from dinocell.metrics.pieces import Pieces, find_pieces, split_pieces
 
 NAMED = 3
 """So many ids that cells share are named of a file; the others are counted."""
@@ -49,7 +49,7 @@ def read_masks(path: Path, *, split_components: bool | None = None) -> Masks:
     Raises
     ------
     FileMissingError, FileFormatError, InputError
-        As `dinocell.images.read_labels` and `check_masks` do.
+        As `dinocell.io.images.read_labels` and `check_masks` do.
     """
     labels = read_labels(path)
     if split_components is None and _is_binary(path, labels):

@@ -9,10 +9,17 @@ from typing import Any
 
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import FileMissingError, InputError
-from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, open_image, read_image, stem_of
-from dinocell.opening import read_whole
-from dinocell.planes import Pixels
-from dinocell.selection import PLANE_SUFFIX, Place, Projection, read_place
+from dinocell.io.images import (
+    IMAGE_SUFFIXES,
+    MICROSCOPE_SUFFIXES,
+    is_ome_zarr,
+    open_image,
+    read_image,
+    stem_of,
+)
+from dinocell.io.opening import read_whole
+from dinocell.io.planes import Pixels
+from dinocell.io.selection import PLANE_SUFFIX, Place, Projection, read_place
 
 _PROJECTIONS: dict[str, Projection] = {"max": "max", "mean": "mean"}
 
@@ -30,7 +37,7 @@ class Plane:
     projection : "max", "mean" or None
         Over all slices, in place of `z`.
     channel : int, str or None
-        The one that was segmented, as `dinocell.selection.read_place` takes it.
+        The one that was segmented, as `dinocell.io.selection.read_place` takes it.
     """
 
     scene: int | str | None = None

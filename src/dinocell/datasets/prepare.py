@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.datasets.records import Arrays, IndexEntry
-from dinocell.distance import labels_to_distance
 from dinocell.errors import FileFormatError, InputError
 from dinocell.labels import IGNORE, Labels, cell_areas, median_diameter, relabel
-from dinocell.preprocessing import Preprocessing, preprocess
-from dinocell.resampling import scaled_shape
+from dinocell.postprocess.distance import labels_to_distance
+from dinocell.preprocess.preprocessing import Preprocessing, preprocess
+from dinocell.preprocess.resampling import scaled_shape
 from dinocell.tiling import plan_tiles
 
 MAX_SCALE = 8.0

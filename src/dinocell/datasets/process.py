@@ -13,10 +13,10 @@ from dinocell.datasets.prepare import ProcessSettings, measure, prepare
 from dinocell.datasets.records import Failure, IndexEntry, StoreInfo, content_hash
 from dinocell.datasets.writer import StoreWriter, planned_size, refuse_existing
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
-from dinocell.identity import files_read, stamp_of
-from dinocell.parallel import OrderedPool
-from dinocell.saving import printable
+from dinocell.io.identity import files_read, stamp_of
+from dinocell.io.saving import printable
 from dinocell.version import __version__
+from dinocell.workers.pool import OrderedPool
 
 __all__ = ["ImageDone", "ProcessSettings", "process"]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, ValidationError
 
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.opening import read_whole
-from dinocell.preprocessing import Preprocessing
-from dinocell.saving import printable
+from dinocell.io.opening import read_whole
+from dinocell.io.saving import printable
+from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Section, first_problem
 
 IMAGES, MAPS, LABELS = "imgs.npy", "dist_maps.npy", "anns.npy"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dinocell.datasets.items import ignore_where
 from dinocell.errors import InputError
 from dinocell.labels import Labels, validate_labels
-from dinocell.preprocessing import Preprocessing, to_grayscale
+from dinocell.preprocess.preprocessing import Preprocessing, to_grayscale
 
 DIFFERENCES = (
     "its images went through CLAHE on a grid of 8 by 8 whatever their size, after scaling by their extremes "

@@ -32,7 +32,7 @@ from dinocell.datasets.records import (
 )
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.labels import Labels
-from dinocell.preprocessing import Preprocessing
+from dinocell.preprocess.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from dinocell.datasets.folder import Pair
 from dinocell.datasets.origin import Plane
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.images import is_ome_zarr, stem_of
-from dinocell.opening import read_whole
-from dinocell.selection import Projection
+from dinocell.io.images import is_ome_zarr, stem_of
+from dinocell.io.opening import read_whole
+from dinocell.io.selection import Projection
 
 COLUMNS = ("image", "masks", "ignore", "name", "channel", "scene", "t", "z")
 """What the header may name, in any order; the first two are required."""

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from dinocell.datasets.npy import GrowingArray, write_all
 from dinocell.datasets.records import INDEX, INFO, Arrays, IndexEntry, StoreInfo, item_arrays
 from dinocell.errors import DINOCellError, OutputError
-from dinocell.opening import read_whole
+from dinocell.io.opening import read_whole
 
 if sys.platform != "win32":
     import fcntl

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.confidence import cell_confidence
 from dinocell.errors import InputError
 from dinocell.labels import Labels
 from dinocell.large.grid import Window, widen, window_shape
-from dinocell.measure import Intensities, measure_cells
-from dinocell.outlines import Polygon, cell_polygons
+from dinocell.measure.cells import Intensities, measure_cells
+from dinocell.measure.confidence import cell_confidence
+from dinocell.measure.outlines import Polygon, cell_polygons
 
 Ints = NDArray[np.int64]
 Ids = NDArray[np.uint64]
@@ -30,7 +30,7 @@ class Cells:
     numbers : uint64 array, shape (N,)
         In rising order.
     table : dict of array, shape (N,)
-        The columns of `dinocell.measure.measure_cells`, a row a cell in the order of the numbers, in
+        The columns of `dinocell.measure.cells.measure_cells`, a row a cell in the order of the numbers, in
         positions of the image; ``label`` is uint64.
     polygons : dict of int to list of Polygon
         By number, in rising order, in positions of the image; empty where they were not asked for.

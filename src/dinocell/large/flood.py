@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dinocell.checkpoint import Thresholds
 from dinocell.labels import Labels, relabel
 from dinocell.large.components import Components, window_of
 from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
-from dinocell.watershed import distance_to_labels, rim_widths
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.postprocess.watershed import distance_to_labels, rim_widths
 
 _WIDEST = 2.0
 """A block's window is widened for its components to so many times its pixels; what needs more is alone."""
@@ -146,7 +146,7 @@ class Flooded:
     labels : int32 array, shape (Y, X)
         In the task's window; cells are 1…N.
     rims : float32 array, shape (N + 1,)
-        By how many pixels each is to grow; see `dinocell.watershed.rim_widths`.
+        By how many pixels each is to grow; see `dinocell.postprocess.watershed.rim_widths`.
     boxes : int64 array, shape (N + 1, 4)
         Of each before it grows: first row and column, last row and column plus 1, in the image.
     torn : int

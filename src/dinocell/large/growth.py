@@ -11,7 +11,7 @@ from scipy import ndimage
 from dinocell.labels import Labels
 from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
 from dinocell.large.workspace import Record
-from dinocell.watershed import grow_rims
+from dinocell.postprocess.watershed import grow_rims
 
 Ints = NDArray[np.int64]
 

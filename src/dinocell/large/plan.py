@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dinocell.errors import FileFormatError, InputError
-from dinocell.identity import hash_stamps
-from dinocell.images import open_image, stem_of
+from dinocell.io.identity import hash_stamps
+from dinocell.io.images import open_image, stem_of
+from dinocell.io.readers.lazy import LazyImage
+from dinocell.io.saving import printable
+from dinocell.io.selection import find_channel
 from dinocell.large.grid import Grid
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.workspace import Workspace
-from dinocell.readers.lazy import LazyImage
-from dinocell.saving import printable
-from dinocell.selection import find_channel
 from dinocell.version import __version__
 
 _MAX_BLOCKS = 2**20
@@ -47,7 +47,7 @@ class LargeResult:
         NaN or infinite pixels that were treated as the lowest finite value.
     confidence : float or None
         Mean over the cells, where something was written beside the labels that says it of each; see
-        `dinocell.confidence`.
+        `dinocell.measure.confidence`.
     skipped : bool
         Whether all of it was there before.
     """

@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dinocell.cluster.executor import Executor
 from dinocell.errors import FileFormatError
-from dinocell.images import open_image
+from dinocell.io.images import open_image
 from dinocell.large import stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
@@ -20,7 +19,8 @@ from dinocell.large.plan import LargeResult, made_before, paths_beside, plan_job
 from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.large.workspace import CHUNK, Workspace
-from dinocell.preprocessing import to_grayscale
+from dinocell.preprocess.preprocessing import to_grayscale
+from dinocell.workers.executor import Executor
 
 ItemT = TypeVar("ItemT")
 

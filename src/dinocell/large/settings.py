@@ -9,16 +9,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.checkpoint import Thresholds
 from dinocell.errors import InputError
-from dinocell.images import open_image
+from dinocell.io.images import open_image
+from dinocell.io.planes import Pixels
+from dinocell.io.readers.lazy import LazyImage
+from dinocell.io.selection import Place, read_channels, read_place
 from dinocell.large.grid import Grid, Window
 from dinocell.large.workspace import Workspace
-from dinocell.planes import Pixels
-from dinocell.preprocessing import Preprocessing
-from dinocell.readers.lazy import LazyImage
-from dinocell.resampling import scaled_shape
-from dinocell.selection import Place, read_channels, read_place
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.preprocess.preprocessing import Preprocessing
+from dinocell.preprocess.resampling import scaled_shape
 from dinocell.tiling import Tile
 
 MAX_BLOCK = 8192
@@ -26,7 +26,7 @@ MAX_BLOCK = 8192
 
 
 class TileModel(Protocol):
-    """What turns preprocessed tiles into distance maps; `dinocell.prediction.Predictor` is one."""
+    """What turns preprocessed tiles into distance maps; `dinocell.inference.prediction.Predictor` is one."""
 
     preprocessing: Preprocessing
     tile_size: int

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.cluster.executor import device_lock
 from dinocell.errors import InputError
-from dinocell.intensity_range import IntensityRange
 from dinocell.large.cells import Cells, describe_cells
 from dinocell.large.components import label_faces
 from dinocell.large.counting import CountRequest, count_block
@@ -22,12 +20,14 @@ from dinocell.large.growth import Part, grow_block
 from dinocell.large.numbers import Numbers, renumber, shrink
 from dinocell.large.settings import FORMATS, Job, Plane
 from dinocell.large.workspace import Record, strips
-from dinocell.preprocessing import preprocess_window, to_grayscale
-from dinocell.resampling import resize_window, scaled_shape
+from dinocell.preprocess.intensity_range import IntensityRange
+from dinocell.preprocess.preprocessing import preprocess_window, to_grayscale
+from dinocell.preprocess.resampling import resize_window, scaled_shape
 from dinocell.results.geojson import write_geojson_cells
 from dinocell.results.geoparquet import write_geoparquet
 from dinocell.results.table import write_parquet
 from dinocell.tiling import Tile, blend, tiles_touching
+from dinocell.workers.executor import device_lock
 
 MAP, CELLS, GROWN, LABELS = "map", "cells", "grown", "labels"
 """Arrays of the work folder; `LABELS` is a group of levels 0, 1, …"""

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.intensity_range import IntensityRange, check_finite_share, computed_dtype
 from dinocell.large.counting import (
     DIGIT_BITS,
     DIGITS,
@@ -23,7 +22,8 @@ from dinocell.large.counting import (
     counted_dtype,
     grays_of_keys,
 )
-from dinocell.preprocessing import Preprocessing
+from dinocell.preprocess.intensity_range import IntensityRange, check_finite_share, computed_dtype
+from dinocell.preprocess.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class StreamedStatistics:
     Attributes
     ----------
     found : IntensityRange
-        Equal to that of `dinocell.intensity_range.find_range` for the whole image.
+        Equal to that of `dinocell.preprocess.intensity_range.find_range` for the whole image.
     pixels : int
         Of the image.
     nonfinite : int

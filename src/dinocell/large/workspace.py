@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError, OutputError
 from dinocell.extras import import_extra
+from dinocell.io.opening import read_whole
+from dinocell.io.planes import decoding
+from dinocell.io.saving import atomic_path
 from dinocell.large.grid import Window
-from dinocell.opening import read_whole
-from dinocell.planes import decoding
-from dinocell.saving import atomic_path
 
 CHUNK = 512
 """Side in pixels of what is compressed together, where blocks are a multiple of it."""

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.io.planes import PathLike
+from dinocell.io.saving import atomic_path, encode_provenance
 from dinocell.labels import IGNORE, validate_labels
-from dinocell.planes import PathLike
-from dinocell.saving import atomic_path, encode_provenance
 
 CATEGORY = "cell"
 """Name of the only category."""

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.confidence import cell_confidence
 from dinocell.errors import InputError
-from dinocell.intensity_range import scale_to_uint8
+from dinocell.io.planes import Pixels
+from dinocell.io.readers.units import square_edge
+from dinocell.io.saving import write_image, write_labels
 from dinocell.labels import Labels
-from dinocell.measure import measure_cells
-from dinocell.outlines import draw_outlines
-from dinocell.planes import Pixels
-from dinocell.preprocessing import to_grayscale
-from dinocell.readers.units import square_edge
+from dinocell.measure.cells import measure_cells
+from dinocell.measure.confidence import cell_confidence
+from dinocell.measure.outlines import draw_outlines
+from dinocell.preprocess.intensity_range import scale_to_uint8
+from dinocell.preprocess.preprocessing import to_grayscale
 from dinocell.results.coco import write_coco
 from dinocell.results.geojson import write_geojson
 from dinocell.results.imagej_rois import stack_place, write_imagej_rois
@@ -25,7 +26,6 @@ from dinocell.results.label_images import write_label_npy, write_label_png
 from dinocell.results.overlay import write_overlay
 from dinocell.results.table import write_csv, write_parquet
 from dinocell.results.zarr_labels import write_zarr_labels
-from dinocell.saving import write_image, write_labels
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.filling import choose_ids, fill_polygons
+from dinocell.io.planes import PathLike
+from dinocell.io.saving import atomic_path, encode_provenance
 from dinocell.labels import Labels
-from dinocell.outlines import Polygon, Ring, cell_polygons
-from dinocell.planes import PathLike
-from dinocell.saving import atomic_path, encode_provenance
+from dinocell.measure.filling import choose_ids, fill_polygons
+from dinocell.measure.outlines import Polygon, Ring, cell_polygons
 
 MAX_BYTES = 2**30
 """A GeoJSON file that is larger is not read: parsed, it takes ten times as much memory."""

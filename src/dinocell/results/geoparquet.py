@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.extras import import_extra
-from dinocell.outlines import Polygon
-from dinocell.planes import PathLike
+from dinocell.io.planes import PathLike
+from dinocell.io.saving import atomic_path
+from dinocell.measure.outlines import Polygon
 from dinocell.results.table import Table, arrow_table
-from dinocell.saving import atomic_path
 
 _PURPOSE = "writing GeoParquet files"
 
@@ -36,7 +36,7 @@ def write_geoparquet(
     table : mapping of str to array, shape (N,)
         Columns of numbers or booleans, ``label`` among them.
     polygons : mapping of int to list of Polygon
-        By label, as `dinocell.outlines.cell_polygons` gives them.
+        By label, as `dinocell.measure.outlines.cell_polygons` gives them.
     provenance : mapping
         As for `dinocell.results.table.write_parquet`.
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError
 from dinocell.extras import import_extra
-from dinocell.filling import choose_ids, fill_polygons
+from dinocell.io.planes import METADATA_ERRORS, PathLike
+from dinocell.io.saving import atomic_path, encode_provenance
 from dinocell.labels import Labels
-from dinocell.outlines import Polygon, Ring, cell_polygons
-from dinocell.planes import METADATA_ERRORS, PathLike
-from dinocell.saving import atomic_path, encode_provenance
+from dinocell.measure.filling import choose_ids, fill_polygons
+from dinocell.measure.outlines import Polygon, Ring, cell_polygons
 
 MAX_BYTES = 2**28
 """A ROI, or a set of them unpacked, that is larger is not read."""

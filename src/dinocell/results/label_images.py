@@ -1,4 +1,4 @@
-"""Label images as PNG and NumPy files; `dinocell.saving.write_labels` writes them as TIFF."""
+"""Label images as PNG and NumPy files; `dinocell.io.saving.write_labels` writes them as TIFF."""
 
 import struct
 import zlib
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.io.planes import PathLike, Pixels
+from dinocell.io.saving import atomic_path, encode_provenance
 from dinocell.labels import IGNORE, validate_labels
-from dinocell.planes import PathLike, Pixels
 from dinocell.results.table import PROVENANCE_KEY
-from dinocell.saving import atomic_path, encode_provenance
 
 _HEADER_END = 33  # of a PNG: 8 bytes of signature, then the chunk IHDR
 

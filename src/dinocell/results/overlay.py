@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.planes import PathLike
+from dinocell.io.planes import PathLike
+from dinocell.io.saving import atomic_path
 from dinocell.results.label_images import encode_png
-from dinocell.saving import atomic_path
 
 
 def write_overlay(
     path: PathLike, picture: NDArray[np.uint8], *, provenance: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a picture, such as of `dinocell.outlines.draw_outlines`, as PNG.
+    """Write a picture, such as of `dinocell.measure.outlines.draw_outlines`, as PNG.
 
     Parameters
     ----------

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.extras import import_extra
-from dinocell.planes import PathLike
-from dinocell.saving import atomic_path
-from dinocell.spreadsheets import write_rows
+from dinocell.io.planes import PathLike
+from dinocell.io.saving import atomic_path
+from dinocell.io.spreadsheets import write_rows
 
 PROVENANCE_KEY = "dinocell"
 """Key of a Parquet file's schema metadata under which it says how the cells were made, as JSON."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from dinocell.errors import OutputError
 from dinocell.extras import import_extra
-from dinocell.readers.ngff import Multiscale, read_json, read_multiscales
-from dinocell.readers.ome_zarr import open_array
-from dinocell.saving import atomic_path
+from dinocell.io.readers.ngff import Multiscale, read_json, read_multiscales
+from dinocell.io.readers.ome_zarr import open_array
+from dinocell.io.saving import atomic_path
 
 _CHUNK = 1024
 _AXES = {"t": {"name": "t", "type": "time"}} | {axis: {"name": axis, "type": "space"} for axis in "zyx"}

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, InputError, OutputError
+from dinocell.io.planes import checked_index, decoding
+from dinocell.io.readers.ngff import Multiscale, inside, read_multiscales
+from dinocell.io.readers.ome_zarr import OWN_LABELS, find_multiscale, open_array, open_multiscale
 from dinocell.labels import Labels, validate_labels
-from dinocell.planes import checked_index, decoding
-from dinocell.readers.ngff import Multiscale, inside, read_multiscales
-from dinocell.readers.ome_zarr import OWN_LABELS, find_multiscale, open_array, open_multiscale
 from dinocell.results.zarr_groups import create_group, is_ours, level_shapes, note_plane, register_group
 from dinocell.version import __version__
 

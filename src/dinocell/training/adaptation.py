@@ -8,7 +8,7 @@ from torch import nn
 
 from dinocell.errors import ConfigError
 from dinocell.extras import import_extra
-from dinocell.model import DINOCell
+from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.config import BackboneTraining
 
 Mode = Literal["frozen", "full", "lora"]

@@ -5,7 +5,7 @@ import copy
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from dinocell.model import DINOCell
+from dinocell.models.network.dinocell import DINOCell
 
 
 class WeightAverage:

@@ -12,9 +12,9 @@ import torch
 
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.store import IMAGES, LABELS, MAPS, DINOCellDataset, is_store
-from dinocell.identity import files_read, hash_files
+from dinocell.io.identity import files_read, hash_files
+from dinocell.io.saving import atomic_path, printable
 from dinocell.machine import processor_name
-from dinocell.saving import atomic_path, printable
 from dinocell.training.config import Dataset, TrainConfig
 from dinocell.version import __version__
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
-from dinocell.charts import BOTH, PREDICTED, TRUE
-from dinocell.checkpoint import Thresholds
 from dinocell.errors import OutputError
 from dinocell.extras import import_extra
-from dinocell.saving import atomic_path
-from dinocell.watershed import distance_to_labels
+from dinocell.io.saving import atomic_path
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.postprocess.watershed import distance_to_labels
+from dinocell.reports.pictures import BOTH, PREDICTED, TRUE
 
 TENSORBOARD_FOLDER = "tensorboard"
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dinocell.checkpoint import CONFIG_FILE, WEIGHTS_FILE
-from dinocell.devices import explain_out_of_memory
 from dinocell.errors import TrainingError
 from dinocell.extras import import_extra
+from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.training.config import TrainConfig
 from dinocell.training.logs import RunLog
 from dinocell.training.run_files import check_written

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from dinocell.errors import CheckpointError, OutputError
-from dinocell.saving import atomic_path
+from dinocell.io.saving import atomic_path
 
 METRICS_FILE = "metrics.csv"
 

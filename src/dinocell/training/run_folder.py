@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from dinocell import __version__
-from dinocell.checkpoint import previous_folder, read_config, replaced_folder, write_checkpoint
 from dinocell.errors import CheckpointError, OutputError
-from dinocell.readers.naming import distinct_names
-from dinocell.saving import atomic_path
-from dinocell.settings import commented_yaml
+from dinocell.io.readers.naming import distinct_names
+from dinocell.io.saving import atomic_path
+from dinocell.io.settings_files import commented_yaml
+from dinocell.models.checkpoint import previous_folder, read_config, replaced_folder, write_checkpoint
 from dinocell.training.adaptation import merged
 from dinocell.training.config import Dataset, TrainConfig
 from dinocell.training.environment import describe_environment, write_environment

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from dinocell.checkpoint import read_config
 from dinocell.errors import ConfigError
-from dinocell.model import DINOCell
+from dinocell.models.checkpoint import read_config
+from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.adaptation import adapt, parameter_groups
 from dinocell.training.average import WeightAverage
 from dinocell.training.config import TrainConfig

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from dinocell.augment import NO_AUGMENTATION, Augmentation, Crop, bounding_boxes, random_crop
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.masks import first_few
 from dinocell.datasets.store import DINOCellDataset, is_store
 from dinocell.errors import ConfigError, DINOCellError, FileFormatError, InputError, WorkerError
-from dinocell.preprocessing import Preprocessing, preprocess
+from dinocell.preprocess.preprocessing import Preprocessing, preprocess
+from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, bounding_boxes, random_crop
 from dinocell.training.config import Dataset, TrainConfig
 
 logger = logging.getLogger(__name__)

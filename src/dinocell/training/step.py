@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dinocell.errors import TrainingError
-from dinocell.model import normalise
+from dinocell.models.network.dinocell import normalise
 from dinocell.training.config import Loss, TrainConfig
 from dinocell.training.logs import panel
 from dinocell.training.objective import map_loss, pixel_counts

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dinocell.augment import Crop
-from dinocell.devices import explain_out_of_memory
 from dinocell.errors import OutputError, TrainingError
-from dinocell.model import DINOCell, normalise
+from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.models.network.dinocell import DINOCell, normalise
+from dinocell.training.augment import Crop
 
 TapDtype = Literal["float32", "float16", "bfloat16"]
 

@@ -5,9 +5,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from dinocell.augment import Augmentation
 from dinocell.settings import Channel, Section
 from dinocell.tiling import MAX_TILE
+from dinocell.training.augment import Augmentation
 
 OWN_IMAGES = Augmentation(
     scale=(0.8, 1.25), brightness=(0.8, 1.2), contrast=(0.8, 1.25), gamma=(0.8, 1.25), invert=0

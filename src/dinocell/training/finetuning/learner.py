@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dinocell.devices import explain_out_of_memory
 from dinocell.errors import TrainingError
-from dinocell.model import DINOCell
+from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.config import Loss
 from dinocell.training.finetuning.cached_taps import CropBatch, CropCache
 from dinocell.training.finetuning.config import FinetuneConfig

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.augment import Crop, bounding_boxes, random_crop
 from dinocell.datasets.corrected import Corrected, Repairs, find_corrected
 from dinocell.datasets.folder import Pair, find_items
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
+from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.labels import IGNORE
-from dinocell.metrics import Scores, score_labels
-from dinocell.model import DINOCell
-from dinocell.pipeline import DINOCellPipeline
-from dinocell.preprocessing import preprocess
+from dinocell.metrics.scores import Scores, score_labels
+from dinocell.models.network.dinocell import DINOCell
+from dinocell.preprocess.preprocessing import preprocess
+from dinocell.training.augment import Crop, bounding_boxes, random_crop
 from dinocell.training.finetuning.cached_taps import TAPS_PREFIX, CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner

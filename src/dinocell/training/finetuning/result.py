@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dinocell.checkpoint import ModelConfig
 from dinocell.datasets.corrected import Repairs
-from dinocell.evaluation import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM, hash_labels
+from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM, hash_labels
+from dinocell.io.saving import atomic_path
+from dinocell.io.settings_files import commented_yaml
+from dinocell.io.spreadsheets import write_rows
 from dinocell.labels import Labels, median_diameter
-from dinocell.metrics import Scores
-from dinocell.model import DINOCell
-from dinocell.pooling import pool
-from dinocell.saving import atomic_path
-from dinocell.settings import commented_yaml
-from dinocell.spreadsheets import write_rows
+from dinocell.metrics.pooling import pool
+from dinocell.metrics.scores import Scores
+from dinocell.models.configuration import ModelConfig
+from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.variants import VARIANTS
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import StepTimes
-from dinocell.variants import VARIANTS
 from dinocell.version import __version__
 
 MODEL_FOLDER, SCORES_FILE, CONFIG_FILE = "model", "scores.csv", "config.yaml"

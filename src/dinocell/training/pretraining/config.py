@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dinocell.augment import Augmentation
-from dinocell.preprocessing import Preprocessing
+from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
 from dinocell.tiling import MAX_TILE
+from dinocell.training.augment import Augmentation
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 

@@ -9,10 +9,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dinocell import __version__
-from dinocell.backbone import ResidualBackbone, published_name
-from dinocell.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder, write_checkpoint
-from dinocell.model import DINOCell
-from dinocell.saving import atomic_path
+from dinocell.io.saving import atomic_path
+from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder, write_checkpoint
+from dinocell.models.network.backbone import ResidualBackbone, published_name
+from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.pretraining.config import PretrainConfig
 
 RECORD_FILE = "pretraining.json"

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dinocell.checkpoint import WEIGHTS_FILE
-from dinocell.devices import explain_out_of_memory
 from dinocell.errors import ConfigError, TrainingError
-from dinocell.model import DINOCell
+from dinocell.models.checkpoint import WEIGHTS_FILE
+from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.training.pretraining.objective import (
     Losses,

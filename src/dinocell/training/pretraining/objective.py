@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dinocell.model import normalise
+from dinocell.models.network.dinocell import normalise
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.training.pretraining.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
 from dinocell.training.pretraining.student import Network

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from dinocell.errors import OutputError
-from dinocell.model import DINOCell
-from dinocell.saving import atomic_path
-from dinocell.settings import commented_yaml
+from dinocell.io.saving import atomic_path
+from dinocell.io.settings_files import commented_yaml
+from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.weights import WeightsRecord
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.training.pretraining.export import Outcome, write_backbone
 from dinocell.training.pretraining.student import Network
@@ -23,7 +24,6 @@ from dinocell.training.run_files import (
     make_run_folder,
     refuse_other_settings,
 )
-from dinocell.weights import WeightsRecord
 
 BACKBONE_FOLDER = "backbone"
 STATE_FILE = "state.pt"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dinocell.backbone import ConvNeXtBackbone, ResidualBackbone, ViTBackbone
+from dinocell.models.network.backbone import ConvNeXtBackbone, ResidualBackbone, ViTBackbone
 from dinocell.training.pretraining.config import Heads
 
 AnyBackbone = ViTBackbone | ConvNeXtBackbone | ResidualBackbone

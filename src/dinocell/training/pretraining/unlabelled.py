@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from dinocell.datasets.belonging import ANNOTATION, PART, Nearby, describe_left_out, split_folder
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
-from dinocell.identity import join_sets
-from dinocell.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, Image, read_image
-from dinocell.parallel import OrderedPool
-from dinocell.preprocessing import Preprocessing, preprocess
+from dinocell.io.identity import join_sets
+from dinocell.io.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, Image, read_image
+from dinocell.preprocess.preprocessing import Preprocessing, preprocess
 from dinocell.training.pretraining.config import PretrainConfig
+from dinocell.workers.pool import OrderedPool
 
 logger = logging.getLogger(__name__)
 

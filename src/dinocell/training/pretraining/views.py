@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dinocell.augment import random_crop
+from dinocell.training.augment import random_crop
 from dinocell.training.pretraining.config import GlobalViews, LocalViews, Masking, PretrainConfig
 from dinocell.training.pretraining.unlabelled import Planes
 

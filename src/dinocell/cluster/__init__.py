@@ -1,1 +1,0 @@
-"""Work on other processes and machines, by dask."""

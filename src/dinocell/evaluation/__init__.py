@@ -1,0 +1,1 @@
+"""Scores of data sets, search for settings, reports, and comparison with other tools."""

@@ -1,0 +1,1 @@
+"""Other segmentation tools, each run in its own Python environment through one protocol."""

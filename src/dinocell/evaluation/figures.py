@@ -1,0 +1,160 @@
+"""Figures of an evaluation: AP curves, recall by cell size, and the objective over two settings."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.evaluation.scoring import ImageResult
+from dinocell.evaluation.search import GridPoint
+from dinocell.metrics.scores import IOU_THRESHOLDS, Scores
+from dinocell.reports.charts import new_chart, styles, to_svg
+
+RECALL, MATCHED, BEST = "#0072B2", "#E69F00", "#D55E00"
+"""Colours of recall, of the IoU of the cells that were found, and of the best thresholds."""
+
+MAX_BINS, MIN_CELLS = 8, 10
+"""Of the sizes of cells: the number of bins, and of cells in each."""
+
+
+@dataclass(frozen=True)
+class SizeBin:
+    """Cells of about the same size.
+
+    Attributes
+    ----------
+    low, high : float
+        The smallest and the largest equivalent diameter among them, in pixels.
+    cells : int
+        How many they are.
+    recall : float
+        The share that has a match at an IoU of 0.5.
+    mean_iou : float
+        Of those that have one; NaN where none has.
+    """
+
+    low: float
+    high: float
+    cells: int
+    recall: float
+    mean_iou: float
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """The best objective for every pair of values of two settings.
+
+    Attributes
+    ----------
+    rows, columns : tuple of float
+        The values of either setting, ascending.
+    best : float64 array, shape (rows, columns)
+        Over the other settings; NaN where the pair was not tried.
+    """
+
+    rows: tuple[float, ...]
+    columns: tuple[float, ...]
+    best: NDArray[np.float64]
+
+
+def size_bins(results: Sequence[ImageResult]) -> list[SizeBin]:
+    """Sort the true cells of a dataset into bins of about as many cells each, by equivalent diameter.
+
+    Parameters
+    ----------
+    results : sequence of ImageResult
+
+    Returns
+    -------
+    list of SizeBin
+        At most `MAX_BINS`, each of at least `MIN_CELLS` cells where there are as many; cells of one size are
+        in one bin. Empty without a cell.
+    """
+    areas = np.concatenate([np.zeros(0), *(result.areas for result in results)])
+    ious = np.concatenate([np.zeros(0), *(result.ious for result in results)])
+    order = np.argsort(areas, kind="stable")
+    diameters, ious = 2 * np.sqrt(areas[order] / math.pi), ious[order]
+    cells = diameters.size
+    if not cells:
+        return []
+    bins = min(MAX_BINS, max(1, cells // MIN_CELLS))
+    cuts = [0]
+    for number in range(1, bins):
+        cut = int(np.searchsorted(diameters, diameters[round(cells * number / bins)]))
+        if cut - cuts[-1] >= MIN_CELLS:
+            cuts.append(cut)
+    return [_size_bin(diameters[a:b], ious[a:b]) for a, b in zip(cuts, [*cuts[1:], cells], strict=True)]
+
+
+def _size_bin(diameters: NDArray[np.float64], ious: NDArray[np.float64]) -> SizeBin:
+    found = ious[ious > 0]
+    mean_iou = float(found.mean()) if found.size else math.nan
+    return SizeBin(
+        float(diameters[0]), float(diameters[-1]), diameters.size, found.size / diameters.size, mean_iou
+    )
+
+
+def best_surface(points: Sequence[GridPoint], rows: str, columns: str) -> Surface:
+    """Find the best objective for every pair of values of two settings, named as in `Thresholds`."""
+    pairs = [(getattr(p.thresholds, rows), getattr(p.thresholds, columns)) for p in points]
+    row_values, column_values = (tuple(sorted(set(values))) for values in zip(*pairs, strict=True))
+    best = np.full((len(row_values), len(column_values)), np.nan)
+    for (row, column), point in zip(pairs, points, strict=True):
+        place = row_values.index(row), column_values.index(column)
+        best[place] = np.fmax(best[place], point.objective)
+    return Surface(row_values, column_values, best)
+
+
+def draw_ap_curves(datasets: Sequence[tuple[Scores, Scores]]) -> str:
+    """Draw AP over the IoU threshold, a line for each pair of scores and ceiling (dashed), as SVG."""
+    figure, axes = new_chart(6.4, 3.6, "IoU threshold", "AP, pooled over cells")
+    for (colour, marker, _), (scores, ceiling) in zip(styles(), datasets, strict=False):
+        axes.plot(*_xy(ceiling), color=colour, linestyle="--", linewidth=1.3)
+        axes.plot(*_xy(scores), color=colour, marker=marker, markersize=5)
+    axes.set_ylim(-0.02, 1.03)
+    axes.set_xticks(IOU_THRESHOLDS)
+    return to_svg(figure, "ap", "AP over the IoU threshold; the numbers are in the table below")
+
+
+def _xy(scores: Scores) -> tuple[list[float], list[float]]:
+    return list(scores.ap), list(scores.ap.values())
+
+
+def draw_recall(bins: Sequence[SizeBin], name: str) -> str:
+    """Draw recall and mean IoU by size of cell as SVG; `name` makes its ids unique in the page."""
+    figure, axes = new_chart(
+        max(3.4, 0.62 * len(bins) + 0.6), 3.0, "equivalent diameter in px; number of cells", ""
+    )
+    places = range(len(bins))
+    axes.bar(places, [each.recall for each in bins], width=0.8, color=RECALL)
+    axes.plot(
+        places, [each.mean_iou for each in bins], "D", color=MATCHED, markeredgecolor="black", markersize=6
+    )
+    labels = [f"{each.low:.3g}–{each.high:.3g}\nn = {each.cells}" for each in bins]
+    axes.set_xticks(places, labels, fontsize=7.5)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylim(0, 1.03)
+    return to_svg(figure, name, "recall and mean IoU of found cells by their size")
+
+
+def draw_surface(surface: Surface, row_name: str, column_name: str) -> str:
+    """Draw a heat map of the objective over two settings as SVG, the best pair framed."""
+    from matplotlib.patches import Rectangle
+
+    rows, columns = surface.best.shape
+    figure, axes = new_chart(1.2 + 0.55 * columns, 1.0 + 0.4 * rows, column_name, row_name)
+    axes.grid(visible=False)
+    axes.pcolormesh(np.ma.masked_invalid(surface.best), cmap="viridis", edgecolors="face", linewidth=0.3)
+    middle = (np.nanmin(surface.best) + np.nanmax(surface.best)) / 2
+    for row, column in np.argwhere(~np.isnan(surface.best)).tolist():
+        value = surface.best[row, column]
+        colour, text = "black" if value > middle else "white", f"{value:.3f}".replace("0.", ".")
+        axes.text(column + 0.5, row + 0.5, text, color=colour, fontsize=8, ha="center", va="center")
+    row, column = divmod(int(np.nanargmax(surface.best)), columns)
+    frame = Rectangle((column, row), 1, 1, fill=False, edgecolor=BEST, linewidth=3, clip_on=False, zorder=3)
+    axes.add_patch(frame)
+    axes.set_xticks(np.arange(columns) + 0.5, [f"{value:g}" for value in surface.columns])
+    axes.set_yticks(np.arange(rows) + 0.5, [f"{value:g}" for value in surface.rows])
+    return to_svg(figure, row_name, f"objective over {column_name} and {row_name}, the best pair framed")

@@ -1,0 +1,286 @@
+"""Annotated images → scores, of a model or of label images that any program made."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.datasets.items import AnnotatedImage, Item
+from dinocell.datasets.masks import Masks, read_masks
+from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.segmentation import Diameter
+from dinocell.io.images import IMAGE_SUFFIXES, is_ome_zarr
+from dinocell.io.saving import write_labels
+from dinocell.labels import Labels, relabel
+from dinocell.metrics.matching import count_overlaps, match_iou
+from dinocell.metrics.pooling import pool
+from dinocell.metrics.scores import Scores, score_labels
+from dinocell.postprocess.distance import labels_to_distance
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.postprocess.watershed import distance_to_labels
+
+CHOSEN_ON = "thresholds_chosen_on"
+"""Key of a checkpoint's training record: hashes of the images its thresholds were chosen on, by data set."""
+
+LEARNED_FROM = "learned_from"
+"""The same of the images that a model was fine-tuned on: a hash by the name of each."""
+
+HASH_DIGITS = 16
+"""How much is kept of a hash."""
+
+PREDICTION_ENDINGS = ("_labels", "_img_labels", "_masks", "_cp_masks", "_img_cp_masks", "")
+"""What may stand between an image's name and the suffix of its label image."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """One image's outcome.
+
+    Attributes
+    ----------
+    name : str
+    scores : Scores
+        Of the predicted labels.
+    ceiling : Scores
+        Of labels made from the perfect distance map with the same thresholds: what the representation allows.
+    detection : Scores or None
+        Against the markers, where the image has these beside its labels (Cell Tracking Challenge): DET is
+        taken from here.
+    areas : int64 array, shape (N,)
+        Of the true cells, in pixels.
+    ious : float64 array, shape (N,)
+        IoU of each with its match, at least 0.5; 0 for a missed cell.
+    labels_sha256 : str
+        Of the true labels, numbered consecutively: recognises an image whatever its file is called.
+    notes : tuple of str
+        What a reader of the scores must know of the label images.
+    """
+
+    name: str
+    scores: Scores
+    ceiling: Scores
+    detection: Scores | None
+    areas: NDArray[np.int64]
+    ious: NDArray[np.float64]
+    labels_sha256: str
+    notes: tuple[str, ...] = ()
+
+
+def evaluate_items(
+    pipeline: DINOCellPipeline,
+    items: Iterable[Item],
+    *,
+    thresholds: Thresholds | None = None,
+    diameter: Diameter = None,
+    output: Path | None = None,
+) -> Iterator[ImageResult]:
+    """Segment and score annotated images.
+
+    Parameters
+    ----------
+    pipeline : DINOCellPipeline
+    items : iterable of Item
+    thresholds : Thresholds, optional
+        The checkpoint's otherwise.
+    diameter : float, "auto" or None
+        As `DINOCellPipeline.run` takes it.
+    output : Path, optional
+        Folder for the predicted label images, ``NAME_labels.tif``.
+
+    Yields
+    ------
+    ImageResult
+        One an image, in order; `pool_results` makes the dataset's scores.
+    """
+    chosen = thresholds or pipeline.model.config.thresholds
+    for item in items:
+        yield evaluate_item(pipeline, item, chosen, diameter, output)
+
+
+def evaluate_item(
+    pipeline: DINOCellPipeline,
+    item: Item,
+    thresholds: Thresholds,
+    diameter: Diameter = None,
+    output: Path | None = None,
+) -> ImageResult:
+    """Segment and score one annotated image; see `evaluate_items`."""
+    annotated = item.read()
+    predicted = segment_annotated(pipeline, annotated, thresholds, diameter)
+    if output is not None:
+        write_labels(prediction_path(output, item), predicted)
+    return score_image(item, annotated, predicted, thresholds)
+
+
+def evaluate_prediction(item: Item, folder: Path, thresholds: Thresholds | None = None) -> ImageResult:
+    """Score a label image that any program made.
+
+    Parameters
+    ----------
+    item : Item
+    folder : Path
+        Holds a label image of the item: ``NAME_labels.tif``, ``NAME.png``, ``NAME_masks.png``,
+        ``NAME_cp_masks.png`` and the like, ``.npy``, or ``01_RES/maskTTT.tif`` as in the Cell Tracking
+        Challenge.
+    thresholds : Thresholds, optional
+        For the ceiling.
+    """
+    predicted, notes = read_prediction(folder, item)
+    result = score_image(item, item.read(), predicted, thresholds or Thresholds())
+    return replace(result, notes=result.notes + notes)
+
+
+def segment_annotated(
+    pipeline: DINOCellPipeline, annotated: AnnotatedImage, thresholds: Thresholds, diameter: Diameter = None
+) -> Labels:
+    """Segment an annotated image, which may have been preprocessed already.
+
+    Raises
+    ------
+    InputError
+        If it was preprocessed otherwise than the model wants.
+    """
+    if annotated.preprocessing is None:
+        _refuse_stains(annotated)
+        return pipeline.run(annotated.pixels, diameter=diameter, **thresholds.model_dump()).labels
+    if diameter is not None:
+        raise InputError("a store is scored at its own scale: leave diameter out, or process with --diameter")
+    return pipeline.cells_from_dist_map(predict_annotated(pipeline, annotated), thresholds=thresholds)
+
+
+def predict_item(pipeline: DINOCellPipeline, item: Item) -> tuple[Labels, NDArray[np.float32]]:
+    """Give the true labels and the predicted distance map of an annotated image."""
+    annotated = item.read()
+    return annotated.labels, predict_annotated(pipeline, annotated)
+
+
+def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> NDArray[np.float32]:
+    """Predict the distance map of an annotated image, which may have been preprocessed already."""
+    _refuse_stains(annotated)
+    done = annotated.preprocessing
+    if done is not None and done != pipeline.predictor.preprocessing:
+        raise InputError(
+            f"the store went through {done}, but the model wants {pipeline.predictor.preprocessing}: "
+            "process the original data with the model's settings"
+        )
+    return pipeline.predict_on_full_img(annotated.pixels, preprocessed=done is not None)
+
+
+def _refuse_stains(annotated: AnnotatedImage) -> None:
+    if annotated.stains:
+        count = annotated.pixels.shape[2]
+        raise InputError(f"the image has {count} channels, expected one or RGB: choose with --channel N")
+
+
+def score_image(
+    item: Item, annotated: AnnotatedImage, predicted: Labels, thresholds: Thresholds
+) -> ImageResult:
+    """Score predicted labels against an annotated image."""
+    true, markers = annotated.labels, annotated.markers
+    if predicted.shape != true.shape:
+        raise FileFormatError(
+            f"{item.name}: the prediction is {predicted.shape} px, the annotation {true.shape}: "
+            "both must have the same size"
+        )
+    perfect = distance_to_labels(labels_to_distance(true), **thresholds.model_dump())
+    matching = match_iou(count_overlaps(true, predicted))
+    overlaps = matching.overlaps
+    ious = np.zeros(overlaps.true_ids.size)
+    ious[overlaps.true_index[matching.chosen]] = matching.iou
+    return ImageResult(
+        name=item.name,
+        scores=score_labels(true, predicted),
+        ceiling=score_labels(true, perfect),
+        detection=None if markers is None else score_labels(markers, predicted),
+        areas=overlaps.true_areas,
+        ious=ious,
+        labels_sha256=hash_labels(true),
+        notes=annotated.notes,
+    )
+
+
+def hash_labels(labels: Labels) -> str:
+    """Give the SHA-256 of labels, numbered consecutively, in hexadecimal digits."""
+    return hashlib.sha256(relabel(labels).tobytes()).hexdigest()
+
+
+def pool_results(results: Sequence[ImageResult]) -> Scores:
+    """Pool the scores of images over their cells; DET comes from the markers where there are some."""
+    return _with_detection(pool(r.scores for r in results), pool(scores_for_detection(r) for r in results))
+
+
+def scores_for_detection(result: ImageResult) -> Scores:
+    """Give the scores that an image's DET is taken from."""
+    return result.detection or result.scores
+
+
+def image_scores(result: ImageResult) -> Scores:
+    """Give an image's scores, DET from the markers where it has some."""
+    return _with_detection(result.scores, scores_for_detection(result))
+
+
+def _with_detection(scores: Scores, detection: Scores) -> Scores:
+    det = detection.det
+    return replace(scores, det=det, op_csb=scores.op_csb if detection is scores else (scores.seg + det) / 2)
+
+
+def content_hash(results: Iterable[ImageResult]) -> str:
+    """SHA-256 of a dataset's annotations, whatever its folder and files are called."""
+    return hashlib.sha256("".join(sorted(r.labels_sha256 for r in results)).encode()).hexdigest()
+
+
+def prediction_path(folder: Path, item: Item) -> Path:
+    """Where the label image of an item is written."""
+    return folder / f"{_flat(item.name)}_labels.tif"
+
+
+def read_prediction(folder: Path, item: Item) -> Masks:
+    """Read the label image that a folder holds for an item; its ids are taken as the item's.
+
+    Raises
+    ------
+    FileMissingError
+        If there is none.
+    FileFormatError
+        If there are several, or it cannot be meant as a label image.
+    """
+    # Programs that take a file's last ending off call the labels of a.ome.tif a.ome_labels.
+    stems = [f"{_flat(item.name)}{ome}{ending}" for ending in PREDICTION_ENDINGS for ome in ("", ".ome")]
+    if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
+        stems.append(f"{frame[1]}_RES/mask{frame[2]}")
+    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, ".zarr")]
+    own = {file.resolve() for file in item.files}  # where predictions lie beside the annotated data
+    found = [p for p in paths if (p.is_file() or is_ome_zarr(p)) and p.resolve() not in own]
+    if len(found) > 1:
+        listed = ", ".join(path.name for path in found)
+        raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")
+    if found:
+        return read_masks(found[0], split_components=item.split_components)
+    raise FileMissingError(
+        f"{folder} holds no label image of {item.name}: expected {', '.join(f'{stem}.*' for stem in stems)}"
+    )
+
+
+def refuse_equal_files(items: Iterable[Item]) -> None:
+    """Refuse items whose label images would be one file.
+
+    Raises
+    ------
+    InputError
+        If there are some.
+    """
+    names: dict[str, str] = {}
+    for item in items:
+        other = names.setdefault(_flat(item.name).casefold(), item.name)
+        if other != item.name:
+            raise InputError(f"images {other!r} and {item.name!r} would have the same label file: rename one")
+
+
+def _flat(name: str) -> str:
+    """Name of an item as a part of a file name."""
+    return re.sub(r'[/\\:*?"<>|]', "_", name).lstrip(".")

@@ -1,0 +1,221 @@
+"""Settings that suit a few annotated images of one's own; no network is trained.
+
+Every image is segmented with every combination of channel, size and thresholds. The best on all images is
+the result; how good it is to be expected is measured by leaving out each image in turn: settings are chosen
+on the others, and scored on it.
+"""
+
+import itertools
+import math
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.datasets.items import AnnotatedImage, Item
+from dinocell.errors import InputError
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.labels import Labels, median_diameter
+from dinocell.metrics.pooling import pool
+from dinocell.metrics.scores import Scores, score_labels
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.postprocess.watershed import distance_to_labels
+from dinocell.workers.pool import OrderedPool
+
+SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
+"""Factors on both sides of the images that are tried, beside the one that their cells ask for."""
+
+GRID = {
+    "cells_max_threshold": (0.3, 0.4, 0.5, 0.6),
+    "cell_fill_threshold": (0.05, 0.09, 0.13),
+    "merge": (0.5, 0.6, 0.75),
+}
+"""Thresholds that are tried, in every combination, beside the model's own."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One combination of settings.
+
+    Attributes
+    ----------
+    channel : int or None
+    scale : float
+        On both sides of the image.
+    thresholds : Thresholds
+    """
+
+    channel: int | None
+    scale: float
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True)
+class MapDone:
+    """Progress: how many of the distance maps are predicted and scored."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What was found.
+
+    Attributes
+    ----------
+    best : Choice
+        On all images.
+    diameter : float or None
+        What `DINOCellPipeline.run` is to be given for the best scale; None for the image as it is.
+    before, after : Scores
+        Pooled over the images: with the model's own settings, and with the best. The latter is optimistic.
+    cross_validated : Scores or None
+        Every image scored with what was chosen on the others; None with a single image.
+    notes : tuple of str
+        What must be known of the label images.
+    """
+
+    best: Choice
+    diameter: float | None
+    before: Scores
+    after: Scores
+    cross_validated: Scores | None
+    notes: tuple[str, ...] = ()
+
+
+def tune(
+    pipeline: DINOCellPipeline, items: Sequence[Item], *, workers: int = 0
+) -> Iterator[MapDone | TuneResult]:
+    """Find the settings that suit annotated images.
+
+    Parameters
+    ----------
+    pipeline : DINOCellPipeline
+    items : sequence of Item
+        One to five are enough.
+    workers : int
+        Processes that run watersheds; 0 works in this one.
+
+    Yields
+    ------
+    MapDone
+        After every map.
+    TuneResult
+        Last.
+
+    Raises
+    ------
+    InputError
+        If there is no cell in any image, or their numbers of channels differ.
+    """
+    images = [item.read() for item in items]
+    if not any((image.labels > 0).any() for image in images):
+        raise InputError("there is no annotated cell in any image: annotate some")
+    channels = _channels(images)
+    own = Choice(channels[0], 1.0, pipeline.model.config.thresholds)
+    pairs = list(itertools.product(channels, _scales(pipeline, images)))
+    with OrderedPool(workers) as watersheds:
+        tried = yield from _score_all(pipeline, images, pairs, watersheds)
+    best = _best(tried, range(len(images)))
+    yield TuneResult(
+        best=best,
+        diameter=_diameter_for(pipeline, best.scale),
+        before=pool(tried[own]),
+        after=pool(tried[best]),
+        cross_validated=_cross_validate(tried, len(images)),
+        notes=tuple(note for image in images for note in image.notes),
+    )
+
+
+def _score_all(
+    pipeline: DINOCellPipeline,
+    images: Sequence[AnnotatedImage],
+    pairs: Sequence[tuple[int | None, float]],
+    watersheds: OrderedPool,
+) -> Generator[MapDone, None, dict[Choice, list[Scores]]]:
+    """Score every image with every combination."""
+    grid = _thresholds(pipeline.model.config.thresholds)
+    tried: dict[Choice, list[Scores]] = {}
+    jobs = (
+        (image.labels, pipeline.predict_on_full_img(_plane(image.pixels, channel), scale=scale))
+        for channel, scale in pairs
+        for image in images
+    )
+    total = len(pairs) * len(images)
+    for done, (_, scores) in enumerate(watersheds.map(_score_one, jobs, grid), 1):
+        channel, scale = pairs[(done - 1) // len(images)]
+        for thresholds, of_one in zip(grid, scores, strict=True):
+            tried.setdefault(Choice(channel, scale, thresholds), []).append(of_one)
+        yield MapDone(done, total)
+    return tried
+
+
+def _score_one(job: tuple[Labels, NDArray[np.float32]], grid: list[Thresholds]) -> list[Scores]:
+    true, distance = job
+    return [score_labels(true, distance_to_labels(distance, **each.model_dump())) for each in grid]
+
+
+def _thresholds(own: Thresholds) -> list[Thresholds]:
+    """Give the model's own thresholds, and the grid around them."""
+    grid = [
+        own.model_copy(update=dict(zip(GRID, values, strict=True)))
+        for values in itertools.product(*GRID.values())
+    ]
+    return list(dict.fromkeys([own, *grid]))
+
+
+def _channels(images: Sequence[AnnotatedImage]) -> list[int | None]:
+    """List what can be looked at: the image as it is where that is gray or colour, and single channels."""
+    counts = {1 if image.pixels.ndim == 2 else image.pixels.shape[2] for image in images}
+    if len(counts) > 1 and counts <= {1, 3, 4}:
+        return [None]  # gray and colour mixed: as they are
+    if len(counts) > 1:
+        raise InputError(f"the images have {sorted(counts)} channels, expected the same number in all")
+    (count,) = counts
+    if count == 1:
+        return [None]
+    if any(image.stains for image in images):
+        return list(range(count))
+    colours = min(count, 3) if count in (3, 4) else count
+    return [*([None] if count in (3, 4) else []), *range(colours)]
+
+
+def _plane(pixels: NDArray[Any], channel: int | None) -> NDArray[Any]:
+    return pixels if channel is None else pixels[:, :, channel]
+
+
+def _scales(pipeline: DINOCellPipeline, images: Sequence[AnnotatedImage]) -> list[float]:
+    if pipeline.model.config.diameter_range is None:
+        return [1.0]
+    found = float(np.nanmedian([median_diameter(image.labels) for image in images if image.labels.max() > 0]))
+    scales = {*SCALES, round(pipeline.predictor.scale_for(found), 3)}
+    return sorted(scales, key=lambda scale: abs(math.log(scale)))  # the image as it is comes first
+
+
+def _diameter_for(pipeline: DINOCellPipeline, scale: float) -> float | None:
+    """Find the diameter that `Predictor.scale_for` turns into a scale."""
+    best = pipeline.model.config.diameter_range
+    if scale == 1 or best is None:
+        return None
+    return best[0] / scale if scale > 1 else best[1] / scale
+
+
+def _best(tried: dict[Choice, list[Scores]], chosen_on: Sequence[int]) -> Choice:
+    """Choose what scores best on some images; among equals the first, so the simplest."""
+    return max(tried, key=lambda choice: _objective(pool(tried[choice][i] for i in chosen_on)))
+
+
+def _objective(scores: Scores) -> float:
+    """Mean of AP@0.5 and AP@0.75; where there is no cell, true or predicted, nothing is wrong: 1."""
+    return float(np.nan_to_num([scores.ap[0.5], scores.ap[0.75]], nan=1.0).mean())
+
+
+def _cross_validate(tried: dict[Choice, list[Scores]], count: int) -> Scores | None:
+    if count < 2:
+        return None
+    return pool(
+        tried[_best(tried, [i for i in range(count) if i != left_out])][left_out] for left_out in range(count)
+    )

@@ -1,0 +1,1 @@
+"""Image to labels: prediction of the distance map, watershed, search of the scale, engines."""

@@ -1,0 +1,277 @@
+"""Image to distance map: preprocess once, predict tile by tile, blend."""
+
+import logging
+import operator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import DeviceMemoryError, InputError
+from dinocell.inference.engines.device_map import DeviceMap
+from dinocell.inference.engines.engine import Precision
+from dinocell.inference.engines.start import open_engine
+from dinocell.inference.engines.torch_engine import TorchEngine
+from dinocell.inference.segmentation import TilesDone
+from dinocell.models.network.devices import explain_out_of_memory, is_out_of_memory
+from dinocell.models.network.dinocell import DINOCell
+from dinocell.preprocess.preprocessing import Preprocessing, preprocess
+from dinocell.preprocess.resampling import resize, scaled_shape
+from dinocell.tiling import MAX_TILE, Canvas, Tile, cut_tile, plan_tiles
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH_SIZE = 8
+"""Tiles a forward pass on a CPU, where more of them are no faster."""
+
+DEVICE_BATCH_SIZE = 64
+"""The same on a GPU, which fewer leave idle."""
+
+MAX_SCALE = 16
+"""An image is enlarged at most this many times, so that a mistyped diameter does not fill the memory."""
+
+
+class Predictor:
+    """A model with the settings that lead from an image to its distance map.
+
+    Parameters
+    ----------
+    model : DINOCell
+    device, batch_size, tile_size, overlap, clahe, engine, precision, compiled
+        See `DINOCellPipeline`. The attribute `batch_size` shrinks when the device's memory is not enough.
+    """
+
+    def __init__(
+        self,
+        model: DINOCell,
+        *,
+        device: str = "auto",
+        batch_size: int | None = None,
+        tile_size: int | None = None,
+        overlap: int | None = None,
+        clahe: bool | None = None,
+        engine: str = "torch",
+        precision: Precision = "auto",
+        compiled: bool = False,
+    ) -> None:
+        config = model.config
+        self.model = model
+        self.tile_size = _pixels("tile_size", config.tile_size if tile_size is None else tile_size)
+        own_overlap = min(config.overlap, self.tile_size // 2)
+        self.overlap = _pixels("overlap", own_overlap if overlap is None else overlap)
+        self.preprocessing = _with_clahe(config.preprocessing, clahe)
+        self._validate(batch_size)
+        with explain_out_of_memory(
+            f"the memory of {device} is not enough for model {config.variant!r}: "
+            f"choose a smaller model{_or_cpu(device)}"
+        ):
+            self.engine = open_engine(
+                model, engine=engine, device=device, precision=precision, compiled=compiled
+            )
+        on_cpu = self.engine.device == "cpu"
+        self.batch_size = batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
+        self._flat: dict[tuple[int, int], NDArray[np.float32]] = {}  # by side and gray level of a flat tile
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return self.engine.device
+
+    def _validate(self, batch_size: int | None) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}, expected at least 1")
+        stride = self.model.stride
+        if not stride <= self.tile_size <= MAX_TILE or self.tile_size % stride:
+            raise InputError(
+                f"tile_size is {self.tile_size}, expected a multiple of {stride}, the model's stride, of at "
+                f"most {MAX_TILE} pixels: memory grows with its square"
+            )
+        plan_tiles((1, 1), self.tile_size, self.overlap)  # refuses an illegal overlap
+
+    def scale_for(self, diameter: float | str | None) -> float:
+        """Find the factor that brings cells of a given diameter to the nearest one the model is best at."""
+        if diameter is None:
+            return 1.0
+        best = self.model.config.diameter_range
+        if best is None:
+            raise InputError(
+                f"model {self.model.config.variant!r} does not say which cell diameters it is best at: "
+                "leave diameter out, or use 'auto'"
+            )
+        try:
+            pixels = float(diameter)
+        except (TypeError, ValueError):
+            pixels = np.nan
+        if not (np.isfinite(pixels) and pixels > 0):
+            raise InputError(f"diameter is {diameter!r}, expected pixels above 0 or 'auto'")
+        scale = float(np.clip(pixels, *best)) / pixels
+        if scale > MAX_SCALE:
+            raise InputError(
+                f"diameter is {diameter} px: the image would be enlarged {scale:.0f} times, "
+                f"expected at most {MAX_SCALE}"
+            )
+        return scale
+
+    def prepare(self, image: NDArray[Any], scale: float) -> NDArray[np.uint8]:
+        """Rescale and preprocess an image; needs no network, so another thread may do it.
+
+        Returns
+        -------
+        uint8 array, shape (Y, X)
+            What `predict` takes as `gray`.
+        """
+        return preprocess(np.asarray(image), self.preprocessing, scale=scale)
+
+    def predict(
+        self,
+        image: NDArray[Any],
+        scale: float,
+        window: tuple[slice, slice] | None = None,
+        *,
+        preprocessed: bool = False,
+        gray: NDArray[np.uint8] | None = None,
+    ) -> Generator[TilesDone, None, NDArray[np.float32]]:
+        """Predict tile by tile; a generator that returns the map at the image's own size, or of a window."""
+        image = np.asarray(image)
+        if preprocessed:
+            gray = resize(image, scaled_shape((image.shape[0], image.shape[1]), scale))
+        elif gray is None:
+            gray = self.prepare(image, scale)
+        size = (image.shape[0], image.shape[1])
+        if window is not None:
+            gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]
+            size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+        distance = yield from self._predict_map(gray)
+        return resize(distance, size)
+
+    def _predict_map(self, gray: NDArray[np.uint8]) -> Generator[TilesDone, None, NDArray[np.float32]]:
+        """Predict a preprocessed image and blend its tiles, on the device where that pays."""
+        shape = (gray.shape[0], gray.shape[1])
+        tiles = plan_tiles(shape, self.tile_size, self.overlap)
+        if (on_device := self._open_map(gray, tiles)) is not None:
+            for done, _ in self._in_batches(tiles, on_device.add):
+                yield TilesDone(done, len(tiles))
+            with explain_out_of_memory(
+                f"the memory is not enough for a map of {shape} px: use segment-large"
+            ):
+                return on_device.finish()
+        canvas = Canvas(tiles, shape)
+        for maps in self.predict_batches(gray, tiles):
+            for distance in maps:
+                canvas.add(distance)
+            yield TilesDone(canvas.added, len(tiles))
+        return canvas.finish()
+
+    def _open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> DeviceMap | None:
+        """Begin the map on the device, where that pays and its memory is enough."""
+        if not (isinstance(self.engine, TorchEngine) and self.engine.blends):
+            return None
+        try:
+            return self.engine.open_map(gray, tiles)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        logger.info("a map of %s px does not fit on %s: it is put together here", gray.shape, self.device)
+        self.engine.release()
+        return None
+
+    def predict_batches(
+        self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Predict tiles of a preprocessed image.
+
+        Parameters
+        ----------
+        gray : uint8 array, shape (Y, X)
+        tiles : sequence of Tile
+
+        Yields
+        ------
+        float32 array, shape (B, size, size)
+            The distance maps of the next tiles, until all are done.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If not even one tile fits.
+        """
+
+        def forward(batch: Sequence[Tile]) -> NDArray[np.float32]:
+            return self._forward([cut_tile(gray, tile) for tile in batch])
+
+        for _, maps in self._in_batches(tiles, forward):
+            yield maps
+
+    def _forward(self, tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Predict tiles; of those that hold one gray level alone, as beyond a slide's edge, one a level."""
+        side = len(tiles[0])
+        keys = [(side, int(tile[0, 0])) if tile.min() == tile.max() else None for tile in tiles]
+        needed = [
+            number
+            for number, key in enumerate(keys)
+            if key is None or (key not in self._flat and key not in keys[:number])
+        ]
+        maps = np.empty((len(tiles), side, side), np.float32)
+        if needed:
+            maps[needed] = self.engine.forward(np.stack([tiles[number] for number in needed]))
+        for number in needed:
+            if (key := keys[number]) is not None:
+                self._flat[key] = maps[number].copy()
+        for number, key in enumerate(keys):
+            if key is not None:
+                maps[number] = self._flat[key]
+        return maps
+
+    def _in_batches(
+        self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], T]
+    ) -> Iterator[tuple[int, T]]:
+        """Do something with all tiles, in batches that fit: how many are done, and what came of the last."""
+        done = 0
+        while done < len(tiles):
+            count, result = self._do_what_fits(tiles[done : done + self.batch_size], work)
+            done += count
+            yield done, result
+
+    def _do_what_fits(self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], T]) -> tuple[int, T]:
+        """Do the first tiles of a batch, fewer from now on when the memory is not enough for all.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If not even one tile fits.
+        """
+        while True:
+            batch = tiles[: self.batch_size]
+            try:
+                return len(batch), work(batch)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    raise DeviceMemoryError(
+                        f"the memory of {self.device} is not enough for one tile of {self.tile_size} px: "
+                        f"choose a smaller tile_size or a smaller model{_or_cpu(self.device)}"
+                    ) from error
+                self.batch_size = len(batch) // 2
+            # Out of the handler, so that the traceback no longer holds the tensors of the failed pass.
+            logger.warning("not enough memory on %s: batches of %d from now on", self.device, self.batch_size)
+            self.engine.release()
+
+
+def _or_cpu(device: str) -> str:
+    return "" if device == "cpu" else ", or device cpu"
+
+
+def _pixels(name: str, size: int) -> int:
+    try:
+        return operator.index(size)
+    except TypeError as error:
+        raise InputError(f"{name} is {size!r}, expected a whole number of pixels") from error
+
+
+def _with_clahe(settings: Preprocessing, clahe: bool | None) -> Preprocessing:
+    return settings if clahe is None else replace(settings, clahe=clahe)

@@ -1,0 +1,235 @@
+"""The contract of every reader: what an image file holds, and its planes, read one at a time."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import FileFormatError
+from dinocell.io.planes import MAX_PIXELS, Pixels, check_size, checked_index, checked_window, decoding
+from dinocell.io.readers.units import square_edge
+
+SAMPLES = "RGBA"
+"""Names of the values of a pixel in colour."""
+
+
+class _Closeable(Protocol):
+    def close(self) -> object: ...
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image file says about one of its scenes.
+
+    Attributes
+    ----------
+    format : str
+        Such as ``"OME-TIFF"``.
+    scenes : tuple of str
+        Names of all scenes (series, positions) of the file, at least one.
+    scene : int
+        Which of them this is, counted from 0.
+    shape : (int, int, int, int, int)
+        Times, channels, z slices, height and width: T, C, Z, Y, X.
+    samples : int
+        Values a pixel within a plane: 1, or 3 or 4 where planes are in colour (R, G, B and perhaps alpha).
+    dtype : dtype
+        Booleans, integers or floats.
+    pixel_size_yx_um : (float, float) or None
+        Height and width of a pixel in micrometres; None where the file does not say them of the specimen.
+    z_step_um : float or None
+        Distance of z slices in micrometres.
+    time_step_s : float or None
+        Seconds from one time to the next.
+    channel_names : tuple of str
+        One a channel, ``""`` for a channel without a name; empty where the file names none.
+    missing_planes : int
+        Of the planes that the file says it has, those that are not in it.
+    """
+
+    format: str
+    scenes: tuple[str, ...]
+    scene: int
+    shape: tuple[int, int, int, int, int]
+    samples: int
+    dtype: np.dtype[Any]
+    pixel_size_yx_um: tuple[float, float] | None = None
+    z_step_um: float | None = None
+    time_step_s: float | None = None
+    channel_names: tuple[str, ...] = ()
+    missing_planes: int = 0
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Edge of the pixels in micrometres where they are square; None where they are not, or unknown."""
+        return square_edge(self.pixel_size_yx_um)
+
+
+class LazyImage(ABC):
+    """One scene of an opened image file, whose pixels are read when they are asked for.
+
+    Use it in a ``with`` block, or close it. A reader implements `_read` and, where it holds a file, `close`;
+    where it need not decode a whole plane for a window of it, `_read_window` and `chunk_shape` as well.
+
+    Parameters
+    ----------
+    path : path
+    info : ImageInfo
+        What the file says about this scene; checked here.
+    largest : int
+        Pixels that a plane may have; more than `MAX_PIXELS` only where windows are read without the plane.
+
+    Raises
+    ------
+    FileFormatError
+        If a plane would be empty or too large, or its pixels are not real numbers.
+    """
+
+    axes: ClassVar[str] = "TCZYX"
+
+    def __init__(self, path: Path, info: ImageInfo, largest: int = MAX_PIXELS) -> None:
+        self.path, self.info = path, info
+        check_size(info.shape[3], info.shape[4], path, largest=largest)
+        _check_info(info, path)
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """Rows and columns of the pixels that are decoded at a time: of the whole plane, or of its parts.
+
+        Windows whose bounds are multiples of it, or the plane's, decode nothing in vain.
+        """
+        return self.info.shape[3:]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the image is read from, sorted by name; the folder of an OME-Zarr."""
+        return (self.path,)
+
+    def read_plane(self, t: int = 0, c: int = 0, z: int = 0) -> Pixels:
+        """Read one plane.
+
+        Parameters
+        ----------
+        t, c, z : int
+            Time, channel and slice, counted from 0.
+
+        Returns
+        -------
+        array, shape (Y, X) or (Y, X, S)
+            In the file's own dtype, native byte order, C-contiguous; S is `ImageInfo.samples` where not 1.
+
+        Raises
+        ------
+        InputError
+            If there is no such plane.
+        FileFormatError
+            If it is damaged or missing in the file, or has more than `MAX_PIXELS` pixels.
+        """
+        self._check_place(t, c, z)
+        self._check_there(t, c, z)
+        check_size(*self.info.shape[3:], self.path, remedy="segment it with `dinocell segment-large`")
+        with decoding(self.path, self.info.format):
+            return self._checked(self._read(t, c, z), *self.info.shape[3:])
+
+    def read_window(self, rows: slice, columns: slice, t: int = 0, c: int = 0, z: int = 0) -> Pixels:
+        """Read a window of one plane: the same as ``read_plane(t, c, z)[rows, columns]``.
+
+        OME-Zarr and TIFF decode only the chunks, tiles or strips that it lies in, so that damage elsewhere
+        goes unseen. Of other formats every call decodes the plane anew: read the plane, to use many windows.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Bounds within the plane; None stands for its own. At least one pixel, at most `MAX_PIXELS`.
+        t, c, z : int
+            Time, channel and slice, counted from 0.
+
+        Returns
+        -------
+        array, shape (Y, X) or (Y, X, S)
+            As of `read_plane`; it shares no memory with other windows.
+
+        Raises
+        ------
+        InputError
+            If there is no such window or plane.
+        FileFormatError
+            If it is damaged or missing in the file.
+        """
+        self._check_place(t, c, z)
+        self._check_there(t, c, z)
+        rows, columns = checked_window(rows, columns, *self.info.shape[3:], self.path)
+        with decoding(self.path, self.info.format):
+            window = self._read_window(rows, columns, t, c, z)
+            return self._checked(window, rows.stop - rows.start, columns.stop - columns.start)
+
+    def has_plane(self, t: int = 0, c: int = 0, z: int = 0) -> bool:
+        """Return whether a plane that the file says it has is in it."""
+        return True
+
+    def _check_there(self, t: int, c: int, z: int) -> None:
+        if not self.has_plane(t, c, z):
+            planes = math.prod(self.info.shape[:3])
+            raise FileFormatError(
+                f"{self.path} does not have the plane of time {t}, channel {c}, slice {z} "
+                f"({self.info.missing_planes} of {planes} planes are not in the file), expected all: look "
+                "for more files of the set, or choose another plane"
+            )
+
+    def _check_place(self, t: int, c: int, z: int) -> None:
+        for index, count, what in zip(
+            (t, c, z), self.info.shape[:3], ("time", "channel", "z slice"), strict=True
+        ):
+            checked_index(index, count, what, self.path)
+
+    def _checked(self, pixels: NDArray[Any], height: int, width: int) -> Pixels:
+        """Refuse pixels of another shape than the file says; lay them out as promised."""
+        expected = (height, width, self.info.samples)[: 2 if self.info.samples == 1 else 3]
+        if pixels.shape != expected:
+            raise ValueError(f"a plane has shape {pixels.shape}, expected {expected}")
+        return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+    @abstractmethod
+    def _read(self, t: int, c: int, z: int) -> NDArray[Any]:
+        """Read a plane that the information says is there."""
+
+    def _read_window(self, rows: slice, columns: slice, t: int, c: int, z: int) -> NDArray[Any]:
+        """Read a window within a plane that the information says is there; its bounds are numbers."""
+        plane = self._checked(self._read(t, c, z), *self.info.shape[3:])
+        return plane[rows, columns].copy()  # a view would keep the plane in memory
+
+    def close(self) -> None:  # noqa: B027 (not every reader holds a file)
+        """Close the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _check_info(info: ImageInfo, path: Path) -> None:
+    if info.dtype.kind not in "buif":
+        raise FileFormatError(
+            f"{path} has {info.dtype} pixels, expected booleans, integers or floats: save their magnitude"
+        )
+    if min(info.shape) < 1 or info.samples < 1:
+        raise FileFormatError(
+            f"{path} says its axes {LazyImage.axes} have lengths {info.shape}, expected none to be empty: "
+            "export it again"
+        )
+
+
+@contextmanager
+def closed_on_error(opened: _Closeable) -> Iterator[None]:
+    """Close what was opened if the block fails; otherwise it stays open for the image that holds it."""
+    with ExitStack() as stack:
+        stack.callback(opened.close)
+        yield
+        stack.pop_all()

@@ -1,0 +1,277 @@
+"""OME-Zarr, folders of compressed chunks: versions up to 0.4 (Zarr 2) and 0.5 (Zarr 3), plates included.
+
+Nothing outside the folder is read, whatever its metadata or links say, and no codec that runs code.
+"""
+
+import lzma
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.errors import DINOCellError, FileMissingError
+from dinocell.extras import import_extra
+from dinocell.io.planes import MAX_PIXELS, decoding
+from dinocell.io.readers.lazy import ImageInfo, LazyImage
+from dinocell.io.readers.naming import choose_scene, matching_names
+from dinocell.io.readers.ngff import (
+    MAX_CHUNK_BYTES,
+    Multiscale,
+    check_array,
+    check_blosc,
+    check_inside,
+    inside,
+    read_attributes,
+    read_json,
+    read_multiscales,
+    regular_size,
+    uses_blosc,
+)
+from dinocell.io.readers.units import known_size, micrometres, positive, seconds
+from dinocell.io.readers.zarr_chunks import ChunkReader
+
+OWN_LABELS = "dinocell"
+"""What DINOCell's labels beside an image are called."""
+
+# No plane need be there, so that any number of them could be claimed.
+_MAX_SCENES, _MAX_CHANNELS, _MAX_PLANES = 2**17, 2**14, 2**24
+
+
+def open_ome_zarr(folder: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
+    """Open one scene of a local OME-Zarr at full resolution.
+
+    Scenes are the images of its group; else, of a file that bioformats2raw wrote, its series (``"0"``, …); of
+    a plate, the fields of its wells (``"A/1/0"``, …). Chunks that are not there hold the array's fill value,
+    mostly 0, as Zarr has it: a plane without any is no damage.
+
+    Parameters
+    ----------
+    folder : path
+        The outermost group.
+    scene : int or str
+        Number, counted from 0, or name.
+    largest : int
+        Pixels that a plane may have.
+
+    Returns
+    -------
+    LazyImage
+        Reads the chunks of a plane or window when it is asked for; axes that the image does not have are of
+        length 1.
+
+    Raises
+    ------
+    FileMissingError
+        If there is no such folder.
+    FileFormatError
+        If it is no OME-Zarr, damaged, points outside of itself, or would need too much memory.
+    InputError
+        If it has no such scene.
+    MissingExtraError
+        If zarr is not installed.
+    """
+    multiscale, names, index = find_multiscale(folder, scene)
+    return open_multiscale(multiscale, folder, names, index, largest)
+
+
+def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[str, ...], int]:
+    """Find one scene, and give the names of all and which of them it is; errors as `open_ome_zarr`."""
+    if not folder.is_dir():
+        raise FileMissingError(f"{folder} is no folder, expected an OME-Zarr: check the path")
+    with decoding(folder, "OME-Zarr"):
+        root = folder.resolve()
+        here, names, series = _list_scenes(root)
+        index = choose_scene(names, scene, folder)
+        if series:
+            return read_multiscales(root, inside(root, root, series[index]))[0], names, index
+        return here[index], names, index
+
+
+def is_labels(folder: Path) -> bool:
+    """Return whether an OME-Zarr says that it is a label image, as those of segment-large do."""
+    try:
+        with decoding(folder, "OME-Zarr"):
+            root = folder.resolve()
+            return "image-label" in read_attributes(root, root)[1]
+    except DINOCellError:  # reading it says what is wrong
+        return False
+
+
+def find_labels(folder: Path) -> Path:
+    """Find the labels of an OME-Zarr: its own where it says that it is labels, else those beside its image.
+
+    Returns
+    -------
+    Path
+        The folder itself where there are none: its pixels may be labels, whatever it says.
+
+    Raises
+    ------
+    FileFormatError
+        If it has several labels and none of them is DINOCell's.
+    """
+    with decoding(folder, "OME-Zarr"):
+        root = folder.resolve()
+        if "image-label" in read_attributes(root, root)[1]:
+            return folder
+        listed = read_attributes(root, inside(root, root, "labels"))[1].get("labels") or []
+        names = [OWN_LABELS] if OWN_LABELS in listed else [str(name) for name in listed]
+        if len(names) > 1:
+            raise ValueError(f"labels {', '.join(names)[:200]} in it, expected one: name the folder of one")
+        return inside(root, root, f"labels/{names[0]}") if names else folder
+
+
+def open_multiscale(
+    multiscale: Multiscale,
+    folder: Path,
+    names: tuple[str, ...] = ("0",),
+    index: int = 0,
+    largest: int = MAX_PIXELS,
+) -> LazyImage:
+    """Open an image that was found; errors name `folder`, `names` and `index` go into `ImageInfo`."""
+    with decoding(folder, "OME-Zarr"):
+        array = open_array(multiscale, 0)
+        sizes = dict(zip(multiscale.axes, array.shape, strict=True))
+        steps = _physical_steps(multiscale)
+        channels = multiscale.omero.get("channels", ())
+        labels = [str(channel.get("label") or "") for channel in channels]
+        n_channels = sizes.get("c", 1)
+        shape = (sizes.get("t", 1), n_channels, sizes.get("z", 1), sizes["y"], sizes["x"])
+        if n_channels > _MAX_CHANNELS or math.prod(shape[:3]) > _MAX_PLANES:
+            raise ValueError(f"{shape[0]} times, {n_channels} channels and {shape[2]} slices")
+        info = ImageInfo(
+            "OME-Zarr", names, index, shape, 1, np.dtype(array.dtype),
+            pixel_size_yx_um=known_size(steps.get("y"), steps.get("x")),
+            z_step_um=steps.get("z"),
+            time_step_s=steps.get("t"),
+            channel_names=matching_names(labels, n_channels),
+        )  # fmt: skip
+        return _ZarrImage(folder, info, array, multiscale, largest)
+
+
+class _ZarrImage(LazyImage):
+    def __init__(
+        self, folder: Path, info: ImageInfo, array: Any, multiscale: Multiscale, largest: int
+    ) -> None:
+        super().__init__(folder, info, largest)
+        self._array, self._axes = array, multiscale.axes
+        self._chunks = ChunkReader(array, multiscale.levels[0])
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        chunks = dict(zip(self._axes, self._array.chunks, strict=True))  # of shards, those within
+        height, width = self.info.shape[3:]
+        return min(chunks["y"], height), min(chunks["x"], width)
+
+    def _read(self, t: int, c: int, z: int) -> NDArray[Any]:
+        return self._read_window(slice(None), slice(None), t, c, z)
+
+    def _read_window(self, rows: slice, columns: slice, t: int, c: int, z: int) -> NDArray[Any]:
+        at: dict[str, int | slice] = {"t": t, "c": c, "z": z, "y": rows, "x": columns}
+        try:
+            plane = self._chunks.read(tuple(at[axis] for axis in self._axes))
+        except lzma.LZMAError as exc:  # of no common kind
+            raise ValueError(str(exc)) from exc
+        return plane if self._axes.index("y") < self._axes.index("x") else plane.T
+
+
+def open_array(multiscale: Multiscale, level: int, *, read_only: bool = True) -> Any:
+    """Open the array of a level as a zarr array whose description was checked."""
+    zarr = import_extra("zarr", extra="io", purpose="reading OME-Zarr")
+    storage = import_extra("zarr.storage", extra="io", purpose="reading OME-Zarr")
+    root, folder = multiscale.root, multiscale.levels[level]
+    stored = read_json(root, folder / ("zarr.json" if multiscale.version == "0.5" else ".zarray"))
+    if stored is None:
+        raise ValueError(f"the array {folder.relative_to(root)} is missing")
+    check_array(stored, len(multiscale.axes))
+    store = _inner_store(storage.LocalStore, is_blosc=uses_blosc(stored))(root, read_only=read_only)
+    # from what was checked, not read again: the file may have changed
+    return zarr.Array.from_dict(storage.StorePath(store, folder.relative_to(root).as_posix()), stored)
+
+
+def _inner_store(base: Any, *, is_blosc: bool) -> Any:
+    """Return the kind of store that keeps to regular files below its root, and to whole chunks."""
+
+    class InnerStore(base):  # type: ignore[misc]
+        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+            path = self.root / key
+            check_inside(self.root, path)
+            # of a shard only parts are asked for, by the bounds that it claims for them
+            if path.exists() and not 0 <= _asked_bytes(byte_range, regular_size(path)) <= MAX_CHUNK_BYTES:
+                raise ValueError(f"{key} has more than {MAX_CHUNK_BYTES} bytes")
+            chunk = await super().get(key, prototype, byte_range)
+            if is_blosc and chunk is not None:
+                check_blosc(key, chunk[:16].to_bytes(), len(chunk))
+            return chunk
+
+        async def set(self, key: str, value: Any) -> None:
+            check_inside(self.root, self.root / key)
+            await super().set(key, value)
+
+    return InnerStore
+
+
+def _asked_bytes(byte_range: Any, size: int) -> int:
+    """Give the bytes that a range within a file of `size` bytes asks for: all where it is None."""
+    if hasattr(byte_range, "end"):
+        return int(byte_range.end - byte_range.start)
+    if hasattr(byte_range, "suffix"):
+        return min(int(byte_range.suffix), size)
+    return size - int(getattr(byte_range, "offset", 0))
+
+
+def _list_scenes(root: Path) -> tuple[list[Multiscale], tuple[str, ...], list[str]]:
+    """Give either the images of this very group or the paths of groups, and their names."""
+    _, attributes = read_attributes(root, root)
+    here = read_multiscales(root, root)
+    if here:
+        return here, tuple(str(one.described.get("name") or one.number) for one in here), []
+    if "plate" in attributes:
+        series = _list_fields(root, attributes["plate"]["wells"])
+    else:
+        listed = read_attributes(root, inside(root, root, "OME"))[1].get("series")
+        series = listed if listed else _numbered_groups(root) if "bioformats2raw.layout" in attributes else []
+    if not series:
+        raise ValueError("no multiscales, plate or series in its metadata")
+    return [], tuple(map(str, series)), series
+
+
+def _list_fields(root: Path, wells: list[dict[str, str]]) -> list[str]:
+    """List the paths of all fields of a plate; a well that is named again is not read again."""
+    fields: dict[Path, list[str]] = {}
+    series: list[str] = []
+    for well in wells:
+        group = inside(root, root, well["path"]).resolve()
+        if group not in fields:
+            images = read_attributes(root, group)[1]["well"]["images"]
+            fields[group] = [field["path"] for field in images]
+        series += [f"{well['path']}/{path}" for path in fields[group]]
+        if len(series) > _MAX_SCENES:
+            raise ValueError(f"a plate of more than {_MAX_SCENES} fields")
+    return series
+
+
+def _numbered_groups(root: Path) -> list[str]:
+    count = 0
+    while (root / str(count)).is_dir() and count < _MAX_SCENES:
+        count += 1
+    return [str(number) for number in range(count)]
+
+
+def _physical_steps(multiscale: Multiscale) -> dict[str, float]:
+    """Give pixel size and steps in micrometres and seconds, of the axes whose unit is known."""
+    described = multiscale.described
+    scale = [1.0] * len(multiscale.axes)
+    for place in (described, described["datasets"][0]):
+        for transform in place.get("coordinateTransformations") or ():
+            if transform.get("type") == "scale" and "scale" in transform:
+                scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
+    steps = {}
+    for letter, axis, step in zip(multiscale.axes, described.get("axes", ()), scale, strict=False):
+        unit = axis.get("unit") if isinstance(axis, dict) else None
+        length = positive(step, (seconds if letter == "t" else micrometres)(unit))
+        if length is not None:
+            steps[letter] = length
+    return steps

@@ -1,0 +1,211 @@
+"""Write image and label files, whole or not at all."""
+
+import hashlib
+import json
+import math
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from dinocell.errors import DINOCellError, InputError, OutputError
+from dinocell.io.planes import PathLike, Pixels
+from dinocell.labels import validate_labels
+from dinocell.version import __version__
+
+NAME_BYTES = 255
+"""Of a file's name, at most, on nearly all file systems."""
+
+
+def write_labels(
+    path: PathLike,
+    labels: NDArray[Any],
+    *,
+    pixel_size_um: float | tuple[float, float] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a label image as a zlib-compressed TIFF that `read_labels` gives back bit by bit.
+
+    It is an OME-TIFF where there is a pixel size or a provenance to be stored; the same input gives the same
+    bytes.
+
+    Parameters
+    ----------
+    path : path
+        Name ending in .tif or .tiff; an existing file is replaced in one step.
+    labels : integer array, shape (Y, X)
+        Stored as uint16, as uint32 where an id is above 65535, as int32 where pixels are −1 (ignore).
+    pixel_size_um : float or (float, float), optional
+        Edge of a pixel in micrometres, or its height and width, 1e-5 to 1e5; stored in the OME-XML and in
+        TIFF's own tags.
+    provenance : mapping, optional
+        How the labels were made, of what JSON can hold; stored in the OME-XML as a comment of namespace
+        ``dinocell``.
+
+    Raises
+    ------
+    InputError
+        If `labels` is no label image or empty, the name ends otherwise, or the pixel size or the provenance
+        cannot be stored.
+    OutputError
+        If the file cannot be written.
+    """
+    array, file = validate_labels(labels), Path(path)
+    _check_writable(array, file, (".tif", ".tiff"))
+    dtype = np.uint16 if array.max() <= np.iinfo(np.uint16).max else np.uint32
+    stored = array.astype(np.int32 if array.min() < 0 else dtype)
+    options = _ome_options(stored, pixel_size_um, provenance) or {"metadata": None}
+    with atomic_path(file) as temporary:
+        tifffile.imwrite(temporary, stored, photometric="minisblack", compression="zlib", **options)
+
+
+def _ome_options(
+    stored: NDArray[Any],
+    pixel_size_um: float | tuple[float, float] | None,
+    provenance: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Give what makes tifffile write an OME-TIFF; nothing where there is nothing to say."""
+    if pixel_size_um is None and not provenance:
+        return {}
+    metadata: dict[str, Any] = {"axes": "YX", "Name": "labels", "Creator": f"DINOCell {__version__}"}
+    options: dict[str, Any] = {"ome": True, "metadata": metadata}
+    if provenance:
+        metadata["CommentAnnotation"] = {"Namespace": "dinocell", "Value": encode_provenance(provenance)}
+    if pixel_size_um is not None:
+        y, x = pixel_size_um if isinstance(pixel_size_um, tuple) else (pixel_size_um, pixel_size_um)
+        if not (1e-5 <= y <= 1e5 and 1e-5 <= x <= 1e5):
+            raise InputError(f"pixel_size_um is {pixel_size_um}, expected 1e-5 to 1e5 micrometres")
+        metadata |= {"PhysicalSizeX": float(x), "PhysicalSizeY": float(y)}
+        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+        options |= {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "centimeter"}
+    # OME wants an id of the file; one of its content keeps the bytes the same.
+    content = hashlib.sha256(stored.tobytes() + repr((stored.shape, metadata)).encode())
+    metadata["UUID"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, content.hexdigest())}"
+    return options
+
+
+def encode_provenance(provenance: Mapping[str, Any]) -> str:
+    """Write down how a result was made, as one line of JSON in ASCII.
+
+    Raises
+    ------
+    InputError
+        If it holds what JSON cannot, NaN among it.
+    """
+    try:
+        return json.dumps(dict(provenance), allow_nan=False)
+    except (RecursionError, TypeError, ValueError) as exc:
+        raise InputError(
+            f"the provenance cannot be stored ({exc}), expected texts, finite numbers, booleans, None, and "
+            "lists and mappings of them"
+        ) from exc
+
+
+def write_image(path: PathLike, pixels: Pixels) -> None:
+    """Write an image as PNG or zlib-compressed TIFF that `read_image` gives back bit by bit.
+
+    Parameters
+    ----------
+    path : path
+        Name ending in .png, .tif or .tiff; an existing file is replaced in one step.
+    pixels : array, shape (Y, X) or (Y, X, C)
+        PNG: uint8 or uint16, C is 3 (RGB) or 4 (RGBA). TIFF: integers or floats, any C; booleans (Y, X).
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise or the format cannot hold such an array.
+    OutputError
+        If the file cannot be written.
+    """
+    array, file = np.ascontiguousarray(pixels), Path(path)
+    _check_writable(array, file, (".png", ".tif", ".tiff"))
+    colour = array.shape[2:] in ((3,), (4,)) and array.dtype in (np.uint8, np.uint16)
+    if file.suffix.lower() == ".png":
+        if not colour and (array.ndim == 3 or array.dtype not in (np.uint8, np.uint16)):
+            raise InputError(
+                f"{file} cannot hold {array.dtype} of shape {array.shape}, expected uint8 or uint16, gray, "
+                "RGB or RGBA: name it .tif"
+            )
+        with atomic_path(file) as temporary:
+            temporary.write_bytes(imagecodecs.png_encode(array))
+        return
+    with atomic_path(file) as temporary:
+        tifffile.imwrite(
+            temporary,
+            array,
+            photometric="rgb" if colour else "minisblack",
+            planarconfig="contig" if math.prod(array.shape[2:]) > 1 else None,
+            compression="zlib",
+            metadata={"axes": ("YXS" if colour else "YXC")[: array.ndim]},
+        )
+
+
+def printable(text: str) -> str:
+    """Replace what is no Unicode, as names of files may hold and JSON may not, by U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+@contextmanager
+def atomic_path(path: PathLike) -> Iterator[Path]:
+    """Give a temporary name beside `path` to write to, and rename it when the block ends well.
+
+    Parameters
+    ----------
+    path : path
+        Final name of the file.
+
+    Yields
+    ------
+    Path
+        ``.NAME.tmp-PID`` in the same folder, or shorter where that is too long; removed if the block fails.
+
+    Raises
+    ------
+    OutputError
+        For any OSError of the block or of the renaming.
+    """
+    target = Path(path)
+    temporary = target.with_name(_temporary_name(target.name))
+    try:
+        yield temporary
+        temporary.replace(target)
+    except DINOCellError:
+        raise
+    except OSError as exc:
+        raise OutputError(
+            f"{target} cannot be written ({exc.strerror or exc}), expected an existing, writable folder: "
+            "choose another one or free some space"
+        ) from exc
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(name: str) -> str:
+    """Return the name to write a file under; of a long one, a hash and its end stand for it."""
+    ending = f".tmp-{os.getpid()}"
+    if len(os.fsencode(f".{name}{ending}")) > NAME_BYTES:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        name = f"{digest}{name[-40:]}"  # at most 160 bytes
+    return f".{name}{ending}"
+
+
+def _check_writable(array: Pixels, file: Path, suffixes: tuple[str, ...]) -> None:
+    if file.suffix.lower() not in suffixes:
+        raise InputError(f"{file} has the wrong ending, expected {' or '.join(suffixes)}: rename it")
+    # tifffile packs several boolean samples wrongly
+    shape_fits = array.size and (array.ndim == 2 or (array.ndim == 3 and array.dtype != bool))
+    if not shape_fits or array.dtype.kind not in "buif":
+        raise InputError(
+            f"{file} cannot hold {array.dtype} of shape {array.shape}, expected real numbers as (Y, X) "
+            "or (Y, X, C), not empty: convert them first"
+        )

@@ -1,0 +1,45 @@
+"""Write CSV that a spreadsheet shows as it is written, and never computes."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from dinocell.io.saving import atomic_path
+
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+"""What a text may begin with that Excel, LibreOffice and Google Sheets take for a formula (OWASP)."""
+
+
+def write_rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Write rows as CSV in UTF-8; the first of them is mostly the header.
+
+    Texts come from names of files, folders and channels, which anybody may have chosen.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([shown_as_text(cell) for cell in row] for row in rows)
+
+
+def shown_as_text(cell: object) -> object:
+    """Return a cell with an apostrophe before it where it would be taken for a formula.
+
+    Examples
+    --------
+    >>> shown_as_text("=1+1"), shown_as_text("-0.5"), shown_as_text(-0.5)
+    ("'=1+1", '-0.5', -0.5)
+    """
+    if not isinstance(cell, str) or not cell.startswith(FORMULA_SIGNS) or _is_number(cell):
+        return cell
+    return f"'{cell}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

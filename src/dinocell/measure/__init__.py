@@ -1,0 +1,1 @@
+"""Numbers of every cell: shape, position, intensity, outline, confidence."""

@@ -1,0 +1,1 @@
+"""Trained models: named variants, checkpoints, published weights, export."""

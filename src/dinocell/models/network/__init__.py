@@ -1,0 +1,1 @@
+"""The network in PyTorch: backbone, decoder, and DINOCell made of both."""

@@ -1,0 +1,301 @@
+"""DINOCell: backbone, decoder and head as one module that saves and loads itself."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from dinocell.errors import CheckpointError, InputError
+from dinocell.models.checkpoint import (
+    CONFIG_FILE,
+    check_weights_size,
+    find_checkpoint,
+    is_trained,
+    read_config,
+    read_weights,
+    replaced_folder,
+    write_checkpoint,
+)
+from dinocell.models.configuration import ModelConfig
+from dinocell.models.network.backbone import build_backbone
+from dinocell.models.network.decoder import UNetDecoder
+from dinocell.models.network.devices import is_out_of_memory
+from dinocell.models.variants import VARIANTS, Variant, find_variant
+from dinocell.models.weights import load_backbone_weights
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class DINOCell(nn.Module):
+    """Backbone → U-Net decoder → one channel of distance-map logits.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Weights start random.
+
+    Examples
+    --------
+    >>> model = DINOCell.from_variant("nano")
+    >>> model(torch.zeros(1, 3, 64, 96)).shape
+    torch.Size([1, 1, 64, 96])
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = build_backbone(config.backbone)
+        self.decoder = UNetDecoder(config.decoder, self.backbone.out_channels, self.backbone.strides)
+
+    @property
+    def stride(self) -> int:
+        """Height and width of the input must be multiples of it."""
+        return self.backbone.stride
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images to logits of the distance map; a sigmoid brings them to [0, 1].
+
+        Parameters
+        ----------
+        x : float tensor, shape (B, 3, H, W)
+            ImageNet-normalised (see `normalise`); H and W multiples of `stride`.
+
+        Returns
+        -------
+        float tensor, shape (B, 1, H, W)
+
+        Raises
+        ------
+        InputError
+            If the shape does not fit.
+        """
+        if x.ndim != 4 or x.shape[1] != 3:
+            raise InputError(f"model input has shape {tuple(x.shape)}, expected (B, 3, H, W)")
+        if x.shape[2] % self.stride or x.shape[3] % self.stride or 0 in x.shape:
+            raise InputError(
+                f"model input is {x.shape[2]}×{x.shape[3]} px, expected multiples of {self.stride}: "
+                "pad or tile the image"
+            )
+        with torch.set_grad_enabled(torch.is_grad_enabled() and _learns(self.backbone)):
+            maps = self.backbone(x)
+        logits: Tensor = self.decoder(x, maps)
+        return logits
+
+    def train(self, mode: bool = True) -> Self:
+        """Set train or eval mode; a frozen backbone, and the frozen blocks of another, stay in eval mode."""
+        super().train(mode)
+        for part in (self.backbone, *self.backbone.blocks):
+            if not _learns(part):
+                part.eval()
+        return self
+
+    def freeze_backbone(self, *, except_last: int = 0) -> None:
+        """Keep the backbone's weights as they are from now on.
+
+        A frozen backbone runs without gradients (none reaches the image through it) and in eval mode; give an
+        optimiser only the parameters that require gradients.
+
+        Parameters
+        ----------
+        except_last : int
+            The last blocks of a ViT, or stages of a convolutional backbone, that learn all the same.
+
+        Raises
+        ------
+        InputError
+            If there are not so many.
+        """
+        blocks = self.backbone.blocks
+        if not 0 <= except_last <= len(blocks):
+            raise InputError(
+                f"except_last is {except_last}, expected 0 to {len(blocks)}, the backbone's blocks"
+            )
+        self.backbone.requires_grad_(False)
+        for block in blocks[len(blocks) - except_last :]:
+            block.requires_grad_(True)
+        self.train(self.training)
+
+    @classmethod
+    def from_variant(cls, name: str, *, backbone_weights: str | Path | None = None) -> Self:
+        """Build a variant with an untrained decoder.
+
+        Parameters
+        ----------
+        name : str
+            See `dinocell.list_models`.
+        backbone_weights : str or Path, optional
+            ``pretrained``, a Hugging Face id, a folder or a file (see
+            `dinocell.models.weights.load_backbone_weights`); random weights otherwise.
+
+        Returns
+        -------
+        DINOCell
+            In train mode.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such variant.
+        DINOCellError
+            If the weights cannot be found, read or used.
+        """
+        variant = find_variant(name)
+        model = cls(ModelConfig(variant=name, backbone=variant.backbone, decoder=variant.decoder))
+        if backbone_weights is not None:
+            record = load_backbone_weights(model.backbone, variant, backbone_weights)
+            model.config = model.config.model_copy(update={"backbone_weights": record})
+        return model
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path) -> Self:
+        """Load a trained model by name, or a checkpoint folder.
+
+        Parameters
+        ----------
+        name_or_path : str or Path
+            A name such as ``nano``, or a folder with ``config.json`` and ``model.safetensors``.
+
+        Returns
+        -------
+        DINOCell
+            In eval mode, float32, on the CPU.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is neither a model nor a folder of that name.
+        UntrainedModelError
+            If the name is that of a variant without trained weights.
+        CheckpointError
+            If the folder's files are missing, damaged, or do not fit each other.
+        """
+        folder = find_checkpoint(name_or_path)
+        config = read_config(folder)
+        try:
+            with torch.device("meta"):  # no memory is taken before it is known that the weights are there
+                check_weights_size(folder, cls(config))
+            model = cls(config)
+        except CheckpointError:
+            raise
+        except (ValueError, RuntimeError, ZeroDivisionError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise CheckpointError(
+                f"{folder / CONFIG_FILE} describes no network that can be built ({error}): "
+                "save the model again"
+            ) from error
+        model.load_state_dict(read_weights(folder, model), strict=True)
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
+        """Write ``config.json`` and ``model.safetensors``, all or nothing.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Created, or replaced when complete.
+        dtype : torch.dtype
+            What the weights are stored as; float16 halves the file.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written.
+        """
+        folder = Path(folder).resolve()
+        with replaced_folder(folder) as temporary:
+            for file in folder.glob("*"):  # a model card, say, stays
+                if file.is_file():
+                    shutil.copy2(file, temporary)
+            write_checkpoint(temporary, self.config, self.state_dict(), dtype=dtype)
+        return folder
+
+
+def _learns(part: nn.Module) -> bool:
+    """Whether any weight of a module is to be trained."""
+    return any(parameter.requires_grad for parameter in part.parameters())
+
+
+def normalise(gray: Tensor) -> Tensor:
+    """Turn 8-bit grayscale tiles into network input.
+
+    Parameters
+    ----------
+    gray : uint8 tensor, shape (B, H, W)
+
+    Returns
+    -------
+    float32 tensor, shape (B, 3, H, W)
+        Three equal channels, scaled to [0, 1], then ImageNet-normalised.
+    """
+    mean = torch.tensor(IMAGENET_MEAN, device=gray.device).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=gray.device).view(1, 3, 1, 1)
+    return (gray.unsqueeze(1).float() / 255 - mean) / std
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What `list_models` says of a variant.
+
+    Attributes
+    ----------
+    name, title : str
+        What users type, and the backbone in words.
+    backbone_parameters, decoder_parameters : int
+        Counted.
+    stride : int
+        Input sizes are multiples of it, in pixels.
+    taps : tuple of int
+        Blocks, or stages, whose outputs the decoder reads; counted from 0.
+    trained : bool
+        Whether trained weights of backbone and decoder ship with the package.
+    licence : str
+        Of the backbone's pretrained weights.
+    sources : tuple of str
+        Hugging Face ids of those weights, the ungated copy first.
+    """
+
+    name: str
+    title: str
+    backbone_parameters: int
+    decoder_parameters: int
+    stride: int
+    taps: tuple[int, ...]
+    trained: bool
+    licence: str
+    sources: tuple[str, ...]
+
+
+def list_models() -> list[ModelInfo]:
+    """List every variant, with its parameters counted on a model without memory."""
+    return [_describe(variant) for variant in VARIANTS.values()]
+
+
+def _describe(variant: Variant) -> ModelInfo:
+    with torch.device("meta"):
+        model = DINOCell.from_variant(variant.name)
+    return ModelInfo(
+        name=variant.name,
+        title=variant.title,
+        backbone_parameters=sum(p.numel() for p in model.backbone.parameters()),
+        decoder_parameters=sum(p.numel() for p in model.decoder.parameters()),
+        stride=model.stride,
+        taps=variant.backbone.taps if variant.backbone.kind == "vit" else (0, 1, 2, 3),
+        trained=is_trained(variant.name),
+        licence=variant.licence,
+        sources=variant.sources,
+    )

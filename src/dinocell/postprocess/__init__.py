@@ -1,0 +1,1 @@
+"""Labels to distance map and back: distance transform, flooding, watershed."""

@@ -1,0 +1,1 @@
+"""Parts of reports: charts, pictures, tables."""

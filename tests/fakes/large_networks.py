@@ -1,0 +1,112 @@
+"""Networks that need no weights, for tests of `dinocell.large`: other processes import them by name."""
+
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinocell.io.selection import Place
+from dinocell.large.plan import LargeResult
+from dinocell.large.run import StageDone, segment_large
+from dinocell.large.settings import LargeSettings, Network, Source
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.preprocess.preprocessing import Preprocessing
+from dinocell.tiling import Tile, cut_tile
+from dinocell.workers.executor import Executor, HereExecutor
+
+PATIENCE = 60  # seconds
+
+PLACE = Place(0, 0, None, "")
+"""The only plane of a file."""
+
+THRESHOLDS = Thresholds(cells_max_threshold=0.55, cell_fill_threshold=0.13, merge=0.5, regrow=True)
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A network that takes preprocessed pixels for a distance map in 255 steps.
+
+    Attributes
+    ----------
+    folder : str, optional
+        Where every call leaves a file whose suffix is its process.
+    name : str
+        What decides about its maps, as far as others can tell.
+    held : bool
+        Whether calls wait until there is a file ``released`` in the folder.
+    last_call : int, optional
+        The process is killed in the call of this number, counted from 1.
+    """
+
+    folder: str | None = None
+    name: str = "echo"
+    held: bool = False
+    last_call: int | None = None
+
+    preprocessing: ClassVar = Preprocessing(0, 100, clahe=False)
+    tile_size: ClassVar = 64
+    overlap: ClassVar = 8
+
+    def load(self) -> "Echo":
+        return self
+
+    def described(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+    def predict_batches(
+        self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
+    ) -> Iterator[NDArray[np.float32]]:
+        if self.folder is not None:
+            self._call(Path(self.folder))
+        for start in range(0, len(tiles), 3):
+            batch = np.stack([cut_tile(gray, tile) for tile in tiles[start : start + 3]])
+            yield batch.astype(np.float32) / np.float32(255)
+
+    def _call(self, folder: Path) -> None:
+        (folder / f"{uuid.uuid4().hex}.{os.getpid()}").touch()
+        if len(self.calls()) == self.last_call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE
+        while self.held and not (folder / "released").exists():
+            assert time.monotonic() < deadline, "nobody releases the calls"
+            time.sleep(0.01)
+
+    def calls(self) -> list[int]:
+        """Give the process of every call so far."""
+        if self.folder is None:
+            return []
+        return [int(file.suffix[1:]) for file in Path(self.folder).iterdir() if file.suffix]
+
+
+def events(
+    image: Path,
+    output: Path,
+    network: Network,
+    *,
+    executor: Executor | None = None,
+    place: Place = PLACE,
+    channel: int | str | None = None,
+    overwrite: bool = False,
+    keep_map: bool = False,
+    **options: Any,
+) -> Iterator[StageDone | LargeResult]:
+    """Segment an image in small blocks; options are those of `LargeSettings`."""
+    settings = LargeSettings(**{"thresholds": THRESHOLDS, "block": 64, "formats": ()} | options)
+    source = Source(image, 0, place, channel)
+    return segment_large(
+        source, output, network, settings, executor or HereExecutor(), overwrite=overwrite, keep_map=keep_map
+    )
+
+
+def finish(*arguments: Any, **options: Any) -> LargeResult:
+    """Segment an image to the end; arguments as of `events`."""
+    *_, result = events(*arguments, **options)
+    assert isinstance(result, LargeResult)
+    return result

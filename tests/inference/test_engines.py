@@ -1,0 +1,175 @@
+"""All engines are behind one contract: the same map, and errors that say what to do."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from dinocell import DINOCellPipeline
+from dinocell.errors import InputError, MissingExtraError
+from dinocell.inference.engines.exported import _digest, exported_file
+from dinocell.inference.engines.start import open_engine
+from dinocell.inference.engines.torch_engine import TorchEngine
+from dinocell.models.network.dinocell import DINOCell
+from tests.models.test_export import built
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return DINOCell.from_pretrained("nano")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 3000, (300, 420)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def expected(nano, image):
+    return DINOCellPipeline(nano, device="cpu").run(image)
+
+
+def test_onnx_runtime_gives_the_same_map(nano, export_cache, image, expected):
+    pipeline = DINOCellPipeline(nano, device="cpu", engine="onnx")
+    found = pipeline.run(image)
+    np.testing.assert_allclose(found.distance_map, expected.distance_map, rtol=0, atol=1e-4)
+    assert (found.parameters.engine, found.parameters.precision) == ("onnx", "float32")
+    assert (expected.parameters.engine, expected.parameters.device) == ("torch", "cpu")
+
+
+@pytest.mark.parametrize(("precision", "within"), [("float32", 1e-4), ("bfloat16", 0.03)])
+def test_openvino_gives_the_same_map(nano, export_cache, image, expected, precision, within):
+    pytest.importorskip("openvino")
+    pipeline = DINOCellPipeline(nano, device="cpu", engine="openvino", precision=precision)
+    first, second = (pipeline.run(image).distance_map for _ in range(2))
+    np.testing.assert_allclose(first, expected.distance_map, rtol=0, atol=within)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_bfloat16_is_near_and_leaves_the_model_alone(nano, image, expected):
+    pipeline = DINOCellPipeline(nano, device="cpu", precision="bfloat16")
+    found = pipeline.predict_on_full_img(image)
+    np.testing.assert_allclose(found, expected.distance_map, rtol=0, atol=0.03)
+    assert not np.array_equal(found, expected.distance_map)
+    assert next(nano.parameters()).dtype == torch.float32
+
+
+@pytest.mark.slow
+def test_the_cache_is_used_and_a_damaged_file_in_it_is_replaced(nano, export_cache, image, expected, caplog):
+    path = exported_file(nano, precision="float32")
+    sound = path.read_bytes()
+    assert exported_file(nano, precision="float32") == path
+    path.write_bytes(sound[:1000])
+    found = DINOCellPipeline(nano, device="cpu", engine="onnx").predict_on_full_img(image)
+    np.testing.assert_allclose(found, expected.distance_map, rtol=0, atol=1e-4)
+    assert "is damaged: it is made anew" in caplog.text
+    assert path.stat().st_size == len(sound)
+    assert list(export_cache.iterdir()) == [path]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"short")])
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_weights_in_a_second_file_are_made_anew_with_it(engine, damage, tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("DINOCELL_CACHE", str(tmp_path))
+    monkeypatch.setattr("dinocell.models.export.ONE_FILE", 1000)
+    model = built("vit")
+    tiles = np.random.default_rng(0).integers(0, 256, (1, 64, 64), np.uint8)
+    expected = TorchEngine(model, "cpu").forward(tiles)
+    for _ in range(2):
+        found = open_engine(model, engine=engine, device="cpu").forward(tiles)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+        (weights,) = tmp_path.glob("*.onnx.data")
+        assert weights.stat().st_size > 1000
+        damage(weights)
+
+
+def test_an_engine_in_float32_follows_its_model_and_another_does_not(nano):
+    tiles = np.random.default_rng(0).integers(0, 256, (1, 64, 64), np.uint8)
+    model = copy.deepcopy(nano)
+    same, copied = (TorchEngine(model, "cpu", precision=name) for name in ("float32", "bfloat16"))
+    before = same.forward(tiles), copied.forward(tiles)
+    with torch.no_grad():
+        model.decoder.head.bias.add_(1)
+    assert (same.forward(tiles) > before[0]).all()
+    np.testing.assert_array_equal(copied.forward(tiles), before[1])
+
+
+@pytest.mark.slow
+def test_a_machine_that_cannot_compile_says_so(tmp_path):
+    code = (
+        "import numpy as np; from dinocell import DINOCellPipeline; from dinocell.errors import InputError\n"
+        "try: DINOCellPipeline('nano', device='cpu', compiled=True).run(np.eye(64))\n"
+        "except InputError as error: print(error)"
+    )
+    nowhere = {"PATH": str(tmp_path), "CXX": "no-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=nowhere, capture_output=True, text=True, check=False
+    )
+    assert "cannot be compiled here" in found.stdout, found.stderr
+    assert "leave --compile" in found.stdout
+
+
+def test_other_weights_have_another_file(nano, export_cache):
+    other = DINOCell.from_pretrained("nano")
+    with torch.no_grad():
+        other.decoder.head.bias.add_(1e-3)
+    assert _digest(other) != _digest(nano) == _digest(DINOCell.from_pretrained("nano"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"engine": "tensorflow"}, "expected one of torch, onnx, openvino"),
+        ({"precision": "float8"}, "expected one of auto, float32, bfloat16, int8"),
+        ({"precision": "int8"}, "engine torch has no precision int8: choose engine onnx"),
+        ({"engine": "onnx", "precision": "bfloat16"}, "choose torch or openvino"),
+        ({"engine": "onnx", "precision": "int8"}, "made of convolutions"),
+        ({"engine": "openvino", "precision": "int8"}, "choose onnx"),
+        ({"engine": "openvino", "device": "cuda"}, "runs on CPUs"),
+        ({"engine": "onnx", "device": "mps"}, "knows the devices auto, cpu and cuda"),
+        ({"engine": "onnx", "device": "cuda:x"}, "knows the devices auto, cpu and cuda"),
+        ({"engine": "onnx", "device": "cpu", "compiled": True}, "only engine torch is compiled"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_refused(nano, export_cache, chosen, message):
+    with pytest.raises(InputError, match=message):
+        open_engine(nano, **chosen)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_a_missing_engine_says_how_to_install_it(nano, export_cache, engine, monkeypatch):
+    monkeypatch.setitem(sys.modules, {"onnx": "onnxruntime"}.get(engine, engine), None)
+    with pytest.raises(MissingExtraError, match=r'pip install "dinocell\[export\]"'):
+        open_engine(nano, engine=engine)
+
+
+def test_a_batch_that_does_not_fit_onnx_runtime_is_halved(nano, export_cache, image, expected):
+    pipeline = DINOCellPipeline(nano, device="cpu", engine="onnx", batch_size=4)
+    engine = pipeline.predictor.engine
+    session, sizes = engine._session, []
+
+    class Tight:
+        def run(self, names, given):
+            sizes.append(len(given["tiles"]))
+            if sizes[-1] > 2:
+                raise engine._failure("Failed to allocate memory for requested buffer of size 8")
+            return session.run(names, given)
+
+    engine._session = Tight()
+    found = pipeline.predict_on_full_img(image)
+    np.testing.assert_allclose(found, expected.distance_map, rtol=0, atol=1e-4)
+    assert sizes[:2] == [4, 2]
+
+
+def test_a_processor_without_bfloat16_is_warned_of(nano, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    TorchEngine(nano, "cpu", precision="bfloat16")
+    assert "float32 is much faster" in caplog.text

@@ -1,0 +1,329 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dinocell.errors import DeviceMemoryError, InputError, UntrainedModelError
+from dinocell.inference.pipeline import DINOCellPipeline, segment
+from dinocell.inference.segmentation import TilesDone
+from dinocell.labels import median_diameter
+from dinocell.metrics.matching import count_overlaps, match_iou
+from dinocell.models.configuration import ModelConfig
+from dinocell.models.network.backbone import ResidualConfig
+from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.network.devices import choose_device
+from dinocell.models.network.dinocell import DINOCell
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.preprocess.intensity_range import scale_to_uint8
+from dinocell.preprocess.resampling import resize
+from dinocell.tiling import plan_tiles
+from tests.cases import CASES, disk
+
+
+def tiny(**settings):
+    torch.manual_seed(0)
+    return DINOCell(
+        ModelConfig(
+            variant="tiny",
+            backbone=ResidualConfig(stem_width=8, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1)),
+            decoder=DecoderConfig(widths=(8, 8, 8, 8, 8, 8)),
+            trained=True,
+            **settings,
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return DINOCellPipeline("nano", device="cpu")
+
+
+def bright_disks(radius=14, count=3, side=200):
+    """An image of bright, slightly noisy disks on a dark ground, and their labels."""
+    labels = np.zeros((side, side), np.int32)
+    step = side // count
+    for row in range(count):
+        for column in range(count):
+            centre = (step * row + step // 2, step * column + step // 2)
+            labels[disk(labels.shape, centre, radius)] = row * count + column + 1
+    noise = np.random.default_rng(0).normal(0, 4, labels.shape)
+    return (40 + 120 * (labels > 0) + noise).clip(0, 255).astype(np.uint8), labels
+
+
+class Identity(DINOCell):
+    """Returns the gray value itself as a probability: what goes in must come out."""
+
+    def forward(self, x):
+        gray = x[:, :1] * 0.229 + 0.485
+        return torch.logit(gray.clamp(1e-6, 1 - 1e-6))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (256, 256), (257, 513), (40, 33)])
+def test_the_map_of_an_identity_model_is_the_preprocessed_image(shape):
+    model = Identity(tiny().config)
+    pipeline = DINOCellPipeline(model, device="cpu", clahe=False, batch_size=3)
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    if image.size > 1:
+        image.flat[:2] = 0, 255
+    distance = pipeline.predict_on_full_img(image)
+    expected = scale_to_uint8(image) / 255
+    np.testing.assert_allclose(distance, expected, atol=2e-6)
+    assert distance.dtype == np.float32
+
+
+def test_the_network_sees_the_rescaled_image():
+    model = Identity(tiny(diameter_range=(20, 40)).config)
+    pipeline = DINOCellPipeline(model, device="cpu", clahe=False)
+    image = np.random.default_rng(0).integers(0, 256, (96, 300)).astype(np.uint8)
+    small = resize(scale_to_uint8(image), (48, 150))
+    expected = resize(small.astype(np.float32) / 255, (96, 300))
+    np.testing.assert_allclose(pipeline.predict_on_full_img(image, scale=0.5), expected, atol=2e-6)
+    seen = []
+    found = pipeline.run(image, diameter=80, progress=seen.append)  # 80 px are brought to 40
+    assert (found.parameters.scale, seen[-1]) == (0.5, TilesDone(1, 1))
+    np.testing.assert_allclose(found.distance_map, expected, atol=2e-6)
+    pipeline.run(image, diameter=10, progress=seen.append)  # 10 px to 20: 192 × 600 px, three tiles
+    assert seen[-1] == TilesDone(3, 3)
+
+
+def test_progress_counts_every_tile_and_can_be_stopped():
+    pipeline = DINOCellPipeline(tiny(), device="cpu", batch_size=2)
+    seen = []
+    pipeline.run(np.zeros((256, 700), np.uint8), progress=seen.append)
+    assert seen == [TilesDone(2, 3), TilesDone(3, 3)]
+    steps = pipeline.steps(np.zeros((256, 700), np.uint8))
+    assert next(steps) == TilesDone(2, 3)
+    steps.close()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_the_batch_size_does_not_change_the_map(batch_size):
+    image = np.random.default_rng(0).integers(0, 256, (300, 500)).astype(np.uint8)
+    whole = DINOCellPipeline(tiny(), device="cpu", batch_size=8).predict_on_full_img(image)
+    other = DINOCellPipeline(tiny(), device="cpu", batch_size=batch_size).predict_on_full_img(image)
+    np.testing.assert_allclose(whole, other, atol=1e-5)
+
+
+def test_nano_finds_disks_and_changes_nothing_it_is_given(nano):
+    image, labels = bright_disks()
+    before = image.copy()
+    found = nano.run(image)
+    assert np.array_equal(image, before)
+    assert found.count == 9
+    matched = match_iou(count_overlaps(labels, found.labels), 0.5)
+    assert len(matched.chosen) == 9
+    again = nano.run(image)
+    assert np.array_equal(found.labels, again.labels)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda image: image.astype(np.uint16) * 200 + 1000,
+        lambda image: image.astype(np.float64) / 1e6 - 3,
+        lambda image: np.repeat(image[:, :, None], 3, axis=2),
+        lambda image: np.dstack([image, image, image, np.full_like(image, 255)]),
+        lambda image: image[:, :, None],
+    ],
+)
+def test_dtype_range_and_channels_do_not_matter(nano, convert):
+    image, _ = bright_disks()
+    found, expected = nano.run(convert(image)), nano.run(image)
+    assert found.count == expected.count
+    # Rounding to 8 bits may move a value by one, no more.
+    assert np.abs(found.distance_map - expected.distance_map).mean() < 0.01
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 600), (64, 64)])
+def test_a_constant_image_has_no_cells(nano, shape):
+    found = nano.run(np.full(shape, 7.5))
+    assert found.labels.shape == shape
+    assert found.labels.dtype == np.int32
+    assert found.count == 0
+
+
+def test_nonfinite_pixels_are_counted_and_taken_as_the_lowest(nano):
+    image, _ = bright_disks()
+    values = image.astype(np.float32)
+    values[0, :5] = np.nan
+    values[1, :4] = np.inf
+    found = nano.run(values)
+    assert found.parameters.nonfinite_pixels == 9
+    assert found.count == 9
+    values[:150] = np.nan
+    with pytest.raises(InputError, match="NaN or infinite"):
+        nano.run(values)
+
+
+def test_overrides_hold_for_one_call_only(nano):
+    image, _ = bright_disks()
+    usual = nano.run(image)
+    strict = nano.run(image, cells_max_threshold=1.0)
+    assert strict.count == 0
+    assert strict.parameters.thresholds.cells_max_threshold == 1.0
+    assert np.array_equal(nano.run(image).labels, usual.labels)
+    assert usual.parameters.thresholds == nano.model.config.thresholds
+
+
+def test_one_forward_pass_serves_many_thresholds(nano):
+    image, _ = bright_disks()
+    found = nano.run_batch_thresholds(image, [0.3, 0.5], [0.1, 0.2, 0.3])
+    assert set(found) == {(a, b) for a in (0.3, 0.5) for b in (0.1, 0.2, 0.3)}
+    direct = nano.run(image, cells_max_threshold=0.5, cell_fill_threshold=0.2).labels
+    assert np.array_equal(found[0.5, 0.2], direct)
+    assert not np.array_equal(found[0.5, 0.1], found[0.5, 0.3])
+
+
+def test_a_perfect_map_becomes_the_true_cells(nano):
+    from dinocell.postprocess.distance import labels_to_distance
+
+    perfect = labels_to_distance(CASES["many"])
+    found = nano.cells_from_dist_map(perfect, thresholds=Thresholds(cell_fill_threshold=0.02))
+    assert found.max() == 324
+
+
+def test_a_diameter_rescales_the_image_and_auto_finds_it(nano):
+    image, labels = bright_disks(radius=14)
+    low, high = nano.model.config.diameter_range
+    for given, brought_to in ((low / 2, low), (high * 1.5, high), (low, low), (high - 1, high - 1)):
+        assert nano.predictor.scale_for(given) == pytest.approx(brought_to / given)
+    found = nano.run(image, diameter=high * 1.5)
+    assert found.labels.shape == image.shape
+    assert found.parameters.diameter == high * 1.5
+    assert nano.run(image, diameter=np.float32(40)).count == nano.run(image.tolist(), diameter=40).count
+    automatic = nano.run(image, diameter="auto")
+    assert automatic.parameters.diameter == pytest.approx(median_diameter(labels), rel=0.25)
+    assert automatic.count == 9
+    empty = nano.run(np.zeros((50, 60)), diameter="auto")
+    assert (empty.parameters.diameter, empty.parameters.scale) == (None, 1.0)
+
+
+@pytest.mark.parametrize("diameter", [0, -3, float("nan"), "big", float("inf"), 0.01])
+def test_a_wrong_diameter_is_refused(nano, diameter):
+    with pytest.raises(InputError, match="diameter is"):
+        nano.run(np.zeros((9, 9)), diameter=diameter)
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(InputError, match="multiple of 32"):
+        DINOCellPipeline(tiny(), tile_size=100)
+    for size in (8192, 10**9, -32):
+        with pytest.raises(InputError, match=f"tile_size is {size}, .* of 32.* at most 4096"):
+            DINOCellPipeline(tiny(), tile_size=size)
+    for size in (256.0, "256"):
+        with pytest.raises(InputError, match=f"tile_size is {size!r}, expected a whole number"):
+            DINOCellPipeline(tiny(), tile_size=size)
+    with pytest.raises(InputError, match=r"overlap is 1\.5, expected a whole number"):
+        DINOCellPipeline(tiny(), overlap=1.5)
+    with pytest.raises(InputError, match="overlap is 200"):
+        DINOCellPipeline(tiny(), overlap=200)
+    with pytest.raises(InputError, match="batch_size"):
+        DINOCellPipeline(tiny(), batch_size=0)
+    with pytest.raises(InputError, match="device 'cuda:77' cannot be used"):
+        choose_device("cuda:77")
+    with pytest.raises(InputError, match="merge is 2"):
+        DINOCellPipeline(tiny(), device="cpu").thresholds(merge=2)
+    with pytest.raises(InputError, match="does not say which cell diameters"):
+        DINOCellPipeline(tiny(), device="cpu").run(np.zeros((9, 9)), diameter=30)
+
+
+def test_an_untrained_model_is_refused_unless_allowed():
+    model = DINOCell(tiny().config.model_copy(update={"trained": False}))
+    with pytest.raises(UntrainedModelError, match="untrained decoder"):
+        DINOCellPipeline(model)
+    pipeline = DINOCellPipeline(model, device="cpu", allow_untrained=True)
+    assert pipeline.run(np.zeros((40, 40))).labels.shape == (40, 40)
+
+
+def test_a_variant_without_trained_weights_is_refused_unless_allowed():
+    with pytest.raises(UntrainedModelError, match="no trained weights here"):
+        DINOCellPipeline("small")
+    pipeline = DINOCellPipeline("convnext-tiny", device="cpu", allow_untrained=True)
+    assert pipeline.run(np.zeros((40, 40))).labels.shape == (40, 40)
+
+
+class Crowded(Identity):
+    """Runs out of memory when given more tiles than fit; keeps the number of tiles of every attempt."""
+
+    fits = 4
+    message = "CUDA out of memory. Tried to allocate 2.00 GiB"
+    error = torch.OutOfMemoryError
+
+    def forward(self, x):
+        self.attempts = [*getattr(self, "attempts", []), len(x)]
+        if len(x) > self.fits:
+            raise self.error(self.message)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 2.00 GiB"),
+        (RuntimeError, "MPS backend out of memory (MPS allocated: 9.06 GB)"),
+        (RuntimeError, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_and_that_is_remembered(error, message):
+    image = np.random.default_rng(0).integers(0, 255, (150, 200), dtype=np.uint8)
+    plain = Identity(tiny().config)
+    expected = DINOCellPipeline(plain, device="cpu", tile_size=64).predict_on_full_img(image)
+    model = Crowded(tiny().config)
+    model.error, model.message = error, message
+    pipeline = DINOCellPipeline(model, device="cpu", tile_size=64, overlap=32, batch_size=16)
+    assert np.array_equal(pipeline.predict_on_full_img(image), expected)
+    assert model.attempts[:3] == [16, 8, 4]
+    assert max(model.attempts[2:]) == 4
+    assert sum(model.attempts[2:]) == len(plan_tiles(image.shape, 64, 32))  # every tile once
+    model.attempts = []
+    pipeline.predict_on_full_img(image)
+    assert max(model.attempts) == 4
+
+
+def test_a_last_batch_that_does_not_fit_is_halved_too():
+    model = Crowded(tiny().config)
+    model.fits = 1
+    pipeline = DINOCellPipeline(model, device="cpu", tile_size=64, overlap=0, batch_size=8)
+    image = np.random.default_rng(0).integers(0, 255, (64, 192), dtype=np.uint8)
+    pipeline.predict_on_full_img(image)
+    assert model.attempts == [3, 1, 1, 1]
+
+
+def test_tiles_of_one_gray_level_are_predicted_once_a_level():
+    image = np.zeros((128, 256), np.uint8)
+    image[64:, :64] = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    image[:64, 192:] = 200
+    options = {"device": "cpu", "tile_size": 64, "overlap": 0}
+    expected = DINOCellPipeline(Identity(tiny().config), **options).predictor.engine.forward(image[None])[0]
+    model = Crowded(tiny().config)
+    model.fits = 8
+    pipeline = DINOCellPipeline(model, **options, batch_size=3)
+    found = pipeline.predict_on_full_img(image, preprocessed=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert sum(model.attempts) == 3  # one of 0, one of 200, one of noise; of eight tiles
+
+
+def test_a_tile_that_does_not_fit_says_what_to_do():
+    model = Crowded(tiny().config)
+    model.fits = 0
+    with pytest.raises(DeviceMemoryError, match="one tile of 64 px: choose a smaller tile_size"):
+        DINOCellPipeline(model, device="cpu", tile_size=64).run(np.zeros((100, 100), np.uint8))
+
+
+def test_other_errors_of_the_network_are_not_taken_for_a_lack_of_memory():
+    model = Crowded(tiny().config)
+    model.error, model.message, model.fits = RuntimeError, "expected scalar type Half but found Float", 0
+    with pytest.raises(RuntimeError, match="scalar type"):
+        DINOCellPipeline(model, device="cpu").run(np.zeros((100, 100), np.uint8))
+    assert model.attempts == [1]
+
+
+def test_segment_is_the_pipeline_in_one_call(nano):
+    image, _ = bright_disks()
+    assert np.array_equal(segment(image, min_size=50).labels, nano.run(image, min_size=50).labels)
+
+
+def test_no_module_of_a_pipeline_is_in_train_mode():
+    model = tiny().train()
+    pipeline = DINOCellPipeline(model, device="cpu")
+    assert not any(module.training for module in pipeline.model.modules() if isinstance(module, nn.Module))

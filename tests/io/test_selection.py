@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dinocell.errors import InputError
+from dinocell.io.readers.lazy import ImageInfo, LazyImage
+from dinocell.io.readers.naming import channel_names
+from dinocell.io.selection import (
+    Selection,
+    Span,
+    check_scene,
+    find_channel,
+    parse_span,
+    read_channels,
+    read_place,
+    select_places,
+)
+
+
+class Stack(LazyImage):
+    """Pixels of the value 100 · t + 10 · c + z."""
+
+    def __init__(self, times=1, channels=1, slices=1, samples=1, names=(), scenes=("only",), scene=0):
+        shape = (times, channels, slices, 4, 5)
+        info = ImageInfo("made", scenes, scene, shape, samples, np.dtype(np.uint16), channel_names=names)
+        super().__init__(Path("stack.tif"), info)
+
+    def _read(self, t, c, z):
+        shape = (4, 5) if self.info.samples == 1 else (4, 5, self.info.samples)
+        return np.full(shape, 100 * t + 10 * c + z, np.uint16) + np.arange(self.info.samples, dtype=np.uint16)
+
+
+def places(stack, **chosen):
+    return [(place.t, place.z, place.suffix) for place in select_places(stack, Selection(**chosen))]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3", Span(3, 4)),
+        ("0:10", Span(0, 10)),
+        ("2:", Span(2, None)),
+        (":5", Span(0, 5)),
+        (":", Span(0, None)),
+    ],
+)
+def test_spans_are_read_as_python_slices(text, expected):
+    assert parse_span(text, "--time") == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1:2:3", "1.5", "٣", "0x2", "max", "9" * 5000])
+def test_what_is_no_span_is_refused_with_the_flag(text):
+    with pytest.raises(InputError, match=r"--time is .*expected a number such as 3"):
+        parse_span(text, "--time")
+
+
+@given(start=st.integers(0, 30), stop=st.integers(0, 30), count=st.integers(1, 20))
+def test_a_span_gives_what_a_slice_gives_or_is_refused(start, stop, count):
+    span = parse_span(f"{start}:{stop}", "--z")
+    if start < stop <= count:
+        assert list(span.indices(count, flag="--z", name="x")) == list(range(count))[start:stop]
+    else:
+        with pytest.raises(InputError, match="--z"):
+            span.indices(count, flag="--z", name="x")
+
+
+def test_a_single_plane_needs_no_choice_and_no_suffix():
+    assert places(Stack()) == [(0, 0, "")]
+    assert places(Stack(), all_planes=True) == [(0, 0, "")]
+
+
+def test_a_stack_is_never_flattened_unasked():
+    with pytest.raises(InputError, match=r"3 times: --time N.*2 slices: --z N.*--all-planes"):
+        places(Stack(times=3, slices=2))
+    with pytest.raises(InputError, match=r"\(2 slices"):
+        places(Stack(times=3, slices=2), time=Span(1, 2))
+
+
+def test_who_takes_one_plane_only_is_not_advised_to_choose_several():
+    with pytest.raises(InputError, match=r"\(3 times: --time N; 2 slices: --z N, --z max or --z mean\)$"):
+        select_places(Stack(times=3, slices=2), Selection(), several=False)
+
+
+def test_chosen_times_and_slices_come_in_order_with_names_of_their_own():
+    stack = Stack(times=3, slices=2)
+    assert places(stack, time=Span(1, 3), z=Span(1, 2)) == [(1, 1, "_t0001_z001"), (2, 1, "_t0002_z001")]
+    assert len({suffix for _, _, suffix in places(stack, all_planes=True)}) == 6
+    # What was chosen is kept when the rest is taken whole.
+    assert places(stack, time=Span(2, 3), all_planes=True) == [(2, 0, "_t0002_z000"), (2, 1, "_t0002_z001")]
+    assert places(stack, time=Span(0, 1), projection="max") == [(0, None, "_t0000_zmax")]
+
+
+def test_scenes_must_be_chosen_and_are_in_the_name():
+    stack = Stack(scenes=("A1", "A2"), scene=1)
+    with pytest.raises(InputError, match=r"A1, A2.*--scene all"):
+        check_scene(stack, Selection())
+    check_scene(stack, Selection(scene="A2"))
+    assert places(stack) == [(0, 0, "_s01")]
+
+
+def test_projections_are_those_of_numpy():
+    stack = Stack(slices=4)
+    (place,) = select_places(stack, Selection(projection="max"))
+    assert (read_place(stack, place, None) == 3).all()
+    assert read_place(stack, place, None).dtype == np.uint16
+    (place,) = select_places(stack, Selection(projection="mean"))
+    assert (read_place(stack, place, None) == 1.5).all()
+
+
+def test_channels_are_chosen_by_name_or_number_and_never_guessed():
+    stack = Stack(channels=2, names=("DAPI", "GFP"))
+    (place,) = select_places(stack, Selection())
+    with pytest.raises(InputError, match=r"2 channels \(DAPI, GFP\).*--channel NAME, or N"):
+        read_place(stack, place, None)
+    assert (read_place(stack, place, "GFP") == 10).all()
+    assert (read_place(stack, place, 0) == 0).all()
+    with pytest.raises(InputError, match="RFP"):
+        read_place(stack, place, "RFP")
+    assert [(name, int(plane[0, 0])) for name, plane in read_channels(stack, place)] == [
+        ("DAPI", 0),
+        ("GFP", 10),
+    ]
+
+
+def test_a_channel_is_found_with_a_name_of_its_own():
+    stack = Stack(channels=3, names=("A", "A", ""))
+    assert [find_channel(stack, channel) for channel in (0, "1", "channel 2")] == [
+        (0, "A 0"),
+        (1, "A 1"),
+        (2, "channel 2"),
+    ]
+    assert find_channel(Stack(samples=3), "G") == (1, "G")
+    assert find_channel(Stack(), None) is None
+    with pytest.raises(InputError, match=r"3 channels \(A 0, A 1, channel 2\), expected a choice"):
+        find_channel(stack, None)
+
+
+def test_samples_of_a_colour_are_channels_only_where_one_is_asked_for():
+    stack = Stack(samples=3)
+    (place,) = select_places(stack, Selection())
+    assert read_place(stack, place, None).shape == (4, 5, 3)
+    assert (read_place(stack, place, "G") == 1).all()
+    assert (read_place(stack, place, 2) == 2).all()
+    assert channel_names(stack.info) == ["R", "G", "B"]
+    assert channel_names(Stack(channels=2, samples=3, names=("x", "")).info)[2:4] == ["x B", "channel 1 R"]

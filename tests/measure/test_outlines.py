@@ -1,0 +1,88 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+from dinocell.errors import InputError
+from dinocell.measure.outlines import PALETTE, draw_outlines
+from tests.cases import CASES
+
+
+def outermost(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels of a cell with another value above, below, left or right of them, spelled out."""
+    padded = np.pad(labels, 1, mode="edge")
+    inner = padded[1:-1, 1:-1]
+    sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    return (inner > 0) & np.any([side != inner for side in sides], axis=0)
+
+
+def gray_of(labels: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.random.default_rng(labels.shape).integers(0, 256, labels.shape, np.uint8)
+
+
+def check(labels: NDArray[Any]) -> None:
+    gray = gray_of(labels)
+    before = gray.copy(), labels.copy()
+    picture = draw_outlines(gray, labels)
+    assert picture.shape == (*labels.shape, 3)
+    assert picture.dtype == np.uint8
+    edge = outermost(np.maximum(labels, 0))
+    assert np.array_equal(picture[~edge], np.repeat(gray[~edge][:, None], 3, axis=1))
+    assert np.array_equal(picture[edge], PALETTE[labels[edge] % len(PALETTE)])
+    assert np.array_equal(gray, before[0])
+    assert np.array_equal(labels, before[1])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_only_the_outermost_pixels_are_coloured(name: str) -> None:
+    check(CASES[name])
+
+
+@given(
+    arrays(
+        np.int32,
+        array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.sampled_from([-1, 0, 0, 1, 1, 2, 9, 2**31 - 1]),
+    )
+)
+@settings(deadline=None)
+def test_only_the_outermost_pixels_of_random_labels_are_coloured(labels: NDArray[np.int32]) -> None:
+    check(labels)
+
+
+def test_a_square_by_hand() -> None:
+    labels = np.zeros((5, 5), np.int32)
+    labels[1:4, 1:4] = 2
+    picture = draw_outlines(np.full((5, 5), 100, np.uint8), labels)
+    coloured = (picture != 100).any(axis=2)
+    assert coloured.astype(int).tolist() == [
+        [0, 0, 0, 0, 0],
+        [0, 1, 1, 1, 0],
+        [0, 1, 0, 1, 0],
+        [0, 1, 1, 1, 0],
+        [0, 0, 0, 0, 0],
+    ]
+    assert picture[1, 1].tolist() == PALETTE[2].tolist()
+
+
+@pytest.mark.parametrize("number", [1, 6, 7, 8, 15, 300])
+def test_neighbours_in_number_differ_in_colour(number: int) -> None:
+    labels = np.array([[number, number, number + 1, number + 1]])
+    picture = draw_outlines(np.zeros((1, 4), np.uint8), labels)
+    assert picture[0, 1].tolist() != picture[0, 2].tolist()
+
+
+def test_colours_differ_and_none_is_gray() -> None:
+    assert len({tuple(colour) for colour in PALETTE.tolist()}) == len(PALETTE)
+    assert (np.ptp(PALETTE.astype(int), axis=1) > 100).all()
+
+
+def test_another_shape_is_refused() -> None:
+    with pytest.raises(InputError, match=r"gray has shape \(4, 5, 3\), expected \(4, 5\)"):
+        draw_outlines(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), int))
+    with pytest.raises(InputError, match=r"gray has shape \(5, 4\)"):
+        draw_outlines(np.zeros((5, 4), np.uint8), np.zeros((4, 5), int))

@@ -1,0 +1,85 @@
+"""The contract on a small one of every kind of backbone, and every variant at its real width."""
+
+import pytest
+import torch
+
+from dinocell.models.network.backbone import ConvNeXtConfig, ResidualConfig, ViTConfig, build_backbone
+from dinocell.models.variants import VARIANTS
+from tests.models.backbone_contract import BackboneContract
+
+VIT = ViTConfig(hidden_size=48, depth=4, heads=2, intermediate_size=96, taps=(0, 1, 2, 3))
+
+
+class TestViT(BackboneContract):
+    config = VIT
+
+
+class TestGatedViT(BackboneContract):
+    """As S+ and H+."""
+
+    config = VIT.model_copy(update={"gated_mlp": True})
+
+
+class TestGatedViTWithoutAttentionBias(BackboneContract):
+    """As 7B."""
+
+    config = VIT.model_copy(update={"gated_mlp": True, "attention_bias": False})
+
+
+class TestConvNeXt(BackboneContract):
+    config = ConvNeXtConfig(widths=(8, 16, 24, 32), depths=(1, 1, 2, 1))
+
+
+class TestResidual(BackboneContract):
+    config = ResidualConfig(stem_width=8, widths=(8, 16, 24, 32), depths=(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_has_its_declared_maps_at_full_depth(name):
+    with torch.device("meta"):  # shapes without memory: 7B has 27 GB of weights
+        backbone = build_backbone(VARIANTS[name].backbone)
+        maps = backbone(torch.zeros(1, 3, 96, 160))
+    expected = [
+        (1, channels, 96 // stride, 160 // stride)
+        for channels, stride in zip(backbone.out_channels, backbone.strides, strict=True)
+    ]
+    assert [tuple(m.shape) for m in maps] == expected
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "7b" else name for name in VARIANTS]
+)
+def test_every_variant_runs_at_its_real_width_and_reduced_depth(name):
+    config = VARIANTS[name].backbone
+    if config.kind == "vit":
+        config = config.model_copy(update={"depth": 4, "taps": (0, 1, 2, 3)})
+    else:
+        config = config.model_copy(update={"depths": (1, 1, 1, 1)})
+    torch.manual_seed(0)
+    backbone = build_backbone(config).eval()
+    x = torch.randn(4, 3, 32, 64)
+    with torch.no_grad():
+        for together, alone in zip(backbone(x), backbone(x[2:3]), strict=True):
+            assert together.std() > 0
+            torch.testing.assert_close(together[2:3], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_vit_taps_carry_the_final_layer_norm():
+    backbone = build_backbone(VIT).eval()
+    with torch.no_grad():
+        for tap in backbone(torch.randn(1, 3, 64, 64)):  # a fresh LayerNorm has weight 1 and bias 0
+            torch.testing.assert_close(tap.mean(dim=1), torch.zeros(1, 4, 4), atol=1e-5, rtol=0)
+            torch.testing.assert_close(tap.var(dim=1, unbiased=False), torch.ones(1, 4, 4), atol=1e-2, rtol=0)
+
+
+def test_vit_taps_are_the_named_blocks():
+    # Block k changes the taps from k on, and none before: an off-by-one in `out_indices` would show.
+    torch.manual_seed(0)
+    backbone = build_backbone(VIT).eval()
+    x = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        before = [tap.clone() for tap in backbone(x)]
+        for parameter in backbone.blocks[2].parameters():
+            parameter.add_(1.0)
+        changed = [not torch.equal(a, b) for a, b in zip(before, backbone(x), strict=True)]
+    assert changed == [False, False, True, True]
