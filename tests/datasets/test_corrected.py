@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from tests.cases import CASES, disk
 from typer.testing import CliRunner
 
 from dinocell.cli import app
@@ -12,7 +13,6 @@ from dinocell.datasets.origin import ImageFiles, Origin, Plane, origin_named, re
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.io.images import read_labels, stem_of
 from dinocell.io.saving import write_image, write_labels
-from tests.cases import CASES, disk
 
 
 @pytest.fixture

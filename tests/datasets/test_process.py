@@ -14,26 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-
-from dinocell.datasets import process
-from dinocell.datasets.folder import Pair
-from dinocell.datasets.inspect import describe
-from dinocell.datasets.prepare import MAX_SCALE
-from dinocell.datasets.process import ImageDone, ProcessSettings, _hash_items
-from dinocell.datasets.records import StoreInfo, content_hash
-from dinocell.datasets.store import DINOCellDataset, find_items
-from dinocell.datasets.writer import partial_folder
-from dinocell.postprocess.distance import labels_to_distance
-from dinocell.errors import (
-    FileFormatError,
-    FileMissingError,
-    InputError,
-    MissingExtraError,
-    OutputError,
-)
-from dinocell.labels import median_diameter, relabel
-from dinocell.preprocess.preprocessing import Preprocessing, preprocess
-from dinocell.io.saving import write_image
 from tests.cases import CASES, disk
 from tests.fakes.items import (
     SMALL,
@@ -48,6 +28,26 @@ from tests.fakes.items import (
     pixels_of,
 )
 from tests.fakes.tiff import write_ome_set
+
+from dinocell.datasets import process
+from dinocell.datasets.folder import Pair
+from dinocell.datasets.inspect import describe
+from dinocell.datasets.prepare import MAX_SCALE
+from dinocell.datasets.process import ImageDone, ProcessSettings, _hash_items
+from dinocell.datasets.records import StoreInfo, content_hash
+from dinocell.datasets.store import DINOCellDataset, find_items
+from dinocell.datasets.writer import partial_folder
+from dinocell.errors import (
+    FileFormatError,
+    FileMissingError,
+    InputError,
+    MissingExtraError,
+    OutputError,
+)
+from dinocell.io.saving import write_image
+from dinocell.labels import median_diameter, relabel
+from dinocell.postprocess.distance import labels_to_distance
+from dinocell.preprocess.preprocessing import Preprocessing, preprocess
 
 ROOT = Path(__file__).parents[2]
 
