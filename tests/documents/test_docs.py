@@ -112,7 +112,7 @@ def test_yaml_blocks_are_valid_training_settings(page):
             TrainConfig.model_validate(settings | yaml.safe_load(line))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", PAGES + OTHER_PAGES, ids=named)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)h#][^)#]*)", page.read_text(encoding="utf-8")):
         assert (page.parent / link).exists(), link
