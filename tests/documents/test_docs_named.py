@@ -10,7 +10,7 @@ import typer
 from dinocell.cli import app
 from dinocell.datasets.formats import FORMATS as DATASET_FORMATS
 from dinocell.datasets.table import COLUMNS
-from dinocell.io.images import _MAGIC, IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
+from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS
 from dinocell.large.settings import FORMATS as LARGE_FORMATS
 from dinocell.measure.cells import measure_cells
 from dinocell.results.formats import DEFAULT_FORMATS, FORMATS
@@ -140,8 +140,8 @@ def test_the_help_of_format_names_every_format():
         assert f"STEM{FORMATS[name].ending}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-READABLE = {*_MAGIC.values(), "OME-Zarr", "OME-TIFF", "ImageJ"}
-"""What files are called that are read; the last two are kinds of TIFF."""
+READABLE = {name for reader in READERS for name in (reader.name, *reader.kinds)}
+"""Names of all formats that are read, and of their kinds."""
 
 
 def test_every_format_that_is_read_is_named_and_no_other():

@@ -71,7 +71,7 @@ def test_several_predictions_of_an_image_are_refused(folder):
     np.save(out / "a.npy", item.read().labels)
     assert np.array_equal(read_prediction(out, item).labels, item.read().labels)
     np.save(out / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(FileFormatError, match=r"a\.npy is no complete array of plain numbers"):
+    with pytest.raises(FileFormatError, match=r"a\.npy is not a complete array of plain numbers"):
         read_prediction(out, item)
 
 

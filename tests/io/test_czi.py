@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, InputError
-from dinocell.io.readers.czi import open_czi
+from dinocell.io.readers.czi import CziReader
+
+open_czi = CziReader().open
 
 czi = pytest.importorskip("pylibCZIrw.czi")
 

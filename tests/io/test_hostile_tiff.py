@@ -44,7 +44,7 @@ import os, resource, signal, sys, time
 from pathlib import Path
 from dinocell.errors import DINOCellError
 from dinocell.io.images import open_image, read_image
-import dinocell.io.readers.npy, dinocell.io.readers.raster, dinocell.io.readers.tiff
+import dinocell.io.readers.npy, dinocell.io.readers.raster, dinocell.io.readers.tiff_image
 
 def pages(path):
     return int(Path("/proc/self/statm").read_text().split()[path]) * resource.getpagesize()
@@ -170,12 +170,12 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: described(f"<OME>{'<a/>' * 5_000_000}</OME>"),
         "OME-XML that speaks of more than 4194304 elements",
     ),
-    "pickle.npy": (lambda: saved(np.array([print], object)), "no complete array of plain numbers"),
-    "huge.npy": (lambda: npy_header((2**16, 2**16)), "pixels, expected 1 to|no complete array"),
-    "cut.npy": (lambda: saved(np.zeros((9, 9)))[:-9], "no complete array of plain numbers"),
+    "pickle.npy": (lambda: saved(np.array([print], object)), "not a complete array of plain numbers"),
+    "huge.npy": (lambda: npy_header((2**16, 2**16)), "pixels, expected 1 to|not a complete array"),
+    "cut.npy": (lambda: saved(np.zeros((9, 9)))[:-9], "not a complete array of plain numbers"),
     "header.npy": (
         lambda: saved(np.zeros((9, 9))).replace(b"(9, 9)", b"((9, 9"),
-        "no complete array of plain numbers",
+        "not a complete array of plain numbers",
     ),
     "volume.npy": (lambda: saved(np.zeros((3, 9, 9))), r"shape \(3, 9, 9\) of float64, expected \(Y, X\)"),
 }

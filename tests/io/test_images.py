@@ -474,7 +474,7 @@ GRAY = noise(40, 50)
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty.png": (
         b"",
-        r"is empty \(0 bytes\), expected the content of a TIFF, PNG, JPEG, BMP, NPY, CZI, ND2 or LIF file",
+        r"is empty \(0 bytes\), expected the content of a TIFF, PNG, JPEG, BMP, NPY, ND2, CZI or LIF file",
     ),
     "text.png": (b"hello, world", "is not an image that can be read, expected the content of a TIFF"),
     "text.xyz": (b"hello, world", "is not an image that can be read, expected the content of a TIFF"),

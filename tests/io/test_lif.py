@@ -14,9 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
-from dinocell.io.readers.lif import open_lif
+from dinocell.io.readers.lif import LifReader
 from dinocell.io.readers.units import known_size
 from tests.fakes.lif import FakeLIF, header, lif, ramp
+
+open_lif = LifReader().open
 
 liffile = pytest.importorskip("liffile")
 Array = NDArray[Any]

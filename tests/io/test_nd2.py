@@ -14,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
-from dinocell.io.readers.nd2 import open_nd2
+from dinocell.io.readers.nd2 import Nd2Reader
 from tests.fakes.nd2 import FakeND2, assemble, custom, lite, packed, phases, positions, slices, times
+
+open_nd2 = Nd2Reader().open
 
 nd2 = pytest.importorskip("nd2")
 Array = NDArray[Any]

@@ -23,8 +23,10 @@ pytest.importorskip("zarr")
 import numcodecs
 import zarr
 
-from dinocell.io.readers.ome_zarr import open_ome_zarr
+from dinocell.io.readers.ome_zarr import OmeZarrReader
 from tests.fakes.zarr import UNITS, attributes_of, multiscale, noise, write_array, write_group, write_ome_zarr
+
+open_ome_zarr = OmeZarrReader().open
 
 VERSIONS = pytest.mark.parametrize("version", ["0.4", "0.5"])
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

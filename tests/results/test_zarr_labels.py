@@ -19,10 +19,12 @@ pytest.importorskip("zarr")
 import zarr
 
 from dinocell.io.images import read_labels
-from dinocell.io.readers.ome_zarr import open_ome_zarr
+from dinocell.io.readers.ome_zarr import OmeZarrReader
 from dinocell.results.zarr_labels import read_zarr_labels, write_zarr_labels
 from dinocell.version import __version__
 from tests.fakes.zarr import attributes_of, noise, write_group, write_ome_zarr
+
+open_ome_zarr = OmeZarrReader().open
 
 VERSIONS = pytest.mark.parametrize("version", ["0.4", "0.5"])
 QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

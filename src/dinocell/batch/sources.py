@@ -18,7 +18,8 @@ from dinocell.datasets.belonging import (
     stems_beside,
 )
 from dinocell.io.identity import join_sets
-from dinocell.io.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, is_readable
+from dinocell.io.images import is_ome_zarr, is_readable
+from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.readers.ome_zarr import is_labels
 from dinocell.results.formats import FORMATS
 

@@ -7,7 +7,8 @@ there as well, or a record of `dinocell segment` of that name is. ``CellMask_mas
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from dinocell.io.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, stem_of
+from dinocell.io.images import stem_of
+from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.selection import PLANE_SUFFIX
 
 MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")

@@ -14,7 +14,8 @@ from dinocell.datasets.masks import read_masks
 from dinocell.datasets.origin import Plane, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.identity import files_read, join_sets
-from dinocell.io.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_ome_zarr, read_labels, stem_of
+from dinocell.io.images import is_ome_zarr, read_labels, stem_of
+from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 
 logger = logging.getLogger(__name__)
 

@@ -9,16 +9,10 @@ from typing import Any
 
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import FileMissingError, InputError
-from dinocell.io.images import (
-    IMAGE_SUFFIXES,
-    MICROSCOPE_SUFFIXES,
-    is_ome_zarr,
-    open_image,
-    read_image,
-    stem_of,
-)
+from dinocell.io.images import is_ome_zarr, open_image, read_image, stem_of
 from dinocell.io.opening import read_whole
 from dinocell.io.planes import Pixels
+from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.selection import PLANE_SUFFIX, Place, Projection, read_place
 
 _PROJECTIONS: dict[str, Projection] = {"max": "max", "mean": "mean"}

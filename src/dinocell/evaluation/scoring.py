@@ -14,7 +14,8 @@ from dinocell.datasets.masks import Masks, read_masks
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.segmentation import Diameter
-from dinocell.io.images import IMAGE_SUFFIXES, is_ome_zarr
+from dinocell.io.images import is_ome_zarr
+from dinocell.io.readers.formats import IMAGE_SUFFIXES
 from dinocell.io.saving import write_labels
 from dinocell.labels import Labels, relabel
 from dinocell.metrics.matching import count_overlaps, match_iou

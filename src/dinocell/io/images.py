@@ -3,53 +3,19 @@
 The format is told by a file's content, not by its name. Values are never rescaled; colours are R, G, B.
 """
 
-import stat
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.opening import is_folder
-from dinocell.io.planes import MAX_WINDOWED_PIXELS, PathLike, Pixels, checked_index, decoding
+from dinocell.io.planes import MAX_PIXELS, MAX_WINDOWED_PIXELS, PathLike, Pixels, decoding
+from dinocell.io.readers.formats import OME_SUFFIXES, find_reader, is_in_folder
 from dinocell.io.readers.lazy import LazyImage
-from dinocell.io.readers.naming import channel_index, matching_names
-from dinocell.io.readers.tiff_directories import TIFF_MAGIC
+from dinocell.io.readers.ome_zarr import OmeZarrReader
 from dinocell.io.readers.units import square_edge
 from dinocell.labels import Labels, validate_labels
-
-TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".stk", ".lsm")
-"""Endings of TIFF files: plain, BigTIFF, and those of MetaMorph and Zeiss microscopes."""
-
-IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp", ".npy")
-"""Endings of the files that a folder of images and annotations is searched for."""
-
-MICROSCOPE_SUFFIXES = (".nd2", ".czi", ".lif", ".zarr")
-"""Endings of the formats of microscopes, which a folder to be segmented is searched for as well."""
-
-_MAGIC = {
-    **dict.fromkeys(TIFF_MAGIC, "TIFF"),
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"BM": "BMP",
-    b"\x93NUMPY": "NPY",
-    b"ZISRAWFILE": "CZI",
-    b"\xda\xce\xbe\n": "ND2",
-    b"\0\0\0\x0cjP  ": "ND2",  # the kind before 2008 is a JPEG 2000
-    b"p\0\0\0": "LIF",
-}
-_ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs")
-_READ_WINDOWS = frozenset({"tiff", "ome_zarr"})  # readers whose function takes how large a plane may be
-_READERS = {  # module NAME of readers, imported when it is needed, with a function open_NAME
-    "TIFF": "tiff",
-    **dict.fromkeys(("PNG", "JPEG", "BMP"), "raster"),
-    "NPY": "npy",
-    "CZI": "czi",
-    "ND2": "nd2",
-    "LIF": "lif",
-    "OME-Zarr": "ome_zarr",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +78,10 @@ def open_image(path: PathLike, *, scene: int | str = 0, windows: bool = False) -
         If its format needs a package that is not installed.
     """
     file = Path(path)
-    kind = _detect_format(file)
-    name = _READERS[kind]
-    opener = getattr(import_module(f"dinocell.io.readers.{name}"), f"open_{name}")
-    largest = (MAX_WINDOWED_PIXELS,) if windows and name in _READ_WINDOWS else ()
-    with decoding(file, kind):
-        image: LazyImage = opener(file, scene, *largest)
-    return image
+    reader = find_reader(file)
+    largest = MAX_WINDOWED_PIXELS if windows and reader.reads_windows else MAX_PIXELS
+    with decoding(file, reader.name):
+        return reader.open(file, scene, largest)
 
 
 def read_image(path: PathLike, *, channel: int | str | None = None, page: int | None = None) -> Image:
@@ -154,38 +117,7 @@ def read_image(path: PathLike, *, channel: int | str | None = None, page: int | 
         that could be meant.
     """
     file = Path(path)
-    kind = _detect_format(file)
-    if kind != "TIFF":
-        with open_image(file) as opened:
-            return _read_page(opened, page, channel)
-    from dinocell.io.readers.tiff import read_tiff
-
-    with decoding(file, kind):
-        pixels, colour, size, names = read_tiff(file, page, channel)
-    if pixels.dtype.kind not in "buif":
-        raise FileFormatError(
-            f"{file} has {pixels.dtype} pixels, expected booleans, integers or floats: save their magnitude"
-        )
-    axes = ("YXS" if colour else "YXC")[: pixels.ndim]
-    return Image(np.ascontiguousarray(pixels), axes, size, names)
-
-
-def _read_page(opened: LazyImage, page: int | None, channel: int | str | None) -> Image:
-    """Read plane `page`, counted over times and slices, with one channel or all."""
-    info = opened.info
-    times, channels, slices = info.shape[:3]
-    t, z = divmod(checked_index(page, times * slices, "page", opened.path), slices)
-    names = info.channel_names
-    if channel is not None:
-        c, sample = divmod(channel_index(info, channel, opened.path), info.samples)
-        pixels = opened.read_plane(t, c, z)
-        pixels = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., sample])
-        return Image(pixels, "YX", info.pixel_size_yx_um, matching_names(names[c : c + 1], 1))
-    planes = [opened.read_plane(t, c, z) for c in range(channels)]
-    if channels == 1:
-        return Image(planes[0], "YXS"[: planes[0].ndim], info.pixel_size_yx_um, names)
-    pixels = np.concatenate([np.atleast_3d(plane) for plane in planes], axis=2)
-    return Image(pixels, "YXC", info.pixel_size_yx_um, names if info.samples == 1 else ())
+    return Image(*find_reader(file).read_page(file, page, channel))
 
 
 def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
@@ -214,13 +146,12 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     """
     file = Path(path)
     remedy = "expected one plane of ids: save labels as a 16-bit gray TIFF or PNG"
-    kind = _detect_format(file)
-    if kind in ("JPEG", "BMP"):
-        raise FileFormatError(f"{file} is a {kind} file, which does not keep ids as they are, {remedy}")
-    if kind == "OME-Zarr":
-        from dinocell.io.readers.ome_zarr import find_labels
-
-        file = find_labels(file)
+    reader = find_reader(file)
+    if not reader.keeps_ids:
+        raise FileFormatError(
+            f"{file} is a {reader.name} file, which does not keep ids as they are, {remedy}"
+        )
+    file = reader.find_labels(file)
     pixels = read_image(file, page=page).pixels
     if pixels.ndim == 3:
         raise FileFormatError(f"{file} has {pixels.shape[2]} channels (colours are no ids), {remedy}")
@@ -234,11 +165,8 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
 
 
 def is_ome_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr group, and so one image rather than a folder of images."""
-    try:
-        return any((path / name).is_file() for name in _ZARR_FILES)
-    except OSError:  # a folder that may not be looked into
-        return False
+    """Return whether a folder is a Zarr group, and so one image rather than a folder of images."""
+    return is_in_folder(OmeZarrReader(), path)
 
 
 def stem_of(path: Path) -> str:
@@ -250,48 +178,13 @@ def stem_of(path: Path) -> str:
     ['a', 'a', 'a', 'a.b']
     """
     stem = path.stem
-    is_ome = stem.lower().endswith(".ome") and path.suffix.lower() in (*TIFF_SUFFIXES, ".zarr")
+    is_ome = stem.lower().endswith(".ome") and path.suffix.lower() in OME_SUFFIXES
     return stem[: -len(".ome")] if is_ome and len(stem) > len(".ome") else stem
 
 
 def is_readable(path: Path) -> bool:
     """Return whether a file begins as one of a format that `open_image` knows."""
     try:
-        head = _first_bytes(path)
+        return not is_folder(path) and bool(find_reader(path))
     except (FileMissingError, FileFormatError):
         return False
-    return any(head.startswith(magic) for magic in _MAGIC)
-
-
-def _detect_format(file: Path) -> str:
-    """Tell the format from the first bytes, of a folder from the files in it."""
-    if is_folder(file):
-        if is_ome_zarr(file):
-            return "OME-Zarr"
-        raise FileFormatError(
-            f"{file} is a folder, expected an image file or an OME-Zarr: name one of the files in it"
-        )
-    head = _first_bytes(file)
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    names = list(dict.fromkeys(_MAGIC.values()))
-    what = "is not an image that can be read" if head else "is empty (0 bytes)"
-    raise FileFormatError(
-        f"{file} {what}, expected the content of a {', '.join(names[:-1])} or {names[-1]} file: "
-        "export the image again"
-    )
-
-
-def _first_bytes(file: Path) -> bytes:
-    try:
-        if stat.S_ISREG(file.stat().st_mode):  # opening a pipe would wait for its other end
-            with file.open("rb") as stream:
-                return stream.read(16)
-    except (FileNotFoundError, NotADirectoryError, ValueError) as exc:
-        raise FileMissingError(f"{file} does not exist, expected an image file: check the path") from exc
-    except OSError as exc:
-        raise FileFormatError(
-            f"{file} cannot be opened ({exc.strerror}), expected a readable file: check its permissions"
-        ) from exc
-    raise FileFormatError(f"{file} is a pipe or device, expected an image file: save it to a file")

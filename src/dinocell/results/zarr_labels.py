@@ -49,7 +49,7 @@ def write_zarr_labels(
     name : str
         Of the labels.
     scene : int or str
-        As in `open_ome_zarr`.
+        As in `open_image`.
     t : int
         Time, counted from 0.
     z : int, optional
@@ -72,7 +72,7 @@ def write_zarr_labels(
     OutputError
         If there are other labels of that name, or the folder cannot be written.
     FileFormatError, FileMissingError, MissingExtraError
-        As `open_ome_zarr`.
+        As `open_image`.
     """
     array = validate_labels(labels)
     if not _NAME.fullmatch(name):
@@ -108,7 +108,7 @@ def read_zarr_labels(
     name : str
         Of the labels.
     scene : int or str
-        As in `open_ome_zarr`.
+        As in `open_image`.
     t, z : int
         Time and slice, counted from 0; labels of a projection have one slice.
 
@@ -121,7 +121,7 @@ def read_zarr_labels(
     InputError
         If there is no such plane, or its values are no labels.
     FileFormatError, FileMissingError, MissingExtraError
-        As `open_ome_zarr`; also if there are no such labels.
+        As `open_image`; also if there are no such labels.
     """
     multiscale, _, _ = find_multiscale(source, scene)
     with decoding(source, "OME-Zarr"):

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
-from dinocell.io.planes import METADATA_ERRORS, decoding
+from dinocell.io.planes import MAX_PIXELS, METADATA_ERRORS, decoding
 from dinocell.io.readers.lazy import ImageInfo, LazyImage, closed_on_error
 from dinocell.io.readers.naming import choose_scene, matching_names
+from dinocell.io.readers.reader import Reader
 from dinocell.io.readers.units import known_size, micrometres, positive
 
 # libCZI has a colour of floats, too, but does not put its tiles together.
@@ -36,40 +36,49 @@ _MAX_ENTRIES = 2**24
 _MAX_DIMENSIONS = 40
 
 
-def open_czi(file: Path, scene: int | str) -> LazyImage:
-    """Open one scene of a CZI file.
+class CziReader(Reader):
+    """Reader of CZI."""
 
-    A scene's planes are its tiles put together at full resolution; pixels of no tile are 0. Colours come as
-    R, G, B.
+    name = "CZI"
+    magic = (b"ZISRAWFILE",)
+    suffixes = (".czi",)
+    is_of_microscopes = True
 
-    Parameters
-    ----------
-    file : path
-        The file.
-    scene : int or str
-        Number, counted from 0, or name.
+    def open(self, file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
+        """Open one scene of a CZI file.
 
-    Returns
-    -------
-    LazyImage
-        Holds the file until it is closed.
+        The tiles of a scene are put together at full resolution; pixels that no tile covers are 0. Colours
+        come as R, G, B.
 
-    Raises
-    ------
-    FileFormatError
-        If it is damaged or incomplete, has other axes than T, C, Z, Y, X, or channels of several kinds.
-    InputError
-        If it has no such scene.
-    MissingExtraError
-        If pylibCZIrw is not installed.
-    """
-    library = import_extra("pylibCZIrw.czi", extra="io", purpose="reading CZI files")
-    with decoding(file, "CZI"):
-        with file.open("rb") as stream:
-            n_tiles = _check_directory(stream)
-        document = library.CziReader(str(file))
-        with closed_on_error(document):
-            return _open_scene(file, document, scene, n_tiles)
+        Parameters
+        ----------
+        file : path
+        scene : int or str
+            Number, counted from 0, or name.
+        largest : int
+            Not used: planes are read whole.
+
+        Returns
+        -------
+        LazyImage
+            Holds the file until it is closed.
+
+        Raises
+        ------
+        FileFormatError
+            If it is damaged or incomplete, has other axes than T, C, Z, Y, X, or channels of several kinds.
+        InputError
+            If the scene does not exist.
+        MissingExtraError
+            If pylibCZIrw is not installed.
+        """
+        library = import_extra("pylibCZIrw.czi", extra="io", purpose="reading CZI files")
+        with decoding(file, "CZI"):
+            with file.open("rb") as stream:
+                n_tiles = _check_directory(stream)
+            document = library.CziReader(str(file))
+            with closed_on_error(document):
+                return _open_scene(file, document, scene, n_tiles)
 
 
 class _CziImage(LazyImage):
@@ -155,6 +164,8 @@ class _Metadata:
     """What the file's XML says, as far as it is sound; pixels do not depend on it."""
 
     def __init__(self, document: Any) -> None:
+        import tifffile  # for its reader of XML alone
+
         try:
             tree = tifffile.xml2dict(document.raw_metadata, sep="")["ImageDocument"]["Metadata"]
         except (*METADATA_ERRORS, RuntimeError):  # libCZI's own errors, and XML nested without end

@@ -1,4 +1,4 @@
-"""The contract of every reader: what an image file holds, and its planes, read one at a time."""
+"""The contract of an opened image file: its description, and its planes, read one at a time."""
 
 import math
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ class _Closeable(Protocol):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What an image file says about one of its scenes.
+    """Description of one scene of an image file.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class ImageInfo:
     channel_names : tuple of str
         One a channel, ``""`` for a channel without a name; empty where the file names none.
     missing_planes : int
-        Of the planes that the file says it has, those that are not in it.
+        Number of planes that the file says it has and that are not in it.
     """
 
     format: str
@@ -127,11 +127,11 @@ class LazyImage(ABC):
         Raises
         ------
         InputError
-            If there is no such plane.
+            If the plane does not exist.
         FileFormatError
             If it is damaged or missing in the file, or has more than `MAX_PIXELS` pixels.
         """
-        self._check_place(t, c, z)
+        self._check_indices(t, c, z)
         self._check_there(t, c, z)
         check_size(*self.info.shape[3:], self.path, remedy="segment it with `dinocell segment-large`")
         with decoding(self.path, self.info.format):
@@ -158,11 +158,11 @@ class LazyImage(ABC):
         Raises
         ------
         InputError
-            If there is no such window or plane.
+            If the window or plane does not exist.
         FileFormatError
             If it is damaged or missing in the file.
         """
-        self._check_place(t, c, z)
+        self._check_indices(t, c, z)
         self._check_there(t, c, z)
         rows, columns = checked_window(rows, columns, *self.info.shape[3:], self.path)
         with decoding(self.path, self.info.format):
@@ -182,14 +182,14 @@ class LazyImage(ABC):
                 "for more files of the set, or choose another plane"
             )
 
-    def _check_place(self, t: int, c: int, z: int) -> None:
+    def _check_indices(self, t: int, c: int, z: int) -> None:
         for index, count, what in zip(
             (t, c, z), self.info.shape[:3], ("time", "channel", "z slice"), strict=True
         ):
             checked_index(index, count, what, self.path)
 
     def _checked(self, pixels: NDArray[Any], height: int, width: int) -> Pixels:
-        """Refuse pixels of another shape than the file says; lay them out as promised."""
+        """Return pixels laid out as `read_plane` promises; raise ValueError if their shape is wrong."""
         expected = (height, width, self.info.samples)[: 2 if self.info.samples == 1 else 3]
         if pixels.shape != expected:
             raise ValueError(f"a plane has shape {pixels.shape}, expected {expected}")
@@ -214,11 +214,16 @@ class LazyImage(ABC):
         self.close()
 
 
-def _check_info(info: ImageInfo, path: Path) -> None:
-    if info.dtype.kind not in "buif":
+def check_dtype(dtype: np.dtype[Any], path: Path) -> None:
+    """Raise FileFormatError for pixels that are not real numbers."""
+    if dtype.kind not in "buif":
         raise FileFormatError(
-            f"{path} has {info.dtype} pixels, expected booleans, integers or floats: save their magnitude"
+            f"{path} has {dtype} pixels, expected booleans, integers or floats: save their magnitude"
         )
+
+
+def _check_info(info: ImageInfo, path: Path) -> None:
+    check_dtype(info.dtype, path)
     if min(info.shape) < 1 or info.samples < 1:
         raise FileFormatError(
             f"{path} says its axes {LazyImage.axes} have lengths {info.shape}, expected none to be empty: "

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
-from dinocell.io.planes import check_size, decoding
+from dinocell.io.planes import MAX_PIXELS, check_size, decoding
 from dinocell.io.readers.lazy import ImageInfo, LazyImage, closed_on_error
 from dinocell.io.readers.naming import choose_scene, matching_names
 from dinocell.io.readers.quiet import quiet
+from dinocell.io.readers.reader import Reader
 from dinocell.io.readers.units import known_size, micrometres, positive, seconds
 
 _HEADER = struct.Struct("<IIBI")  # magic, length of the chunk, magic, length of the text
@@ -28,38 +29,50 @@ _FARTHEST = 16  # times its size that a plane may be spread over, to be read as 
 _COLOURS = [1, 2, 3]  # Leica's ChannelTag of red, green and blue; 0 is gray
 
 
-def open_lif(file: Path, scene: int | str) -> LazyImage:
-    """Open one image of a LIF file.
+class LifReader(Reader):
+    """Reader of LIF."""
 
-    Axes but time, channel, z, y and x (tiles, wavelengths, rotation) are folded into z where the image has no
-    z, else into time, in the order of the file. Samples of cameras in colour are R, G, B.
+    name = "LIF"
+    magic = (b"p\0\0\0",)
+    suffixes = (".lif",)
+    is_of_microscopes = True
 
-    Parameters
-    ----------
-    file : path
-    scene : int or str
-        Number of the image, counted from 0 over all collections, or its name: ``"collection/image"``.
+    def open(self, file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
+        """Open one image of a LIF file.
 
-    Returns
-    -------
-    LazyImage
-        Holds the file open until it is closed. Channels are named by their dye, else by their lookup table.
+        Other axes than time, channel, z, y and x (tiles, wavelengths, rotation) are folded into z if the
+        image has no z, else into time, in the order of the file. Samples of cameras in colour are R, G, B.
 
-    Raises
-    ------
-    FileFormatError
-        If it is damaged, refers to other files, or the image is cut off, holds no plane (Y, X), or photons.
-    InputError
-        If there is no such scene.
-    MissingExtraError
-        If the package liffile is not installed.
-    """
-    liffile = import_extra("liffile", extra="io", purpose="reading LIF files")
-    with decoding(file, "LIF"), quiet("liffile"):
-        stream = _BoundedReader(io.FileIO(file))
-        with closed_on_error(stream):
-            _check_header(stream, file)
-            return _LIFImage(file, liffile.LifFile(stream), stream, scene)
+        Parameters
+        ----------
+        file : path
+        scene : int or str
+            Number of the image, counted from 0 over all collections, or its name: ``"collection/image"``.
+        largest : int
+            Not used: planes are read whole.
+
+        Returns
+        -------
+        LazyImage
+            Holds the file open until it is closed. Channels have the name of their dye, else of their lookup
+            table.
+
+        Raises
+        ------
+        FileFormatError
+            If it is damaged or refers to other files, or the image is cut off, has no plane (Y, X), or holds
+            photons.
+        InputError
+            If the scene does not exist.
+        MissingExtraError
+            If the package liffile is not installed.
+        """
+        liffile = import_extra("liffile", extra="io", purpose="reading LIF files")
+        with decoding(file, "LIF"), quiet("liffile"):
+            stream = _BoundedReader(io.FileIO(file))
+            with closed_on_error(stream):
+                _check_header(stream, file)
+                return _LIFImage(file, liffile.LifFile(stream), stream, scene)
 
 
 class _BoundedReader(io.BufferedReader):

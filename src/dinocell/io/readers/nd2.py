@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.extras import import_extra
-from dinocell.io.planes import METADATA_ERRORS, check_size, decoding
+from dinocell.io.planes import MAX_PIXELS, METADATA_ERRORS, check_size, decoding
 from dinocell.io.readers.lazy import ImageInfo, LazyImage, closed_on_error
 from dinocell.io.readers.naming import choose_scene, matching_names
 from dinocell.io.readers.nd2_metadata import MetadataScan
+from dinocell.io.readers.reader import Reader
 from dinocell.io.readers.units import known_size, positive
 
 _CHUNK = struct.Struct("<IIQ")  # magic, length of the name, length of the data
@@ -32,40 +33,50 @@ _MOST_PLANNED = (
 _AXES = {"TimeLoop": "T", "NETimeLoop": "T", "XYPosLoop": "P", "ZStackLoop": "Z"}
 
 
-def open_nd2(file: Path, scene: int | str) -> LazyImage:
-    """Open one position of an ND2 file.
+class Nd2Reader(Reader):
+    """Reader of ND2."""
 
-    Loops over anything but time, position and z are folded into z where the file has no z, else into time, in
-    the order of the file. Samples of cameras in colour are R, G, B.
+    name = "ND2"
+    magic = (b"\xda\xce\xbe\n", b"\0\0\0\x0cjP  ")  # the kind before 2008 is a JPEG 2000
+    suffixes = (".nd2",)
+    is_of_microscopes = True
 
-    Parameters
-    ----------
-    file : path
-        Of version 2 or 3, as NIS-Elements writes it since 2009.
-    scene : int or str
-        Number of the position, counted from 0, or its name.
+    def open(self, file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
+        """Open one position of an ND2 file.
 
-    Returns
-    -------
-    LazyImage
-        Holds the file open until it is closed.
+        Other loops than those over time, position and z are folded into z if the file has no z, else into
+        time, in the order of the file. Samples of cameras in colour are R, G, B.
 
-    Raises
-    ------
-    FileFormatError
-        If it is damaged, of the older kind (JPEG 2000), or compressed with losses.
-    InputError
-        If there is no such scene.
-    MissingExtraError
-        If the package nd2 is not installed.
-    """
-    nd2 = import_extra("nd2", extra="io", purpose="reading ND2 files")
-    with decoding(file, "ND2"):
-        stream = file.open("rb")
-        with closed_on_error(stream):
-            chunks = _Chunks(stream, file)
-            with nd2.ND2File(file) as source:
-                return _ND2Image(file, source, chunks, scene)
+        Parameters
+        ----------
+        file : path
+            Of version 2 or 3, as NIS-Elements writes it since 2009.
+        scene : int or str
+            Number of the position, counted from 0, or its name.
+        largest : int
+            Not used: planes are read whole.
+
+        Returns
+        -------
+        LazyImage
+            Holds the file open until it is closed.
+
+        Raises
+        ------
+        FileFormatError
+            If it is damaged, of the older kind (JPEG 2000), or compressed with losses.
+        InputError
+            If the scene does not exist.
+        MissingExtraError
+            If the package nd2 is not installed.
+        """
+        nd2 = import_extra("nd2", extra="io", purpose="reading ND2 files")
+        with decoding(file, "ND2"):
+            stream = file.open("rb")
+            with closed_on_error(stream):
+                chunks = _Chunks(stream, file)
+                with nd2.ND2File(file) as source:
+                    return _ND2Image(file, source, chunks, scene)
 
 
 class _Chunks:

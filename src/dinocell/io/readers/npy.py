@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 
 from dinocell.errors import FileFormatError
-from dinocell.io.planes import Pixels
+from dinocell.io.planes import MAX_PIXELS, Pixels
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.readers.raster import single_plane
+from dinocell.io.readers.reader import Reader
 
 
 class NpyImage(LazyImage):
@@ -29,40 +30,49 @@ class NpyImage(LazyImage):
         return values.reshape(self._shape, order=self._order)
 
 
-def open_npy(file: Path, scene: int | str) -> LazyImage:
-    """Open an array of shape (Y, X), or of colours (Y, X, 3 or 4) in uint8.
+class NpyReader(Reader):
+    """Reader of arrays that numpy saved."""
 
-    Parameters
-    ----------
-    file : path
-    scene : int or str
-        There is one, of the name of the file.
+    name = "NPY"
+    magic = (b"\x93NUMPY",)
+    suffixes = (".npy",)
 
-    Raises
-    ------
-    FileFormatError
-        If it has other axes, or holds Python objects, which are never loaded: that would run code.
-    InputError
-        If there is no such scene.
-    """
-    try:
-        header = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (SyntaxError, TokenError, ValueError) as exc:
-        detail = " ".join(f"{exc}".split())[:120]
-        raise FileFormatError(
-            f"{file} is no complete array of plain numbers ({detail}), expected one that numpy.save wrote "
-            "with allow_pickle=False: save it again"
-        ) from exc
-    beyond = file.stat().st_size - header.offset - header.nbytes
-    if beyond > 0:
-        raise FileFormatError(
-            f"{file} has {beyond} bytes after an array of shape {header.shape} of {header.dtype}, expected "
-            "one array: save it again, each array in a file of its own"
-        )
-    colour = header.ndim == 3 and header.shape[2] in (3, 4) and header.dtype == np.uint8
-    if header.ndim != 2 and not colour:
-        raise FileFormatError(
-            f"{file} has shape {header.shape} of {header.dtype}, expected (Y, X), or (Y, X, 3 or 4) of "
-            "uint8: nothing names the axes of more, save it as an OME-TIFF that does"
-        )
-    return NpyImage(file, single_plane(file, "NPY", header.shape, header.dtype, scene), header)
+    def open(self, file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
+        """Open an array of shape (Y, X), or of colours (Y, X, 3 or 4) in uint8.
+
+        Parameters
+        ----------
+        file : path
+        scene : int or str
+            There is one, of the name of the file.
+        largest : int
+            Not used: planes are read whole.
+
+        Raises
+        ------
+        FileFormatError
+            If it has other axes, or holds Python objects, which are never loaded: that would run code.
+        InputError
+            If the scene does not exist.
+        """
+        try:
+            header = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (SyntaxError, TokenError, ValueError) as exc:
+            detail = " ".join(f"{exc}".split())[:120]
+            raise FileFormatError(
+                f"{file} is not a complete array of plain numbers ({detail}), expected one that numpy.save "
+                "wrote with allow_pickle=False: save it again"
+            ) from exc
+        beyond = file.stat().st_size - header.offset - header.nbytes
+        if beyond > 0:
+            raise FileFormatError(
+                f"{file} has {beyond} bytes after an array of shape {header.shape} of {header.dtype}, "
+                "expected one array: save it again, each array in a file of its own"
+            )
+        colour = header.ndim == 3 and header.shape[2] in (3, 4) and header.dtype == np.uint8
+        if header.ndim != 2 and not colour:
+            raise FileFormatError(
+                f"{file} has shape {header.shape} of {header.dtype}, expected (Y, X), or (Y, X, 3 or 4) of "
+                "uint8: nothing names the axes of more, save it as an OME-TIFF that does"
+            )
+        return NpyImage(file, single_plane(file, "NPY", header.shape, header.dtype, scene), header)

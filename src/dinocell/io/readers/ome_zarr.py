@@ -29,6 +29,7 @@ from dinocell.io.readers.ngff import (
     regular_size,
     uses_blosc,
 )
+from dinocell.io.readers.reader import Reader
 from dinocell.io.readers.units import known_size, micrometres, positive, seconds
 from dinocell.io.readers.zarr_chunks import ChunkReader
 
@@ -39,45 +40,59 @@ OWN_LABELS = "dinocell"
 _MAX_SCENES, _MAX_CHANNELS, _MAX_PLANES = 2**17, 2**14, 2**24
 
 
-def open_ome_zarr(folder: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
-    """Open one scene of a local OME-Zarr at full resolution.
+class OmeZarrReader(Reader):
+    """Reader of OME-Zarr."""
 
-    Scenes are the images of its group; else, of a file that bioformats2raw wrote, its series (``"0"``, …); of
-    a plate, the fields of its wells (``"A/1/0"``, …). Chunks that are not there hold the array's fill value,
-    mostly 0, as Zarr has it: a plane without any is no damage.
+    name = "OME-Zarr"
+    folder_files = ("zarr.json", ".zgroup", ".zattrs")
+    suffixes = (".zarr",)
+    is_of_microscopes = True
+    has_ome_names = True
+    reads_windows = True
 
-    Parameters
-    ----------
-    folder : path
-        The outermost group.
-    scene : int or str
-        Number, counted from 0, or name.
-    largest : int
-        Pixels that a plane may have.
+    def open(self, file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
+        """Open one scene of a local OME-Zarr at full resolution.
 
-    Returns
-    -------
-    LazyImage
-        Reads the chunks of a plane or window when it is asked for; axes that the image does not have are of
-        length 1.
+        Scenes are the images of its group. If it has none, they are the series that bioformats2raw wrote
+        (``"0"``, …), or the fields of a plate's wells (``"A/1/0"``, …). Chunks that are not stored hold the
+        array's fill value, mostly 0, as Zarr has it: a plane without chunks is not damaged.
 
-    Raises
-    ------
-    FileMissingError
-        If there is no such folder.
-    FileFormatError
-        If it is no OME-Zarr, damaged, points outside of itself, or would need too much memory.
-    InputError
-        If it has no such scene.
-    MissingExtraError
-        If zarr is not installed.
-    """
-    multiscale, names, index = find_multiscale(folder, scene)
-    return open_multiscale(multiscale, folder, names, index, largest)
+        Parameters
+        ----------
+        file : path
+            The folder of the outermost group.
+        scene : int or str
+            Number, counted from 0, or name.
+        largest : int
+            Pixels that a plane may have.
+
+        Returns
+        -------
+        LazyImage
+            Reads the chunks of a plane or window when it is asked for. Axes that the image does not have are
+            of length 1.
+
+        Raises
+        ------
+        FileMissingError
+            If the folder does not exist.
+        FileFormatError
+            If it is not an OME-Zarr, is damaged, points outside of itself, or would need too much memory.
+        InputError
+            If the scene does not exist.
+        MissingExtraError
+            If zarr is not installed.
+        """
+        multiscale, names, index = find_multiscale(file, scene)
+        return open_multiscale(multiscale, file, names, index, largest)
+
+    def find_labels(self, path: Path) -> Path:
+        """Find the labels of an OME-Zarr: `find_labels`."""
+        return find_labels(path)
 
 
 def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[str, ...], int]:
-    """Find one scene, and give the names of all and which of them it is; errors as `open_ome_zarr`."""
+    """Find one scene; return it, the names of all scenes, and its number. Errors as of `OmeZarrReader`."""
     if not folder.is_dir():
         raise FileMissingError(f"{folder} is no folder, expected an OME-Zarr: check the path")
     with decoding(folder, "OME-Zarr"):

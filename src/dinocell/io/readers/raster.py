@@ -3,17 +3,18 @@
 import logging
 import struct
 import zlib
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
-import imagecodecs
 import numpy as np
 
 from dinocell.errors import FileFormatError
-from dinocell.io.planes import Pixels, check_size
+from dinocell.io.planes import MAX_PIXELS, Pixels, check_size
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.readers.naming import choose_scene
+from dinocell.io.readers.reader import Reader
 
 logger = logging.getLogger(__name__)
 
@@ -29,40 +30,59 @@ _BMP_RATIO = 2**8  # pixels a byte at most, of runs of 255 in two bytes
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by kind of colour
 
 
-class RasterImage(LazyImage):
-    """A PNG, JPEG or BMP file: one plane. Parameters and errors as of `LazyImage`."""
+class RasterReader(Reader):
+    """Reader of files that are decoded as a whole."""
 
-    def __init__(self, path: Path, info: ImageInfo, pixels: Pixels) -> None:
+    @abstractmethod
+    def decode(self, data: bytes, file: Path) -> Pixels:
+        """Decode the bytes of a file, which the errors name."""
+
+    def open(self, file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyImage:
+        """Open a PNG, JPEG or BMP file.
+
+        Parameters
+        ----------
+        file : path
+        scene : int or str
+            There is one, of the name of the file.
+        largest : int
+            Not used: the plane is read whole.
+
+        Raises
+        ------
+        FileFormatError
+            If it is too large, or a CMYK JPEG.
+        InputError
+            If another scene is asked for.
+        """
+        pixels = self.read(file)
+        return RasterImage(
+            self, file, single_plane(file, self.name, pixels.shape, pixels.dtype, scene), pixels
+        )
+
+    def read(self, file: Path) -> Pixels:
+        """Read and decode a file."""
+        size = file.stat().st_size
+        if size > _MAX_BYTES:
+            raise FileFormatError(
+                f"{file} has {size} bytes, expected at most {_MAX_BYTES} in a {self.name} file: "
+                "save it as a tiled TIFF"
+            )
+        return self.decode(file.read_bytes(), file)
+
+
+class RasterImage(LazyImage):
+    """One plane of a PNG, JPEG or BMP file. Parameters and errors as of `LazyImage`."""
+
+    def __init__(self, reader: RasterReader, path: Path, info: ImageInfo, pixels: Pixels) -> None:
         super().__init__(path, info)
+        self._reader = reader
         self._pixels: Pixels | None = pixels
 
     def _read(self, t: int, c: int, z: int) -> Pixels:
         # the pixels that told the shape are given away once, so that no caller shares them with another
         pixels, self._pixels = self._pixels, None
-        return _decode(self.path, self.info.format) if pixels is None else pixels
-
-
-def open_raster(file: Path, scene: int | str) -> LazyImage:
-    """Open a PNG, JPEG or BMP file.
-
-    Parameters
-    ----------
-    file : path
-    scene : int or str
-        There is one, of the name of the file.
-
-    Raises
-    ------
-    FileFormatError
-        If it is too large, or a CMYK JPEG.
-    InputError
-        If there is no such scene.
-    """
-    with file.open("rb") as stream:
-        head = stream.read(2)
-    kind = {b"\x89P": "PNG", b"BM": "BMP"}.get(head, "JPEG")
-    pixels = _decode(file, kind)
-    return RasterImage(file, single_plane(file, kind, pixels.shape, pixels.dtype, scene), pixels)
+        return self._reader.read(self.path) if pixels is None else pixels
 
 
 def single_plane(
@@ -87,14 +107,16 @@ def single_plane(
     )
 
 
-def _decode(file: Path, kind: str) -> Pixels:
-    size = file.stat().st_size
-    if size > _MAX_BYTES:
-        raise FileFormatError(
-            f"{file} has {size} bytes, expected at most {_MAX_BYTES} in a {kind} file: "
-            "save it as a tiled TIFF"
-        )
-    return {"PNG": _decode_png, "JPEG": _decode_jpeg, "BMP": _decode_bmp}[kind](file.read_bytes(), file)
+class PngReader(RasterReader):
+    """Reader of PNG."""
+
+    name = "PNG"
+    magic = (b"\x89PNG\r\n\x1a\n",)
+    suffixes = (".png",)
+
+    def decode(self, data: bytes, file: Path) -> Pixels:
+        """Decode a PNG, once its checksums and the length of its data are known to be right."""
+        return _decode_png(data, file)
 
 
 def _decode_png(data: bytes, file: Path) -> Pixels:
@@ -124,6 +146,8 @@ def _decode_png(data: bytes, file: Path) -> Pixels:
             if left < 0:
                 raise ValueError("it inflates to more than its pixels")
         position = end + 4
+    import imagecodecs
+
     pixels: Pixels = imagecodecs.png_decode(b"".join(kept))
     if pixels.shape[2:] == (2,):
         pixels = pixels[..., 0]
@@ -139,6 +163,19 @@ def _check_ratio(height: int, width: int, size: int, ratio: int) -> None:
         raise ValueError(f"{size} bytes cannot hold {abs(height)} × {abs(width)} pixels")
 
 
+class JpegReader(RasterReader):
+    """Reader of JPEG."""
+
+    name = "JPEG"
+    magic = (b"\xff\xd8\xff",)
+    suffixes = (".jpg", ".jpeg")
+    keeps_ids = False
+
+    def decode(self, data: bytes, file: Path) -> Pixels:
+        """Decode a JPEG whose end is there."""
+        return _decode_jpeg(data, file)
+
+
 def _decode_jpeg(data: bytes, file: Path) -> Pixels:
     height, width, samples, _, scan = jpeg_header(data)
     check_size(height, width, file)
@@ -149,6 +186,8 @@ def _decode_jpeg(data: bytes, file: Path) -> Pixels:
     _check_ratio(height, width, len(data), _JPEG_RATIO)
     if height * width > _QUICK and data.count(b"\xff\xda") > _JPEG_SCANS:
         raise ValueError(f"it has more than {_JPEG_SCANS} scans")
+    import imagecodecs
+
     pixels: Pixels = imagecodecs.jpeg8_decode(data)
     return pixels
 
@@ -222,6 +261,19 @@ def _check_bmp_bytes(data: bytes, pixels: int) -> int:
     if start < palette or (bits <= 8 and start - palette > 3) or (is_odd and said_pixels):
         raise ValueError("its header does not fit its pixels")
     return left if is_odd else 0
+
+
+class BmpReader(RasterReader):
+    """Reader of BMP."""
+
+    name = "BMP"
+    magic = (b"BM",)
+    suffixes = (".bmp",)
+    keeps_ids = False
+
+    def decode(self, data: bytes, file: Path) -> Pixels:
+        """Decode a BMP; warn where its header may be damaged."""
+        return _decode_bmp(data, file)
 
 
 def _decode_bmp(data: bytes, file: Path) -> Pixels:

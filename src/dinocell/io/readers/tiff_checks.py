@@ -2,15 +2,13 @@
 
 import math
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import tifffile
 
 from dinocell.io.readers.raster import jpeg_header
-
-Tell = Callable[[str], None]
-"""Tells the user something about the file, once."""
+from dinocell.io.readers.tiff_messages import Warn
 
 YCBCR_JPEG = (6, 7)
 """Compressions that tifffile decodes from YCbCr to RGB."""
@@ -29,14 +27,14 @@ _WHOLE_BYTES = (8, 16, 32, 64)
 _LONG_STRIP = "its last strip is longer than its size needs: compare what is read with the original"
 
 
-def check_tags(keyframe: Any, tell: Tell) -> None:
+def check_tags(keyframe: Any, warn: Warn) -> None:
     """Check that tags have values that TIFF knows, where tifffile would guess.
 
     Parameters
     ----------
     keyframe : tifffile.TiffPage
-    tell : callable
-        Is told of those that can be passed over.
+    warn : callable
+        Called with those that can be passed over.
 
     Raises
     ------
@@ -47,21 +45,21 @@ def check_tags(keyframe: Any, tell: Tell) -> None:
     if planar not in (_CONTIG, _SEPARATE) and (samples > 1 or keyframe.photometric == 2):
         raise ValueError(f"its PlanarConfiguration is {int(planar)}, expected 1 or 2")
     if 262 not in keyframe.tags:
-        tell("it does not say its PhotometricInterpretation, gray is taken for granted: check its colours")
+        warn("it does not say its PhotometricInterpretation, gray is taken for granted: check its colours")
     bits = keyframe.tags.get(258)
     if bits is not None and bits.count > samples and not keyframe.parent.is_lsm:  # LSM files list more
         raise ValueError(f"it has bits for {bits.count} samples a pixel, but {samples} samples")
     if keyframe.compression in CODED_JPEG and keyframe.dtype is not None and keyframe.dtype.kind != "u":
         raise ValueError(f"its pixels are {keyframe.dtype}, which JPEG does not hold")
     if not keyframe.is_tiled and keyframe.rowsperstrip < 1:
-        tell("its RowsPerStrip is 0, expected at least 1: compare what is read with the original")
+        warn("its RowsPerStrip is 0, expected at least 1: compare what is read with the original")
     if keyframe.fillorder not in (_MSB_FIRST, _LSB_FIRST):
-        tell(f"its FillOrder is {int(keyframe.fillorder)}, expected 1 or 2, and is left out")
+        warn(f"its FillOrder is {int(keyframe.fillorder)}, expected 1 or 2, and is left out")
     if keyframe.predictor in _PREDICTS_FLOATS and keyframe.dtype is not None and keyframe.dtype.kind != "f":
         raise ValueError(f"its predictor is for floats, its pixels are {keyframe.dtype}")
 
 
-def check_parts(page: Any, number: int, parts: Iterable[int], tell: Tell) -> None:
+def check_parts(page: Any, number: int, parts: Iterable[int], warn: Warn) -> None:
     """Check that the strips or tiles of a plane are all there, and have the bytes of its pixels.
 
     Parameters
@@ -71,8 +69,8 @@ def check_parts(page: Any, number: int, parts: Iterable[int], tell: Tell) -> Non
         Of the plane, named in the errors.
     parts : iterable of int
         Numbers of the strips or tiles to look at.
-    tell : callable
-        Is told of what is without data though it has a place in the file, and of bytes that are too many.
+    warn : callable
+        Called with what is without data though it has a place in the file, and with bytes that are too many.
 
     Raises
     ------
@@ -92,11 +90,11 @@ def check_parts(page: Any, number: int, parts: Iterable[int], tell: Tell) -> Non
     empty = [at for at in parts if offsets[at] and not counts[at]]
     if empty and not is_one_strip(page):
         what = "tiles" if keyframe.is_tiled else "strips"
-        tell(f"{len(empty)} of {len(parts)} {what} of plane {number} have 0 bytes and are filled with "
+        warn(f"{len(empty)} of {len(parts)} {what} of plane {number} have 0 bytes and are filled with "
              f"{keyframe.nodata:g}")  # fmt: skip
-    _check_coded_sizes(page, parts, tell)
+    _check_coded_sizes(page, parts, warn)
     if keyframe.compression == 1:
-        _check_raw_bytes(page, number, parts, tell)
+        _check_raw_bytes(page, number, parts, warn)
 
 
 def is_one_strip(page: Any) -> bool:
@@ -126,7 +124,7 @@ def _rows_of(keyframe: Any, at: int) -> int:
     return int(min(height, keyframe.imagelength - at % n_down * height))
 
 
-def _check_raw_bytes(page: Any, number: int, parts: list[int], tell: Tell) -> None:
+def _check_raw_bytes(page: Any, number: int, parts: list[int], warn: Warn) -> None:
     """Hold the bytes of strips and tiles that are stored as they are against those of their pixels."""
     keyframe, counts = page.keyframe, page.databytecounts
     if keyframe.parent.is_lsm or keyframe.parent.is_stk or keyframe.imagedepth > 1:  # these count otherwise
@@ -144,14 +142,14 @@ def _check_raw_bytes(page: Any, number: int, parts: list[int], tell: Tell) -> No
             allowed = {_rows_of(keyframe, at) * row, height * row}  # some writers fill the last strip
         if counts[at] in allowed:
             if keyframe.is_tiled and counts[at] < max(allowed):
-                tell("tiles at its edges end with the page: compare what is read with the original")
+                warn("tiles at its edges end with the page: compare what is read with the original")
             if not keyframe.is_tiled and counts[at] > min(allowed):
-                tell(_LONG_STRIP)
+                warn(_LONG_STRIP)
             continue
         is_about = min(allowed) < counts[at] < min(allowed) + row
         if not is_about and not is_one_strip(page):  # of one strip the size says where it ends
             raise ValueError(f"part {at} of plane {number} has {counts[at]} bytes, its pixels {min(allowed)}")
-        tell(f"parts of it have more bytes than their pixels ({counts[at]}, not {min(allowed)})")
+        warn(f"parts of it have more bytes than their pixels ({counts[at]}, not {min(allowed)})")
 
 
 def _tile_bytes(keyframe: Any, at: int) -> set[int]:
@@ -164,7 +162,7 @@ def _tile_bytes(keyframe: Any, at: int) -> set[int]:
     return {height * whole, rows * whole, rows * _row_bytes(keyframe, columns)}
 
 
-def check_ends(page: Any, tell: Tell) -> None:
+def check_ends(page: Any, warn: Warn) -> None:
     """Check that the first and last strip or tile of a page decode to the size that its tags say.
 
     tifffile checks that there is enough, and for some compressions leaves out in silence what is beyond.
@@ -172,8 +170,8 @@ def check_ends(page: Any, tell: Tell) -> None:
     Parameters
     ----------
     page : tifffile.TiffPage or TiffFrame
-    tell : callable
-        Is told of a last strip that is longer than the page.
+    warn : callable
+        Called with a last strip that is longer than the page.
 
     Raises
     ------
@@ -192,7 +190,7 @@ def check_ends(page: Any, tell: Tell) -> None:
         page.parent.filehandle.seek(page.dataoffsets[at])
         data = page.parent.filehandle.read(counts[at])
         if is_image:
-            _check_image(keyframe, at, known[coded](data), tell)
+            _check_image(keyframe, at, known[coded](data), warn)
         elif keyframe.fillorder == _MSB_FIRST:
             height, width, _ = coded_shape(keyframe)
             rows = height if keyframe.is_tiled else _rows_of(keyframe, at)
@@ -201,16 +199,16 @@ def check_ends(page: Any, tell: Tell) -> None:
             if decoded > height * row or rows * row < decoded < height * row:
                 raise ValueError(f"part {at} of it has more than the {rows * row} bytes of its pixels")
             if decoded > rows * row:
-                tell(_LONG_STRIP)
+                warn(_LONG_STRIP)
 
 
-def _check_image(keyframe: Any, at: int, pixels: Any, tell: Tell) -> None:
+def _check_image(keyframe: Any, at: int, pixels: Any, warn: Warn) -> None:
     if pixels.dtype != keyframe.dtype:
         raise ValueError(f"part {at} of it has {pixels.dtype} pixels, expected {keyframe.dtype}")
-    _check_coded_shape(keyframe, at, pixels.shape[:2], math.prod(pixels.shape[2:]), tell)
+    _check_coded_shape(keyframe, at, pixels.shape[:2], math.prod(pixels.shape[2:]), warn)
 
 
-def _check_coded_sizes(page: Any, parts: Iterable[int], tell: Tell) -> None:
+def _check_coded_sizes(page: Any, parts: Iterable[int], warn: Warn) -> None:
     """Raise ValueError for strips and tiles that are images of their own, of a wrong size."""
     keyframe = page.keyframe
     coded = keyframe.compression
@@ -238,11 +236,11 @@ def _check_coded_sizes(page: Any, parts: Iterable[int], tell: Tell) -> None:
         else:
             start = data.index(b"\xff\x4f\xff\x51") + 8
             width, height = struct.unpack(">II", data[start : start + 8])
-        _check_coded_shape(keyframe, at, (height, width), samples, tell)
+        _check_coded_shape(keyframe, at, (height, width), samples, warn)
 
 
 def _check_coded_shape(
-    keyframe: Any, at: int, shape: tuple[int, int], samples: int | None, tell: Tell
+    keyframe: Any, at: int, shape: tuple[int, int], samples: int | None, warn: Warn
 ) -> None:
     """Raise ValueError for an image that neither fills its strip or tile nor ends where the page ends."""
     height, width, expected = coded_shape(keyframe)
@@ -254,4 +252,4 @@ def _check_coded_shape(
     if samples is not None and samples != expected:
         raise ValueError(f"a part of it is coded with {samples} samples a pixel, expected {expected}")
     if not keyframe.is_tiled and shape[0] > min(rows):
-        tell(_LONG_STRIP)
+        warn(_LONG_STRIP)

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
 from dinocell.io.planes import MAX_PIXELS
+from dinocell.io.readers.tiff import TiffReader
 from dinocell.io.readers.tiff_places import Places
 from dinocell.io.readers.tiff_storage import NEEDED_TAGS, STORAGE_TAGS, Storage, storage_of
 
 MAX_PAGES = 2**18
 """A file of more directories (pages, levels) is refused, or one that claims more planes by OME-XML."""
-
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""First bytes of a TIFF file, classic and BigTIFF, in both byte orders."""
 
 _MAX_ENTRIES = 4096  # of a directory; tifffile calls more damage
 _MAX_TAG_BYTES = 2**28
@@ -168,7 +166,7 @@ def first_description(file: Path) -> str:
     """
     with file.open("rb") as stream:
         head = stream.read(16).ljust(16, b"\0")
-        if head[:4] not in TIFF_MAGIC:
+        if not head.startswith(TiffReader.magic):
             return ""
         layout, size = _Layout(head), stream.seek(0, os.SEEK_END)
         if layout.first >= size:

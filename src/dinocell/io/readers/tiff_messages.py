@@ -1,8 +1,8 @@
-"""Messages that tifffile logs while it reads: which of it speaks of damage, and what the user is told."""
+"""Messages that tifffile logs while it reads: which of them mean damage, and which become warnings."""
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,9 @@ from dinocell.io.readers.quiet import quiet
 from dinocell.io.readers.tiff_storage import NEEDED_TAGS, PRIVATE
 
 logger = logging.getLogger(__name__)
+
+Warn = Callable[[str], None]
+"""Callback that warns the user of something about the file, each text once."""
 
 _NAMES = {254: "NewSubfileType", 270: "ImageDescription", 282: "XResolution", 283: "YResolution",
           296: "ResolutionUnit", 305: "Software", 306: "DateTime", 315: "Artist", 320: "ColorMap",
@@ -20,7 +23,7 @@ _NAMES = {254: "NewSubfileType", 270: "ImageDescription", 282: "XResolution", 28
 _HARMLESS = re.compile(r"OME series raised|incorrect Strip|shaped series")
 # These are logged as warnings, though other pixels than the file's may come of them.
 _DAMAGE = re.compile(r"failed to reshape|expected \d+ segments")
-_TOLD = {
+_WARNINGS = {
     re.compile(
         r"OME series raised"
     ): "its OME-XML is broken, its pages are taken as they are: check their order",
@@ -33,51 +36,53 @@ _TOLD = {
 }
 
 
-class Heard:
-    """Logged messages: damage, of which `check` raises the first, and what the user is told."""
+class LoggedMessages:
+    """Messages that tifffile logged, sorted: `damage`, of which `check` raises the first, and `warnings`."""
 
     def __init__(self) -> None:
         self.damage: list[str] = []
-        self.told: list[str] = []
+        self.warnings: list[str] = []
 
-    def hear(self, record: logging.LogRecord) -> None:
+    def add(self, record: logging.LogRecord) -> None:
         """Sort one message."""
         message = record.getMessage()
-        for pattern, text in _TOLD.items():
+        for pattern, text in _WARNINGS.items():
             if found := pattern.search(message):
-                self.told.append(text.format(*found.groups()))
+                self.warnings.append(text.format(*found.groups()))
         tag = re.search(r"<TiffTag\.fromfile> raised .*?TiffTag (\d+) ", message)
         if tag is not None and int(tag[1]) not in NEEDED_TAGS:
             code = int(tag[1])
             if code < PRIVATE:
                 name = _NAMES.get(code, "which describes it")
-                self.told.append(
+                self.warnings.append(
                     f"its tag {code} ({name}) is damaged and left out, its pixels do not need it"
                 )
         elif _DAMAGE.search(message) or (record.levelno >= logging.ERROR and not _HARMLESS.search(message)):
             self.damage.append(message)
 
     def check(self) -> None:
-        """Raise a ValueError if anything speaks of damage."""
+        """Raise ValueError if a message means damage."""
         if self.damage:
             raise ValueError(self.damage[0])
 
-    def tell(self, file: Path, said: set[str]) -> None:
-        """Warn of what the user should know, each once."""
-        for text in self.told:
-            warn(file, text, said)
 
+class FileWarnings:
+    """Warnings about one file, each logged once."""
 
-def warn(file: Path, text: str, said: set[str]) -> None:
-    """Warn of something about a file, unless it has been `said`."""
-    if text not in said:
-        said.add(text)
-        logger.warning("%s: %s", file, text)
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._logged: set[str] = set()
+
+    def add(self, text: str) -> None:
+        """Log a warning, unless it was logged before."""
+        if text not in self._logged:
+            self._logged.add(text)
+            logger.warning("%s: %s", self._file, text)
 
 
 @contextmanager
-def listening() -> Iterator[Heard]:
+def collect_messages() -> Iterator[LoggedMessages]:
     """Collect what tifffile logs while the block runs, and keep it from the screen."""
-    heard = Heard()
-    with quiet("tifffile", heard.hear):
-        yield heard
+    messages = LoggedMessages()
+    with quiet("tifffile", messages.add):
+        yield messages

@@ -11,7 +11,7 @@ from dinocell.io.readers.tiff_walked import Walked
 _ALL_PAGES = frozenset({"ome", "imagej", "shaped", "fluoview", "scanimage"})
 
 
-def misfit(walked: Walked, stacks: list[Stack]) -> str:
+def find_misfit(walked: Walked, stacks: list[Stack]) -> str:
     """Return what does not add up between planes and pages; empty where all does."""
     kinds = {stack.series.kind for stack in stacks}
     if not kinds <= _ALL_PAGES:

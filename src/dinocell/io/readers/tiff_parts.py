@@ -10,7 +10,8 @@ import numpy as np
 
 from dinocell.io.planes import MAX_PIXELS, Pixels, Window
 from dinocell.io.readers.lazy import SAMPLES
-from dinocell.io.readers.tiff_checks import CODED_JPEG, Tell, check_parts, coded_shape
+from dinocell.io.readers.tiff_checks import CODED_JPEG, check_parts, coded_shape
+from dinocell.io.readers.tiff_messages import Warn
 
 LARGEST_PAGE = MAX_PIXELS * len(SAMPLES)
 """Values that a page, or a window of it, may have."""
@@ -33,7 +34,7 @@ def part_shape(keyframe: Any) -> tuple[int, int]:
     return (1, keyframe.imagewidth) if keyframe.is_final else coded_shape(keyframe)[:2]
 
 
-def decode_window(page: Any, number: int, window: Window, tell: Tell) -> Pixels:
+def decode_window(page: Any, number: int, window: Window, warn: Warn) -> Pixels:
     """Read a window of a page, strip by strip or tile by tile.
 
     Parameters
@@ -43,7 +44,7 @@ def decode_window(page: Any, number: int, window: Window, tell: Tell) -> Pixels:
         Of the plane, named in the errors.
     window : (slice, slice)
         Along the page's rows and columns; start and stop lie within it.
-    tell : callable
+    warn : callable
         As of `check_parts`.
 
     Returns
@@ -63,7 +64,7 @@ def decode_window(page: Any, number: int, window: Window, tell: Tell) -> Pixels:
     shape = (planes, 1, rows.stop - rows.start, columns.stop - columns.start, samples)
     _check_values(shape)
     numbers = list(_parts_within(keyframe, window))
-    check_parts(page, number, numbers, tell)
+    check_parts(page, number, numbers, warn)
     out = np.full(shape, keyframe.nodata, keyframe.dtype.newbyteorder("="))
     tables = {"jpegtables": page.jpegtables} if keyframe.compression in CODED_JPEG else {}
     for at in numbers:

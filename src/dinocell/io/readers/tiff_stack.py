@@ -11,7 +11,8 @@ import tifffile
 from dinocell.errors import FileFormatError
 from dinocell.io.planes import MAX_PIXELS, Pixels, Window, check_size
 from dinocell.io.readers.lazy import SAMPLES
-from dinocell.io.readers.tiff_checks import YCBCR_JPEG, Tell, check_ends, check_parts, check_tags
+from dinocell.io.readers.tiff_checks import YCBCR_JPEG, check_ends, check_parts, check_tags
+from dinocell.io.readers.tiff_messages import Warn
 from dinocell.io.readers.tiff_parts import (
     LARGEST_PAGE,
     decode_window,
@@ -36,10 +37,10 @@ class Stack:
     ----------
     series : tifffile.TiffPageSeries
     file : Path
-    tell : callable
-        Is told what the user should know of the file.
+    warn : callable
+        Called with what the user should know of the file.
     walked : Walked
-        Says how each page is stored.
+        How each page is stored.
     largest : int
         As of `open_tiff`.
     """
@@ -48,12 +49,12 @@ class Stack:
         self,
         series: tifffile.TiffPageSeries,
         file: Path,
-        tell: Tell,
+        warn: Warn,
         walked: Walked,
         largest: int = MAX_PIXELS,
     ) -> None:
         self.series, self.keyframe = series, series.keyframe
-        self._tell, self._walked = tell, walked
+        self._warn, self._walked = warn, walked
         self._is_one_run: dict[int, bool] = {}  # pages that have been checked
         self.axes, self.shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
         sizes = dict(zip(self.axes, self.shape, strict=True))
@@ -114,7 +115,7 @@ class Stack:
     def _check_storage(self, file: Path) -> None:
         """Raise for what would take memory beyond the image, or claims pages that are not there."""
         keyframe, series = self.keyframe, self.series
-        check_tags(keyframe, self._tell)
+        check_tags(keyframe, self._warn)
         if keyframe.is_tiled:
             tile = math.prod(keyframe.chunks)
             if tile > max(4 * keyframe.size, _LARGEST_TILE):
@@ -232,7 +233,7 @@ class Stack:
         keyframe = self.keyframe
         is_of_all = sum(keyframe.databytecounts) == self.n_stored * keyframe.nbytes
         if not self._is_one_run and not is_of_all:
-            check_parts(keyframe, 0, range(len(keyframe.dataoffsets)), self._tell)
+            check_parts(keyframe, 0, range(len(keyframe.dataoffsets)), self._warn)
         self._is_one_run[0] = True
 
     def _check_page(self, page: Any, number: int) -> bool:
@@ -250,12 +251,12 @@ class Stack:
         if is_wrong:
             raise ValueError(f"plane {number} has bytes in common with other parts of the file")
         if is_odd:
-            self._tell(f"parts of plane {number} share bytes: compare what is read with the original")
+            self._warn(f"parts of plane {number} share bytes: compare what is read with the original")
         in_run = is_one_run(page)
         if in_run:
-            check_parts(page, number, range(len(page.dataoffsets)), self._tell)
+            check_parts(page, number, range(len(page.dataoffsets)), self._warn)
         else:
-            check_ends(page, self._tell)
+            check_ends(page, self._warn)
         return in_run
 
     def _decoded(self, page: Any, number: int, window: Window | None) -> Pixels:
@@ -264,14 +265,14 @@ class Stack:
             whole = (slice(0, keyframe.imagelength), slice(0, keyframe.imagewidth))
             return read_rows(keyframe, page.parent.filehandle, page.dataoffsets[0], window or whole)
         if window is not None:
-            return decode_window(page, number, window, self._tell)
+            return decode_window(page, number, window, self._warn)
         parts = range(math.prod(keyframe.chunked))
-        check_parts(page, number, parts, self._tell)
+        check_parts(page, number, parts, self._warn)
         if has_parts(keyframe) and (
             keyframe.is_contiguous or not all(page.databytecounts[at] for at in parts)
         ):
             # tifffile shifts what follows a part without data, and takes for granted that parts follow on
             whole = (slice(0, keyframe.imagelength), slice(0, keyframe.imagewidth))
-            return decode_window(page, number, whole, self._tell)
+            return decode_window(page, number, whole, self._warn)
         pixels: Pixels = page.asarray()
         return pixels

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from dinocell.datasets.belonging import ANNOTATION, PART, Nearby, describe_left_out, split_folder
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.io.identity import join_sets
-from dinocell.io.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, Image, read_image
+from dinocell.io.images import Image, read_image
+from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.workers.pool import OrderedPool
