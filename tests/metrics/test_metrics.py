@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.metrics.counts import IOU_THRESHOLDS
 from dinocell.metrics.matching import count_overlaps, match_iou
 from dinocell.metrics.pooling import bootstrap_interval, mean_over_images, pool
-from dinocell.metrics.scores import IOU_THRESHOLDS, Scores, evaluate
+from dinocell.metrics.score_table import HEADLINE, SCORES, scores_shown
+from dinocell.metrics.scores import Scores, evaluate
 from tests.cases import CASES
 from tests.metrics.test_matching import label_pairs, row
 
@@ -349,3 +352,32 @@ def test_scores_of_equal_counts_are_equal() -> None:
     counts = evaluate(*MERGED).counts
     assert Scores.from_counts(counts) == evaluate(*MERGED)
     assert (counts + counts).true_positives[0] == 2 * counts.true_positives[0]
+
+
+def test_every_score_of_the_table_is_computed_and_the_headline_is_one():
+    scores = evaluate(*NOTHING)
+    assert list(scores.by_name()) == list(SCORES)
+    assert all(key == score.key for key, score in SCORES.items())
+    assert SCORES[HEADLINE.key] is HEADLINE
+
+
+@pytest.mark.parametrize(
+    ("view", "titles"),
+    [
+        ("evaluate", "SEG DET OP_CSB AP@0.5 AP@0.75"),
+        ("report", "SEG DET OP_CSB AP@0.5 AP@0.75 F1 PQ MMA"),
+        ("compare", "SEG DET OP_CSB AP@0.5 AP@0.75 MMA"),
+        ("comparison.csv", "SEG DET OP_CSB AP@0.5 AP@0.75 F1 PQ MMA"),
+        ("finetune", "SEG DET AP@0.5 AP@0.75 F1"),
+    ],
+)
+def test_views_show_the_scores_that_name_them(view, titles):
+    assert [score.title for score in scores_shown(view)] == titles.split()
+
+
+def test_a_score_knows_what_is_better():
+    errors = replace(HEADLINE, higher_is_better=False)
+    assert HEADLINE.is_better(0.6, 0.5)
+    assert errors.is_better(0.5, 0.6)
+    assert not HEADLINE.is_better(0.5, 0.5)
+    assert not HEADLINE.is_better(math.nan, 0.5)

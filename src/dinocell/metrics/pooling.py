@@ -11,21 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.metrics.scores import IOU_THRESHOLDS, Counts, Scores
+from dinocell.metrics.counts import IOU_THRESHOLDS, Counts
+from dinocell.metrics.score_table import SCORES
+from dinocell.metrics.scores import Scores
 
 
 @dataclass(frozen=True)
 class ImageMean:
-    """The mean of a score over images.
+    """Mean of a score over images.
 
     Attributes
     ----------
     mean : float
         Over the images where the score is defined; NaN without any.
     images : int
-        How many those are.
+        Number of those images.
     undefined : int
-        How many images were left out.
+        Number of images that were left out.
     """
 
     mean: float
@@ -35,12 +37,12 @@ class ImageMean:
 
 @dataclass(frozen=True)
 class Interval:
-    """A bootstrap confidence interval of a pooled score, and how it was made.
+    """Bootstrap confidence interval of a pooled score, and how it was computed.
 
     Attributes
     ----------
     name : str
-        The score, as in `Scores.by_name`.
+        The score's key in `SCORES`.
     low, high : float
         Its bounds; NaN with fewer than two images or where the score is undefined.
     level : float
@@ -94,7 +96,7 @@ def mean_over_images(scores: Iterable[Scores]) -> dict[str, ImageMean]:
     Returns
     -------
     dict of str to ImageMean
-        By the names of `Scores.by_name`. Images where a score is undefined are left out of it and counted.
+        By the keys of `SCORES`. Images where a score is undefined are left out of it and counted.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def mean_over_images(scores: Iterable[Scores]) -> dict[str, ImageMean]:
 def bootstrap_interval(
     scores: Sequence[Scores], name: str, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """Confidence interval of a pooled score, by drawing whole images with replacement.
+    """Estimate the confidence interval of a pooled score by drawing whole images with replacement.
 
     Images are drawn, not cells, because cells of one image resemble each other. The bounds are percentiles.
 
@@ -119,7 +121,7 @@ def bootstrap_interval(
     scores : sequence of Scores
         One an image.
     name : str
-        Which score, as in `Scores.by_name`: 'seg', 'ap50', …
+        Key of the score in `SCORES`: 'seg', 'ap50', …
     level : float
         The confidence, in (0, 1).
     resamples : int
@@ -144,7 +146,8 @@ def bootstrap_interval(
     images = len(scores)
     rows = np.array([_flat(each.counts) for each in scores])
     draws = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
-    values = np.array([Scores.from_counts(_unflat(row)).by_name()[name] for row in draws @ rows])
+    compute = SCORES[name].compute
+    values = np.array([compute(_unflat(row)) for row in draws @ rows])
     values = values[~np.isnan(values)]
     low, high = math.nan, math.nan
     if images > 1 and values.size:
@@ -172,9 +175,8 @@ def _unflat(row: NDArray[np.float64]) -> Counts:
 def _validate_bootstrap(scores: Sequence[Scores], name: str, level: float, resamples: int) -> None:
     if not scores:
         raise InputError("scores is empty, expected the scores of at least one image")
-    names = scores[0].by_name()
-    if name not in names:
-        raise InputError(f"name is {name!r}, expected one of {', '.join(names)}")
+    if name not in SCORES:
+        raise InputError(f"name is {name!r}, expected one of {', '.join(SCORES)}")
     if not 0 < level < 1:
         raise InputError(f"level is {level}, expected a confidence between 0 and 1, such as 0.95")
     if resamples < 1:
