@@ -10,12 +10,13 @@ import tifffile
 from typer.testing import CliRunner
 
 from dinocell.cli import app
-from dinocell.cli.evaluate import _Run, _write_output
 from dinocell.cli.outputs import dataset_names, make_folder
 from dinocell.cli.terminal import Notes
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.errors import FileFormatError, InputError, OutputError
+from dinocell.evaluation.output import write_evaluation
+from dinocell.evaluation.run import EvaluationRun
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_image, write_labels
@@ -79,20 +80,20 @@ def test_an_output_folder_that_is_removed_meanwhile_ends_the_evaluation(data, tm
                 out.rename(tmp_path / "moved")
             return self.item.read()
 
-    runs = _Run({"one": [Moving(one, after == 1)], "two": [Moving(two, after == 2)]})
+    runs = EvaluationRun({"one": [Moving(one, after == 1)], "two": [Moving(two, after == 2)]})
     with pytest.raises(OutputError, match="cannot be written"):
-        runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out)
+        list(runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out))
     assert not out.exists()
 
 
 def test_label_images_that_vanish_meanwhile_are_missed(data, tmp_path):
     out = tmp_path / "out"
     make_folder(out)
-    runs = _Run({"nuclei": find_pairs(data)})
-    runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out)
+    runs = EvaluationRun({"nuclei": find_pairs(data)})
+    list(runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out))
     shutil.rmtree(out / "labels")
     with pytest.raises(OutputError, match=r"a_labels\.tif is gone"):
-        _write_output(out, runs, "nano")
+        write_evaluation(runs, out, "nano")
     assert not (out / "summary.csv").exists()
 
 
@@ -122,7 +123,7 @@ def test_label_images_of_any_program_get_the_same_scores(data, tmp_path):
     )
     assert result.exit_code == 0, result.output
     (one,), (other,) = rows(tmp_path / "model" / "images.csv"), rows(tmp_path / "again" / "images.csv")
-    scores = [key for key in one if not key.startswith("ceiling")]
+    scores = [key for key in one if not key.startswith("upper_bound")]
     assert [one[key] for key in scores] == [other[key] for key in scores]
 
 

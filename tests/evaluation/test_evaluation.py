@@ -5,7 +5,7 @@ import pytest
 
 from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.errors import FileFormatError, FileMissingError, InputError
-from dinocell.evaluation.scoring import evaluate_items, prediction_path, read_prediction, refuse_equal_files
+from dinocell.evaluation.scoring import check_distinct_files, evaluate_items, prediction_path, read_prediction
 from dinocell.evaluation.search import search_thresholds
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.saving import write_image, write_labels
@@ -29,13 +29,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_scores_are_those_of_the_pipeline_and_the_ceiling_is_above(folder):
+def test_scores_are_those_of_the_pipeline_and_the_upper_bound_is_above(folder):
     pipeline = DINOCellPipeline("nano", device="cpu")
     results = list(evaluate_items(pipeline, find_pairs(folder)))
     assert [result.name for result in results] == ["a", "b"]
-    scores, ceiling = pool(r.scores for r in results), pool(r.ceiling for r in results)
+    scores, bound = pool(r.scores for r in results), pool(r.upper_bound for r in results)
     assert scores.counts.true_cells == 8
-    assert ceiling.ap[0.5] == 1.0
+    assert bound.ap[0.5] == 1.0
     assert 0 < scores.seg <= 1
     strict = pipeline.thresholds(cells_max_threshold=1.0)
     nothing = pool(r.scores for r in evaluate_items(pipeline, find_pairs(folder), thresholds=strict))
@@ -51,9 +51,9 @@ class Named:
 
 
 def test_images_whose_label_files_would_be_one_are_refused():
-    refuse_equal_files([Named("01/t000"), Named("02/t000")])
+    check_distinct_files([Named("01/t000"), Named("02/t000")])
     with pytest.raises(InputError, match="'x/y' and 'x_y' would have the same label file"):
-        refuse_equal_files([Named("x/y"), Named("x_y")])
+        check_distinct_files([Named("x/y"), Named("x_y")])
     assert prediction_path(Path("out"), Named("../x")).parent == Path("out")
 
 

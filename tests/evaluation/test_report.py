@@ -16,7 +16,7 @@ from dinocell.evaluation import figures
 from dinocell.evaluation.report import write_report
 from dinocell.evaluation.scoring import image_scores, pool_results, score_image
 from dinocell.evaluation.search import GridPoint
-from dinocell.evaluation.tables import pooled_ceiling, score_intervals
+from dinocell.evaluation.tables import pooled_upper_bound, score_intervals
 from dinocell.io.saving import write_labels
 from dinocell.metrics.pooling import mean_over_images
 from dinocell.postprocess.thresholds import Thresholds
@@ -137,7 +137,7 @@ def test_tags_balance_and_nothing_is_loaded(tmp_path):
     assert places == sorted(places)
 
 
-def test_the_tables_hold_the_pooled_scores_their_intervals_means_and_the_ceiling(tmp_path):
+def test_the_tables_hold_the_pooled_scores_their_intervals_means_and_the_upper_bound(tmp_path):
     pairs = [
         scored("a"),
         scored("b", predicted=TRUE),
@@ -146,11 +146,11 @@ def test_the_tables_hold_the_pooled_scores_their_intervals_means_and_the_ceiling
     ]
     results = [result for _, result in pairs]
     rows = Page(report(tmp_path, *pairs)).rows
-    pooled, ceiling = pool_results(results).by_name(), pooled_ceiling(results).by_name()
+    pooled, bound = pool_results(results).by_name(), pooled_upper_bound(results).by_name()
     intervals = score_intervals(results)
     names = ("seg", "det", "op_csb", "ap50", "ap75", "f1", "pq", "mma")
     expected = [
-        f"{pooled[n]:.3f} {intervals[n][0]:.3f}–{intervals[n][1]:.3f} ({ceiling[n]:.3f})" for n in names
+        f"{pooled[n]:.3f} {intervals[n][0]:.3f}–{intervals[n][1]:.3f} ({bound[n]:.3f})" for n in names
     ]
     assert [cell.strip() for cell in rows[1][1:4]] == ["4 1 without cells", "12", "7"]
     assert [cell.strip() for cell in rows[1][4:]] == expected
@@ -166,7 +166,7 @@ def test_images_without_cells_are_named_and_nan_is_a_dash(tmp_path):
     page = Page(text)
     assert "images without true cells (1): void" in page.text
     assert "no true cells" in page.text
-    assert "no image has an AP" in page.text
+    assert "no image has a defined AP@0.5" in page.text
     assert page.rows[1][4].split() == ["–", "(–)"]
     assert re.search(r"\bnan\b", page.text, re.IGNORECASE) is None
     spurious = Page(report(tmp_path, scored("void", NOTHING, PREDICTED)))

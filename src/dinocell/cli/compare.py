@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import math
-import statistics
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,13 +21,11 @@ if TYPE_CHECKING:
 
     from dinocell.datasets.items import Item
     from dinocell.evaluation.baselines.script_tool import ScriptTool
-    from dinocell.evaluation.compare import ImageOutcome, OwnTool, ToolResult
+    from dinocell.evaluation.compare import OwnTool, ToolResult
 
 TABLE_FILE = "comparison.csv"
 OWN = "dinocell"
 
-_SCORES = ("seg", "det", "op_csb", "ap50", "ap75", "f1", "pq", "mma")
-_SHOWN = {"seg": "SEG", "det": "DET", "op_csb": "OP_CSB", "ap50": "AP@0.5", "ap75": "AP@0.75", "mma": "MMA"}
 _TITLE = "Pooled over cells, every tool with its own defaults: no threshold was tuned here"
 
 
@@ -83,7 +80,8 @@ def command(
     make_folder(output)
     results = _run(datasets, chosen, output / TABLE_FILE)
     Console(width=None if Console().is_terminal else 180).print(_table(results, datasets))
-    if not any(result.images for result in results) or any(r.images and _note(r, r.images) for r in results):
+    ran = [result for result in results if result.images]
+    if not ran or any(result.reason or any(image.failure for image in result.images) for result in ran):
         raise typer.Exit(1)
 
 
@@ -138,6 +136,8 @@ def _run(
 ) -> "list[ToolResult]":
     """Run the tools; after each, the table holds all that is known."""
     from dinocell.evaluation.compare import ImageDone, compare
+    from dinocell.evaluation.comparison import comparison_rows
+    from dinocell.reports.tables import write_table
 
     items = [item for pairs in datasets.values() for item in pairs]
     results: list[ToolResult] = []
@@ -150,95 +150,32 @@ def _run(
             else:
                 results.append(step)
                 notes.add(step.notes)
-                _write_table(file, results, datasets)
+                write_table(file, comparison_rows(results, datasets))
     notes.close()
     return results
 
 
-def _parts(result: "ToolResult", datasets: "dict[Path, Sequence[Item]]") -> "list[Sequence[ImageOutcome]]":
-    """Split the images of a result by dataset."""
-    parts: list[Sequence[ImageOutcome]] = []
-    start = 0
-    for items in datasets.values():
-        parts.append(result.images[start : start + len(items)])
-        start += len(items)
-    return parts
-
-
-def _write_table(file: Path, results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> None:
-    from dinocell.io.spreadsheets import write_rows
-
-    rows = [
-        _csv_row(folder, result, images)
-        for result in results
-        for folder, images in zip(datasets, _parts(result, datasets), strict=True)
-    ]
-    write_rows(file, [list(rows[0]), *(row.values() for row in rows)])
-
-
-def _csv_row(folder: Path, result: "ToolResult", images: "Sequence[ImageOutcome]") -> dict[str, str | int]:
-    from dinocell.datasets.masks import first_few
-    from dinocell.metrics.pooling import pool
-
-    scores = pool(image.scores for image in images) if images else None
-    median, total = _times(images)
-    return {
-        "dataset": str(folder),
-        "tool": result.tool,
-        "version": result.version,
-        "model": result.model,
-        "device": result.device,
-        "images": len(images),
-        "failed": sum(bool(image.failure) for image in images),
-        "cells": scores.counts.true_cells if scores else "",
-        "predicted": scores.counts.predicted_cells if scores else "",
-        **{name: _number(scores.by_name()[name]) if scores else "" for name in _SCORES},
-        "seconds_median": _number(median),
-        "seconds_total": _number(total),
-        "load_seconds": _number(result.load_seconds),
-        "note": _note(result, images),
-        "label_notes": "; ".join(first_few([note for image in images for note in image.notes])),
-    }
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}"
-
-
-def _times(images: "Sequence[ImageOutcome]") -> tuple[float, float]:
-    """Median and sum of the seconds of the images that a tool timed."""
-    seconds = [image.seconds for image in images if not math.isnan(image.seconds)]
-    return (statistics.median(seconds), math.fsum(seconds)) if seconds else (math.nan, math.nan)
-
-
-def _note(result: "ToolResult", images: "Sequence[ImageOutcome]") -> str:
-    if not images:
-        return f"not run: {result.reason}"
-    failed = [image for image in images if image.failure]
-    if not failed:
-        return result.reason
-    count = f"{len(failed)} of {len(images)} images failed and count as missed"
-    return f"{count}, first {failed[0].name}: {failed[0].failure}"
-
-
 def _table(results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> Table:
-    from dinocell.metrics.pooling import pool
+    from dinocell.evaluation.comparison import split_by_dataset
+    from dinocell.metrics.score_table import scores_shown
 
+    shown = scores_shown("compare")
     table = Table("dataset", "tool", title=_TITLE)
-    for heading in (*_SHOWN.values(), "s/image"):
+    for heading in (*(score.title for score in shown), "s/image"):
         table.add_column(heading, no_wrap=True)
     table.add_column("note", min_width=24)
+    split = [list(split_by_dataset(result, datasets)) for result in results]
     for number, name in enumerate(dataset_names(list(datasets))):
-        for result in results:
-            images = _parts(result, datasets)[number]
-            scores = pool(image.scores for image in images).by_name() if images else None
-            seconds = _times(images)[0]
+        for result, parts in zip(results, split, strict=True):
+            part = parts[number]
+            values = part.scores.by_name() if part.scores else None
+            seconds = part.median_seconds
             table.add_row(
                 escape(name),
                 escape(" ".join(filter(None, (result.tool, result.version, result.model, result.device)))),
-                *(f"{scores[name]:.3f}" if scores else "–" for name in _SHOWN),
+                *(f"{values[score.key]:.3f}" if values else "–" for score in shown),
                 "–" if math.isnan(seconds) else f"{seconds:.2f}",
-                escape(_note(result, images)),
+                escape(part.note),
             )
         table.add_section()
     return table

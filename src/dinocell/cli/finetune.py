@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from dinocell.training.finetuning.config import FinetuneConfig
     from dinocell.training.finetuning.result import FinetuneResult, StepDone
 
-SHOWN = {"ap50": "AP@0.5", "ap75": "AP@0.75", "seg": "SEG", "det": "DET", "f1": "F1"}
-
 
 def command(
     images: Annotated[Path, typer.Argument(help="Folder of annotated images; one to twenty are enough.")],
@@ -154,13 +152,14 @@ def _report(result: "FinetuneResult", config: "FinetuneConfig") -> None:
 
 def _print_scores(result: "FinetuneResult") -> None:
     from dinocell.metrics.pooling import pool
+    from dinocell.metrics.score_table import HEADLINE, scores_shown
 
     before, after = pool(result.before.values()).by_name(), pool(result.after.values()).by_name()
     console.print("On images that the model did not learn from (cross-validation):")
     table = Table("score", "before", "after", box=None)
-    for key, name in SHOWN.items():
-        table.add_row(name, f"{before[key]:.3f}", f"{after[key]:.3f}")
+    for score in scores_shown("finetune"):
+        table.add_row(score.title, f"{before[score.key]:.3f}", f"{after[score.key]:.3f}")
     for image in result.images:
-        values = (scores[image].ap[0.5] for scores in (result.before, result.after))
-        table.add_row(escape(f"AP@0.5 {image}"), *(f"{value:.3f}" for value in values))
+        values = (scores[image].by_name()[HEADLINE.key] for scores in (result.before, result.after))
+        table.add_row(escape(f"{HEADLINE.title} {image}"), *(f"{value:.3f}" for value in values))
     console.print(table)

@@ -1,7 +1,6 @@
 """The output folder of a command, and what datasets are called in it."""
 
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from dinocell.errors import OutputError
@@ -17,13 +16,6 @@ def make_folder(folder: Path) -> None:
         raise OutputError(
             f"cannot write to output folder {folder}: {error.strerror}. Choose another with -o"
         ) from error
-
-
-def check_still_there(files: Iterable[Path]) -> None:
-    """Raise an OutputError if a file that was written has vanished since."""
-    lost = [file for file in files if not file.is_file()]
-    if lost:
-        raise OutputError(f"{lost[0]} is gone, and {len(lost) - 1} more, removed or moved since: start again")
 
 
 def dataset_names(paths: list[Path]) -> list[str]:

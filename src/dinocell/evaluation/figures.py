@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from dinocell.evaluation.scoring import ImageResult
 from dinocell.evaluation.search import GridPoint
-from dinocell.metrics.scores import IOU_THRESHOLDS, Scores
+from dinocell.metrics.counts import IOU_THRESHOLDS
+from dinocell.metrics.scores import Scores
 from dinocell.reports.charts import new_chart, styles, to_svg
 
 RECALL, MATCHED, BEST = "#0072B2", "#E69F00", "#D55E00"
@@ -28,9 +29,9 @@ class SizeBin:
     low, high : float
         The smallest and the largest equivalent diameter among them, in pixels.
     cells : int
-        How many they are.
+        Number of them.
     recall : float
-        The share that has a match at an IoU of 0.5.
+        Share of them that has a match at an IoU of 0.5.
     mean_iou : float
         Of those that have one; NaN where none has.
     """
@@ -44,7 +45,7 @@ class SizeBin:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """The best objective for every pair of values of two settings.
+    """Best objective for every pair of values of two settings.
 
     Attributes
     ----------
@@ -108,10 +109,10 @@ def best_surface(points: Sequence[GridPoint], rows: str, columns: str) -> Surfac
 
 
 def draw_ap_curves(datasets: Sequence[tuple[Scores, Scores]]) -> str:
-    """Draw AP over the IoU threshold, a line for each pair of scores and ceiling (dashed), as SVG."""
+    """Draw AP over the IoU threshold, a line a dataset and a dashed one for its upper bound, as SVG."""
     figure, axes = new_chart(6.4, 3.6, "IoU threshold", "AP, pooled over cells")
-    for (colour, marker, _), (scores, ceiling) in zip(styles(), datasets, strict=False):
-        axes.plot(*_xy(ceiling), color=colour, linestyle="--", linewidth=1.3)
+    for (colour, marker, _), (scores, bound) in zip(styles(), datasets, strict=False):
+        axes.plot(*_xy(bound), color=colour, linestyle="--", linewidth=1.3)
         axes.plot(*_xy(scores), color=colour, marker=marker, markersize=5)
     axes.set_ylim(-0.02, 1.03)
     axes.set_xticks(IOU_THRESHOLDS)

@@ -1,4 +1,4 @@
-"""Annotated images → scores, of a model or of label images that any program made."""
+"""Scores of annotated images, for a model or for label images that any program made."""
 
 import hashlib
 import re
@@ -26,29 +26,29 @@ from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 
 CHOSEN_ON = "thresholds_chosen_on"
-"""Key of a checkpoint's training record: hashes of the images its thresholds were chosen on, by data set."""
+"""Key of a checkpoint's training record: hashes of the images its thresholds were chosen on, by dataset."""
 
 LEARNED_FROM = "learned_from"
 """The same of the images that a model was fine-tuned on: a hash by the name of each."""
 
 HASH_DIGITS = 16
-"""How much is kept of a hash."""
+"""Number of digits that are kept of a hash."""
 
 PREDICTION_ENDINGS = ("_labels", "_img_labels", "_masks", "_cp_masks", "_img_cp_masks", "")
-"""What may stand between an image's name and the suffix of its label image."""
+"""Endings that may stand between an image's name and the suffix of its label image."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """One image's outcome.
+    """Result of one image.
 
     Attributes
     ----------
     name : str
     scores : Scores
         Of the predicted labels.
-    ceiling : Scores
-        Of labels made from the perfect distance map with the same thresholds: what the representation allows.
+    upper_bound : Scores
+        Of labels cut from the perfect distance map with the same thresholds: what the representation allows.
     detection : Scores or None
         Against the markers, where the image has these beside its labels (Cell Tracking Challenge): DET is
         taken from here.
@@ -64,7 +64,7 @@ class ImageResult:
 
     name: str
     scores: Scores
-    ceiling: Scores
+    upper_bound: Scores
     detection: Scores | None
     areas: NDArray[np.int64]
     ious: NDArray[np.float64]
@@ -129,7 +129,7 @@ def evaluate_prediction(item: Item, folder: Path, thresholds: Thresholds | None 
         ``NAME_cp_masks.png`` and the like, ``.npy``, or ``01_RES/maskTTT.tif`` as in the Cell Tracking
         Challenge.
     thresholds : Thresholds, optional
-        For the ceiling.
+        For the upper bound.
     """
     predicted, notes = read_prediction(folder, item)
     result = score_image(item, item.read(), predicted, thresholds or Thresholds())
@@ -147,7 +147,7 @@ def segment_annotated(
         If it was preprocessed otherwise than the model wants.
     """
     if annotated.preprocessing is None:
-        _refuse_stains(annotated)
+        _check_channels(annotated)
         return pipeline.run(annotated.pixels, diameter=diameter, **thresholds.model_dump()).labels
     if diameter is not None:
         raise InputError("a store is scored at its own scale: leave diameter out, or process with --diameter")
@@ -155,14 +155,14 @@ def segment_annotated(
 
 
 def predict_item(pipeline: DINOCellPipeline, item: Item) -> tuple[Labels, NDArray[np.float32]]:
-    """Give the true labels and the predicted distance map of an annotated image."""
+    """Return the true labels and the predicted distance map of an annotated image."""
     annotated = item.read()
     return annotated.labels, predict_annotated(pipeline, annotated)
 
 
 def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> NDArray[np.float32]:
     """Predict the distance map of an annotated image, which may have been preprocessed already."""
-    _refuse_stains(annotated)
+    _check_channels(annotated)
     done = annotated.preprocessing
     if done is not None and done != pipeline.predictor.preprocessing:
         raise InputError(
@@ -172,7 +172,7 @@ def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> 
     return pipeline.predict_on_full_img(annotated.pixels, preprocessed=done is not None)
 
 
-def _refuse_stains(annotated: AnnotatedImage) -> None:
+def _check_channels(annotated: AnnotatedImage) -> None:
     if annotated.stains:
         count = annotated.pixels.shape[2]
         raise InputError(f"the image has {count} channels, expected one or RGB: choose with --channel N")
@@ -196,7 +196,7 @@ def score_image(
     return ImageResult(
         name=item.name,
         scores=score_labels(true, predicted),
-        ceiling=score_labels(true, perfect),
+        upper_bound=score_labels(true, perfect),
         detection=None if markers is None else score_labels(markers, predicted),
         areas=overlaps.true_areas,
         ious=ious,
@@ -206,38 +206,34 @@ def score_image(
 
 
 def hash_labels(labels: Labels) -> str:
-    """Give the SHA-256 of labels, numbered consecutively, in hexadecimal digits."""
+    """Compute the SHA-256 of labels, numbered consecutively, in hexadecimal digits."""
     return hashlib.sha256(relabel(labels).tobytes()).hexdigest()
 
 
 def pool_results(results: Sequence[ImageResult]) -> Scores:
     """Pool the scores of images over their cells; DET comes from the markers where there are some."""
-    return _with_detection(pool(r.scores for r in results), pool(scores_for_detection(r) for r in results))
+    detection = pool(scores_for_detection(result) for result in results)
+    return pool(result.scores for result in results).with_detection(detection)
 
 
 def scores_for_detection(result: ImageResult) -> Scores:
-    """Give the scores that an image's DET is taken from."""
+    """Return the scores that an image's DET is taken from."""
     return result.detection or result.scores
 
 
 def image_scores(result: ImageResult) -> Scores:
-    """Give an image's scores, DET from the markers where it has some."""
-    return _with_detection(result.scores, scores_for_detection(result))
+    """Return an image's scores, DET from the markers where it has some."""
+    return result.scores.with_detection(scores_for_detection(result))
 
 
-def _with_detection(scores: Scores, detection: Scores) -> Scores:
-    det = detection.det
-    return replace(scores, det=det, op_csb=scores.op_csb if detection is scores else (scores.seg + det) / 2)
-
-
-def content_hash(results: Iterable[ImageResult]) -> str:
-    """SHA-256 of a dataset's annotations, whatever its folder and files are called."""
+def hash_annotations(results: Iterable[ImageResult]) -> str:
+    """Compute the SHA-256 of a dataset's annotations, whatever its folder and files are called."""
     return hashlib.sha256("".join(sorted(r.labels_sha256 for r in results)).encode()).hexdigest()
 
 
 def prediction_path(folder: Path, item: Item) -> Path:
-    """Where the label image of an item is written."""
-    return folder / f"{_flat(item.name)}_labels.tif"
+    """Return where the label image of an item is written."""
+    return folder / f"{_file_stem(item.name)}_labels.tif"
 
 
 def read_prediction(folder: Path, item: Item) -> Masks:
@@ -251,7 +247,7 @@ def read_prediction(folder: Path, item: Item) -> Masks:
         If there are several, or it cannot be meant as a label image.
     """
     # Programs that take a file's last ending off call the labels of a.ome.tif a.ome_labels.
-    stems = [f"{_flat(item.name)}{ome}{ending}" for ending in PREDICTION_ENDINGS for ome in ("", ".ome")]
+    stems = [f"{_file_stem(item.name)}{ome}{ending}" for ending in PREDICTION_ENDINGS for ome in ("", ".ome")]
     if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
         stems.append(f"{frame[1]}_RES/mask{frame[2]}")
     paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, ".zarr")]
@@ -267,8 +263,8 @@ def read_prediction(folder: Path, item: Item) -> Masks:
     )
 
 
-def refuse_equal_files(items: Iterable[Item]) -> None:
-    """Refuse items whose label images would be one file.
+def check_distinct_files(items: Iterable[Item]) -> None:
+    """Raise an error if the label images of two items would be one file.
 
     Raises
     ------
@@ -277,11 +273,11 @@ def refuse_equal_files(items: Iterable[Item]) -> None:
     """
     names: dict[str, str] = {}
     for item in items:
-        other = names.setdefault(_flat(item.name).casefold(), item.name)
+        other = names.setdefault(_file_stem(item.name).casefold(), item.name)
         if other != item.name:
             raise InputError(f"images {other!r} and {item.name!r} would have the same label file: rename one")
 
 
-def _flat(name: str) -> str:
-    """Name of an item as a part of a file name."""
+def _file_stem(name: str) -> str:
+    """Return the name of an item as a part of a file name."""
     return re.sub(r'[/\\:*?"<>|]', "_", name).lstrip(".")

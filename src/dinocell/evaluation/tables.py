@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from dinocell.evaluation.scoring import ImageResult, image_scores, pool_results
 from dinocell.metrics.pooling import bootstrap_interval, mean_over_images, pool
+from dinocell.metrics.score_table import SCORES
 from dinocell.metrics.scores import Scores
 from dinocell.reports.tables import Row
 
-INTERVALS = ("seg", "det", "op_csb", "ap50", "ap75", "f1", "pq", "mma")
-"""The scores that get a bootstrap interval."""
-
 
 def image_rows(datasets: Mapping[str, Sequence[ImageResult]]) -> list[Row]:
-    """Describe every image: its scores, the ceiling's, and the counts they are made from."""
+    """List every image with its scores, their upper bounds, and the counts they are computed from."""
     return [
         {
             "dataset": name,
@@ -20,7 +18,7 @@ def image_rows(datasets: Mapping[str, Sequence[ImageResult]]) -> list[Row]:
             "true_cells": result.scores.counts.true_cells,
             "predicted_cells": result.scores.counts.predicted_cells,
             **image_scores(result).by_name(),
-            **{f"ceiling_{key}": value for key, value in result.ceiling.by_name().items()},
+            **_bounds(result.upper_bound),
             "note": "; ".join(result.notes),
         }
         for name, results in datasets.items()
@@ -29,7 +27,7 @@ def image_rows(datasets: Mapping[str, Sequence[ImageResult]]) -> list[Row]:
 
 
 def summary_rows(datasets: Mapping[str, Sequence[ImageResult]]) -> list[Row]:
-    """Describe every dataset: pooled with 95 % intervals over images, mean over images, ceiling."""
+    """List every dataset: pooled with 95 % intervals over images, mean over images, upper bound."""
     return [_summarise(name, results) for name, results in datasets.items()]
 
 
@@ -47,24 +45,27 @@ def _summarise(name: str, results: Sequence[ImageResult]) -> Row:
     for score, (low, high) in score_intervals(results).items():
         row |= {f"{score}_low": low, f"{score}_high": high}
     row |= {f"mean_{score}": mean.mean for score, mean in mean_over_images(each).items()}
-    row |= {f"ceiling_{score}": value for score, value in pooled_ceiling(results).by_name().items()}
-    return row
+    return row | _bounds(pooled_upper_bound(results))
 
 
-def pooled_ceiling(results: Sequence[ImageResult]) -> Scores:
+def _bounds(scores: Scores) -> Row:
+    return {f"upper_bound_{key}": value for key, value in scores.by_name().items()}
+
+
+def pooled_upper_bound(results: Sequence[ImageResult]) -> Scores:
     """Pool what perfect distance maps reach."""
-    return pool(result.ceiling for result in results)
+    return pool(result.upper_bound for result in results)
 
 
 def score_intervals(results: Sequence[ImageResult]) -> dict[str, tuple[float, float]]:
-    """Find the 95 % bootstrap interval over images of each of `INTERVALS`.
+    """Compute the 95 % bootstrap interval over images of each score that gets one.
 
     Images with markers have their DET, and so OP_CSB, from other counts than SEG; the interval of OP_CSB is
     then left out.
     """
     intervals = {}
     marked = any(result.detection is not None for result in results)
-    for score in INTERVALS:
+    for score in (each.key for each in SCORES.values() if each.interval):
         if score == "op_csb" and marked:
             continue
         scores = [

@@ -13,6 +13,7 @@ from dinocell.io.settings_files import commented_yaml
 from dinocell.io.spreadsheets import write_rows
 from dinocell.labels import Labels, median_diameter
 from dinocell.metrics.pooling import pool
+from dinocell.metrics.score_table import HEADLINE
 from dinocell.metrics.scores import Scores
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.dinocell import DINOCell
@@ -102,10 +103,11 @@ class FinetuneResult:
 
     @property
     def helps(self) -> bool | None:
-        """Whether the pooled AP@0.5 of the cross-validation is better than before; None without one."""
+        """Whether the pooled AP@0.5 is better than before; None without cross-validation."""
         if not self.after:
             return None
-        return pool(self.after.values()).ap[0.5] > pool(self.before.values()).ap[0.5]
+        after, before = (pool(scores.values()).by_name() for scores in (self.after, self.before))
+        return HEADLINE.is_better(after[HEADLINE.key], before[HEADLINE.key])
 
 
 Event = ImageRead | LeftOut | CropsDone | StepDone | FinetuneResult

@@ -1,0 +1,91 @@
+"""Files that an evaluation leaves: tables, the report, and thresholds in a checkpoint."""
+
+from pathlib import Path
+
+from dinocell.datasets.masks import first_few
+from dinocell.errors import OutputError
+from dinocell.evaluation.report import write_report
+from dinocell.evaluation.run import EvaluationRun, label_folder
+from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, prediction_path
+from dinocell.evaluation.tables import image_rows, summary_rows
+from dinocell.io.saving import atomic_path
+from dinocell.models.checkpoint import CONFIG_FILE, read_config, write_config
+from dinocell.reports.tables import write_table
+
+
+def write_thresholds(run: EvaluationRun, checkpoint: Path) -> None:
+    """Write the best thresholds into a checkpoint, with hashes of the images they were chosen on.
+
+    Parameters
+    ----------
+    run : EvaluationRun
+        After a search, and after scoring.
+    checkpoint : Path
+        Its configuration is replaced in one step.
+
+    Raises
+    ------
+    OutputError
+        If the checkpoint cannot be written.
+    """
+    config = read_config(checkpoint)
+    chosen_on = {
+        name: sorted(result.labels_sha256[:HASH_DIGITS] for result in results)
+        for name, results in run.results.items()
+    }
+    changed = config.model_copy(
+        update={
+            "thresholds": run.points[0].thresholds,
+            "training": config.training | {CHOSEN_ON: chosen_on},
+        }
+    )
+    with atomic_path(checkpoint / CONFIG_FILE) as temporary:
+        write_config(temporary, changed)
+
+
+def write_evaluation(run: EvaluationRun, output: Path, scored: Path | str) -> None:
+    """Write ``images.csv``, ``summary.csv`` and ``report.html``.
+
+    Parameters
+    ----------
+    run : EvaluationRun
+    output : Path
+        The folder that `EvaluationRun.score_model` was given.
+    scored : Path or str
+        The folder of predictions, or the name of the model.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written, or label images that were written are gone.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    if not isinstance(scored, Path):
+        _check_still_there(run, output)
+    write_table(output / "images.csv", image_rows(run.results))
+    write_table(output / "summary.csv", summary_rows(run.results))
+    of_labels = [note for results in run.results.values() for result in results for note in result.notes]
+    write_report(
+        output / "report.html",
+        str(scored),
+        run.results,
+        run.points,
+        run.datasets,
+        scored if isinstance(scored, Path) else output / "labels",
+        [*run.notes, *first_few(of_labels), *run.failures],
+    )
+
+
+def _check_still_there(run: EvaluationRun, output: Path) -> None:
+    """Raise an error if a label image that was written has vanished since."""
+    scored = {name: {result.name for result in results} for name, results in run.results.items()}
+    files = [
+        prediction_path(label_folder(output, name), item)
+        for name, items in run.datasets.items()
+        for item in items
+        if item.name in scored[name]
+    ]
+    lost = [file for file in files if not file.is_file()]
+    if lost:
+        raise OutputError(f"{lost[0]} is gone, and {len(lost) - 1} more, removed or moved since: start again")

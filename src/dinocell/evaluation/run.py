@@ -1,0 +1,239 @@
+"""One evaluation of several datasets: thresholds searched, images scored, images that failed.
+
+A shell iterates over the methods of `EvaluationRun` and shows their events; `dinocell.evaluation.output`
+writes the files at the end.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from dinocell.datasets.items import Item
+from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError, OutputError
+from dinocell.evaluation.scoring import (
+    CHOSEN_ON,
+    HASH_DIGITS,
+    LEARNED_FROM,
+    ImageResult,
+    evaluate_item,
+    evaluate_prediction,
+    predict_item,
+)
+from dinocell.evaluation.search import GridPoint, search_thresholds
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.segmentation import Diameter
+
+ResultOfItem = TypeVar("ResultOfItem")
+
+_SEEN_BEFORE = {
+    CHOSEN_ON: (
+        "model's thresholds were chosen on",
+        "this is validation, no test, and the scores are too good",
+    ),
+    LEARNED_FROM: ("model learned from", "this is no test, nor validation"),
+}
+
+
+@dataclass(frozen=True)
+class ItemDone:
+    """Progress by one image, which is scored, or predicted for a search.
+
+    Attributes
+    ----------
+    dataset : str
+    done, total : int
+        Images of the dataset.
+    notes : tuple of str
+        Remarks on its label images.
+    failure : str
+        Why the image is left out; empty where it is not, or where that was said before.
+    """
+
+    dataset: str
+    done: int
+    total: int
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+
+
+class EvaluationRun:
+    """An evaluation of a model or of label images on some datasets.
+
+    Parameters
+    ----------
+    datasets : mapping of str to sequence of Item
+        By names that are fit for folders.
+
+    Attributes
+    ----------
+    results : dict of str to list of ImageResult
+        The images that could be scored, by dataset.
+    points : list of GridPoint
+        All thresholds that a search tried, the best first.
+    failures : dict of str to None
+        Lines on the images that could not be scored, each once although a search meets them twice.
+    notes : list of str
+        Why these scores are not a test, where the model has seen the images before.
+    """
+
+    def __init__(self, datasets: Mapping[str, Sequence[Item]]) -> None:
+        self.datasets = datasets
+        self.results: dict[str, list[ImageResult]] = {}
+        self.points: list[GridPoint] = []
+        self.failures: dict[str, None] = {}
+        self.notes: list[str] = []
+
+    def score_predictions(self, folder: Path) -> Iterator[ItemDone]:
+        """Score label images that any program made.
+
+        Parameters
+        ----------
+        folder : Path
+            Holds them, or a folder of them for each dataset, which is called like it.
+
+        Raises
+        ------
+        InputError
+            If there are several datasets and one has no such folder.
+        FileFormatError
+            If no image of a dataset could be scored.
+        """
+        for name, items in self.datasets.items():
+            own = folder / name
+            if len(self.datasets) > 1 and not own.is_dir():
+                raise InputError(f"no folder {own}: with several --data, each has its predictions in one")
+            where = own if own.is_dir() else folder
+            yield from self._score(name, items, functools.partial(evaluate_prediction, folder=where))
+
+    def score_model(
+        self, pipeline: DINOCellPipeline, diameter: Diameter = None, output: Path | None = None
+    ) -> Iterator[ItemDone]:
+        """Segment and score all images, with the best thresholds of a search if there was one.
+
+        Parameters
+        ----------
+        pipeline : DINOCellPipeline
+        diameter : float, "auto" or None
+            As `DINOCellPipeline.run` takes it.
+        output : Path, optional
+            The predicted label images are written into the folder ``labels`` of this one.
+
+        Raises
+        ------
+        OutputError
+            If a label image cannot be written.
+        FileFormatError
+            If no image of a dataset could be scored.
+        """
+        thresholds = self.points[0].thresholds if self.points else pipeline.model.config.thresholds
+        folders = {name: None if output is None else label_folder(output, name) for name in self.datasets}
+        for folder in filter(None, folders.values()):  # all at first: one created later may hide a loss
+            _create(folder)
+        for name, items in self.datasets.items():
+            labels = folders[name]
+            score = functools.partial(
+                evaluate_item, pipeline, thresholds=thresholds, diameter=diameter, output=labels
+            )
+            yield from self._score(name, items, score)
+        if not self.points:
+            self.notes += _notes_on_seen_images(pipeline.model.config.training, self.results)
+
+    def search(
+        self, pipeline: DINOCellPipeline, workers: int | None = None
+    ) -> Iterator[ItemDone | GridPoint]:
+        """Predict every distance map once, and search the thresholds that score best on them.
+
+        Parameters
+        ----------
+        pipeline : DINOCellPipeline
+        workers : int, optional
+            Processes that run watersheds; as many as there are cores by default, 0 works in this one.
+
+        Raises
+        ------
+        FileFormatError
+            If no image of a dataset could be predicted.
+        """
+        predict = functools.partial(predict_item, pipeline)
+        maps = []
+        for name, items in self.datasets.items():
+            predicted = []
+            for done, result in self._each(name, items, predict):
+                predicted += [] if result is None else [result]
+                yield done
+            maps.append(predicted)
+        workers = os.cpu_count() or 1 if workers is None else workers
+        for point in search_thresholds(maps, start=pipeline.model.config.thresholds, workers=workers):
+            self.points.append(point)
+            yield point
+        self.points.sort(key=lambda point: point.objective, reverse=True)
+
+    def _score(
+        self, name: str, items: Sequence[Item], score: Callable[[Item], ImageResult]
+    ) -> Iterator[ItemDone]:
+        self.results[name] = []
+        for done, result in self._each(name, items, score):
+            if result is None:
+                yield done
+            else:
+                self.results[name].append(result)
+                yield replace(done, notes=result.notes)
+
+    def _each(
+        self, name: str, items: Sequence[Item], function: Callable[[Item], ResultOfItem]
+    ) -> Iterator[tuple[ItemDone, ResultOfItem | None]]:
+        """Apply a function to every item; those where it fails are named and have no result."""
+        any_done = False
+        for number, item in enumerate(items, 1):
+            result, failure = None, ""
+            try:
+                result = function(item)
+                any_done = True
+            except (MissingExtraError, OutputError):  # all others would fail as well
+                raise
+            except DINOCellError as error:
+                line = f"{name}, {item.name}: {error}"
+                failure = "" if line in self.failures else line
+                self.failures[line] = None
+            yield ItemDone(name, number, len(items), failure=failure), result
+        if not any_done:
+            raise FileFormatError(f"{name}: no image could be scored; the first: {next(iter(self.failures))}")
+
+
+def label_folder(output: Path, dataset: str) -> Path:
+    """Return the folder for the label images of a dataset."""
+    return output / "labels" / dataset
+
+
+def _create(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be created ({error.strerror or error}), expected a writable place: "
+            "choose another output folder"
+        ) from error
+
+
+def _notes_on_seen_images(
+    record: Mapping[str, object], scored: Mapping[str, Sequence[ImageResult]]
+) -> Iterator[str]:
+    """Yield a line for every dataset with images that the model was fitted to, by its training record."""
+    for key, (what, consequence) in _SEEN_BEFORE.items():
+        known = _hashes(record.get(key))
+        for name, results in scored.items():
+            count = sum(result.labels_sha256[:HASH_DIGITS] in known for result in results)
+            if count:
+                yield f"the {what} {count} of the {len(results)} images of {name}: {consequence}"
+
+
+def _hashes(record: object) -> set[str]:
+    """Collect the hashes in a record by names; a checkpoint may say anything about its training."""
+    if not isinstance(record, dict):
+        return set()
+    return {
+        digest for hashes in record.values() for digest in (hashes if isinstance(hashes, list) else [hashes])
+    }
