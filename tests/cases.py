@@ -11,7 +11,7 @@ Labels = NDArray[np.int32]
 
 
 def disk(shape: tuple[int, int], centre: tuple[float, float], radius: float) -> NDArray[np.bool_]:
-    """Pixels whose centre lies within `radius` of `centre` (row, column)."""
+    """Return the pixels whose centre lies within `radius` of `centre` (row, column)."""
     y, x = np.ogrid[: shape[0], : shape[1]]
     inside: NDArray[np.bool_] = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2
     return inside
@@ -49,19 +49,19 @@ def _nested() -> Labels:
 
 
 def _split() -> Labels:
-    """Two disks that overlap into a dumbbell and are two cells."""
+    """Draw two disks that overlap into a dumbbell and are two cells."""
     shape = (48, 80)
     left, right = disk(shape, (24, 26), 15), disk(shape, (24, 52), 15)
     return _draw(shape, left, right & ~left)
 
 
 def _merged() -> Labels:
-    """The same dumbbell as one cell."""
+    """Draw the same dumbbell as one cell."""
     return (_split() > 0).astype(np.int32)
 
 
 def _concave() -> Labels:
-    """A horseshoe whose centroid is background."""
+    """Draw a horseshoe whose centroid is background."""
     shape = (64, 64)
     ring = disk(shape, (32, 32), 26) & ~disk(shape, (32, 32), 14)
     ring[40:, 20:44] = False
@@ -89,7 +89,7 @@ def _specks() -> Labels:
 
 
 def _many() -> Labels:
-    """324 disks of radius 4 to 7 on a grid."""
+    """Draw 324 disks of radius 4 to 7 on a grid."""
     shape = (18 * 18, 18 * 18)
     rng = np.random.default_rng(0)
     return _draw(

@@ -9,8 +9,8 @@ import signal
 import pytest
 from hypothesis import settings
 
-settings.register_profile("same", derandomize=True)
-settings.register_profile("search", derandomize=False)
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", derandomize=False, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Shells start what runs in the background deaf to Ctrl-C, and its children inherit that; tests send it.
@@ -20,7 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def export_cache(tmp_path_factory):
-    """Give a cache of exported models for all tests: one export of nano is enough."""
+    """Cache of exported models for all tests: one export of nano is enough."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("exports")
         patch.setenv("DINOCELL_CACHE", str(folder))

@@ -1,10 +1,10 @@
-"""How many examples hypothesis draws: few in the quick tests, many in ``make test-all``."""
+"""Numbers of examples that hypothesis draws: few in the quick tests, many in ``make test-all``."""
 
 from hypothesis import settings
 
 
 def examples(quick: int, search: int) -> settings:
-    """Give settings for a property whose examples take long.
+    """Return settings for a property whose examples take long.
 
     Parameters
     ----------
@@ -12,4 +12,4 @@ def examples(quick: int, search: int) -> settings:
         Examples in the quick tests, and under the profile ``search``: see ``tests/conftest.py``.
     """
     searching = settings.get_current_profile_name() == "search"
-    return settings(max_examples=search if searching else quick, deadline=None)
+    return settings(max_examples=search if searching else quick)

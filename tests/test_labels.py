@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
@@ -52,7 +52,6 @@ def test_errors_name_the_argument_and_are_both_ours_and_builtin() -> None:
 
 
 @given(arrays(np.int32, SHAPES, elements=IDS))
-@settings(deadline=None)
 def test_relabel_numbers_cells_in_the_order_of_their_ids(labels: NDArray[np.int32]) -> None:
     before = labels.copy()
     numbered = relabel(labels)

@@ -1,12 +1,27 @@
-"""Every error that DINOCell raises on purpose.
+"""Errors that DINOCell raises on purpose.
 
 A message says what went wrong, where, what was expected, and what to do. Each class also derives from the
-builtin that a caller would expect, so ``except ValueError`` works as well as ``except DINOCellError``.
+builtin that a caller would expect, so ``except ValueError`` works as well as ``except DINOCellError``::
+
+    DINOCellError
+    ├── InputError           ValueError         an argument or array that cannot be used
+    ├── ConfigError          ValueError         settings with an unknown key or a value out of bounds
+    ├── FileMissingError     FileNotFoundError  a file that does not exist
+    ├── FileFormatError      ValueError         a file that cannot be read as what it should be
+    ├── OutputError          OSError            a result that cannot be written
+    ├── CheckpointError      ValueError         a damaged model folder
+    ├── UnknownModelError    LookupError        a model that nobody knows
+    ├── UntrainedModelError  RuntimeError       a model that was never trained
+    ├── TrainingError        ArithmeticError    a loss that is not finite any more
+    ├── DownloadError        OSError            weights that cannot be fetched
+    ├── DeviceMemoryError    MemoryError        a device with too little memory
+    ├── MissingExtraError    ImportError        a package that is not installed
+    └── WorkerError          RuntimeError       a process that died
 """
 
 
 class DINOCellError(Exception):
-    """Anything that DINOCell refuses, with one line that a user can act on."""
+    """Base of all errors of DINOCell: one line that a user can act on."""
 
 
 class InputError(DINOCellError, ValueError):

@@ -1,4 +1,4 @@
-"""What a label image is: int32 ``(Y, X)``, 0 is background, cells are 1…N without gaps."""
+"""Label images: int32 ``(Y, X)``, 0 is background, cells are 1…N without gaps."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def relabel(labels: NDArray[Any]) -> Labels:
     """
     array = validate_labels(labels)
     if array.size and int(array.min()) >= 0 and int(array.max()) <= array.size:
-        # A table of all ids is quicker than sorting all pixels, where ids are no larger than the image.
+        # A table of all ids is quicker than sorting all pixels, where no id is larger than the number of pixels.
         known = np.bincount(array.ravel()) > 0
         known[0] = False
         return np.where(known, np.cumsum(known), 0).astype(np.int32)[array]
@@ -100,7 +100,7 @@ def cell_areas(labels: Labels) -> NDArray[np.int64]:
 
 
 def median_diameter(labels: Labels) -> float:
-    """Median equivalent diameter of the cells.
+    """Compute the median equivalent diameter of the cells.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def processor_name() -> str:
-    """Name the processor; Linux has it in a file alone."""
+    """Return the name of the processor; on Linux only a file has it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
@@ -16,7 +16,7 @@ def processor_name() -> str:
 
 
 def thread_count() -> int:
-    """Give how many threads numerical work may use: ``OMP_NUM_THREADS``, which others heed too, else all."""
+    """Return the number of threads for numerical work: ``OMP_NUM_THREADS`` where it is set, else all cores."""
     chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)
@@ -26,7 +26,7 @@ def thread_count() -> int:
 
 
 def memory_bytes() -> tuple[int | None, int | None]:
-    """Give the machine's memory and what of it is free, in bytes; None where the system does not say."""
+    """Return the machine's memory and the free part of it, in bytes; None where the system does not tell."""
     return _pages("SC_PHYS_PAGES"), _pages("SC_AVPHYS_PAGES")
 
 

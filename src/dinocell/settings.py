@@ -40,14 +40,14 @@ class Section(BaseModel):
 
 
 def first_problem(error: ValidationError) -> str:
-    """Say where the first problem of a validation is, and what it is."""
+    """Describe the first problem of a validation: where it is, and what it is."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"])) or "the file"
     return f"{where}: {first['msg']}"
 
 
 def explain_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """One line for the first problem, with the nearest known key where one is unknown."""
+    """Describe the first problem in one line, with the nearest known key where one is unknown."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
