@@ -271,7 +271,7 @@ def test_fields_of_a_plate(tmp_path: Path, version: str) -> None:
 
 
 def test_what_is_none(tmp_path: Path) -> None:
-    with pytest.raises(FileMissingError, match=r"a\.zarr is no folder"):
+    with pytest.raises(FileMissingError, match=r"a\.zarr is not a folder"):
         open_ome_zarr(tmp_path / "a.zarr", 0)
     with pytest.raises(FileFormatError, match="no multiscales, plate or series"):
         open_ome_zarr(tmp_path, 0)
@@ -292,7 +292,7 @@ def test_metadata_that_points_outside(tmp_path: Path, version: str, path: Any) -
     entry = multiscale("yx", 1, {}, UNITS)
     entry["datasets"][0]["path"] = str(tmp_path / "secret") if path == "{outside}" else path
     write_group(folder, {"multiscales": [entry]}, version)
-    with pytest.raises(FileFormatError, match=r"leads outside|in its metadata is none"):
+    with pytest.raises(FileFormatError, match=r"leads outside|in its metadata is not a path"):
         open_ome_zarr(folder, 0)
 
 
@@ -322,7 +322,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, version: str) -> None:
     chunk = folder / ("0/c/0/0" if version == "0.5" else "0/0/0")
     chunk.unlink()
     os.mkfifo(chunk)
-    with pytest.raises(FileFormatError, match="is no regular file"):
+    with pytest.raises(FileFormatError, match="is not a regular file"):
         open_ome_zarr(folder, 0).read_plane()
 
 

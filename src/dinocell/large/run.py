@@ -9,6 +9,14 @@ import numpy as np
 
 from dinocell.errors import FileFormatError
 from dinocell.io.images import open_image
+from dinocell.io.readers.ngff import (
+    ON_ZARR_3,
+    axis_entry,
+    group_files,
+    label_attributes,
+    level_entry,
+    scale_entry,
+)
 from dinocell.large import stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
@@ -215,20 +223,14 @@ class _Run:
     def describe_labels(self, provenance: Mapping[str, Any]) -> None:
         """Write the metadata that make the labels an OME-Zarr (NGFF 0.5)."""
         size = self.job.pixel_size_um
-        unit = {} if size is None else {"unit": "micrometer"}
-        axes = [{"name": axis, "type": "space", **unit} for axis in "yx"]
+        axes = [axis_entry(axis, None if size is None else "micrometer") for axis in "yx"]
         levels = [
-            {
-                "path": str(level),
-                "coordinateTransformations": [{"type": "scale", "scale": [(size or 1.0) * 2**level] * 2}],
-            }
+            level_entry(level, [scale_entry([(size or 1.0) * 2**level] * 2)])
             for level in range(len(self._level_shapes()))
         ]
-        image = {"name": "labels", "type": "nearest", "axes": axes, "datasets": levels}
-        ome = {"version": "0.5", "multiscales": [image], "image-label": {}}
-        attributes = {"ome": ome, "dinocell": dict(provenance)}
-        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        self.job.of_labels.write_json(f"{stages.LABELS}/zarr.json", group)
+        attributes = label_attributes(ON_ZARR_3, axes, levels) | {"dinocell": dict(provenance)}
+        for name, content in group_files(ON_ZARR_3, attributes).items():
+            self.job.of_labels.write_json(f"{stages.LABELS}/{name}", content)
 
     def _run(
         self,

@@ -10,43 +10,47 @@ from typing import Any
 
 from dinocell.errors import OutputError
 from dinocell.extras import import_extra
-from dinocell.io.readers.ngff import Multiscale, read_json, read_multiscales
-from dinocell.io.readers.ome_zarr import open_array
+from dinocell.io.readers.ngff import (
+    ON_ZARR_3,
+    Multiscale,
+    axis_entry,
+    group_files,
+    label_attributes,
+    level_entry,
+    list_label,
+    read_group,
+    read_multiscales,
+    scale_entry,
+    select_axes,
+)
+from dinocell.io.readers.zarr_arrays import open_level
+from dinocell.io.readers.zarr_folder import read_json
 from dinocell.io.saving import atomic_path
 
 _CHUNK = 1024
-_AXES = {"t": {"name": "t", "type": "time"}} | {axis: {"name": axis, "type": "space"} for axis in "zyx"}
 
 
 def level_shapes(multiscale: Multiscale, *, projected: bool) -> list[dict[str, int]]:
     """Give the lengths of the labels' axes, the image's without channels, level by level."""
     shapes = []
     for level in range(len(multiscale.levels)):
-        sizes = dict(zip(multiscale.axes, open_array(multiscale, level).shape, strict=True))
+        sizes = dict(zip(multiscale.axes, open_level(multiscale, level).shape, strict=True))
         sizes.pop("c", None)
         shapes.append(sizes | ({"z": 1} if projected and "z" in sizes else {}))
     return shapes
 
 
-def _metadata_file(multiscale: Multiscale, group: Path) -> Path:
-    return group / ("zarr.json" if multiscale.version == "0.5" else ".zattrs")
-
-
 def _read_group(multiscale: Multiscale, group: Path) -> dict[str, Any]:
-    """Read the attributes of a group, for version 0.5 with ``ome`` among them; empty where there are none."""
-    stored = read_json(multiscale.root, _metadata_file(multiscale, group)) or {}
-    return dict(stored.get("attributes", {})) if multiscale.version == "0.5" else stored
+    return read_group(multiscale.root, group, multiscale.version)
 
 
 def _write_group(multiscale: Multiscale, group: Path, attributes: Mapping[str, Any]) -> None:
-    file = _metadata_file(multiscale, group)
-    if multiscale.version == "0.5":
-        stored = read_json(multiscale.root, file) or {"zarr_format": 3, "node_type": "group"}
-        _write_json(file, {**stored, "attributes": attributes})
-        return
-    if not (group / ".zgroup").exists():
-        _write_json(group / ".zgroup", {"zarr_format": 2})
-    _write_json(file, attributes)
+    """Write the attributes of a group, and what makes it one where it is new."""
+    for name, content in group_files(multiscale.version, attributes).items():
+        if name == ".zgroup" and (group / name).exists():
+            continue
+        stored = read_json(multiscale.root, group / name) if name == "zarr.json" else None
+        _write_json(group / name, {**(stored or {}), **content})  # what others keep there stays
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
@@ -102,7 +106,7 @@ def create_group(
 def _create_array(multiscale: Multiscale, folder: Path, sizes: Mapping[str, int]) -> None:
     zarr = import_extra("zarr", extra="io", purpose="writing OME-Zarr")
     options: dict[str, Any]
-    if multiscale.version == "0.5":
+    if multiscale.version == ON_ZARR_3:
         codecs = import_extra("zarr.codecs", extra="io", purpose="writing OME-Zarr")
         options = {"compressors": codecs.BloscCodec(cname="zstd"), "dimension_names": list(sizes)}
     else:
@@ -115,7 +119,7 @@ def _create_array(multiscale: Multiscale, folder: Path, sizes: Mapping[str, int]
         chunks=tuple(min(_CHUNK, size) if axis in "yx" else 1 for axis, size in sizes.items()),
         dtype="int32",
         fill_value=0,
-        zarr_format=3 if multiscale.version == "0.5" else 2,
+        zarr_format=3 if multiscale.version == ON_ZARR_3 else 2,
         **options,
     )
 
@@ -127,52 +131,26 @@ def _describe(
     described, kept = multiscale.described, [at for at, axis in enumerate(multiscale.axes) if axis != "c"]
     axes = [described.get("axes", multiscale.axes)[at] for at in kept]  # before version 0.4 they are names
     ratios = [{axis: shapes[0][axis] / sizes[axis] for axis in sizes} for sizes in shapes]
-    datasets = [
-        {
-            "path": str(level),
-            "coordinateTransformations": _transforms(place, kept)
-            or [{"type": "scale", "scale": list(ratio.values())}],
-        }
-        for level, (place, ratio) in enumerate(zip(described["datasets"], ratios, strict=True))
+    levels = [
+        level_entry(level, select_axes(stored, kept) or [scale_entry(ratio.values())])
+        for level, (stored, ratio) in enumerate(zip(described["datasets"], ratios, strict=True))
     ]
-    entry = {
-        "name": "labels",
-        "type": "nearest",
-        "axes": [axis if isinstance(axis, dict) else _AXES[axis] for axis in axes],
-        "datasets": datasets,
-    }
-    if common := _transforms(described, kept):
-        entry["coordinateTransformations"] = common
-    label: dict[str, Any] = {"source": {"image": "../../"}}
-    if multiscale.version == "0.5":
-        ome = {"version": multiscale.version, "multiscales": [entry], "image-label": label}
-        return {"ome": ome, "dinocell": made}
-    entry["version"] = label["version"] = multiscale.version
-    return {"multiscales": [entry], "image-label": label, "dinocell": made}
-
-
-def _transforms(place: Mapping[str, Any], kept: list[int]) -> list[dict[str, Any]]:
-    """Give the coordinate transformations of the axes that are kept."""
-    return [
-        {
-            key: [value[at] for at in kept] if key in ("scale", "translation") else value
-            for key, value in transform.items()
-        }
-        for transform in place.get("coordinateTransformations") or ()
-    ]
+    attributes = label_attributes(
+        multiscale.version,
+        [axis if isinstance(axis, dict) else axis_entry(axis) for axis in axes],
+        levels,
+        transforms=select_axes(described, kept),
+        source="../../",
+    )
+    return attributes | {"dinocell": made}
 
 
 def register_group(multiscale: Multiscale, name: str) -> None:
     """List labels among those of the image, where viewers look for them."""
     group = multiscale.group / "labels"
-    attributes = _read_group(multiscale, group)
-    ome = attributes.get("ome", {}) if multiscale.version == "0.5" else attributes
-    if name in ome.get("labels", ()):
-        return
-    ome = {**ome, "labels": [*ome.get("labels", ()), name]}
-    if multiscale.version == "0.5":
-        ome = {**attributes, "ome": {"version": multiscale.version, **ome}}
-    _write_group(multiscale, group, ome)
+    attributes = list_label(multiscale.version, _read_group(multiscale, group), name)
+    if attributes is not None:
+        _write_group(multiscale, group, attributes)
 
 
 def note_plane(multiscale: Multiscale, group: Path, plane: str, how: object) -> None:

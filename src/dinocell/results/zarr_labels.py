@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, InputError, OutputError
 from dinocell.io.planes import checked_index, decoding
-from dinocell.io.readers.ngff import Multiscale, inside, read_multiscales
-from dinocell.io.readers.ome_zarr import OWN_LABELS, find_multiscale, open_array, open_multiscale
+from dinocell.io.readers.ngff import Multiscale, read_multiscales
+from dinocell.io.readers.ome_zarr import OWN_LABELS, find_multiscale, open_multiscale
+from dinocell.io.readers.zarr_arrays import open_level
+from dinocell.io.readers.zarr_folder import inside
 from dinocell.labels import Labels, validate_labels
 from dinocell.results.zarr_groups import create_group, is_ours, level_shapes, note_plane, register_group
 from dinocell.version import __version__
@@ -179,7 +181,7 @@ def _fill(
         y = np.minimum(np.arange(sizes["y"]) * rows, array.shape[0] - 1)
         x = np.minimum(np.arange(sizes["x"]) * columns, array.shape[1] - 1)
         coarse = array[np.ix_(y, x)]
-        stored = open_array(target, level, read_only=False)
+        stored = open_level(target, level, read_only=False)
         stored[where] = coarse if list(sizes).index("y") < list(sizes).index("x") else coarse.T
 
 

@@ -1,32 +1,31 @@
-"""The metadata of an OME-Zarr: read without leaving its folder, and checked before zarr is given them."""
+"""NGFF, the metadata of OME-Zarr, read and built: versions up to 0.4 on Zarr 2, and 0.5 on Zarr 3.
 
-import json
-import math
-import re
-import stat
-from collections.abc import Mapping, Sequence
+The versions differ in two ways, which only this module knows. An image of two levels and its labels:
+
+====================  =============================  =====================================================
+file                  up to 0.4                      0.5
+====================  =============================  =====================================================
+``zarr.json``                                        ``{"attributes": {"ome": {"multiscales": [...]}}}``
+``.zattrs``           ``{"multiscales": [...]}``
+``0/``, ``1/``        arrays with ``.zarray``        arrays with ``zarr.json``
+``labels/cells/``     a group of the same kind       a group of the same kind
+====================  =============================  =====================================================
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from dinocell.io.readers.units import micrometres, positive, seconds
+from dinocell.io.readers.zarr_folder import inside, read_json
 
-MAX_CHUNK_BYTES = 2**31
-"""Of a chunk, decoded: what Blosc can hold at most."""
+ON_ZARR_3 = "0.5"
+"""The version of NGFF whose arrays and groups are those of Zarr 3."""
 
-_AXES = "tczyx"
-_TYPES = {"time": "t", "channel": "c"}
-_MAX_JSON_BYTES = 2**26
-_MAX_DEPTH = 8  # of codecs within codecs
+_AXES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}  # types by letter
+_LETTERS = {"time": "t", "channel": "c"}  # of the types that one axis has alone
 _MAX_LEVELS = 2**8
-_MAX_INNER_CHUNKS = 2**17  # of a shard; zarr takes each on its own
-_DTYPE = re.compile(r"[<>|](b1|[iu][1248]|f[248])|bool|u?int(8|16|32|64)|float(16|32|64)")
-# Codecs of bytes and of numbers. Those of objects are not among them: pickle runs what it reads.
-_CODECS = frozenset(
-    ["adler32", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "fixedscaleoffset",
-     "fletcher32", "gzip", "lz4", "lzma", "packbits", "quantize", "sharding_indexed", "shuffle", "transpose",
-     "zlib", "zstd"]
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class Multiscale:
     number : int
         Which of the group's images this is.
     version : str
-        Of NGFF; ``"0.5"`` stands for Zarr 3.
+        Of NGFF.
     axes : str
         Some of t, c, z, y, x in the order of the arrays.
     described : mapping
         Its entry of ``multiscales``, as stored.
     omero : mapping
-        The group's ``omero``, where it has any.
+        The group's ``omero``, where it has one.
     """
 
     root: Path
@@ -64,52 +63,29 @@ class Multiscale:
         """Folders of the arrays, the finest first."""
         return tuple(inside(self.root, self.group, level["path"]) for level in self.described["datasets"])
 
-
-def inside(root: Path, group: Path, path: object) -> Path:
-    """Join a path of the metadata to its group; it and what it links to must be within `root`."""
-    if not isinstance(path, str) or "\\" in path or "\0" in path:
-        raise ValueError(f"the path {path!r} in its metadata is none")
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts:
-        raise ValueError(f"the path {path!r} in its metadata leads outside")
-    target = group / parts
-    check_inside(root, target)
-    return target
-
-
-def check_inside(root: Path, target: Path) -> None:
-    """Refuse a path below `root` that is, or goes through, a link that leads outside."""
-    if not target.resolve().is_relative_to(root):
-        raise ValueError(f"{target.relative_to(root)} is a link that leads outside")
-
-
-def regular_size(file: Path) -> int:
-    """Give the size of a regular file in bytes; refuse any other kind."""
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise ValueError(f"{file.name} is no regular file")
-    return status.st_size
-
-
-def read_json(root: Path, file: Path) -> dict[str, Any] | None:
-    """Read an object of JSON within `root`; None where there is no such file."""
-    check_inside(root, file)
-    if not file.exists():
-        return None
-    if regular_size(file) > _MAX_JSON_BYTES:
-        raise ValueError(f"{file.name} has more than {_MAX_JSON_BYTES} bytes")
-    found = json.loads(file.read_bytes())
-    if not isinstance(found, dict):
-        raise TypeError(f"{file.name} is no object")
-    return found
+    @property
+    def steps(self) -> dict[str, float]:
+        """Distances of pixels in micrometres and of times in seconds, for the axes whose unit is known."""
+        scale = [1.0] * len(self.axes)
+        for stored in (self.described, self.described["datasets"][0]):
+            for transform in stored.get("coordinateTransformations") or ():
+                if transform.get("type") == "scale" and "scale" in transform:
+                    scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
+        steps = {}
+        for letter, axis, step in zip(self.axes, self.described.get("axes", ()), scale, strict=False):
+            unit = axis.get("unit") if isinstance(axis, dict) else None
+            length = positive(step, (seconds if letter == "t" else micrometres)(unit))
+            if length is not None:
+                steps[letter] = length
+        return steps
 
 
 def read_attributes(root: Path, group: Path) -> tuple[str, dict[str, Any]]:
-    """Read what a group says: the version of NGFF, and its attributes (0.5: those under ``ome``)."""
+    """Read the version of NGFF of a group, and its attributes (0.5: those under ``ome``)."""
     stored = read_json(root, group / "zarr.json")
     if stored is not None:
         attributes = stored.get("attributes", {}).get("ome", {})
-        return str(attributes.get("version", "0.5")), attributes
+        return str(attributes.get("version", ON_ZARR_3)), attributes
     attributes = read_json(root, group / ".zattrs") or {}
     return "0.4", attributes
 
@@ -126,79 +102,103 @@ def read_multiscales(root: Path, group: Path) -> list[Multiscale]:
 
 
 def _axes_of(described: Mapping[str, Any]) -> str:
-    """Give an image's axes by one letter each; before version 0.3 they were not written down."""
+    """Return the axes of an image, one letter each; before version 0.3 they were not written down."""
     if not 0 < len(described["datasets"]) <= _MAX_LEVELS:
         raise ValueError(f"an image of {len(described['datasets'])} levels, expected 1 to {_MAX_LEVELS}")
     letters = []
-    for axis in described.get("axes", _AXES):
+    for axis in described.get("axes", "".join(_AXES)):
         name, kind = (axis, None) if isinstance(axis, str) else (axis["name"], axis.get("type"))
-        letters.append(_TYPES.get(str(kind)) or str(name).lower())
+        letters.append(_LETTERS.get(str(kind)) or str(name).lower())
     if len(set(letters)) < len(letters) or not {"y", "x"} <= set(letters) <= set(_AXES):
         raise ValueError(f"axes {', '.join(letters)[:60]}, expected y, x and perhaps t, c, z")
     return "".join(letters)
 
 
-def check_array(stored: Mapping[str, Any], n_axes: int) -> None:
-    """Refuse what zarr must not be given: other kinds of values, unknown codecs, boundless chunks."""
-    dtype = stored["dtype"] if "dtype" in stored else stored["data_type"]
-    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
-        raise ValueError(f"pixels of kind {str(dtype)[:40]}, expected booleans, integers or floats")
-    _check_codecs([stored.get("compressor"), *(stored.get("filters") or ()), *(stored.get("codecs") or ())])
-    if stored.get("storage_transformers"):
-        raise ValueError("storage transformers are not supported")
-    shape = stored["shape"]
-    chunks = stored["chunks"] if "chunks" in stored else stored["chunk_grid"]["configuration"]["chunk_shape"]
-    whole = all(type(n) is int and n > 0 for n in (*shape, *chunks))
-    if not whole or len(shape) != n_axes or len(chunks) != n_axes:
-        raise ValueError(f"{n_axes} axes, but arrays of shape {str(shape)[:60]} in chunks {str(chunks)[:60]}")
-    for codec in stored.get("codecs") or ():
-        _check_shard(codec, chunks)
-    if math.prod(chunks) * np.dtype(dtype).itemsize > MAX_CHUNK_BYTES:
-        raise ValueError(f"chunks of shape {chunks}, expected at most {MAX_CHUNK_BYTES} bytes each")
+def array_file(version: str) -> str:
+    """Return the name of the file that describes an array."""
+    return "zarr.json" if version == ON_ZARR_3 else ".zarray"
 
 
-def _check_shard(codec: Mapping[str, Any], shard: Sequence[int]) -> None:
-    """Raise ValueError for a shard of more chunks than it could be sound for."""
-    configuration = codec.get("configuration") or {}
-    inner = configuration.get("chunk_shape")
-    if codec.get("name") != "sharding_indexed" or not inner:
-        return
-    if len(inner) != len(shard) or not all(type(n) is int and n > 0 for n in inner):
-        raise ValueError(f"shards of shape {shard} in chunks {str(inner)[:60]}")
-    if math.prod(shard) // math.prod(inner) > _MAX_INNER_CHUNKS:
-        raise ValueError(f"shards of {math.prod(shard) // math.prod(inner)} chunks")
-    for nested in configuration.get("codecs") or ():
-        _check_shard(nested, inner)
+def read_group(root: Path, group: Path, version: str) -> dict[str, Any]:
+    """Read all attributes of a group, 0.5 with ``ome`` among them; empty where it has none."""
+    if version == ON_ZARR_3:
+        return dict((read_json(root, group / "zarr.json") or {}).get("attributes", {}))
+    return read_json(root, group / ".zattrs") or {}
 
 
-def _check_codecs(codecs: Sequence[Any], depth: int = 0) -> None:
-    for codec in codecs:
-        if codec is None:
-            continue
-        name = str(codec.get("id") or codec.get("name")).removeprefix("numcodecs.")
-        if name not in _CODECS or depth > _MAX_DEPTH:
-            raise ValueError(f"the codec {name[:40]!r} is not among {', '.join(sorted(_CODECS))}")
-        configuration = codec.get("configuration") or {}
-        for inner in ("codecs", "index_codecs"):
-            _check_codecs(configuration.get(inner) or (), depth + 1)
+def group_files(version: str, attributes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the contents of the files that a folder needs to be a group with these attributes."""
+    if version == ON_ZARR_3:
+        return {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}}
+    return {".zgroup": {"zarr_format": 2}, ".zattrs": dict(attributes)}
 
 
-def uses_blosc(stored: dict[str, Any]) -> bool:
-    """Return whether each chunk of an array is a file that Blosc has compressed; shards are left aside."""
-    if "compressor" in stored:
-        return (stored["compressor"] or {}).get("id") == "blosc"
-    codecs = stored.get("codecs") or [{}]
-    return bool(codecs[-1].get("name") == "blosc")
+def axis_entry(letter: str, unit: str | None = None) -> dict[str, str]:
+    """Return the entry of an axis.
 
-
-def check_blosc(key: str, head: bytes, size: int) -> None:
-    """Check that a chunk has the size that it says: Blosc would read on in whatever follows in memory.
-
-    Raises
-    ------
-    ValueError
-        If it has another one.
+    Examples
+    --------
+    >>> axis_entry("y", "micrometer")
+    {'name': 'y', 'type': 'space', 'unit': 'micrometer'}
     """
-    expected = int.from_bytes(head[12:16], "little")
-    if len(head) < 16 or expected != size:
-        raise ValueError(f"{key} has {size} bytes, its head says {expected}")
+    return {"name": letter, "type": _AXES[letter]} | ({} if unit is None else {"unit": unit})
+
+
+def level_entry(number: int, transforms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entry of a level whose array is named by its number."""
+    return {"path": str(number), "coordinateTransformations": list(transforms)}
+
+
+def scale_entry(factors: Iterable[float]) -> dict[str, Any]:
+    """Return the transformation that scales the axes."""
+    return {"type": "scale", "scale": list(factors)}
+
+
+def select_axes(described: Mapping[str, Any], kept: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the transformations of an image or level, for the axes that are kept."""
+    return [
+        {
+            key: [value[at] for at in kept] if key in ("scale", "translation") else value
+            for key, value in transform.items()
+        }
+        for transform in described.get("coordinateTransformations") or ()
+    ]
+
+
+def label_attributes(
+    version: str,
+    axes: Sequence[Mapping[str, Any]],
+    levels: Sequence[Mapping[str, Any]],
+    *,
+    transforms: Sequence[Mapping[str, Any]] = (),
+    source: str | None = None,
+) -> dict[str, Any]:
+    """Return the attributes of a group of labels.
+
+    Parameters
+    ----------
+    version : str
+    axes, levels : sequence of mapping
+        Entries as of `axis_entry` and `level_entry`.
+    transforms : sequence of mapping
+        That all levels have in common.
+    source : str, optional
+        Path from the group to the image.
+    """
+    entry: dict[str, Any] = {"name": "labels", "type": "nearest", "axes": axes, "datasets": levels}
+    if transforms:
+        entry["coordinateTransformations"] = transforms
+    label: dict[str, Any] = {} if source is None else {"source": {"image": source}}
+    if version == ON_ZARR_3:
+        return {"ome": {"version": version, "multiscales": [entry], "image-label": label}}
+    entry["version"] = label["version"] = version
+    return {"multiscales": [entry], "image-label": label}
+
+
+def list_label(version: str, attributes: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the attributes of a group ``labels`` with one name more; None where it is listed already."""
+    ome = attributes.get("ome", {}) if version == ON_ZARR_3 else attributes
+    if name in ome.get("labels", ()):
+        return None
+    ome = {**ome, "labels": [*ome.get("labels", ()), name]}
+    return {**attributes, "ome": {"version": version, **ome}} if version == ON_ZARR_3 else ome

@@ -12,29 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileMissingError
-from dinocell.extras import import_extra
 from dinocell.io.planes import MAX_PIXELS, decoding
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.readers.naming import choose_scene, matching_names
-from dinocell.io.readers.ngff import (
-    MAX_CHUNK_BYTES,
-    Multiscale,
-    check_array,
-    check_blosc,
-    check_inside,
-    inside,
-    read_attributes,
-    read_json,
-    read_multiscales,
-    regular_size,
-    uses_blosc,
-)
+from dinocell.io.readers.ngff import Multiscale, read_attributes, read_multiscales
 from dinocell.io.readers.reader import Reader
-from dinocell.io.readers.units import known_size, micrometres, positive, seconds
+from dinocell.io.readers.units import known_size
+from dinocell.io.readers.zarr_arrays import open_level
 from dinocell.io.readers.zarr_chunks import ChunkReader
+from dinocell.io.readers.zarr_folder import inside
 
 OWN_LABELS = "dinocell"
-"""What DINOCell's labels beside an image are called."""
+"""Name of DINOCell's labels beside an image."""
 
 # No plane need be there, so that any number of them could be claimed.
 _MAX_SCENES, _MAX_CHANNELS, _MAX_PLANES = 2**17, 2**14, 2**24
@@ -94,7 +83,7 @@ class OmeZarrReader(Reader):
 def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[str, ...], int]:
     """Find one scene; return it, the names of all scenes, and its number. Errors as of `OmeZarrReader`."""
     if not folder.is_dir():
-        raise FileMissingError(f"{folder} is no folder, expected an OME-Zarr: check the path")
+        raise FileMissingError(f"{folder} is not a folder, expected an OME-Zarr: check the path")
     with decoding(folder, "OME-Zarr"):
         root = folder.resolve()
         here, names, series = _list_scenes(root)
@@ -147,9 +136,9 @@ def open_multiscale(
 ) -> LazyImage:
     """Open an image that was found; errors name `folder`, `names` and `index` go into `ImageInfo`."""
     with decoding(folder, "OME-Zarr"):
-        array = open_array(multiscale, 0)
+        array = open_level(multiscale, 0)
         sizes = dict(zip(multiscale.axes, array.shape, strict=True))
-        steps = _physical_steps(multiscale)
+        steps = multiscale.steps
         channels = multiscale.omero.get("channels", ())
         labels = [str(channel.get("label") or "") for channel in channels]
         n_channels = sizes.get("c", 1)
@@ -192,53 +181,8 @@ class _ZarrImage(LazyImage):
         return plane if self._axes.index("y") < self._axes.index("x") else plane.T
 
 
-def open_array(multiscale: Multiscale, level: int, *, read_only: bool = True) -> Any:
-    """Open the array of a level as a zarr array whose description was checked."""
-    zarr = import_extra("zarr", extra="io", purpose="reading OME-Zarr")
-    storage = import_extra("zarr.storage", extra="io", purpose="reading OME-Zarr")
-    root, folder = multiscale.root, multiscale.levels[level]
-    stored = read_json(root, folder / ("zarr.json" if multiscale.version == "0.5" else ".zarray"))
-    if stored is None:
-        raise ValueError(f"the array {folder.relative_to(root)} is missing")
-    check_array(stored, len(multiscale.axes))
-    store = _inner_store(storage.LocalStore, is_blosc=uses_blosc(stored))(root, read_only=read_only)
-    # from what was checked, not read again: the file may have changed
-    return zarr.Array.from_dict(storage.StorePath(store, folder.relative_to(root).as_posix()), stored)
-
-
-def _inner_store(base: Any, *, is_blosc: bool) -> Any:
-    """Return the kind of store that keeps to regular files below its root, and to whole chunks."""
-
-    class InnerStore(base):  # type: ignore[misc]
-        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-            path = self.root / key
-            check_inside(self.root, path)
-            # of a shard only parts are asked for, by the bounds that it claims for them
-            if path.exists() and not 0 <= _asked_bytes(byte_range, regular_size(path)) <= MAX_CHUNK_BYTES:
-                raise ValueError(f"{key} has more than {MAX_CHUNK_BYTES} bytes")
-            chunk = await super().get(key, prototype, byte_range)
-            if is_blosc and chunk is not None:
-                check_blosc(key, chunk[:16].to_bytes(), len(chunk))
-            return chunk
-
-        async def set(self, key: str, value: Any) -> None:
-            check_inside(self.root, self.root / key)
-            await super().set(key, value)
-
-    return InnerStore
-
-
-def _asked_bytes(byte_range: Any, size: int) -> int:
-    """Give the bytes that a range within a file of `size` bytes asks for: all where it is None."""
-    if hasattr(byte_range, "end"):
-        return int(byte_range.end - byte_range.start)
-    if hasattr(byte_range, "suffix"):
-        return min(int(byte_range.suffix), size)
-    return size - int(getattr(byte_range, "offset", 0))
-
-
 def _list_scenes(root: Path) -> tuple[list[Multiscale], tuple[str, ...], list[str]]:
-    """Give either the images of this very group or the paths of groups, and their names."""
+    """Return the images of this very group or else the paths of groups, and the names of either."""
     _, attributes = read_attributes(root, root)
     here = read_multiscales(root, root)
     if here:
@@ -273,20 +217,3 @@ def _numbered_groups(root: Path) -> list[str]:
     while (root / str(count)).is_dir() and count < _MAX_SCENES:
         count += 1
     return [str(number) for number in range(count)]
-
-
-def _physical_steps(multiscale: Multiscale) -> dict[str, float]:
-    """Give pixel size and steps in micrometres and seconds, of the axes whose unit is known."""
-    described = multiscale.described
-    scale = [1.0] * len(multiscale.axes)
-    for place in (described, described["datasets"][0]):
-        for transform in place.get("coordinateTransformations") or ():
-            if transform.get("type") == "scale" and "scale" in transform:
-                scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
-    steps = {}
-    for letter, axis, step in zip(multiscale.axes, described.get("axes", ()), scale, strict=False):
-        unit = axis.get("unit") if isinstance(axis, dict) else None
-        length = positive(step, (seconds if letter == "t" else micrometres)(unit))
-        if length is not None:
-            steps[letter] = length
-    return steps
