@@ -11,9 +11,8 @@ from dinocell.cli import app
 from dinocell.datasets.formats import FORMATS as DATASET_FORMATS
 from dinocell.datasets.table import COLUMNS
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS
-from dinocell.large.settings import FORMATS as LARGE_FORMATS
 from dinocell.measure.cells import measure_cells
-from dinocell.results.formats import DEFAULT_FORMATS, FORMATS
+from dinocell.results.formats import BLOCK_FORMATS, DEFAULT_FORMATS, FORMATS
 from dinocell.training.pretraining.state import PretrainRecord
 from dinocell.training.run_folder import EpochRecord
 from tests.cases import disk
@@ -128,12 +127,12 @@ def test_formats_of_results_are_those_of_the_program(page):
     large = page.name == "large.md"
     for line in [part for code in code_of(page) for part in code]:
         for values in re.findall(r"--format[ =]([a-z,]+)", line):
-            known = {*LARGE_FORMATS, "none"} if large or "segment-large" in line else FORMATS.keys()
+            known = {*BLOCK_FORMATS, "none"} if large or "segment-large" in line else FORMATS.keys()
             assert set(values.split(",")) <= set(known), line
 
 
 def test_the_help_of_format_names_every_format():
-    for command, known in (("segment", FORMATS), ("segment-large", LARGE_FORMATS)):
+    for command, known in (("segment", FORMATS), ("segment-large", BLOCK_FORMATS)):
         (option,) = (p for p in typer.main.get_command(app).commands[command].params if "--format" in p.opts)
         assert all(re.search(rf"\b{name}\b", option.help) for name in known), option.help
     for name in DEFAULT_FORMATS:

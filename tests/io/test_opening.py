@@ -16,8 +16,8 @@ from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint, read_co
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from dinocell.models.weights import fetch_weights
-from dinocell.results.geojson import read_geojson
-from dinocell.results.imagej_rois import read_imagej_rois
+from dinocell.results.geojson_import import read_geojson
+from dinocell.results.imagej_import import read_imagej_rois
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.measure.outlines import Polygon, cell_polygons
-from dinocell.results.geojson import read_geojson, write_geojson, write_geojson_cells
+from dinocell.results.geojson import write_geojson, write_geojson_cells
+from dinocell.results.geojson_import import read_geojson
 from tests.cases import CASES
 from tests.measure.test_polygons import drawn_by_shapely, label_images, ring_with_guest
 
@@ -303,7 +304,7 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "b.json").write_bytes(b'["\xff"]')
     with pytest.raises(FileFormatError, match=r"cannot be read .*utf-8"):
         read_geojson(tmp_path / "b.json", (4, 5))
-    monkeypatch.setattr("dinocell.results.geojson.MAX_BYTES", 10)
+    monkeypatch.setattr("dinocell.results.geojson_import.MAX_GEOJSON_BYTES", 10)
     with pytest.raises(FileFormatError, match=r"has 100 bytes, expected GeoJSON.* of at most 10 bytes"):
         read_geojson(save(tmp_path / "a.json", "x" * 100), (4, 5))
 

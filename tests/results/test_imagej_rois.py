@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
-from dinocell.results.imagej_rois import read_imagej_rois, stack_place, write_imagej_rois
+from dinocell.results.imagej_import import read_imagej_rois
+from dinocell.results.imagej_rois import stack_place, write_imagej_rois
 from tests.cases import CASES, disk
 from tests.measure.test_polygons import drawn_by_shapely, label_images, ring_with_guest
 
@@ -221,7 +222,7 @@ def test_a_composite_with_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     expected = circle & ~hole
     assert np.count_nonzero(got != expected) <= 0.01 * np.count_nonzero(expected)
     assert not got[26:29, 28:32].any()
-    monkeypatch.setattr("dinocell.results.imagej_rois._MAX_CURVES", 4)  # it has five
+    monkeypatch.setattr("dinocell.results.imagej_import._MAX_CURVES", 4)  # it has five
     with pytest.raises(FileFormatError, match="a path of more than 4 curves"):
         read_imagej_rois(tmp_path / "a.zip", (50, 60))
 
@@ -315,7 +316,7 @@ def test_damage_within_a_set_is_named(tmp_path: Path) -> None:
 
 
 def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dinocell.results.imagej_rois.MAX_BYTES", 2000)
+    monkeypatch.setattr("dinocell.results.imagej_import.MAX_ROI_BYTES", 2000)
     roi = roi_of(KIND.RECT, 0, 0, 1, 1).tobytes()
     (tmp_path / "a.roi").write_bytes(roi + bytes(2000))
     with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as file:

@@ -40,7 +40,6 @@ Status = Literal["done", "skipped", "failed", "planned"]
 
 logger = logging.getLogger(__name__)
 
-_MEASURED = {"csv", "parquet", "geojson"}
 _STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -263,7 +262,7 @@ def _measured_channels(
     image: LazyImage, place: Place, settings: BatchSettings
 ) -> tuple[dict[str, Pixels], tuple[str, ...]]:
     """Read the channels that cells are measured in, and name those that are not in the file."""
-    if image.info.shape[1] == 1 or not _MEASURED & set(settings.formats):
+    if image.info.shape[1] == 1 or not any(FORMATS[name].needs_channels for name in settings.formats):
         return {}, ()
     return dict(read_channels(image, place)), tuple(missing_channels(image, place))
 

@@ -33,7 +33,8 @@ from dinocell.io.saving import printable
 from dinocell.labels import median_diameter
 from dinocell.measure.confidence import doubt_about
 from dinocell.measure.quality import image_quality
-from dinocell.results.formats import FORMATS, PlaneResult
+from dinocell.results.formats import FORMATS
+from dinocell.results.result_format import PlaneResult
 
 logger = logging.getLogger(__name__)
 

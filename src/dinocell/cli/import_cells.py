@@ -68,8 +68,8 @@ def _import(
 
 
 def _read(file: Path, shape: tuple[int, int]) -> "Labels":
-    from dinocell.results.geojson import read_geojson
-    from dinocell.results.imagej_rois import read_imagej_rois
+    from dinocell.results.geojson_import import read_geojson
+    from dinocell.results.imagej_import import read_imagej_rois
 
     kind = file.suffix.lower()
     if kind in (".zip", ".roi"):

@@ -16,6 +16,7 @@ from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.terminal import announce, block_bar, console, errors, one_line, progress_bar
 from dinocell.errors import InputError, UntrainedModelError
+from dinocell.results.formats import DEFAULT_FORMATS, FORMATS, parse_formats
 
 if TYPE_CHECKING:
     from dinocell.batch.jobs import Outcome, SourceRead, Status
@@ -34,8 +35,8 @@ def command(
         list[str] | None,
         typer.Option(
             "--format",
-            help="tif, png, npy, csv, parquet, overlay, distance, rois, geojson, coco, zarr: one or several, "
-            "joined by commas. Default: tif,csv,overlay.",
+            help=f"{', '.join(reversed(FORMATS))}: one or several, joined by commas. "
+            f"Default: {','.join(reversed(DEFAULT_FORMATS))}.",
         ),
     ] = None,
     recursive: Annotated[
@@ -102,7 +103,6 @@ def command(
     from dinocell.batch.sources import find_sources
     from dinocell.batch.spread import spread_files
     from dinocell.inference.remote_model import ModelNetwork
-    from dinocell.results.formats import parse_formats
     from dinocell.workers.cluster_start import open_executor
 
     spread = scheduler is not None or workers is not None

@@ -12,6 +12,7 @@ from rich.progress import Progress, TaskID
 from dinocell.cli import options
 from dinocell.cli.terminal import announce, block_bar, console, one_line
 from dinocell.errors import InputError
+from dinocell.results.formats import BLOCK_FORMATS
 
 if TYPE_CHECKING:
     from dinocell.inference.prediction import Predictor
@@ -30,6 +31,8 @@ _TITLES = {
     "described": "table",
 }
 
+_FORMATS_WITH_MEANING = ", ".join(f"{name} ({found.meaning})" for name, found in BLOCK_FORMATS.items())
+
 
 def command(
     image: Annotated[Path, typer.Argument(help="OME-Zarr, or TIFF in tiles.")],
@@ -38,8 +41,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--format",
-            help="Beside the labels: parquet (table), geoparquet, geojson (polygons), or none. "
-            "Default: parquet.",
+            help=f"Beside the labels: {_FORMATS_WITH_MEANING}; or none. Default: parquet.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,

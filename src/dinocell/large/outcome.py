@@ -18,8 +18,9 @@ from dinocell.errors import OutputError
 from dinocell.extras import import_extra
 from dinocell.large import stages
 from dinocell.large.plan import MADE, paths_beside, plan_hash, plan_of, said_of
-from dinocell.large.settings import FORMATS, Job
+from dinocell.large.settings import Job
 from dinocell.large.workspace import Workspace
+from dinocell.results.formats import BLOCK_FORMATS
 
 logger = logging.getLogger(__name__)
 
@@ -163,8 +164,10 @@ def publish(job: Job, output: Path, plan: Mapping[str, Any], *, keep_map: bool) 
     folder, beside = job.of_map.folder.parent, paths_beside(output, job.settings)
     done, old = folder / f"done-{plan_hash(plan)}", folder / _OLD
     for name in job.settings.formats:
-        Workspace(job.of_labels.folder / FORMATS[name]).write_json(MADE, {"plan": plan_hash(plan)})
-    every = paths_beside(output, replace(job.settings, formats=tuple(FORMATS)))
+        Workspace(job.of_labels.folder / BLOCK_FORMATS[name].folder_ending).write_json(
+            MADE, {"plan": plan_hash(plan)}
+        )
+    every = paths_beside(output, replace(job.settings, formats=tuple(BLOCK_FORMATS)))
     try:
         old.mkdir(exist_ok=True)
         job.of_labels.folder.rename(done)
@@ -172,7 +175,7 @@ def publish(job: Job, output: Path, plan: Mapping[str, Any], *, keep_map: bool) 
             if path.exists():
                 path.rename(old / path.name)
         for name, target in zip(job.settings.formats, beside, strict=True):
-            (done / FORMATS[name]).rename(target)
+            (done / BLOCK_FORMATS[name].folder_ending).rename(target)
         (done / stages.LABELS).rename(output)
     except OSError as error:
         raise OutputError(

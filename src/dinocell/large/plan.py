@@ -15,8 +15,9 @@ from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.saving import printable
 from dinocell.io.selection import find_channel
 from dinocell.large.grid import Grid
-from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
+from dinocell.large.settings import Job, LargeSettings, Network, Source
 from dinocell.large.workspace import Workspace
+from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.version import __version__
 
 _MAX_BLOCKS = 2**20
@@ -140,7 +141,7 @@ def plan_hash(plan: Mapping[str, Any]) -> str:
 def paths_beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:
     """Return where the tables and polygons of an output go, in the order of the formats."""
     stem = stem_of(output)
-    return tuple(output.with_name(f"{stem}_{FORMATS[name]}") for name in settings.formats)
+    return tuple(output.with_name(f"{stem}_{BLOCK_FORMATS[name].folder_ending}") for name in settings.formats)
 
 
 def made_before(job: Job, output: Path, plan: Mapping[str, Any]) -> LargeResult | None:

@@ -24,10 +24,11 @@ from dinocell.large.grid import Block, Grid
 from dinocell.large.numbers import Numbering, Numbers, level_shapes
 from dinocell.large.outcome import prepared, publish
 from dinocell.large.plan import LargeResult, made_before, paths_beside, plan_job, state_of
-from dinocell.large.settings import FORMATS, Job, LargeSettings, Network, Source
+from dinocell.large.settings import Job, LargeSettings, Network, Source
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.large.workspace import CHUNK, Workspace
 from dinocell.preprocess.preprocessing import to_grayscale
+from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.executor import Executor
 
 ItemT = TypeVar("ItemT")
@@ -215,7 +216,7 @@ class _Run:
         if not job.settings.formats:
             return None
         for name in job.settings.formats:
-            self.job.of_labels.make_folder(FORMATS[name])
+            self.job.of_labels.make_folder(BLOCK_FORMATS[name].folder_ending)
         yield from self._run("described", stages.describe_block, grid, len(grid), (job, provenance), _name)
         records = (self.job.of_labels.read_record("described", block.name) for block in grid)
         return float(sum(record.get("confidence", 0.0) for record in records))

@@ -19,6 +19,7 @@ from dinocell.large.workspace import Workspace
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.preprocess.resampling import scaled_shape
+from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.tiling import Tile
 
 MAX_BLOCK = 8192
@@ -111,7 +112,7 @@ class LargeSettings:
     halo : int
         Pixels beyond its block at which the flood of a larger component is cut.
     formats : tuple of str
-        What is written beside the labels: names of `FORMATS`.
+        What is written beside the labels: names of `BLOCK_FORMATS`.
 
     Raises
     ------
@@ -136,17 +137,9 @@ class LargeSettings:
                 f"block is {self.block}, expected at most {MAX_BLOCK} pixels: memory grows with it"
             )
         scaled_shape((1, 1), self.scale)  # refuses what is no factor
-        unknown = [name for name in self.formats if name not in FORMATS]
+        unknown = [name for name in self.formats if name not in BLOCK_FORMATS]
         if unknown:
-            raise InputError(f"format {unknown[0]!r} is unknown, expected some of {', '.join(FORMATS)}")
-
-
-FORMATS = {
-    "parquet": "cells.parquet",
-    "geoparquet": "polygons.parquet",
-    "geojson": "polygons.geojson",
-}
-"""What can be written beside the labels, each as a folder of one file a block: ending of its name."""
+            raise InputError(f"format {unknown[0]!r} is unknown, expected some of {', '.join(BLOCK_FORMATS)}")
 
 
 @dataclass(frozen=True)

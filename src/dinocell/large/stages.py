@@ -18,14 +18,12 @@ from dinocell.large.flood import FloodTask, flood, mask_threshold, split_by_bloc
 from dinocell.large.grid import Block, Window, window_shape, within
 from dinocell.large.growth import Part, grow_block
 from dinocell.large.numbers import Numbers, renumber, shrink
-from dinocell.large.settings import FORMATS, Job, Plane
+from dinocell.large.settings import Job, Plane
 from dinocell.large.workspace import Record, strips
 from dinocell.preprocess.intensity_range import IntensityRange
 from dinocell.preprocess.preprocessing import preprocess_window, to_grayscale
 from dinocell.preprocess.resampling import resize_window, scaled_shape
-from dinocell.results.geojson import write_geojson_cells
-from dinocell.results.geoparquet import write_geoparquet
-from dinocell.results.table import write_parquet
+from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.tiling import Tile, blend, tiles_touching
 from dinocell.workers.executor import device_lock
 
@@ -190,7 +188,7 @@ def describe_block(block: Block, job: Job, provenance: dict[str, Any]) -> None:
             read_map=lambda window: _read_map(job, window),
             pixel_size_um=job.pixel_size_um,
             largest=job.settings.largest,
-            outlines=bool({"geoparquet", "geojson"} & set(formats)),
+            outlines=any(BLOCK_FORMATS[name].needs_outlines for name in formats),
         )
     for name in formats:
         _write_cells(name, cells, block, job, provenance)
@@ -205,12 +203,6 @@ def _intensities(plane: Plane, window: Window) -> Any:
 
 
 def _write_cells(name: str, cells: Cells, block: Block, job: Job, provenance: dict[str, Any]) -> None:
-    folder = job.of_labels.folder / FORMATS[name]
-    if name == "parquet":
-        write_parquet(folder / f"part-{block.name}.parquet", cells.table, provenance=provenance)
-    elif name == "geoparquet":
-        path = folder / f"part-{block.name}.parquet"
-        write_geoparquet(path, cells.table, cells.polygons, provenance=provenance)
-    else:
-        path = folder / f"part-{block.name}.geojson"
-        write_geojson_cells(path, cells.polygons, measurements=cells.table, provenance=provenance)
+    chosen = BLOCK_FORMATS[name]
+    path = job.of_labels.folder / chosen.folder_ending / f"part-{block.name}{chosen.suffix}"
+    chosen.write_block(path, cells.table, cells.polygons, provenance)

@@ -13,6 +13,7 @@ from dinocell.errors import InputError
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path, encode_provenance
 from dinocell.labels import IGNORE, validate_labels
+from dinocell.results.result_format import PlaneFormat, PlaneResult
 
 CATEGORY = "cell"
 """Name of the only category."""
@@ -122,3 +123,21 @@ def _counts(starts: NDArray[np.int64], lengths: NDArray[np.int64], size: int) ->
     bounds = np.stack([starts, starts + lengths], axis=1).ravel()
     counts = np.diff(bounds, prepend=0, append=size)
     return [int(count) for count in (counts if counts[-1] else counts[:-1])]
+
+
+class CocoFormat(PlaneFormat):
+    """COCO annotations with run-length masks."""
+
+    name = "coco"
+    ending = "_coco.json"
+    meaning = "COCO annotations with run-length masks"
+
+    def write(self, path: Path, result: PlaneResult) -> None:
+        """Write the annotations, with the confidence of each cell as its score."""
+        write_coco(
+            path,
+            result.labels,
+            image_name=result.source.name,
+            scores=result.confidence,
+            provenance=result.provenance,
+        )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from dinocell.extras import import_extra
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path
 from dinocell.measure.outlines import Polygon
+from dinocell.results.result_format import BlockFormat
 from dinocell.results.table import Table, arrow_table
 
 _PURPOSE = "writing GeoParquet files"
@@ -96,3 +98,23 @@ def _is_oriented(pieces: NDArray[np.object_], shapely: Any) -> bool:
     exteriors, rings = shapely.get_exterior_ring(pieces), shapely.get_rings(pieces)
     # If all exteriors are counterclockwise and no other ring is, no hole is either.
     return bool(shapely.is_ccw(exteriors).all() and shapely.is_ccw(rings).sum() == len(exteriors))
+
+
+class GeoparquetFormat(BlockFormat):
+    """Table of cells with their polygons."""
+
+    name = "geoparquet"
+    folder_ending = "polygons.parquet"
+    suffix = ".parquet"
+    meaning = "table with polygons"
+    needs_outlines = True
+
+    def write_block(
+        self,
+        path: Path,
+        table: Table,
+        polygons: Mapping[int, list[Polygon]],
+        provenance: Mapping[str, Any],
+    ) -> None:
+        """Write the table and the polygons of one block."""
+        write_geoparquet(path, table, polygons, provenance=provenance)

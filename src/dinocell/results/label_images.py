@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.io.planes import PathLike, Pixels
-from dinocell.io.saving import atomic_path, encode_provenance
+from dinocell.io.saving import atomic_path, encode_provenance, write_labels
 from dinocell.labels import IGNORE, validate_labels
+from dinocell.results.result_format import PlaneFormat, PlaneResult
 from dinocell.results.table import PROVENANCE_KEY
 
 _HEADER_END = 33  # of a PNG: 8 bytes of signature, then the chunk IHDR
@@ -101,3 +102,40 @@ def encode_png(pixels: Pixels, provenance: Mapping[str, Any] | None) -> bytes:
     content = b"tEXt" + PROVENANCE_KEY.encode() + b"\0" + encode_provenance(provenance).encode("ascii")
     chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
     return data[:_HEADER_END] + chunk + data[_HEADER_END:]
+
+
+class NpyFormat(PlaneFormat):
+    """Label image as NumPy array."""
+
+    name = "npy"
+    ending = "_labels.npy"
+    meaning = "label image for NumPy"
+
+    def write(self, path: Path, result: PlaneResult) -> None:
+        """Write the labels."""
+        write_label_npy(path, result.labels)
+
+
+class PngFormat(PlaneFormat):
+    """Label image as PNG."""
+
+    name = "png"
+    ending = "_labels.png"
+    meaning = "label image, up to 65,535 cells"
+
+    def write(self, path: Path, result: PlaneResult) -> None:
+        """Write the labels."""
+        write_label_png(path, result.labels, provenance=result.provenance)
+
+
+class TifFormat(PlaneFormat):
+    """Label image as OME-TIFF."""
+
+    name = "tif"
+    ending = "_labels.tif"
+    meaning = "label image as OME-TIFF, with pixel size"
+    by_default = True
+
+    def write(self, path: Path, result: PlaneResult) -> None:
+        """Write the labels."""
+        write_labels(path, result.labels, pixel_size_um=result.pixel_size_yx_um, provenance=result.provenance)

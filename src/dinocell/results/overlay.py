@@ -1,6 +1,7 @@
 """A picture to look at, with its provenance."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from dinocell.errors import InputError
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path
+from dinocell.measure.outlines import draw_outlines
+from dinocell.preprocess.intensity_range import scale_to_uint8
 from dinocell.results.label_images import encode_png
+from dinocell.results.result_format import PlaneFormat, PlaneResult
 
 
 def write_overlay(
@@ -40,3 +44,17 @@ def write_overlay(
     data = encode_png(picture, provenance)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+class OverlayFormat(PlaneFormat):
+    """Outlines of the cells on the image."""
+
+    name = "overlay"
+    ending = "_overlay.png"
+    meaning = "outlines on the image, to look at"
+    by_default = True
+
+    def write(self, path: Path, result: PlaneResult) -> None:
+        """Write the picture."""
+        picture = draw_outlines(scale_to_uint8(result.gray), result.labels)
+        write_overlay(path, picture, provenance=result.provenance)

@@ -13,6 +13,8 @@ from dinocell.extras import import_extra
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path
 from dinocell.io.spreadsheets import write_rows
+from dinocell.measure.outlines import Polygon
+from dinocell.results.result_format import BlockFormat, PlaneFormat, PlaneResult
 
 PROVENANCE_KEY = "dinocell"
 """Key of a Parquet file's schema metadata under which it says how the cells were made, as JSON."""
@@ -103,3 +105,42 @@ def _check_lengths(table: Table) -> None:
         raise InputError(
             f"table has columns of shapes {', '.join(map(str, sorted(shapes)))}, expected (N,) for all"
         )
+
+
+class CsvFormat(PlaneFormat):
+    """Table of cells for spreadsheets and R."""
+
+    name = "csv"
+    ending = "_cells.csv"
+    meaning = "a row a cell"
+    needs_channels = True
+    by_default = True
+
+    def write(self, path: Path, result: PlaneResult) -> None:
+        """Write the table."""
+        write_csv(path, result.table)
+
+
+class ParquetFormat(PlaneFormat, BlockFormat):
+    """Table of cells with types, which also holds how it was made."""
+
+    name = "parquet"
+    ending = "_cells.parquet"
+    folder_ending = "cells.parquet"
+    suffix = ".parquet"
+    meaning = "table, typed"
+    needs_channels = True
+
+    def write(self, path: Path, result: PlaneResult) -> None:
+        """Write the table."""
+        write_parquet(path, result.table, provenance=result.provenance)
+
+    def write_block(
+        self,
+        path: Path,
+        table: Table,
+        polygons: Mapping[int, list[Polygon]],
+        provenance: Mapping[str, Any],
+    ) -> None:
+        """Write the table of one block."""
+        write_parquet(path, table, provenance=provenance)

@@ -18,6 +18,7 @@ from dinocell.io.readers.ome_zarr import OWN_LABELS, find_multiscale, open_multi
 from dinocell.io.readers.zarr_arrays import open_level
 from dinocell.io.readers.zarr_folder import inside
 from dinocell.labels import Labels, validate_labels
+from dinocell.results.result_format import PlaneFormat, PlaneResult
 from dinocell.results.zarr_groups import create_group, is_ours, level_shapes, note_plane, register_group
 from dinocell.version import __version__
 
@@ -187,3 +188,23 @@ def _fill(
 
 def _stride(fine: int, coarse: int) -> int:
     return max(1, round(fine / coarse))
+
+
+class ZarrFormat(PlaneFormat):
+    """Labels within the OME-Zarr that was segmented."""
+
+    name = "zarr"
+    ending = ""
+    meaning = "labels within the source OME-Zarr"
+
+    def write(self, path: Path, result: PlaneResult) -> None:
+        """Write the labels of the plane into the source."""
+        write_zarr_labels(
+            path,
+            result.labels,
+            scene=result.scene,
+            t=result.t,
+            z=result.z,
+            provenance=result.provenance,
+            overwrite=result.overwrite,
+        )
