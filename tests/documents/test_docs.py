@@ -70,6 +70,15 @@ def named(page):
 
 
 @pytest.mark.parametrize("page", PAGES + OTHER_PAGES, ids=named)
+def test_lines_of_prose_are_at_most_120_characters_long(page):
+    prose = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for line in prose.splitlines():
+        unbroken = line.startswith(("|", "#", "![", "<!--")) or " " not in line.lstrip("-* ")
+        one_link = re.fullmatch(r"\s*(?:[-*] )?[(*]*\[[^\]]+\]\([^)]*\)\S*", line)
+        assert unbroken or one_link or len(line) <= 120, line
+
+
+@pytest.mark.parametrize("page", PAGES + OTHER_PAGES, ids=named)
 def test_every_block_is_run_or_says_why_not(page):
     text = page.read_text(encoding="utf-8")
     assert len(BLOCK.findall(text)) * 2 == len(re.findall(r"^```", text, re.MULTILINE))

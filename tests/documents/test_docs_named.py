@@ -179,22 +179,6 @@ def test_the_table_of_columns_is_the_programs():
     assert documented - {"…_um", "…_um2"} == {c for c in real_columns() if not c.endswith(("_um", "_um2"))}
 
 
-def test_the_columns_in_the_readme_are_the_programs():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (paragraph,) = re.findall(r"^The table has a row a cell.*?\n\n", text, re.MULTILINE | re.DOTALL)
-    names, columns = SPAN.findall(paragraph), real_columns()
-    for name in names:
-        if name.startswith("_"):
-            assert any(column.endswith(name) for column in columns), name
-        elif name.endswith("_"):
-            assert any(column.startswith(name) for column in columns), name
-        else:
-            assert name in columns, name
-    said = re.sub(r"`mean_`, `std_`, `min_`", "", paragraph)
-    plain = {c for c in columns if not c.endswith(("_um", "_um2")) and "intensity" not in c}
-    assert plain <= set(SPAN.findall(said))
-
-
 def columns_used(text):
     """Columns that Python blocks take from tables that were read with pandas."""
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

@@ -8,15 +8,11 @@ from typer.testing import CliRunner
 
 from dinocell.cli import app
 from dinocell.io.images import read_labels
+from tests.documents.test_docs import table_rows
 
 ROOT = Path(__file__).parents[2]
 NOT_RUN = {
-    "make demo": "creates a virtual environment; run by hand in a fresh clone",
-    "make test": "is what runs this test",
-    "make check": "run beside the tests by .ci/run",
-    ".venv/bin/dinocell tune samples -o preset.yaml": "takes a minute; tests/test_docs.py runs it",
-    ".venv/bin/dinocell segment samples -o tuned --preset preset.yaml": "so does this with it",
-    ".venv/bin/dinocell train --config configs/nano.yaml": "takes hours; parsed below",
+    "make demo": "creates a virtual environment; tried by hand in a fresh clone",
 }
 
 
@@ -77,3 +73,18 @@ def test_the_shipped_recipe_is_a_valid_configuration():
         if path.name.startswith("pretrain"):
             continue
         assert read_settings(TrainConfig, path).total_steps > 0
+
+
+def test_the_readme_is_read_in_two_minutes():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 600
+    assert len(re.findall(r"^\|---", text, re.MULTILINE)) == 1, "one table"
+
+
+def test_scores_in_the_readme_and_the_models_page_are_those_of_the_card():
+    card = ROOT / "src/dinocell/models/shipped/nano/README.md"
+    rows = table_rows(card, "| validation set |")
+    assert table_rows(ROOT / "docs" / "models.md", "| validation set |") == rows
+    scores = [float(row[5].split()[0]) for row in rows]
+    expected = f"AP@0.5 of {min(scores):.2f} to {max(scores):.2f}"
+    assert expected in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
