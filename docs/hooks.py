@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer.main
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
@@ -56,11 +55,11 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 
 def command_line() -> Iterator[str]:
     """Write a page of what every command takes."""
-    from dinocell.cli import app
+    from dinocell.cli.commands import COMMANDS, load_command
 
     yield "# Command line\n\nWhat `dinocell COMMAND --help` prints.\n"
-    root = typer.main.get_command(app)
-    yield from commands(root, "dinocell")
+    for name in COMMANDS:
+        yield from commands(load_command(name), f"dinocell {name}")
 
 
 def commands(command: Any, name: str) -> Iterator[str]:

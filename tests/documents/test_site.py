@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dinocell.cli import app
+from dinocell.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "Tutorial.ipynb"
@@ -80,8 +80,8 @@ def test_links_between_pages_lead_somewhere(site):
 @pytest.mark.slow
 def test_the_command_line_page_names_every_command(site):
     text = (site / "command_line.html").read_text(encoding="utf-8")
-    for command in app.registered_commands:
-        assert f">dinocell {command.name}<" in text
+    for name in COMMANDS:
+        assert f">dinocell {name}<" in text or f">dinocell {name} " in text
 
 
 def test_every_page_is_in_the_navigation():

@@ -10,48 +10,18 @@ from typing import Annotated
 import typer
 
 from dinocell import __version__
-from dinocell.cli import (
-    compare,
-    doctor,
-    download,
-    evaluate,
-    export,
-    finetune,
-    import_cells,
-    info,
-    models,
-    pretrain,
-    process,
-    segment,
-    segment_large,
-    train,
-    tune,
-)
+from dinocell.cli.commands import LazyGroup
 from dinocell.cli.interrupts import STOPPED, exit_code, explain_stop, stopped_in_order
 from dinocell.cli.terminal import Warnings, one_line
 from dinocell.errors import DINOCellError
 
 app = typer.Typer(
+    cls=LazyGroup,
     help="Segment cells in microscopy images; train and evaluate the models that do it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("segment")(segment.command)
-app.command("segment-large")(segment_large.command)
-app.command("info")(info.command)
-app.command("import")(import_cells.command)
-app.command("evaluate")(evaluate.command)
-app.command("compare")(compare.command)
-app.command("tune")(tune.command)
-app.command("train")(train.command)
-app.command("finetune")(finetune.command)
-app.command("pretrain")(pretrain.command)
-app.command("doctor")(doctor.command)
-app.command("models")(models.command)
-app.command("download")(download.command)
-app.command("export")(export.command)
-app.add_typer(process.app, name="process")
 
 
 def _print_version(wanted: bool) -> None:

@@ -4,8 +4,9 @@ import contextlib
 import functools
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,13 +16,15 @@ from rich.table import Table
 from dinocell.cli import options
 from dinocell.cli.outputs import dataset_names, make_folder
 from dinocell.cli.terminal import Notes, progress_bar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dinocell.datasets.items import Item
-    from dinocell.evaluation.baselines.script_tool import ScriptTool
-    from dinocell.evaluation.compare import OwnTool, ToolResult
+from dinocell.datasets.formats import open_dataset
+from dinocell.datasets.items import Item
+from dinocell.errors import InputError
+from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
+from dinocell.evaluation.compare import ImageDone, OwnTool, ToolResult, compare
+from dinocell.evaluation.comparison import comparison_rows, split_by_dataset
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.metrics.score_table import scores_shown
+from dinocell.reports.tables import write_table
 
 TABLE_FILE = "comparison.csv"
 OWN = "dinocell"
@@ -63,8 +66,6 @@ def command(
     ] = None,
 ) -> None:
     """Print and write SEG, DET, OP_CSB, AP, F1, PQ, MMA and times of tools on the same images."""
-    from dinocell.datasets.formats import open_dataset
-
     chosen = _choose_tools(
         [name.strip() for name in tools.split(",") if name.strip()],
         scripts=_named("--tool", tool),
@@ -85,10 +86,8 @@ def command(
         raise typer.Exit(1)
 
 
-def _named(option: str, values: "list[str] | None") -> dict[str, str]:
+def _named(option: str, values: list[str] | None) -> dict[str, str]:
     """Read what is given as NAME=VALUE."""
-    from dinocell.errors import InputError
-
     named: dict[str, str] = {}
     for value in values or ():
         name, equals, what = value.partition("=")
@@ -107,11 +106,7 @@ def _choose_tools(
     own_model: str,
     device: str,
     timeout: float | None,
-) -> "list[OwnTool | ScriptTool]":
-    from dinocell.errors import InputError
-    from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
-    from dinocell.evaluation.compare import OwnTool
-    from dinocell.inference.pipeline import DINOCellPipeline
+) -> list[OwnTool | ScriptTool]:
 
     known = {OWN, *BASELINES}
     if len(set(names)) < len(names) or not set(names) <= known:
@@ -132,13 +127,9 @@ def _choose_tools(
 
 
 def _run(
-    datasets: "dict[Path, Sequence[Item]]", tools: "list[OwnTool | ScriptTool]", file: Path
-) -> "list[ToolResult]":
+    datasets: dict[Path, Sequence[Item]], tools: list[OwnTool | ScriptTool], file: Path
+) -> list[ToolResult]:
     """Run the tools; after each, the table holds all that is known."""
-    from dinocell.evaluation.compare import ImageDone, compare
-    from dinocell.evaluation.comparison import comparison_rows
-    from dinocell.reports.tables import write_table
-
     items = [item for pairs in datasets.values() for item in pairs]
     results: list[ToolResult] = []
     notes = Notes()
@@ -155,9 +146,7 @@ def _run(
     return results
 
 
-def _table(results: "list[ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> Table:
-    from dinocell.evaluation.comparison import split_by_dataset
-    from dinocell.metrics.score_table import scores_shown
+def _table(results: list[ToolResult], datasets: dict[Path, Sequence[Item]]) -> Table:
 
     shown = scores_shown("compare")
     table = Table("dataset", "tool", title=_TITLE)

@@ -8,14 +8,13 @@ import typer
 from rich.markup import escape
 
 from dinocell.cli.terminal import console
+from dinocell.doctor import examine
 
 
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Check the installation: versions, devices, memory, models, extras; then segment a drawn image."""
-    from dinocell.doctor import examine
-
     broken = 0
     for finding in examine():
         broken += finding.broken

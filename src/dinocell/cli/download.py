@@ -4,6 +4,11 @@ from typing import Annotated
 
 import typer
 
+from dinocell.errors import InputError
+from dinocell.models.hub import is_hub_id
+from dinocell.models.variants import find_variant
+from dinocell.models.weights import PRETRAINED, fetch_weights
+
 
 def command(
     model: Annotated[str, typer.Argument(help="A variant that `dinocell models` lists.")],
@@ -12,11 +17,6 @@ def command(
     ] = None,
 ) -> None:
     """Download the published backbone weights of a model, or check those in the cache."""
-    from dinocell.errors import InputError
-    from dinocell.models.hub import is_hub_id
-    from dinocell.models.variants import find_variant
-    from dinocell.models.weights import PRETRAINED, fetch_weights
-
     variant = find_variant(model)
     if not variant.sources:
         raise InputError(f"model {model!r} ships with the package: there is nothing to download")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,12 +14,16 @@ from dinocell.cli import options
 from dinocell.cli.options import parse_diameter
 from dinocell.cli.outputs import dataset_names, make_folder
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
+from dinocell.datasets.formats import open_dataset
 from dinocell.errors import InputError
-
-if TYPE_CHECKING:
-    from dinocell.evaluation.run import EvaluationRun, ItemDone
-    from dinocell.evaluation.scoring import ImageResult
-    from dinocell.evaluation.search import GridPoint
+from dinocell.evaluation.output import write_evaluation, write_thresholds
+from dinocell.evaluation.run import EvaluationRun, ItemDone
+from dinocell.evaluation.scoring import ImageResult, check_distinct_files, pool_results
+from dinocell.evaluation.search import GridPoint
+from dinocell.evaluation.tables import pooled_upper_bound
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.metrics.score_table import scores_shown
+from dinocell.reports.charts import require_matplotlib
 
 
 def command(
@@ -67,11 +71,6 @@ def command(
     ] = None,
 ) -> None:
     """Print SEG, DET, OP_CSB and AP beside their upper bound: what perfect distance maps reach."""
-    from dinocell.datasets.formats import open_dataset
-    from dinocell.evaluation.output import write_evaluation, write_thresholds
-    from dinocell.evaluation.run import EvaluationRun
-    from dinocell.evaluation.scoring import check_distinct_files
-
     data = data + (more_data or [])
     search = search or write
     _check_options(model, predictions, diameter, search=search, write=write)
@@ -82,16 +81,12 @@ def command(
     for items in datasets.values():
         check_distinct_files(items)
     if output is not None:
-        from dinocell.reports.charts import require_matplotlib
-
         require_matplotlib()  # before hours of work
         make_folder(output)
     run, notes = EvaluationRun(datasets), Notes()
     if predictions is not None:
         _show(run, run.score_predictions(predictions), notes)
     else:
-        from dinocell.inference.pipeline import DINOCellPipeline
-
         pipeline = DINOCellPipeline(
             model or "nano", device=device, engine=engine, precision=options.parse_precision(precision)
         )
@@ -125,10 +120,8 @@ def _check_options(
         raise InputError("--write-thresholds needs a checkpoint folder as --model")
 
 
-def _show(run: "EvaluationRun", events: "Iterable[ItemDone | GridPoint]", notes: Notes) -> None:
+def _show(run: EvaluationRun, events: Iterable[ItemDone | GridPoint], notes: Notes) -> None:
     """Show a bar for each dataset and one for the search, and print notes and failures as they come."""
-    from dinocell.evaluation.run import ItemDone
-
     search: TaskID | None = None
     with progress_bar() as bar:
         tasks = {name: bar.add_task(escape(name), total=len(items)) for name, items in run.datasets.items()}
@@ -145,7 +138,7 @@ def _show(run: "EvaluationRun", events: "Iterable[ItemDone | GridPoint]", notes:
                 bar.update(search, description=tried)
 
 
-def _print_points(run: "EvaluationRun") -> None:
+def _print_points(run: EvaluationRun) -> None:
     """Print the best thresholds of a search."""
     names = escape(", ".join(run.datasets))
     console.print(f"Best thresholds on {names}, by the mean of AP@0.5 and AP@0.75 over datasets:")
@@ -155,10 +148,7 @@ def _print_points(run: "EvaluationRun") -> None:
     console.print("note: scores with these thresholds on the same data are validation, no test")
 
 
-def _print_scores(datasets: "dict[str, list[ImageResult]]") -> None:
-    from dinocell.evaluation.scoring import pool_results
-    from dinocell.evaluation.tables import pooled_upper_bound
-    from dinocell.metrics.score_table import scores_shown
+def _print_scores(datasets: dict[str, list[ImageResult]]) -> None:
 
     shown = scores_shown("evaluate")
     title = "pooled over cells; in brackets the upper bound: what perfect distance maps reach"

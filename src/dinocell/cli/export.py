@@ -8,6 +8,8 @@ from rich.markup import escape
 
 from dinocell.cli.terminal import console
 from dinocell.errors import InputError, OutputError
+from dinocell.models.export import INPUT, OUTPUT, Exported, export_onnx, exported_files
+from dinocell.models.network.dinocell import DINOCell
 
 
 def command(
@@ -19,15 +21,12 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Export a model as ONNX: 8-bit gray tiles in, distance maps out, of any number and size."""
-    from dinocell.models.export import INPUT, OUTPUT, Exported, export_onnx, exported_files
-    from dinocell.models.network.dinocell import DINOCell
-
     if precision not in ("float32", "int8"):
         raise InputError(f"--precision is {precision!r}, expected float32 or int8")
     if (existing := exported_files(output)) and not overwrite:
         raise OutputError(f"{existing[0]} exists: choose another -o, or replace it with --overwrite")
     loaded = DINOCell.from_pretrained(model)
-    export_onnx(loaded, output, precision=cast("Exported", precision))
+    export_onnx(loaded, output, precision=cast(Exported, precision))
     size = sum(file.stat().st_size for file in exported_files(output))
     names = " and ".join(str(file) for file in exported_files(output))
     console.print(escape(f"{names}: {size / 1e6:.1f} MB, {precision}"))

@@ -1,7 +1,7 @@
 """`dinocell finetune`: adapt a model to a few annotated images, and say whether that helped."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -9,10 +9,12 @@ from rich.table import Table
 
 from dinocell.cli import options
 from dinocell.cli.terminal import Notes, console, progress_bar
-
-if TYPE_CHECKING:
-    from dinocell.training.finetuning.config import FinetuneConfig
-    from dinocell.training.finetuning.result import FinetuneResult, StepDone
+from dinocell.io.settings_files import read_settings
+from dinocell.metrics.pooling import pool
+from dinocell.metrics.score_table import HEADLINE, scores_shown
+from dinocell.training.finetuning.config import FinetuneConfig
+from dinocell.training.finetuning.loop import finetune_steps
+from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, StepDone
 
 
 def command(
@@ -56,9 +58,6 @@ def command(
     ] = None,
 ) -> None:
     """Adapt a model to your images in minutes; cross-validation says whether it helps."""
-    from dinocell.io.settings_files import read_settings
-    from dinocell.training.finetuning.config import FinetuneConfig
-
     config = read_settings(
         FinetuneConfig,
         None,
@@ -85,11 +84,8 @@ def command(
     _report(_run(config), config)
 
 
-def _run(config: "FinetuneConfig") -> "FinetuneResult":
+def _run(config: FinetuneConfig) -> FinetuneResult:
     """Fine-tune, with a bar and a line for every image."""
-    from dinocell.training.finetuning.loop import finetune_steps
-    from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, StepDone
-
     notes = Notes()
     with progress_bar() as bar:
         task = bar.add_task("images", total=None)
@@ -113,7 +109,7 @@ def _run(config: "FinetuneConfig") -> "FinetuneResult":
     return result
 
 
-def _plan(first: "StepDone", config: "FinetuneConfig") -> str:
+def _plan(first: StepDone, config: FinetuneConfig) -> str:
     """Say how much there is to do."""
     if first.trainings == 1:
         return f"1 training of {config.steps} steps"
@@ -123,7 +119,7 @@ def _plan(first: "StepDone", config: "FinetuneConfig") -> str:
     )
 
 
-def _report(result: "FinetuneResult", config: "FinetuneConfig") -> None:
+def _report(result: FinetuneResult, config: FinetuneConfig) -> None:
     if result.after:
         _print_scores(result)
     elif config.cross_validation:
@@ -150,9 +146,7 @@ def _report(result: "FinetuneResult", config: "FinetuneConfig") -> None:
         console.print(f"use it: dinocell segment IMAGES --model {escape(str(result.model))} -o RESULTS")
 
 
-def _print_scores(result: "FinetuneResult") -> None:
-    from dinocell.metrics.pooling import pool
-    from dinocell.metrics.score_table import HEADLINE, scores_shown
+def _print_scores(result: FinetuneResult) -> None:
 
     before, after = pool(result.before.values()).by_name(), pool(result.after.values()).by_name()
     console.print("On images that the model did not learn from (cross-validation):")

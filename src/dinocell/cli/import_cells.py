@@ -2,18 +2,21 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import numpy as np
 import typer
 from rich.markup import escape
 
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.terminal import console, errors, one_line
+from dinocell.datasets.origin import ImageFiles, find_origin
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
-
-if TYPE_CHECKING:
-    from dinocell.datasets.origin import ImageFiles
-    from dinocell.labels import Labels
+from dinocell.io.images import open_image
+from dinocell.io.saving import write_labels
+from dinocell.labels import Labels
+from dinocell.results.geojson_import import read_geojson
+from dinocell.results.imagej_import import read_imagej_rois
 
 _ENDINGS = ("_rois", "_cells")
 
@@ -35,7 +38,6 @@ def command(
     """Turn ROI sets and GeoJSON into label images, STEM_labels.tif; of overlapping cells the later wins."""
     if (image is None) == (size is None):
         raise InputError("give either --image or --size, so that the label image has the size of its image")
-    from dinocell.datasets.origin import ImageFiles
 
     make_folder(output)
     images = None if image is None else ImageFiles.at(image)
@@ -51,12 +53,7 @@ def command(
         raise typer.Exit(1)
 
 
-def _import(
-    file: Path, output: Path, images: "ImageFiles | None", size: str | None, *, overwrite: bool
-) -> str:
-    import numpy as np
-
-    from dinocell.io.saving import write_labels
+def _import(file: Path, output: Path, images: ImageFiles | None, size: str | None, *, overwrite: bool) -> str:
 
     stem, shape = _parse_size(file, size) if images is None else _find_size(file, images)
     target = output / f"{stem}_labels.tif"
@@ -67,9 +64,7 @@ def _import(
     return f"{file}: {np.count_nonzero(np.unique(labels))} cells → {target}"
 
 
-def _read(file: Path, shape: tuple[int, int]) -> "Labels":
-    from dinocell.results.geojson_import import read_geojson
-    from dinocell.results.imagej_import import read_imagej_rois
+def _read(file: Path, shape: tuple[int, int]) -> Labels:
 
     kind = file.suffix.lower()
     if kind in (".zip", ".roi"):
@@ -92,11 +87,8 @@ def _parse_size(file: Path, size: str | None) -> tuple[str, tuple[int, int]]:
     return _stems(file)[0], (int(found[1]), int(found[2]))
 
 
-def _find_size(file: Path, images: "ImageFiles") -> tuple[str, tuple[int, int]]:
+def _find_size(file: Path, images: ImageFiles) -> tuple[str, tuple[int, int]]:
     """Find the image that cells belong to; return the name of its results, and its height and width."""
-    from dinocell.datasets.origin import find_origin
-    from dinocell.io.images import open_image
-
     for stem in dict.fromkeys((*_stems(file), file.stem)):
         if origin := find_origin(stem, file.parent, images):
             with open_image(origin.image, scene=origin.plane.scene or 0) as opened:

@@ -2,16 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from dinocell.cli.terminal import console, errors, one_line
 from dinocell.errors import DINOCellError
-
-if TYPE_CHECKING:
-    from dinocell.io.readers.lazy import ImageInfo
+from dinocell.io.images import open_image
+from dinocell.io.readers.lazy import ImageInfo
 
 _LISTED = 5  # files of a set that are named
 
@@ -38,10 +37,8 @@ def command(
         raise typer.Exit(1)
 
 
-def _read(file: Path) -> "tuple[list[ImageInfo], tuple[Path, ...]]":
+def _read(file: Path) -> tuple[list[ImageInfo], tuple[Path, ...]]:
     """Read what a file says of its scenes, and list all files that they are read from."""
-    from dinocell.io.images import open_image
-
     with open_image(file) as first:
         infos, parts = [first.info], first.files
     for scene in range(1, len(infos[0].scenes)):
@@ -50,7 +47,7 @@ def _read(file: Path) -> "tuple[list[ImageInfo], tuple[Path, ...]]":
     return infos, parts
 
 
-def _values(file: Path, info: "ImageInfo", parts: tuple[Path, ...]) -> dict[str, Any]:
+def _values(file: Path, info: ImageInfo, parts: tuple[Path, ...]) -> dict[str, Any]:
     return {
         "file": str(file),
         "files": [str(part) for part in parts],
@@ -68,7 +65,7 @@ def _values(file: Path, info: "ImageInfo", parts: tuple[Path, ...]) -> dict[str,
     }
 
 
-def _print(file: Path, infos: "list[ImageInfo]", parts: tuple[Path, ...]) -> None:
+def _print(file: Path, infos: list[ImageInfo], parts: tuple[Path, ...]) -> None:
     many = f", {len(infos)} scenes" if len(infos) > 1 else ""
     console.print(escape(one_line(f"{file}: {infos[0].format}{many}")))
     if len(parts) > 1:
@@ -82,7 +79,7 @@ def _print(file: Path, infos: "list[ImageInfo]", parts: tuple[Path, ...]) -> Non
             console.print(escape(one_line(f"  {title:<10}{text}")))
 
 
-def _lines(info: "ImageInfo") -> list[tuple[str, str]]:
+def _lines(info: ImageInfo) -> list[tuple[str, str]]:
     times, channels, slices, height, width = info.shape
     count = info.missing_planes
     missing = f"; {count} of these planes {'are' if count > 1 else 'is'} not in the file" if count else ""
@@ -102,7 +99,7 @@ def _lines(info: "ImageInfo") -> list[tuple[str, str]]:
     return lines
 
 
-def _pixel_size(info: "ImageInfo") -> str:
+def _pixel_size(info: ImageInfo) -> str:
     if info.pixel_size_yx_um is None:
         return "size not known"
     if info.pixel_size_um is not None:

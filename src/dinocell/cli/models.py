@@ -4,11 +4,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dinocell.models.network.dinocell import list_models
+
 
 def command() -> None:
     """List the models: which are trained, what their backbones are and where their weights come from."""
-    from dinocell.models.network.dinocell import list_models
-
     models = Table("model", "backbone", "parameters", "decoder", "stride", "taps", "trained", box=box.SIMPLE)
     weights = Table("model", "licence", "backbone weights on Hugging Face", box=box.SIMPLE)
     for info in list_models():

@@ -2,16 +2,14 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
 from dinocell.errors import InputError
-
-if TYPE_CHECKING:
-    from dinocell.evaluation.preset import Preset
-    from dinocell.inference.engines.engine import Precision
-    from dinocell.io.selection import Selection
+from dinocell.evaluation.preset import Preset, read_preset
+from dinocell.inference.engines.engine import PRECISIONS, Precision
+from dinocell.io.selection import Selection, parse_span
 
 Channel = Annotated[
     str | None,
@@ -85,10 +83,8 @@ def parse_selection(
     z: str | None,
     *,
     all_planes: bool = False,
-) -> "Selection":
+) -> Selection:
     """Read what of a file is meant."""
-    from dinocell.io.selection import Selection, parse_span
-
     return Selection(
         scene=scene,
         channel=channel,
@@ -122,19 +118,15 @@ def parse_diameter(text: str | None, micrometres: float | None = None) -> float 
     return diameter
 
 
-def parse_precision(text: str) -> "Precision":
+def parse_precision(text: str) -> Precision:
     """Read ``--precision``; an InputError names those that there are."""
-    from dinocell.inference.engines.engine import PRECISIONS
-
     if text not in PRECISIONS:
         raise InputError(f"--precision is {text!r}, expected one of {', '.join(PRECISIONS)}")
-    return cast("Precision", text)
+    return cast(Precision, text)
 
 
-def read_preset_for(path: Path, model: str | None) -> "Preset":
+def read_preset_for(path: Path, model: str | None) -> Preset:
     """Read a preset; it must have been tuned for the model, if one was named."""
-    from dinocell.evaluation.preset import read_preset
-
     preset = read_preset(path)
     if model not in (None, preset.model):
         raise InputError(

@@ -1,16 +1,22 @@
 """`dinocell pretrain`: from images without labels to a backbone."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from dinocell.cli.terminal import console, progress_bar
-
-if TYPE_CHECKING:
-    from dinocell.training.pretraining import ImagesRead, PretrainRecord, PretrainStep
+from dinocell.io.settings_files import commented_yaml, read_settings
+from dinocell.training.pretraining import (
+    ImagesRead,
+    PretrainConfig,
+    PretrainRecord,
+    PretrainStep,
+    pretraining_steps,
+)
+from dinocell.training.pretraining.state import BACKBONE_FOLDER
 
 
 def command(
@@ -42,10 +48,6 @@ def command(
 
     The run folder gets `backbone/`, `metrics.csv` and `state.pt`, once an epoch.
     """
-    from dinocell.io.settings_files import commented_yaml, read_settings
-    from dinocell.training.pretraining import PretrainConfig, pretraining_steps
-    from dinocell.training.pretraining.state import BACKBONE_FOLDER
-
     settings = read_settings(
         PretrainConfig, config, changes or (), images=images or None, output=output, model=model
     )
@@ -59,8 +61,7 @@ def command(
     console.print(f"backbone: {escape(str(settings.output / BACKBONE_FOLDER))}")
 
 
-def _show(event: "ImagesRead | PretrainStep | PretrainRecord", bar: Progress, task: TaskID) -> None:
-    from dinocell.training.pretraining import ImagesRead, PretrainStep
+def _show(event: ImagesRead | PretrainStep | PretrainRecord, bar: Progress, task: TaskID) -> None:
 
     if isinstance(event, ImagesRead):
         left_out = f", {len(event.skipped)} files left out" if event.skipped else ""

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from dinocell.cli import options
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
+from dinocell.datasets.formats import find_items
+from dinocell.datasets.inspect import contact_sheet, describe
+from dinocell.datasets.process import ProcessSettings, process
+from dinocell.datasets.store import INFO, DINOCellDataset, StoreInfo
 from dinocell.errors import FileFormatError
-
-if TYPE_CHECKING:
-    from dinocell.datasets.store import StoreInfo
+from dinocell.io.saving import write_image
 
 INPUTS = {
     "livecell": "LIVECell's COCO JSON, or a folder with it; images are found by name below its folder.",
@@ -23,7 +25,11 @@ INPUTS = {
     "csv": "A table with the columns image and masks, perhaps ignore, name, channel, scene, t and z.",
 }
 
-app = typer.Typer(help="Turn annotated images into a store to train or evaluate on.", no_args_is_help=True)
+app = typer.Typer(
+    help="Turn annotated images into a store to train or evaluate on.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 def _command_for(format_name: str) -> Callable[..., None]:
@@ -60,9 +66,6 @@ def _command_for(format_name: str) -> Callable[..., None]:
         ] = None,
         strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
     ) -> None:
-        from dinocell.datasets.formats import find_items
-        from dinocell.datasets.process import ProcessSettings, process
-        from dinocell.datasets.store import INFO, StoreInfo
 
         items = find_items(
             format_name,
@@ -91,8 +94,7 @@ def _command_for(format_name: str) -> Callable[..., None]:
     return command
 
 
-def _report(info: "StoreInfo", output: Path) -> None:
-    from dinocell.datasets.store import INFO
+def _report(info: StoreInfo, output: Path) -> None:
 
     height, width = info.size
     console.print(
@@ -118,10 +120,6 @@ def inspect(
     ] = None,
 ) -> None:
     """Print counts, sizes and cell diameters of a store, and draw a contact sheet with outlines."""
-    from dinocell.datasets.inspect import contact_sheet, describe
-    from dinocell.datasets.store import DINOCellDataset
-    from dinocell.io.saving import write_image
-
     dataset = DINOCellDataset(folder)
     if len(dataset) == 0:
         raise FileFormatError(f"{folder} holds no items")

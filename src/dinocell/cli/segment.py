@@ -5,25 +5,32 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from dinocell.batch.jobs import Outcome, SourceRead, Status, load_jobs
+from dinocell.batch.log import BatchLog
+from dinocell.batch.presence import confirmed
+from dinocell.batch.run import remove_leftovers, segment_files
+from dinocell.batch.settings import BatchSettings
+from dinocell.batch.sources import Found, find_sources
+from dinocell.batch.spread import spread_files
 from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.terminal import announce, block_bar, console, errors, one_line, progress_bar
+from dinocell.datasets.belonging import describe_left_out
 from dinocell.errors import InputError, UntrainedModelError
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.remote_model import ModelNetwork
+from dinocell.inference.segmentation import TilesDone
+from dinocell.io.saving import printable
+from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
 from dinocell.results.formats import DEFAULT_FORMATS, FORMATS, parse_formats
-
-if TYPE_CHECKING:
-    from dinocell.batch.jobs import Outcome, SourceRead, Status
-    from dinocell.batch.settings import BatchSettings
-    from dinocell.batch.sources import Found
-    from dinocell.inference.pipeline import DINOCellPipeline
-    from dinocell.inference.segmentation import TilesDone
+from dinocell.workers.cluster_start import open_executor
 
 _LISTED = 20  # failures that the closing table names
 
@@ -99,12 +106,6 @@ def command(
     threads: options.Threads = 1,
 ) -> None:
     """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
-    from dinocell.batch.run import segment_files
-    from dinocell.batch.sources import find_sources
-    from dinocell.batch.spread import spread_files
-    from dinocell.inference.remote_model import ModelNetwork
-    from dinocell.workers.cluster_start import open_executor
-
     spread = scheduler is not None or workers is not None
     if spread and allow_untrained:
         raise InputError(
@@ -159,8 +160,7 @@ def command(
         _segment(segment_files(found.sources, settings, pipeline), found, settings, progress_bar())
 
 
-def _load_pipeline(name: str, **settings: Any) -> "DINOCellPipeline":
-    from dinocell.inference.pipeline import DINOCellPipeline
+def _load_pipeline(name: str, **settings: Any) -> DINOCellPipeline:
 
     try:
         return DINOCellPipeline(name, **settings)
@@ -168,11 +168,8 @@ def _load_pipeline(name: str, **settings: Any) -> "DINOCellPipeline":
         raise UntrainedModelError(f"{error} (--allow-untrained rehearses with it)") from error
 
 
-def _settings(pipeline: "DINOCellPipeline", name: str, **chosen: Any) -> "BatchSettings":
+def _settings(pipeline: DINOCellPipeline, name: str, **chosen: Any) -> BatchSettings:
     """Fill in what the model decides."""
-    from dinocell.batch.settings import BatchSettings
-    from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
-
     try:
         digest = hash_checkpoint(find_checkpoint(name))
     except UntrainedModelError:  # a rehearsal with a design that has no weights
@@ -188,10 +185,8 @@ def _settings(pipeline: "DINOCellPipeline", name: str, **chosen: Any) -> "BatchS
     )
 
 
-def _rehearse(found: "Found", settings: "BatchSettings") -> None:
+def _rehearse(found: Found, settings: BatchSettings) -> None:
     """Say what would be done."""
-    from dinocell.batch.jobs import Outcome, load_jobs
-
     _report_found(found)
     outcomes = []
     for event in load_jobs(found.sources, settings, dry_run=True):
@@ -202,18 +197,12 @@ def _rehearse(found: "Found", settings: "BatchSettings") -> None:
 
 
 def _segment(
-    events: "Iterator[Outcome | SourceRead | TilesDone]",
-    found: "Found",
-    settings: "BatchSettings",
+    events: Iterator[Outcome | SourceRead | TilesDone],
+    found: Found,
+    settings: BatchSettings,
     bar: Progress,
 ) -> None:
     """Segment, write, log and report."""
-    from dinocell.batch.jobs import Outcome, SourceRead
-    from dinocell.batch.log import BatchLog
-    from dinocell.batch.presence import confirmed
-    from dinocell.batch.run import remove_leftovers
-    from dinocell.io.saving import printable
-
     make_folder(settings.output)
     remove_leftovers(settings.output)
     outcomes: list[Outcome] = []
@@ -241,17 +230,15 @@ def _segment(
     _close(outcomes, found.failures)
 
 
-def _report(outcome: "Outcome") -> None:
+def _report(outcome: Outcome) -> None:
     if outcome.status == "failed":
         _report_failures([outcome.message])
     else:
         console.print(escape(one_line(outcome.message)))
 
 
-def _report_found(found: "Found") -> None:
+def _report_found(found: Found) -> None:
     """Print what of the arguments is left out, and what cannot be found."""
-    from dinocell.datasets.belonging import describe_left_out
-
     if line := describe_left_out(found.left_out):
         console.print(escape(one_line(line)))
     _report_failures(found.failures)
@@ -262,7 +249,7 @@ def _report_failures(messages: list[str]) -> None:
         errors.print(f"error: {escape(one_line(message))}")
 
 
-def _close(outcomes: "list[Outcome]", failures: list[str]) -> None:
+def _close(outcomes: list[Outcome], failures: list[str]) -> None:
     """Print the closing table; fail unless all is well."""
     counts = Counter(outcome.status for outcome in outcomes)
     failed = [*failures, *(outcome.message for outcome in outcomes if outcome.status == "failed")]
@@ -276,7 +263,7 @@ def _close(outcomes: "list[Outcome]", failures: list[str]) -> None:
         raise typer.Exit(1)
 
 
-def _print_table(counts: "Counter[Status]", failed: list[str]) -> None:
+def _print_table(counts: Counter[Status], failed: list[str]) -> None:
     table = Table("", "images", "", box=None, pad_edge=False)
     titles: dict[Status, str] = {"planned": "to do", "done": "done", "skipped": "skipped, done before"}
     for status, title in titles.items():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,14 +12,16 @@ from rich.progress import Progress, TaskID
 from dinocell.cli import options
 from dinocell.cli.terminal import announce, block_bar, console, one_line
 from dinocell.errors import InputError
+from dinocell.inference.prediction import Predictor
+from dinocell.inference.remote_model import ModelNetwork
+from dinocell.io.images import open_image
+from dinocell.io.selection import Selection, check_scene, find_channel, pixels_for, select_places
+from dinocell.large.plan import LargeResult
+from dinocell.large.run import StageDone, segment_large
+from dinocell.large.settings import LargeSettings, Source
+from dinocell.measure.confidence import doubt_about
 from dinocell.results.formats import BLOCK_FORMATS
-
-if TYPE_CHECKING:
-    from dinocell.inference.prediction import Predictor
-    from dinocell.io.selection import Selection
-    from dinocell.large.plan import LargeResult
-    from dinocell.large.run import StageDone
-    from dinocell.large.settings import Source
+from dinocell.workers.cluster_start import open_executor
 
 _TITLES = {
     "statistics/1": "intensities",
@@ -83,11 +85,6 @@ def command(
 
     Killed or stopped, the same command goes on where it was.
     """
-    from dinocell.inference.remote_model import ModelNetwork
-    from dinocell.large.run import segment_large
-    from dinocell.large.settings import LargeSettings
-    from dinocell.workers.cluster_start import open_executor
-
     if output.suffix != ".zarr":
         raise InputError(f"{output} is no name of an OME-Zarr, expected one that ends in .zarr: rename it")
     tuned = None if preset is None else options.read_preset_for(preset, model)
@@ -132,10 +129,8 @@ def command(
     _report(result)
 
 
-def _show(events: "Iterator[StageDone | LargeResult]", bar: Progress) -> "LargeResult":
+def _show(events: Iterator[StageDone | LargeResult], bar: Progress) -> LargeResult:
     """Show a bar a stage until there is a result."""
-    from dinocell.large.plan import LargeResult
-
     stages: dict[str, TaskID] = {}
     for event in events:
         if isinstance(event, LargeResult):
@@ -148,14 +143,8 @@ def _show(events: "Iterator[StageDone | LargeResult]", bar: Progress) -> "LargeR
     return result
 
 
-def _find_source(
-    path: Path, selection: "Selection", diameter_um: float | None
-) -> "tuple[Source, float | None]":
+def _find_source(path: Path, selection: Selection, diameter_um: float | None) -> tuple[Source, float | None]:
     """Find the one plane that is meant, and the diameter in its pixels."""
-    from dinocell.io.images import open_image
-    from dinocell.io.selection import check_scene, find_channel, pixels_for, select_places
-    from dinocell.large.settings import Source
-
     with open_image(path, windows=True) as first:
         check_scene(first, selection)
     with open_image(path, scene=0 if selection.scene is None else selection.scene, windows=True) as image:
@@ -170,7 +159,7 @@ def _find_source(
         return Source(path, image.info.scene, place, selection.channel), diameter
 
 
-def _scale(predictor: "Predictor", diameter: float | str | None, path: Path) -> float:
+def _scale(predictor: Predictor, diameter: float | str | None, path: Path) -> float:
     if diameter == "auto":
         raise InputError(
             f"--diameter is 'auto', expected pixels for so large an image: cut a piece out of {path}, find "
@@ -184,8 +173,7 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
     return () if names == ["none"] else tuple(dict.fromkeys(names))
 
 
-def _report(result: "LargeResult") -> None:
-    from dinocell.measure.confidence import doubt_about
+def _report(result: LargeResult) -> None:
 
     paths = escape(one_line(", ".join(str(path) for path in (result.labels, *result.beside))))
     console.print(f"{result.cells} cells → {paths}{' (made before)' if result.skipped else ''}")

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,8 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from dinocell.workers.executor import Executor
+from dinocell.workers.executor import Executor
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -65,7 +63,7 @@ def block_bar() -> Progress:
     return Progress(*columns, console=console)
 
 
-def announce(executor: "Executor") -> None:
+def announce(executor: Executor) -> None:
     """Say where one can watch the workers, if there are any."""
     if executor.dashboard:
         console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")

@@ -10,6 +10,8 @@ from rich.markup import escape
 
 from dinocell.cli import options
 from dinocell.cli.terminal import console, progress_bar
+from dinocell.io.settings_files import commented_yaml, read_settings
+from dinocell.training import EpochRecord, TrainConfig, training_steps
 
 
 def command(
@@ -50,9 +52,6 @@ def command(
     The run folder gets `last/`, `best_model/`, `metrics.csv`, `tensorboard/` and `environment.json`, once an
     epoch. Several GPUs: `torchrun --nproc-per-node 4 -m dinocell train …`.
     """
-    from dinocell.io.settings_files import commented_yaml, read_settings
-    from dinocell.training import EpochRecord, TrainConfig, training_steps
-
     settings = read_settings(
         TrainConfig,
         config,

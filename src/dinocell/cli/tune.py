@@ -10,7 +10,11 @@ from rich.markup import escape
 from dinocell.cli import options
 from dinocell.cli.outputs import make_folder
 from dinocell.cli.terminal import Notes, console, progress_bar
+from dinocell.datasets.folder import find_items
 from dinocell.errors import InputError
+from dinocell.evaluation.preset import Preset, write_preset
+from dinocell.evaluation.tune import TuneResult, tune
+from dinocell.inference.pipeline import DINOCellPipeline
 
 
 def command(
@@ -26,11 +30,6 @@ def command(
     workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
 ) -> None:
     """Find diameter, thresholds, merge and channel for your images; no network is trained."""
-    from dinocell.datasets.folder import find_items
-    from dinocell.evaluation.preset import Preset, write_preset
-    from dinocell.evaluation.tune import TuneResult, tune
-    from dinocell.inference.pipeline import DINOCellPipeline
-
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")
     make_folder(output.parent)

@@ -1,0 +1,91 @@
+"""The commands, and a group that imports the module of a command only when that command is used.
+
+Commands import PyTorch, readers and whatever else they need at the top of their modules. ``dinocell --help``
+needs none of that, so what it prints is kept here, beside the names of the modules.
+"""
+
+from importlib import import_module
+from typing import Any, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = {
+    "segment": (
+        "segment",
+        "Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each.",
+    ),
+    "segment-large": (
+        "segment_large",
+        "Segment an image of any size: writes labels with a pyramid as OME-Zarr, and a table of cells.",
+    ),
+    "info": ("info", "Print axes, pixel size, channels and scenes of image files; no pixel is read."),
+    "import": (
+        "import_cells",
+        "Turn ROI sets and GeoJSON into label images, STEM_labels.tif; of overlapping cells the later wins.",
+    ),
+    "evaluate": (
+        "evaluate",
+        "Print SEG, DET, OP_CSB and AP beside their upper bound: what perfect distance maps reach.",
+    ),
+    "compare": (
+        "compare",
+        "Print and write SEG, DET, OP_CSB, AP, F1, PQ, MMA and times of tools on the same images.",
+    ),
+    "tune": ("tune", "Find diameter, thresholds, merge and channel for your images; no network is trained."),
+    "train": ("train", "Train a model. Flags replace what the file says; `--set` replaces both."),
+    "finetune": (
+        "finetune",
+        "Adapt a model to your images in minutes; cross-validation says whether it helps.",
+    ),
+    "pretrain": (
+        "pretrain",
+        "Pretrain a backbone on images without labels. Flags replace what the file says; `--set` replaces "
+        "both.",
+    ),
+    "doctor": (
+        "doctor",
+        "Check the installation: versions, devices, memory, models, extras; then segment a drawn image.",
+    ),
+    "models": (
+        "models",
+        "List the models: which are trained, what their backbones are and where their weights come from.",
+    ),
+    "download": (
+        "download",
+        "Download the published backbone weights of a model, or check those in the cache.",
+    ),
+    "export": (
+        "export",
+        "Export a model as ONNX: 8-bit gray tiles in, distance maps out, of any number and size.",
+    ),
+    "process": ("process", "Turn annotated images into a store to train or evaluate on."),
+}
+"""For each command its module in this room, and the first paragraph of its help."""
+
+
+class LazyGroup(TyperGroup):
+    """Group that lists `COMMANDS` by their names and help alone, and imports the one that is used."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, (_, help_text) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=help_text))
+
+    def resolve_command(
+        self, ctx: Any, args: list[str]
+    ) -> tuple[str | None, TyperCommand | TyperGroup | None, list[str]]:
+        """Return the name and the command that arguments begin with, and the arguments left."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, None if listed is None or name is None else load_command(name), rest
+
+
+def load_command(name: str) -> TyperCommand | TyperGroup:
+    """Import a command: the function `command` of its module, or the group of commands `app`."""
+    module = import_module(f"dinocell.cli.{COMMANDS[name][0]}")
+    if hasattr(module, "app"):
+        app: typer.Typer = module.app
+    else:
+        app = typer.Typer(add_completion=False)
+        app.command(name)(module.command)
+    return cast(TyperCommand | TyperGroup, typer.main.get_command(app))
