@@ -255,7 +255,7 @@ def test_every_public_name_can_be_reached():
 
     assert all(getattr(dinocell, name) is not None for name in dinocell.__all__)
     assert set(dir(dinocell)) == set(dinocell.__all__)
-    with pytest.raises(AttributeError, match="attribute '?segmnt"):
+    with pytest.raises(AttributeError, match=r"attribute '?segmnt"):
         _ = dinocell.segmnt
 
 

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -43,6 +45,25 @@ def die(number):
 
 def refuse_to_be_sent(number):
     return (n for n in range(number))
+
+
+class DiesWhenSent:
+    """Large result, whose process is killed as soon as its pipe is full."""
+
+    def __reduce__(self):
+        threading.Thread(target=self.die_when_blocked).start()
+        return bytes, (bytes(30_000_000),)
+
+    @staticmethod
+    def die_when_blocked():
+        waits_for = Path(f"/proc/self/task/{os.getpid()}/wchan")
+        while not re.search("pipe|sock|unix", waits_for.read_text()):
+            pass
+        os._exit(9)
+
+
+def die_while_sending(number):
+    return DiesWhenSent() if number == 1 else number
 
 
 def process_id(_):
@@ -109,6 +130,15 @@ def test_a_process_that_dies_is_told_and_leaves_no_other():
             list(broken.map(die, range(20)))
         assert list(broken.map(square, [1])) == [(1, 1)]
     assert set(multiprocessing.active_children()) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/wchan").exists(), reason="needs /proc")
+def test_a_process_that_dies_while_it_sends_its_result_is_told():
+    with OrderedPool(2) as pool:
+        results = pool.map(die_while_sending, range(6))
+        assert next(results) == (0, 0)
+        with pytest.raises(WorkerError, match="a process died"):
+            list(results)
 
 
 def test_what_cannot_be_sent_is_told(pool, capfd):

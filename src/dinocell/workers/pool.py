@@ -19,7 +19,7 @@ ResultT = TypeVar("ResultT")
 
 _LAST_SECONDS = 5.0  # in which a process whose pipe has ended is gone
 
-Outcome = tuple[BaseException | None, Any]
+_Outcome = tuple[BaseException | None, Any]
 """What a function raised, or else its result."""
 
 
@@ -29,8 +29,17 @@ class OrderedPool:
     They start when there is work for them, and end when the ``with`` block does or this process dies. As
     they are not forked, a script that uses them needs ``if __name__ == "__main__":`` around its work.
 
-    The standard library's pools have threads and locks, in which Ctrl-C can leave them hanging for ever. Here
-    there is a pipe to every process, which has one item at a time and is killed when it is no longer needed.
+    Every process has a pipe of its own, one item at a time, and is killed when it is no longer needed. The
+    processes of a `concurrent.futures.ProcessPoolExecutor` share one pipe for their results: if one is killed
+    while it writes, for lack of memory or after Ctrl-C, the executor waits for the rest for ever.
+
+    With two workers, five items at most are on their way::
+
+        items    0  1  2  3  4  5  6  7 …
+                 └──┬─┘  └──┬──┘  │
+                    │       │     └ taken when the result of item 2 is asked for
+                    │       └ at work in two processes
+                    └ results kept, until those before them were yielded
 
     Parameters
     ----------
@@ -54,14 +63,15 @@ class OrderedPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end([*self._idle, *self._busy])
+        self._kill([*self._idle, *self._busy])
 
     def map(
         self, function: Callable[..., ResultT], items: Iterable[ItemT], *arguments: Any
     ) -> Iterator[tuple[ItemT, ResultT]]:
-        """Yield every item and what the function made of it.
+        """Yield every item and the result of the function.
 
-        At most ``2 · workers + 1`` items are taken and not yet given back. One map goes on at a time.
+        At most ``2 · workers + 1`` items are taken whose results were not yet yielded. One map goes on at a
+        time.
 
         Parameters
         ----------
@@ -81,19 +91,19 @@ class OrderedPool:
                 yield item, function(item, *arguments)
             return
         taken: dict[int, ItemT] = {}
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, _Outcome] = {}
         try:
             for number, item in enumerate(items):
                 taken[number] = item
                 self._send(number, (function, item, arguments), outcomes)
                 while taken and (len(taken) > 2 * self._limit or next(iter(taken)) in outcomes):
-                    yield self._give_back(taken, outcomes)
+                    yield self._next_result(taken, outcomes)
             while taken:
-                yield self._give_back(taken, outcomes)
+                yield self._next_result(taken, outcomes)
         finally:
-            self._end([*self._busy])
+            self._kill([*self._busy])
 
-    def _give_back(self, taken: dict[int, ItemT], outcomes: dict[int, Outcome]) -> tuple[ItemT, Any]:
+    def _next_result(self, taken: dict[int, ItemT], outcomes: dict[int, _Outcome]) -> tuple[ItemT, Any]:
         number = next(iter(taken))
         while number not in outcomes:
             self._receive(outcomes)
@@ -102,26 +112,26 @@ class OrderedPool:
             raise error
         return taken.pop(number), result
 
-    def _send(self, number: int, task: Any, outcomes: dict[int, Outcome]) -> None:
-        """Give a task to a worker that has none, which is ready to read: neither can wait for the other."""
+    def _send(self, number: int, task: Any, outcomes: dict[int, _Outcome]) -> None:
+        """Send a task to a worker that has none, which is ready to read: neither can wait for the other."""
         while not self._idle and len(self._busy) >= self._limit:
             self._receive(outcomes)
-        with _explained():
+        with _death_explained():
             worker = self._idle.pop() if self._idle else _start_worker()
-        with _explained(worker):
+        with _death_explained(worker):
             self._busy[worker] = number
             worker.connection.send(task)
 
-    def _receive(self, outcomes: dict[int, Outcome]) -> None:
-        """Wait for outcomes."""
+    def _receive(self, outcomes: dict[int, _Outcome]) -> None:
+        """Wait for the outcome of a worker, and take in all that are there."""
         ready = wait([worker.connection for worker in self._busy])
         for worker in [worker for worker in self._busy if worker.connection in ready]:
-            with _explained(worker):
+            with _death_explained(worker):
                 outcomes[self._busy[worker]] = worker.connection.recv()
             del self._busy[worker]
             self._idle.append(worker)
 
-    def _end(self, workers: "list[_Worker]") -> None:
+    def _kill(self, workers: "list[_Worker]") -> None:
         for worker in workers:
             worker.process.kill()
         for worker in workers:
@@ -155,7 +165,7 @@ def _serve(connection: Connection) -> None:
             connection.send(_apply(*connection.recv()))
 
 
-def _apply(function: Callable[..., Any], item: Any, arguments: tuple[Any, ...]) -> Outcome:
+def _apply(function: Callable[..., Any], item: Any, arguments: tuple[Any, ...]) -> _Outcome:
     try:
         return None, function(item, *arguments)
     except Exception as error:  # noqa: BLE001 (raised again by the parent)
@@ -164,7 +174,7 @@ def _apply(function: Callable[..., Any], item: Any, arguments: tuple[Any, ...]) 
 
 
 @contextlib.contextmanager
-def _explained(worker: _Worker | None = None) -> Iterator[None]:
+def _death_explained(worker: _Worker | None = None) -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError) as error:
