@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from dinocell.inference.remote_model import ModelNetwork
 from dinocell.io.images import read_image, read_labels
-from dinocell.io.selection import Place
+from dinocell.io.selection import SelectedPlane
 from dinocell.labels import relabel
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import segment_large
@@ -118,7 +118,7 @@ def run(
     image: Path, output: Path, network: Any, settings: LargeSettings, executor: Executor, **options: Any
 ) -> tuple[LargeResult, dict[str, tuple[float, float, float]]]:
     """Segment, and give seconds, the processor's seconds and peak MiB by stage."""
-    source = Source(image, 0, Place(0, 0, None, ""), None)
+    source = Source(image, 0, SelectedPlane(0, 0, None, ""), None)
     stages: dict[str, tuple[float, float, float]] = {}
     began, began_here = time.perf_counter(), time.process_time()
     reset_peak()
@@ -229,7 +229,7 @@ def measure_kill(side: int, data: Path, seed: int) -> None:
         expected, _ = run(image, Path(folder, "here.zarr"), Stub(), settings, HereExecutor())
         killed = []
         with open_executor(workers=2) as executor:
-            source = Source(image, 0, Place(0, 0, None, ""), None)
+            source = Source(image, 0, SelectedPlane(0, 0, None, ""), None)
             for event in segment_large(source, Path(folder, "two.zarr"), Stub(), settings, executor):
                 if isinstance(event, LargeResult):
                     result = event

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.io.selection import Place
+from dinocell.io.selection import SelectedPlane
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, Network, Source
@@ -23,7 +23,7 @@ from dinocell.workers.executor import Executor, HereExecutor
 
 PATIENCE = 60  # seconds
 
-PLACE = Place(0, 0, None, "")
+PLACE = SelectedPlane(0, 0, None, "")
 """The only plane of a file."""
 
 THRESHOLDS = Thresholds(cells_max_threshold=0.55, cell_fill_threshold=0.13, merge=0.5, regrow=True)
@@ -91,7 +91,7 @@ def events(
     network: Network,
     *,
     executor: Executor | None = None,
-    place: Place = PLACE,
+    place: SelectedPlane = PLACE,
     channel: int | str | None = None,
     overwrite: bool = False,
     keep_map: bool = False,

@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 from dinocell.errors import InputError
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.readers.naming import channel_names
-from dinocell.io.selection import (
-    Selection,
-    Span,
-    check_scene,
-    find_channel,
-    parse_span,
-    read_channels,
-    read_place,
-    select_places,
-)
+from dinocell.io.selected_planes import find_channel, read_channels, read_selected_plane
+from dinocell.io.selection import Selection, Span, check_scene, parse_span, select_planes
 
 
 class Stack(LazyImage):
@@ -34,7 +26,7 @@ class Stack(LazyImage):
 
 
 def places(stack, **chosen):
-    return [(place.t, place.z, place.suffix) for place in select_places(stack, Selection(**chosen))]
+    return [(plane.t, plane.z, plane.suffix) for plane in select_planes(stack, Selection(**chosen))]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +73,7 @@ def test_a_stack_is_never_flattened_unasked():
 
 def test_who_takes_one_plane_only_is_not_advised_to_choose_several():
     with pytest.raises(InputError, match=r"\(3 times: --time N; 2 slices: --z N, --z max or --z mean\)$"):
-        select_places(Stack(times=3, slices=2), Selection(), several=False)
+        select_planes(Stack(times=3, slices=2), Selection(), several=False)
 
 
 def test_chosen_times_and_slices_come_in_order_with_names_of_their_own():
@@ -103,23 +95,23 @@ def test_scenes_must_be_chosen_and_are_in_the_name():
 
 def test_projections_are_those_of_numpy():
     stack = Stack(slices=4)
-    (place,) = select_places(stack, Selection(projection="max"))
-    assert (read_place(stack, place, None) == 3).all()
-    assert read_place(stack, place, None).dtype == np.uint16
-    (place,) = select_places(stack, Selection(projection="mean"))
-    assert (read_place(stack, place, None) == 1.5).all()
+    (plane,) = select_planes(stack, Selection(projection="max"))
+    assert (read_selected_plane(stack, plane, None) == 3).all()
+    assert read_selected_plane(stack, plane, None).dtype == np.uint16
+    (plane,) = select_planes(stack, Selection(projection="mean"))
+    assert (read_selected_plane(stack, plane, None) == 1.5).all()
 
 
 def test_channels_are_chosen_by_name_or_number_and_never_guessed():
     stack = Stack(channels=2, names=("DAPI", "GFP"))
-    (place,) = select_places(stack, Selection())
+    (plane,) = select_planes(stack, Selection())
     with pytest.raises(InputError, match=r"2 channels \(DAPI, GFP\).*--channel NAME, or N"):
-        read_place(stack, place, None)
-    assert (read_place(stack, place, "GFP") == 10).all()
-    assert (read_place(stack, place, 0) == 0).all()
+        read_selected_plane(stack, plane, None)
+    assert (read_selected_plane(stack, plane, "GFP") == 10).all()
+    assert (read_selected_plane(stack, plane, 0) == 0).all()
     with pytest.raises(InputError, match="RFP"):
-        read_place(stack, place, "RFP")
-    assert [(name, int(plane[0, 0])) for name, plane in read_channels(stack, place)] == [
+        read_selected_plane(stack, plane, "RFP")
+    assert [(name, int(pixels[0, 0])) for name, pixels in read_channels(stack, plane)] == [
         ("DAPI", 0),
         ("GFP", 10),
     ]
@@ -140,9 +132,9 @@ def test_a_channel_is_found_with_a_name_of_its_own():
 
 def test_samples_of_a_colour_are_channels_only_where_one_is_asked_for():
     stack = Stack(samples=3)
-    (place,) = select_places(stack, Selection())
-    assert read_place(stack, place, None).shape == (4, 5, 3)
-    assert (read_place(stack, place, "G") == 1).all()
-    assert (read_place(stack, place, 2) == 2).all()
+    (plane,) = select_planes(stack, Selection())
+    assert read_selected_plane(stack, plane, None).shape == (4, 5, 3)
+    assert (read_selected_plane(stack, plane, "G") == 1).all()
+    assert (read_selected_plane(stack, plane, 2) == 2).all()
     assert channel_names(stack.info) == ["R", "G", "B"]
     assert channel_names(Stack(channels=2, samples=3, names=("x", "")).info)[2:4] == ["x B", "channel 1 R"]

@@ -19,7 +19,8 @@ from dinocell.io.images import open_image
 from dinocell.io.planes import MAX_PIXELS
 from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.saving import write_image
-from dinocell.io.selection import Selection, read_place, select_places
+from dinocell.io.selected_planes import read_selected_plane
+from dinocell.io.selection import Selection, select_planes
 from tests.examples import examples
 from tests.fakes.tiff import compressed, directory, tags_of
 from tests.fakes.zarr import noise, write_ome_zarr
@@ -263,8 +264,11 @@ def test_windows_that_are_not_there(opened: Callable[[str], LazyImage], kind: st
 def test_projections_of_windows(opened: Callable[[str], LazyImage], kind: str, projection: Any) -> None:
     image, window = opened(kind), (slice(10, 40), slice(30, WIDTH))
     channel = image.info.shape[1] * image.info.samples - 1
-    for place in select_places(image, Selection(projection=projection, all_planes=True)):
-        whole, part = read_place(image, place, channel), read_place(image, place, channel, window)
+    for plane in select_planes(image, Selection(projection=projection, all_planes=True)):
+        whole, part = (
+            read_selected_plane(image, plane, channel),
+            read_selected_plane(image, plane, channel, window),
+        )
         assert part.dtype == whole.dtype
         np.testing.assert_array_equal(part, whole[window])
 

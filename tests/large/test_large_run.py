@@ -11,7 +11,7 @@ import tifffile
 from dinocell.errors import InputError
 from dinocell.inference.remote_model import ModelNetwork
 from dinocell.io.images import read_image, read_labels
-from dinocell.io.selection import Place
+from dinocell.io.selection import SelectedPlane
 from dinocell.labels import relabel
 from dinocell.large.run import StageDone
 from dinocell.large.settings import LargeSettings
@@ -118,10 +118,14 @@ STACK = np.stack([true_map(seed=seed) for seed in range(12)]).reshape(2, 2, 3, *
 @pytest.mark.parametrize(
     ("place", "channel", "image"),
     [
-        (Place(1, 2, None, "_t0001_z002"), 0, STACK[1, 0, 2]),
-        (Place(0, 1, None, ""), "red", STACK[0, 1, 1]),
-        (Place(1, None, "max", ""), 1, STACK[1, 1].max(axis=0)),
-        (Place(0, None, "mean", ""), 0, STACK[0, 0].mean(axis=0, dtype=np.float64).astype(np.float32)),
+        (SelectedPlane(1, 2, None, "_t0001_z002"), 0, STACK[1, 0, 2]),
+        (SelectedPlane(0, 1, None, ""), "red", STACK[0, 1, 1]),
+        (SelectedPlane(1, None, "max", ""), 1, STACK[1, 1].max(axis=0)),
+        (
+            SelectedPlane(0, None, "mean", ""),
+            0,
+            STACK[0, 0].mean(axis=0, dtype=np.float64).astype(np.float32),
+        ),
     ],
     ids=["slice", "name", "max", "mean"],
 )

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dinocell.errors import CheckpointError, InputError, OutputError, UnknownModelError, UntrainedModelError
-from dinocell.io.opening import MAX_BYTES
+from dinocell.io.opening import MAX_WHOLE_BYTES
 from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.backbone import ConvNeXtConfig, ResidualConfig, ViTConfig
@@ -135,7 +135,7 @@ def _damage_weights(folder, change):
         (lambda f: _damage_config(f, diameter_range=[20, 10]), "diameter_range"),
         (lambda f: _damage_config(f, decoder={"widths": [8, 8, 8, 2**15, 2**15, 2**15]}), "but the file has"),
         (lambda f: _damage_config(f, decoder={"widths": [8, 8, 8, 16, 16, 10**9]}), "less than or equal"),
-        (lambda f: (f / CONFIG_FILE).write_bytes(b" " * (MAX_BYTES + 1)), "more than"),
+        (lambda f: (f / CONFIG_FILE).write_bytes(b" " * (MAX_WHOLE_BYTES + 1)), "more than"),
         (lambda f: _replace_by(f / CONFIG_FILE, os.mkfifo), "pipe or device"),
         (lambda f: _replace_by(f / CONFIG_FILE, lambda path: path.symlink_to("/dev/zero")), "pipe or device"),
         (lambda f: _replace_by(f / WEIGHTS_FILE, os.mkfifo), "is missing"),

@@ -23,16 +23,8 @@ from dinocell.io.images import is_ome_zarr, open_image
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.saving import NAME_BYTES, printable
-from dinocell.io.selection import (
-    Place,
-    check_scene,
-    find_channel,
-    missing_channels,
-    pixels_for,
-    read_channels,
-    read_place,
-    select_places,
-)
+from dinocell.io.selected_planes import find_channel, missing_channels, read_channels, read_selected_plane
+from dinocell.io.selection import SelectedPlane, check_scene, pixels_for, select_planes
 from dinocell.results.formats import FORMATS
 from dinocell.version import __version__
 
@@ -86,7 +78,7 @@ class Job:
     source: Source
     name: Path
     info: ImageInfo
-    place: Place
+    place: SelectedPlane
     pixels: Pixels
     channels: dict[str, Pixels]
     diameter: Diameter
@@ -175,12 +167,12 @@ class _SourceLoader:
         for scene in scenes if selection.scene == "all" else [one]:
             with open_image(path, scene=scene) as image:
                 diameter = _diameter(image, self.settings)
-                for place in select_places(image, selection):
+                for place in select_planes(image, selection):
                     yield self._load_place(image, place, diameter)
         if is_ome_zarr(path):  # its many files are looked at once, not after every plane
             self._check_unchanged((path,))
 
-    def _load_place(self, image: LazyImage, place: Place, diameter: Diameter) -> Job | Outcome:
+    def _load_place(self, image: LazyImage, place: SelectedPlane, diameter: Diameter) -> Job | Outcome:
         path, settings = self.source.path, self.settings
         ending = "" if settings.trained else "_untrained"
         name = self.source.name.with_name(f"{self.source.name.name}{place.suffix}{ending}")
@@ -193,7 +185,7 @@ class _SourceLoader:
             if self.dry_run:
                 message = f"{path}: would be segmented → {settings.output / name}_*"
                 return Outcome(path, str(name), "planned", message, {})
-            pixels = read_place(image, place, settings.selection.channel)
+            pixels = read_selected_plane(image, place, settings.selection.channel)
             channels, unmeasured = _measured_channels(image, place, settings)
             if not is_ome_zarr(path):
                 self._check_unchanged(image.files)
@@ -259,7 +251,7 @@ class _SourceLoader:
 
 
 def _measured_channels(
-    image: LazyImage, place: Place, settings: BatchSettings
+    image: LazyImage, place: SelectedPlane, settings: BatchSettings
 ) -> tuple[dict[str, Pixels], tuple[str, ...]]:
     """Read the channels that cells are measured in, and name those that are not in the file."""
     if image.info.shape[1] == 1 or not any(FORMATS[name].needs_channels for name in settings.formats):
@@ -273,7 +265,9 @@ def _diameter(image: LazyImage, settings: BatchSettings) -> Diameter:
     return pixels_for(settings.diameter_um, image)
 
 
-def _provenance(image: LazyImage, place: Place, digest: str, settings: BatchSettings) -> dict[str, Any]:
+def _provenance(
+    image: LazyImage, place: SelectedPlane, digest: str, settings: BatchSettings
+) -> dict[str, Any]:
     info = image.info
     several = {"files": [printable(file.name) for file in image.files]} if len(image.files) > 1 else {}
     number, name = find_channel(image, settings.selection.channel) or (None, None)

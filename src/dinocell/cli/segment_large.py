@@ -15,7 +15,8 @@ from dinocell.errors import InputError
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.remote_model import ModelNetwork
 from dinocell.io.images import open_image
-from dinocell.io.selection import Selection, check_scene, find_channel, pixels_for, select_places
+from dinocell.io.selected_planes import find_channel
+from dinocell.io.selection import Selection, check_scene, pixels_for, select_planes
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, Source
@@ -149,7 +150,7 @@ def _find_source(path: Path, selection: Selection, diameter_um: float | None) ->
         check_scene(first, selection)
     with open_image(path, scene=0 if selection.scene is None else selection.scene, windows=True) as image:
         find_channel(image, selection.channel)
-        place, *others = select_places(image, selection, several=False)
+        place, *others = select_planes(image, selection, several=False)
         if others:
             raise InputError(
                 f"{path}: {1 + len(others)} planes were chosen, expected one: give one --time and one --z, "

@@ -13,7 +13,8 @@ from dinocell.io.images import is_ome_zarr, open_image, read_image, stem_of
 from dinocell.io.opening import read_whole
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
-from dinocell.io.selection import PLANE_SUFFIX, Place, Projection, read_place
+from dinocell.io.selected_planes import read_selected_plane
+from dinocell.io.selection import PLANE_SUFFIX, Projection, SelectedPlane
 
 _PROJECTIONS: dict[str, Projection] = {"max": "max", "mean": "mean"}
 
@@ -31,7 +32,7 @@ class Plane:
     projection : "max", "mean" or None
         Over all slices, in place of `z`.
     channel : int, str or None
-        The one that was segmented, as `dinocell.io.selection.read_place` takes it.
+        The one that was segmented, as `dinocell.io.selected_planes.read_selected_plane` takes it.
     """
 
     scene: int | str | None = None
@@ -48,7 +49,7 @@ class Plane:
         InputError
             If it is not there, or one of several scenes, times, slices or channels is not named.
         DINOCellError
-            As `open_image` and `read_place`.
+            As `open_image` and `read_selected_plane`.
         """
         with open_image(path, scene=0 if self.scene is None else self.scene) as image:
             times, _, slices = image.info.shape[:3]
@@ -56,8 +57,8 @@ class Plane:
             _check_index(None, scenes, f"{path} has {scenes} scenes")
             t = _check_index(self.t, times, f"{path} has {times} times")
             z = None if self.projection else _check_index(self.z, slices, f"{path} has {slices} slices")
-            place = Place(t, z, self.projection, "")
-            return read_place(image, place, self.channel if channel is None else channel)
+            place = SelectedPlane(t, z, self.projection, "")
+            return read_selected_plane(image, place, self.channel if channel is None else channel)
 
 
 def _check_index(index: int | None, count: int, where: str) -> int:

@@ -1,7 +1,7 @@
-"""Open files that somebody named: regular files alone, and whole only up to a size.
+"""Open files that a user named: only regular ones, and whole ones only up to a size.
 
-Reading a pipe waits for its other end, and a device may never end: both are told by their kind, before they
-are opened.
+Reading a pipe waits for its other end, and a device may never end. Both are recognised by their kind before
+they are opened.
 """
 
 import errno
@@ -10,12 +10,12 @@ import os
 import stat
 from pathlib import Path
 
-MAX_BYTES = 2**26
-"""Of a file that is read whole: settings, tables, descriptions."""
+MAX_WHOLE_BYTES = 2**26
+"""Most bytes of a file that is read whole: settings, tables, descriptions."""
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a folder; False where the system refuses to look, as at too long a name."""
+    """Return whether a path is a folder; False where the system cannot look, as with too long a name."""
     return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises)
 
 
@@ -25,14 +25,14 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     Raises
     ------
     OSError
-        If it is a pipe, socket, device or folder, which ``strerror`` says; or as `open`.
+        If it is a pipe, socket, device or folder, as ``strerror`` explains; or as `open`.
     """
     check_regular(path)
     return Path(path).open("rb")
 
 
 def check_regular(path: str | os.PathLike[str]) -> os.stat_result:
-    """Return what the system says of a regular file; raise as `open_regular` for any other."""
+    """Return the status of a regular file; raise as `open_regular` for any other kind."""
     try:
         status = os.stat(path)  # noqa: PTH116 (takes any path)
     except ValueError as error:
@@ -44,7 +44,7 @@ def check_regular(path: str | os.PathLike[str]) -> os.stat_result:
     return status
 
 
-def read_whole(path: str | os.PathLike[str], largest: int = MAX_BYTES) -> bytes:
+def read_whole(path: str | os.PathLike[str], largest: int = MAX_WHOLE_BYTES) -> bytes:
     """Return the bytes of a regular file.
 
     Raises

@@ -1,35 +1,41 @@
-"""Which planes of an image file are wanted: scene, channel, times, slices or a projection over them."""
+"""Select planes of an image file: a scene, a channel, times, and slices or a projection over them.
+
+A file holds scenes; a scene has times T, channels C and slices Z. A `Selection` is what the user asked for,
+the same for all files. `select_planes` turns it into the planes of one scene, each with a suffix for its
+results. Times 2:4 and all slices of a scene with 5 times and 2 slices, the second scene of its file::
+
+              t=2                   t=3
+      z=0     _s01_t0002_z000       _s01_t0003_z000
+      z=1     _s01_t0002_z001       _s01_t0003_z001
+
+An axis of length 1 leaves no trace in the suffix. With a projection there is one plane for each time.
+"""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
-import numpy as np
-
 from dinocell.errors import InputError
-from dinocell.io.planes import Pixels, Window
 from dinocell.io.readers.lazy import LazyImage
-from dinocell.io.readers.naming import channel_index, channel_names, distinct_names
+from dinocell.io.readers.naming import distinct_names
 
 Projection = Literal["max", "mean"]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Times or slices from `start` up to but not including `stop`; None is the last one's end."""
+    """Range of times or slices from `start` up to but not including `stop`; None for the end of the axis."""
 
     start: int
     stop: int | None
 
     def indices(self, count: int, *, flag: str, name: str) -> range:
-        """List those that exist, of `count`.
+        """Return the numbers of an axis of length `count` that are in the range.
 
         Raises
         ------
         InputError
-            If one of them does not exist.
+            If part of the range is outside of the axis.
         """
         stop = count if self.stop is None else self.stop
         if not 0 <= self.start < stop <= count:
@@ -50,28 +56,28 @@ ALL = Span(0, None)
 _SCENE, _TIME, _SLICE = r"_s(?P<scene>\d{2,9})", r"_t(?P<t>\d{4,9})", r"_z(?P<z>\d{3,9}|max|mean)"
 
 PLANE_PART = re.compile(rf"(?:{_SCENE}|{_TIME}|{_SLICE})\Z", re.ASCII)
-"""A part of what `Place.suffix` appends to the name of a file; with fewer digits it is the user's own."""
+"""One part of a `SelectedPlane.suffix` at the end of a name; with fewer digits it is the user's own name."""
 
 PLANE_SUFFIX = re.compile(rf"(?:{_SCENE})?(?:{_TIME})?(?:{_SLICE})?\Z", re.ASCII)
-"""All of that."""
+"""A whole `SelectedPlane.suffix` at the end of a name; it may be empty."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What to take of every file.
+    """Choice of planes, the same for every file.
 
     Attributes
     ----------
     scene : int, str or None
-        As `dinocell.io.readers.naming.choose` takes it; None is the only one.
+        As in `dinocell.io.readers.naming.choose`; None for the only one.
     channel : int, str or None
-        Likewise; None is the only one, or colour.
+        Likewise; None for the only one, or for colour.
     time, z : Span or None
-        None is the only one.
+        None for the only one.
     projection : "max", "mean" or None
         Over all slices, in place of `z`.
     all_planes : bool
-        Take every time and slice that is not chosen otherwise.
+        Every time and slice is wanted, unless `time`, `z` or `projection` chooses some.
     """
 
     scene: int | str | None = None
@@ -83,17 +89,18 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Place:
-    """One plane of a scene.
+class SelectedPlane:
+    """Plane of a scene that was selected: one slice, or the projection of all slices of one time.
 
     Attributes
     ----------
     t : int
     z : int or None
-        None where the slices are projected.
+        None if the slices are projected.
     projection : "max", "mean" or None
     suffix : str
-        What distinguishes its results from those of the file's other planes: ``""`` where there are none.
+        End of the names of its results, which tells them from those of the file's other planes: ``""`` where
+        it has no others.
     """
 
     t: int
@@ -103,12 +110,12 @@ class Place:
 
 
 def parse_span(text: str, flag: str) -> Span:
-    """Read ``3``, ``2:5``, ``2:``, ``:5`` or ``:``, counted from 0, the end not included.
+    """Parse ``3``, ``2:5``, ``2:``, ``:5`` or ``:``, counted from 0, the end not included.
 
     Raises
     ------
     InputError
-        If it is none of them.
+        If the text is none of these.
 
     Examples
     --------
@@ -124,38 +131,40 @@ def parse_span(text: str, flag: str) -> Span:
     return Span(start, int(found[3]) if found[3] else None)
 
 
-def select_places(image: LazyImage, selection: Selection, *, several: bool = True) -> list[Place]:
-    """List the planes that are wanted of a scene, time by time.
+def select_planes(image: LazyImage, selection: Selection, *, several: bool = True) -> list[SelectedPlane]:
+    """List the selected planes of a scene, time by time.
 
     Parameters
     ----------
     image : LazyImage
     selection : Selection
     several : bool
-        Whether an error may advise to choose several planes.
+        Whether an error message may advise to choose several planes.
 
     Raises
     ------
     InputError
-        If the file is a stack and it is not said which part of it is wanted, or that part is not there.
+        If the file is a stack and its planes are not chosen, or the chosen ones do not exist.
     """
     info = image.info
     times, _, slices = info.shape[:3]
     name = str(image.path)
-    _refuse_unchosen(image, selection, several=several)
+    _check_chosen(image, selection, several=several)
     chosen_t = (selection.time or ALL).indices(times, flag="--time", name=name)
     prefix = f"_s{info.scene:02d}" if len(info.scenes) > 1 else ""
-    of_time = {t: f"{prefix}_t{t:04d}" if times > 1 else prefix for t in chosen_t}
+    prefixes = {t: f"{prefix}_t{t:04d}" if times > 1 else prefix for t in chosen_t}
     if selection.projection is not None:
         end = f"_z{selection.projection}" if slices > 1 else ""
-        return [Place(t, None, selection.projection, before + end) for t, before in of_time.items()]
+        return [SelectedPlane(t, None, selection.projection, before + end) for t, before in prefixes.items()]
     chosen_z = (selection.z or ALL).indices(slices, flag="--z", name=name)
     ends = {z: f"_z{z:03d}" if slices > 1 else "" for z in chosen_z}
-    return [Place(t, z, None, before + end) for t, before in of_time.items() for z, end in ends.items()]
+    return [
+        SelectedPlane(t, z, None, before + end) for t, before in prefixes.items() for z, end in ends.items()
+    ]
 
 
 def check_scene(image: LazyImage, selection: Selection) -> None:
-    """Refuse a file of several scenes when none was chosen."""
+    """Raise InputError for a file of several scenes if none was chosen."""
     scenes = image.info.scenes
     if selection.scene is None and len(scenes) > 1:
         more = f", … ({len(scenes)} in all)" if len(scenes) > 6 else ""
@@ -167,12 +176,12 @@ def check_scene(image: LazyImage, selection: Selection) -> None:
 
 
 def pixels_for(diameter_um: float, image: LazyImage) -> float:
-    """Return a diameter in pixels.
+    """Convert a diameter from micrometres to pixels.
 
     Raises
     ------
     InputError
-        If the file does not say the size of its pixels, or they are not square.
+        If the size of the file's pixels is not known, or they are not square.
     """
     info = image.info
     if info.pixel_size_um is not None:
@@ -188,7 +197,8 @@ def pixels_for(diameter_um: float, image: LazyImage) -> float:
     )
 
 
-def _refuse_unchosen(image: LazyImage, selection: Selection, *, several: bool) -> None:
+def _check_chosen(image: LazyImage, selection: Selection, *, several: bool) -> None:
+    """Raise InputError for an axis of several times or slices of which none was chosen."""
     if selection.all_planes:
         return
     times, _, slices = image.info.shape[:3]
@@ -202,118 +212,3 @@ def _refuse_unchosen(image: LazyImage, selection: Selection, *, several: bool) -
             f"{image.path} is a stack, expected a choice ({'; '.join(open_axes)})"
             f"{', or --all-planes, which segments each on its own' if several else ''}"
         )
-
-
-def read_place(
-    image: LazyImage, place: Place, channel: int | str | None, window: Window | None = None
-) -> Pixels:
-    """Read one plane, or the projection of one time's slices.
-
-    Parameters
-    ----------
-    image : LazyImage
-    place : Place
-    channel : int, str or None
-        None is the only one, or colour.
-    window : (slice, slice), optional
-        Rows and columns, as of `LazyImage.read_window`; None is the whole plane.
-
-    Returns
-    -------
-    array, shape (Y, X) or (Y, X, S)
-        In the file's dtype; a mean is float32.
-
-    Raises
-    ------
-    InputError
-        If the file has several channels and none is chosen, or the one chosen, or the window, is not there.
-    FileFormatError
-        If a plane is damaged.
-    """
-    index, sample = _channel_and_sample(image, channel)
-    read = image.read_plane if window is None else partial(image.read_window, *window)
-    if place.z is not None:
-        return _sample(read(place.t, index, place.z), sample)
-    planes = (_sample(read(place.t, index, z), sample) for z in range(image.info.shape[2]))
-    return _project(planes, image.info.shape[2], place.projection)
-
-
-def read_channels(
-    image: LazyImage, place: Place, window: Window | None = None
-) -> Iterator[tuple[str, Pixels]]:
-    """Read the channels of one place, or a window of it, one after the other, with their names.
-
-    Samples of a colour count as channels. Those that are not in the file are left out: `missing_channels`.
-    """
-    missing = missing_channels(image, place)
-    for index, name in enumerate(channel_names(image.info)):
-        if name not in missing:
-            yield name, read_place(image, place, index, window)
-
-
-def missing_channels(image: LazyImage, place: Place) -> list[str]:
-    """List the names of channels of which a plane of this place is not in the file, though it says so."""
-    info = image.info
-    slices = range(info.shape[2]) if place.z is None else [place.z]
-    return [
-        name
-        for index, name in enumerate(channel_names(info))
-        if not all(image.has_plane(place.t, index // info.samples, z) for z in slices)
-    ]
-
-
-def find_channel(image: LazyImage, channel: int | str | None) -> tuple[int, str] | None:
-    """Find out which channel is meant.
-
-    Parameters
-    ----------
-    image : LazyImage
-    channel : int, str or None
-        As `dinocell.io.readers.naming.channel_index` takes it; None is the only one, or colour.
-
-    Returns
-    -------
-    (int, str) or None
-        Its number, counted from 0, and a name that no other has; None where none was chosen.
-
-    Raises
-    ------
-    InputError
-        If it is not there, several could be meant, or none was chosen where there are several.
-    """
-    if channel is None:
-        _channel_and_sample(image, channel)
-        return None
-    index = channel_index(image.info, channel, image.path)
-    return index, channel_names(image.info)[index]
-
-
-def _channel_and_sample(image: LazyImage, channel: int | str | None) -> tuple[int, int | None]:
-    info = image.info
-    if channel is None:
-        if info.shape[1] > 1:
-            shown = distinct_names(info.channel_names, "channel")
-            names = f" ({', '.join(shown)})" if shown else ""
-            raise InputError(
-                f"{image.path} has {info.shape[1]} channels{names}, expected a choice: choose with --channel "
-                f"{'NAME, or ' if shown else ''}N, N from 0 to {info.shape[1] - 1}"
-            )
-        return 0, None
-    index = channel_index(info, channel, image.path)
-    return (index, None) if info.samples == 1 else divmod(index, info.samples)
-
-
-def _sample(plane: Pixels, sample: int | None) -> Pixels:
-    return plane if sample is None else np.ascontiguousarray(plane[..., sample])
-
-
-def _project(planes: Iterator[Pixels], count: int, projection: Projection | None) -> Pixels:
-    first = next(planes)
-    if projection == "max":
-        for plane in planes:
-            first = np.maximum(first, plane)
-        return first
-    total = first.astype(np.float64)
-    for plane in planes:
-        total += plane
-    return (total / count).astype(np.float32)

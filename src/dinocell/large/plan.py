@@ -13,7 +13,7 @@ from dinocell.io.identity import hash_stamps
 from dinocell.io.images import open_image, stem_of
 from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.saving import printable
-from dinocell.io.selection import find_channel
+from dinocell.io.selected_planes import find_channel
 from dinocell.large.grid import Grid
 from dinocell.large.settings import Job, LargeSettings, Network, Source
 from dinocell.large.workspace import Workspace

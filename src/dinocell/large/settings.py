@@ -13,7 +13,8 @@ from dinocell.errors import InputError
 from dinocell.io.images import open_image
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.lazy import LazyImage
-from dinocell.io.selection import Place, read_channels, read_place
+from dinocell.io.selected_planes import read_channels, read_selected_plane
+from dinocell.io.selection import SelectedPlane
 from dinocell.large.grid import Grid, Window
 from dinocell.large.workspace import Workspace
 from dinocell.postprocess.thresholds import Thresholds
@@ -61,14 +62,14 @@ class Source:
     path : Path
         On a disk that all workers see.
     scene : int
-    place : Place
+    place : SelectedPlane
     channel : int, str or None
         None is the only one, or colour.
     """
 
     path: Path
     scene: int
-    place: Place
+    place: SelectedPlane
     channel: int | str | None
 
     @contextmanager
@@ -87,7 +88,7 @@ class Plane:
 
     def read(self, rows: slice, columns: slice) -> Pixels:
         """Read a window of what is segmented, (Y, X) or (Y, X, S)."""
-        return read_place(self.image, self.source.place, self.source.channel, (rows, columns))
+        return read_selected_plane(self.image, self.source.place, self.source.channel, (rows, columns))
 
     def read_channels(self, window: Window) -> dict[str, Pixels]:
         """Read a window of all channels by name; samples of a colour count as channels."""
