@@ -8,6 +8,8 @@ import pytest
 import typer
 
 from dinocell.cli import app
+from dinocell.cli.commands import COMMANDS as COMMAND_LINE
+from dinocell.cli.commands import load_command
 from dinocell.datasets.formats import FORMATS as DATASET_FORMATS
 from dinocell.datasets.table import COLUMNS
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS
@@ -48,12 +50,12 @@ OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[a-z])(?![\w-])")
 def commands():
     """Options by command, such as ``segment`` and ``process folder``; those of all under an empty name."""
     found = {}
-    left = [("", typer.main.get_command(app))]
+    left = [("", typer.main.get_command(app)), *((name, load_command(name)) for name in COMMAND_LINE)]
     while left:
         name, command = left.pop()
         found[name] = {option for part in command.params for option in (*part.opts, *part.secondary_opts)}
         found[name] |= {"--help", "-h"}
-        inner = getattr(command, "commands", {})
+        inner = getattr(command, "commands", {}) if name else {}
         left += [(f"{name} {key}".strip(), each) for key, each in inner.items()]
     return found
 
@@ -133,7 +135,7 @@ def test_formats_of_results_are_those_of_the_program(page):
 
 def test_the_help_of_format_names_every_format():
     for command, known in (("segment", FORMATS), ("segment-large", BLOCK_FORMATS)):
-        (option,) = (p for p in typer.main.get_command(app).commands[command].params if "--format" in p.opts)
+        (option,) = (p for p in load_command(command).params if "--format" in p.opts)
         assert all(re.search(rf"\b{name}\b", option.help) for name in known), option.help
     for name in DEFAULT_FORMATS:
         assert f"STEM{FORMATS[name].ending}" in (ROOT / "README.md").read_text(encoding="utf-8")
