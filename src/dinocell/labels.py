@@ -75,7 +75,7 @@ def relabel(labels: NDArray[Any]) -> Labels:
     """
     array = validate_labels(labels)
     if array.size and int(array.min()) >= 0 and int(array.max()) <= array.size:
-        # A table of all ids is quicker than sorting all pixels, where no id is larger than the number of pixels.
+        # Where no id exceeds the number of pixels, a table of ids is quicker than sorting the pixels.
         known = np.bincount(array.ravel()) > 0
         known[0] = False
         return np.where(known, np.cumsum(known), 0).astype(np.int32)[array]

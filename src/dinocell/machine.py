@@ -16,7 +16,7 @@ def processor_name() -> str:
 
 
 def thread_count() -> int:
-    """Return the number of threads for numerical work: ``OMP_NUM_THREADS`` where it is set, else all cores."""
+    """Return the number of threads for numerical work: ``OMP_NUM_THREADS`` if set, else all cores."""
     chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)
