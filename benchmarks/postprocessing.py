@@ -129,7 +129,7 @@ class Arm:
 
 
 PLAIN = Arm(plain_flood_and_join, plain_rims, plain_grow, plain_number)
-OURS = Arm(ours._flood_and_join, ours.rim_widths, ours.grow_rims, ours._number)
+OURS = Arm(ours._flood_and_join, ours.boundary_widths, ours.grow_boundaries, ours._number)
 
 
 def mosaic(folder: Path, side: int, scale: float) -> tuple[NDArray[np.uint8], Labels]:

@@ -26,7 +26,7 @@ def test_evidence_by_hand() -> None:
     labels = np.array([[0, 1, 1, 2, 0, 0]], np.int32)
     height = np.array([[0.1, 0.5, 0.8, 0.5, 0.3, 0.0]], np.float32)
     evidence = measure_evidence(labels, height)
-    # Every cell pixel is 1 from its rim, so that the perfect hills are 1 everywhere.
+    # Every cell pixel is 1 from its boundary, so that the perfect hills are 1 everywhere.
     assert evidence.agreement == pytest.approx([(0.5 + 0.8) / 2, 0.5])
     assert evidence.spill == pytest.approx([(0.1 + 0.5) / 2, (0.8 + 0.3) / 2])
     assert evidence.saddle == pytest.approx([0.5 / 0.8, 0.5 / 0.5])
@@ -69,7 +69,7 @@ def test_evidence_agrees_with_each_cell_on_its_own(data: st.DataObject, shape: t
         assert evidence.spill[number - 1] == pytest.approx(np.mean(spill) if spill else 0)
         assert evidence.saddle[number - 1] == pytest.approx(max(passes) / peak if peak else 0)
         mask = labels == number
-        outside = np.pad(mask, 1, mode="edge")  # the image's edge is no rim
+        outside = np.pad(mask, 1, mode="edge")  # the image's edge is not a boundary
         away = ndimage.distance_transform_edt(outside)[1:-1, 1:-1] if not mask.all() else None
         if away is not None and shape[0] > 2 and not _touches_edge(mask):
             perfect = away[mask] / away[mask].max()

@@ -37,7 +37,7 @@ def table_of(labels: Labels, image: NDArray[Any]) -> Table:
 
 
 def direction(table: Table) -> NDArray[np.complex128]:
-    """Give a vector at twice the angle, as long as the cell is: 0 and 180° are one, a round cell has none."""
+    """Return a vector at twice the angle, as long as the cell is: 0 and 180° agree, a round cell has none."""
     vectors: NDArray[np.complex128] = table["eccentricity"] ** 2 * np.exp(
         2j * np.radians(table["orientation"])
     )
@@ -90,7 +90,7 @@ def test_any_pieces_and_gaps_in_the_ids(labels: Labels) -> None:
 
 
 def blobs(seed: int) -> Labels:
-    """Cells of all shapes, with holes and cells in them, cut by the border."""
+    """Draw cells of all shapes, with holes and cells in them, cut by the border."""
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(160, 150)), 1 + seed)
     labels = ndimage.label(noise > 0)[0]
     inner = ndimage.label(noise < 0)[0] + labels.max()

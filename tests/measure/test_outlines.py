@@ -13,7 +13,7 @@ from tests.cases import CASES
 
 
 def outermost(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels of a cell with another value above, below, left or right of them, spelled out."""
+    """Find the pixels of a cell with another value above, below, left or right of them, spelled out."""
     padded = np.pad(labels, 1, mode="edge")
     inner = padded[1:-1, 1:-1]
     sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])

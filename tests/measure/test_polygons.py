@@ -29,7 +29,7 @@ label_images = hnp.arrays(
 
 
 def ring_with_guest() -> Labels:
-    """A ring with another cell in its hole, which touches it by a corner."""
+    """Draw a ring with another cell in its hole, which touches it by a corner."""
     labels = np.zeros((7, 8), np.int32)
     labels[1:6, 1:6] = 4
     labels[2:5, 2:5] = 0

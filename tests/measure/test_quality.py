@@ -16,7 +16,7 @@ LABELS = CASES["many"]
 
 
 def scene(blur: float, *, noise: float = 0.0, gain: float = 1.0, offset: float = 0.0) -> NDArray[np.float64]:
-    """324 disks of uneven brightness, blurred, then noisy."""
+    """Draw 324 disks of uneven brightness, blurred, then noisy."""
     rng = np.random.default_rng(1)
     brightness = np.append(0, rng.uniform(0.7, 1, LABELS.max()))
     sharp = brightness[LABELS]

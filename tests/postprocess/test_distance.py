@@ -14,7 +14,7 @@ IDS = st.sampled_from([-1, 0, 0, 1, 1, 2, 3, 50_000, 2**31 - 1])
 
 
 def distance_cell_by_cell(labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The definition, spelled out: one cell at a time, everything but that cell is outside."""
+    """Compute the map by its definition: one cell at a time, everything but that cell is outside."""
     distance = np.zeros(labels.shape)
     for number in np.unique(labels[labels > 0]):
         cell = labels == number
@@ -45,7 +45,7 @@ def test_agrees_with_scipy_on_random_labels(labels: NDArray[np.int32]) -> None:
 def test_a_rectangle_by_hand() -> None:
     labels = np.zeros((5, 7), int)
     labels[1:4, 1:6] = 4
-    # The rim is 1 px from outside, the middle 2 px.
+    # The boundary is 1 px from outside, the middle 2 px.
     assert labels_to_distance(labels)[1:4, 1:6].tolist() == [
         [0.5, 0.5, 0.5, 0.5, 0.5],
         [0.5, 1.0, 1.0, 1.0, 0.5],

@@ -21,7 +21,7 @@ Map = NDArray[np.floating]
 
 
 def queue(distance: Map, markers: Labels, mask: NDArray[np.bool_]) -> Labels:
-    """scikit-image takes equal marker pixels in no order, so they are made unequal: here, by their rank."""
+    """Flood with scikit-image, which takes equal pixels in no order: their ranks make them unequal."""
     places = np.lexsort((np.arange(distance.size), -distance.ravel()))
     depths = -distance.astype(np.float64)
     depths.ravel()[places] = np.where(
@@ -37,7 +37,7 @@ def both(distance: Map, marker: float, fill: float) -> tuple[Labels, Labels]:
 
 
 def hills(seed: int, shape: tuple[int, int], smooth: float, levels: int | None) -> NDArray[np.float32]:
-    """Bumps from 0 to 1; the fewer levels, the more plateaus and ties."""
+    """Draw bumps from 0 to 1; the fewer levels, the more plateaus and ties."""
     field = ndimage.gaussian_filter(np.random.default_rng(seed).random(shape), smooth)
     field = (field - field.min()) / np.ptp(field)
     return (field if levels is None else np.rint(field * levels) / levels).astype(np.float32)

@@ -22,7 +22,7 @@ from dinocell.labels import relabel
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.scores import evaluate
 from dinocell.postprocess.distance import labels_to_distance
-from dinocell.postprocess.watershed import distance_in_pixels, distance_to_labels, grow_rims
+from dinocell.postprocess.watershed import distance_in_pixels, distance_to_labels, grow_boundaries
 from tests.cases import CASES, CONVEX, disk
 
 VALIDATION = Path(__file__).parents[3] / "shared" / "data" / "val"
@@ -39,13 +39,13 @@ def row(*values: float) -> Map:
 
 
 def rolling_map(seed: int, shape: tuple[int, int] = (40, 50), smooth: float = 1.2) -> Map:
-    """Random hills from 0 to 1, no two pixels alike."""
+    """Draw random hills from 0 to 1, no two pixels alike."""
     hills = ndimage.gaussian_filter(np.random.default_rng(seed).random(shape), smooth)
     return (((hills - hills.min()) / np.ptp(hills)) ** 2).astype(np.float32)
 
 
 def flood(distance: Map, cells_max: float, cell_fill: float) -> Labels:
-    """The contract of the flood, spelled out: a queue by height, then by order of arrival."""
+    """Flood by the contract, spelled out: a queue by height, then by order of arrival."""
     labels, _ = ndimage.label(distance > cells_max, EIGHT)
     mask = distance > cell_fill
     labels[~mask] = 0
@@ -66,12 +66,12 @@ def flood(distance: Map, cells_max: float, cell_fill: float) -> Labels:
 
 
 def iou_per_cell(true: Labels, predicted: Labels) -> list[float]:
-    """The best IoU that any predicted cell has with each true one."""
+    """Compute the best IoU that any predicted cell has with each true one."""
     best = []
     for number in range(1, true.max() + 1):
         cell = true == number
-        rivals = [predicted == other for other in np.unique(predicted[cell]) if other]
-        best.append(max(((cell & rival).sum() / (cell | rival).sum() for rival in rivals), default=0.0))
+        overlapping = [predicted == other for other in np.unique(predicted[cell]) if other]
+        best.append(max(((cell & each).sum() / (cell | each).sum() for each in overlapping), default=0.0))
     return best
 
 
@@ -87,7 +87,7 @@ def test_both_thresholds_are_exclusive() -> None:
     found = distance_to_labels(ridge, cells_max_threshold=0.5, cell_fill_threshold=0.25)
     assert found.tolist() == [[0, 1, 1, 1, 0]]
     assert not distance_to_labels(ridge, cells_max_threshold=0.75, cell_fill_threshold=0.25).any()
-    # 0.47 and 0.09 are no float32 numbers: the threshold is rounded as the map is, so equal stays equal.
+    # float32 cannot hold 0.47 and 0.09: the threshold is rounded as the map is, so equal stays equal.
     at_default = row(0.47, 0.09, 0.8, 0.09)
     assert distance_to_labels(at_default).tolist() == [[0, 0, 1, 0]]
     assert distance_to_labels(at_default, cell_fill_threshold=np.float64(0.09)).tolist() == [[0, 0, 1, 0]]
@@ -341,7 +341,7 @@ def test_touching_convex_cells_of_like_size_come_back(
     short: float, elongation: float, angle: float, cut: float, shift: float
 ) -> None:
     """Halves of an ellipse. On the map a smaller neighbour stands higher at the border that they share, so
-    it may take the larger cell's rim there: a pixel on a cell this small is much, hence two bounds."""
+    it may take the larger cell's boundary there: a pixel on a cell this small is much, hence two bounds."""
     whole = ellipse(short * elongation, short, angle)
     y, x = np.indices(whole.shape) - whole.shape[0] // 2
     labels = whole * (1 + (x * np.cos(cut) + y * np.sin(cut) > shift * short))
@@ -353,14 +353,14 @@ def test_touching_convex_cells_of_like_size_come_back(
 
 
 def two_lobes() -> Labels:
-    """One cell of two lobes, of radius 20 and 14, and a neck of half-width 8."""
+    """Draw one cell of two lobes, of radius 20 and 14, and a neck of half-width 8."""
     shape = (50, 110)
     cell = disk(shape, (25, 26), 20) | disk(shape, (25, 85), 14)
     cell[17:34, 26:85] = True
     return cell.astype(np.int32)
 
 
-def test_repair_joins_a_split_cell_and_gives_its_rim_back() -> None:
+def test_repair_joins_a_split_cell_and_gives_its_boundary_back() -> None:
     labels = two_lobes()
     distance = labels_to_distance(labels)
     bare = distance_to_labels(distance, merge=1)
@@ -373,7 +373,7 @@ def test_repair_joins_a_split_cell_and_gives_its_rim_back() -> None:
 
 
 @pytest.mark.parametrize("name", ["merged", "split", "border"])
-def test_repair_gives_large_cells_their_rim_back(name: str) -> None:
+def test_repair_gives_large_cells_their_boundary_back(name: str) -> None:
     labels = CASES[name]
     distance = labels_to_distance(labels)
     shaved = distance_to_labels(distance, merge=1)
@@ -401,7 +401,7 @@ def test_regrowing_takes_nothing_from_a_neighbour() -> None:
     assert np.array_equal(grown[shaved > 0], shaved[shaved > 0])
 
 
-CEILING = {
+UPPER_BOUND = {
     "usiigaci_phase": (0.975, 0.91),
     "dsb2018_nuclei": (0.995, 0.96),
     "bbbc039_nuclei": (0.995, 0.89),
@@ -410,15 +410,15 @@ CEILING = {
 
 @pytest.mark.slow
 @pytest.mark.skipif(not VALIDATION.exists(), reason="the shared data is not here")
-@pytest.mark.parametrize("folder", CEILING)
-def test_the_ceiling_on_perfect_maps(folder: str) -> None:
+@pytest.mark.parametrize("folder", UPPER_BOUND)
+def test_the_upper_bound_on_perfect_maps(folder: str) -> None:
     scores = []
     for path in sorted((VALIDATION / folder).glob("*_masks.png")):
         labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.int32)
         found = distance_to_labels(labels_to_distance(labels), cell_fill_threshold=0.02, merge=0.5)
         scores.append(evaluate(labels, found))
     pooled = pool(scores)
-    at_half, at_nine_tenths = CEILING[folder]
+    at_half, at_nine_tenths = UPPER_BOUND[folder]
     assert pooled.ap[0.5] >= at_half
     assert pooled.ap[0.9] >= at_nine_tenths
 
@@ -486,7 +486,7 @@ def test_other_floats_give_the_same_cells(dtype: type) -> None:
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[Any]:
-    """What the benchmark compares with: a function of scikit-image, SciPy or NumPy a step."""
+    """Load the implementation that the benchmark compares with: scikit-image, SciPy or NumPy a step."""
     folder = Path(__file__).parents[2] / "benchmarks"
     spec = importlib.util.spec_from_file_location("postprocessing_benchmark", folder / "postprocessing.py")
     module = importlib.util.module_from_spec(spec)
@@ -543,16 +543,16 @@ def test_labels_are_those_of_the_plain_formulation(
     st.integers(1, 8),
 )
 @settings(deadline=None, max_examples=200)
-def test_rims_grow_as_by_the_nearest_cell_of_every_pixel(
+def test_boundaries_grow_as_by_the_nearest_cell_of_every_pixel(
     plain: Any, seed: int, shape: tuple[int, int], share: float, widest: int
 ) -> None:
     # Single pixels make the most ties: many are equally near.
     random = np.random.default_rng(seed)
     labels = np.where(random.random(shape) < share, random.integers(1, 9, shape), 0).astype(np.int32)
     labels[0, 0] = 9
-    rims = random.integers(0, widest + 1, 10).astype(np.float32)
+    widths = random.integers(0, widest + 1, 10).astype(np.float32)
     before = labels.copy()
-    assert np.array_equal(grow_rims(labels, rims), plain.grow(labels, rims))
+    assert np.array_equal(grow_boundaries(labels, widths), plain.grow(labels, widths))
     assert np.array_equal(labels, before)
 
 

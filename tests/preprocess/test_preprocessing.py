@@ -19,7 +19,7 @@ from dinocell.preprocess.intensity_range import (
 )
 from dinocell.preprocess.preprocessing import (
     Preprocessing,
-    equalise,
+    apply_clahe,
     preprocess,
     preprocess_window,
     to_grayscale,
@@ -261,10 +261,10 @@ def test_preprocess_scales_the_picture(scale: float) -> None:
     assert np.corrcoef(gaussian_filter(preprocess(image, PLAIN), 3).ravel(), back.ravel())[0, 1] > 0.8
 
 
-def test_contrast_is_equalised_after_resizing() -> None:
+def test_clahe_comes_after_resizing() -> None:
     image = texture((96, 160))
     doubled = resize(preprocess(image, PLAIN), (192, 320))
-    assert np.array_equal(preprocess(image, scale=2), equalise(doubled))
+    assert np.array_equal(preprocess(image, scale=2), apply_clahe(doubled))
 
 
 # ---------------------------------------------------------------- CLAHE
@@ -274,15 +274,15 @@ def test_contrast_is_equalised_after_resizing() -> None:
 def test_clahe_agrees_with_opencv_on_whole_windows(rows: int, columns: int) -> None:
     image = texture((64 * rows, 64 * columns))
     expected = cv2.createCLAHE(3.0, (columns, rows)).apply(image)
-    assert np.array_equal(equalise(image), expected)
-    assert np.array_equal(preprocess(image), equalise(scale_to_uint8(image)))
+    assert np.array_equal(apply_clahe(image), expected)
+    assert np.array_equal(preprocess(image), apply_clahe(scale_to_uint8(image)))
     stronger = cv2.createCLAHE(8.0, (2 * columns, 2 * rows)).apply(image)
-    assert np.array_equal(equalise(image, clip_limit=8, window=32), stronger)
+    assert np.array_equal(apply_clahe(image, clip_limit=8, window=32), stronger)
     assert not np.array_equal(stronger, expected)
 
 
 def known(start: int, stop: int, length: int) -> slice:
-    """Where a crop along one axis equals the whole image, in the crop's pixels.
+    """Return where a crop along one axis equals the whole image, in the crop's pixels.
 
     A pixel blends the four windows whose centres surround it: it needs the crop to hold all four in full.
     """
@@ -299,7 +299,7 @@ def test_clahe_of_an_aligned_crop_is_the_crop_of_the_whole(
     top: int, bottom: int, left: int, right: int
 ) -> None:
     whole = texture((384, 448))
-    of_whole, of_crop = equalise(whole)[top:bottom, left:right], equalise(whole[top:bottom, left:right])
+    of_whole, of_crop = apply_clahe(whole)[top:bottom, left:right], apply_clahe(whole[top:bottom, left:right])
     same = known(top, bottom, 384), known(left, right, 448)
     assert of_crop[same].size >= 64 * 64
     assert np.array_equal(of_crop[same], of_whole[same])
@@ -307,7 +307,7 @@ def test_clahe_of_an_aligned_crop_is_the_crop_of_the_whole(
 
 def test_clahe_outside_of_the_known_part_may_differ() -> None:
     whole = texture((384, 448))
-    of_whole, of_crop = equalise(whole)[64:320, 128:384], equalise(whole[64:320, 128:384])
+    of_whole, of_crop = apply_clahe(whole)[64:320, 128:384], apply_clahe(whole[64:320, 128:384])
     for border in (np.s_[:31], np.s_[225:], np.s_[:, :31], np.s_[:, 225:]):
         assert not np.array_equal(of_crop[border], of_whole[border])
 
@@ -329,12 +329,12 @@ def test_clahe_is_once_and_local() -> None:
     image = texture((200, 150))
     once = preprocess(image)
     assert once.shape == image.shape
-    assert not np.array_equal(once, equalise(once))
+    assert not np.array_equal(once, apply_clahe(once))
     changed = image.copy()
     changed[:40, :40] = 255 - changed[:40, :40]
     # One window is touched, and its neighbours' blending reaches 32 px further.
-    assert np.array_equal(equalise(changed)[96:, :], equalise(image)[96:, :])
-    assert np.array_equal(equalise(changed)[:, 96:], equalise(image)[:, 96:])
+    assert np.array_equal(apply_clahe(changed)[96:, :], apply_clahe(image)[96:, :])
+    assert np.array_equal(apply_clahe(changed)[:, 96:], apply_clahe(image)[:, 96:])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (65, 2), (63, 129)])
@@ -441,13 +441,13 @@ def test_windows_outside_are_refused(rows: slice) -> None:
         preprocess_window(reader(image, []), (8, 8), window, PLAIN, find_range(image))
 
 
-def test_dark_parts_are_equalised_and_constant_images_stay_zero() -> None:
+def test_clahe_reaches_dark_parts_and_constant_images_stay_zero() -> None:
     image = np.zeros((300, 300), np.uint8)
     image[250:, 250:] = 200
     window = slice(0, 50), slice(0, 50)
     dark = preprocessed(image, window, Preprocessing())
     assert np.array_equal(dark, preprocess(image)[window])
-    assert dark.any()  # CLAHE lifts the blackest of the parts that it equalises
+    assert dark.any()  # CLAHE lifts the blackest of the parts that it works on
     assert not preprocessed(np.full((300, 300), 7.5), window, Preprocessing()).any()
 
 

@@ -12,7 +12,7 @@ from dinocell.labels import Labels, relabel
 from dinocell.large.components import Components, window_of
 from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
 from dinocell.postprocess.thresholds import Thresholds
-from dinocell.postprocess.watershed import distance_to_labels, rim_widths
+from dinocell.postprocess.watershed import boundary_widths, distance_to_labels
 
 _WIDEST = 2.0
 """A block's window is widened for its components to so many times its pixels; what needs more is alone."""
@@ -146,7 +146,7 @@ class Flooded:
     labels : int32 array, shape (Y, X)
         In the task's window; cells are 1…N.
     rims : float32 array, shape (N + 1,)
-        By how many pixels each is to grow; see `dinocell.postprocess.watershed.rim_widths`.
+        By how many pixels each is to grow; see `dinocell.postprocess.watershed.boundary_widths`.
     boxes : int64 array, shape (N + 1, 4)
         Of each before it grows: first row and column, last row and column plus 1, in the image.
     torn : int
@@ -190,7 +190,7 @@ def flood(
         is_cut[pieces[tuple((task.cut_seeds - origin).T)]] = True
         labels = _keep_peaks(labels, distance, is_cut[pieces], within(task.block.window, task.window))
         torn = _count_torn(labels, task.window, shape)
-    rims = rim_widths(labels, thresholds.cell_fill_threshold if thresholds.regrow else 0.0)
+    rims = boundary_widths(labels, thresholds.cell_fill_threshold if thresholds.regrow else 0.0)
     return Flooded(labels, rims, _boxes(labels) + np.tile(origin, 2), torn)
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from dinocell.labels import Labels
 from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
 from dinocell.large.workspace import Record
-from dinocell.postprocess.watershed import grow_rims
+from dinocell.postprocess.watershed import grow_boundaries
 
 Ints = NDArray[np.int64]
 
@@ -78,7 +78,7 @@ class Canvas:
 
     def grown(self) -> Labels:
         """Give the window with all cells grown; right where the widest rim does not reach its edge."""
-        return grow_rims(self.cells, np.concatenate(self._rims))
+        return grow_boundaries(self.cells, np.concatenate(self._rims))
 
     def leave(self, window: Window) -> NDArray[np.bool_]:
         """Tell of every compact number whether the cell, once grown, may have pixels outside of a window."""

@@ -1,8 +1,8 @@
-"""How sure it is that a cell is one: how well the hill in the distance map fits the cell that was cut out.
+"""Confidence in a cell: how well the hill in the distance map fits the cell that was cut out of it.
 
-A perfect map rises evenly from 0 at the rim of a cell to 1 where the rim is farthest. Three numbers a cell
-say how far the map is from that, and a logistic curve turns them into one in [0, 1]. On the kinds of image
-that the model card lists it is the probability that the cell is right; on all others it ranks cells, and no
+A perfect map rises evenly from 0 at the boundary of a cell to 1 where that is farthest. Three numbers a cell
+describe how far the map is from that, and a logistic curve turns them into one in [0, 1]. On the kinds of
+image that the model card lists it is the probability that the cell is right; on all others it ranks cells, and no
 more: a model that is sure of what it never saw is not caught.
 """
 
@@ -31,7 +31,7 @@ CERTAIN = 0.99
 
 
 class Evidence(NamedTuple):
-    """What the distance map says of every cell.
+    """Numbers that the distance map gives for every cell.
 
     Attributes
     ----------
@@ -39,8 +39,8 @@ class Evidence(NamedTuple):
         Volume that the map's hill shares with the perfect hill of the cell, over the volume of both
         together, in [0, 1].
     spill : float64 array, shape (N,)
-        Mean of the map over the pixels outside that the rim touches, each counted once a touching pair:
-        high where the rim is unclear or another cell begins.
+        Mean of the map over the pixels outside that the boundary touches, each counted once a touching pair:
+        high where the boundary is unclear or another cell begins.
     saddle : float64 array, shape (N,)
         The highest pass to a cell that it touches, as a share of its own peak; 0 where it touches none.
     """
@@ -89,7 +89,7 @@ def doubt_about(mean: float | None) -> str | None:
 
 
 def evidence_matrix(evidence: Evidence) -> Values:
-    """Give the terms that the weights multiply, float64 ``(N, 3)``: logit of agreement, spill, saddle."""
+    """Compute the terms that the weights multiply, float64 ``(N, 3)``: logit of agreement, spill, saddle."""
     agreement = np.clip(evidence.agreement, 1 - CERTAIN, CERTAIN)
     return np.stack([np.log(agreement / (1 - agreement)), evidence.spill, evidence.saddle], axis=1)
 
@@ -116,8 +116,8 @@ def measure_evidence(labels: NDArray[Any], distance_map: NDArray[np.floating[Any
     inside = cells > 0
     ids, height = cells[inside], distance_map[inside].astype(np.float64)
     peak = _highest(ids, height, int(cells.max(initial=0)) + 1)
-    spill, pass_height = _measure_rims(cells, distance_map, peak.size)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a peak of 0 is no hill
+    spill, pass_height = _measure_boundaries(cells, distance_map, peak.size)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a peak of 0 has no hill
         saddle = np.where(peak > 0, pass_height / peak, 0)
     return Evidence(_measure_agreement(cells, inside, height, peak.size), spill[1:], saddle[1:])
 
@@ -149,9 +149,9 @@ def _highest(ids: NDArray[Any], values: NDArray[Any], count: int) -> Values:
 
 
 def _measure_agreement(cells: Labels, inside: NDArray[np.bool_], height: Values, count: int) -> Values:
-    """Compare volumes with the perfect hill: distance to the cell's rim over its largest distance."""
+    """Compare volumes with the perfect hill: distance to the cell's boundary over its largest distance."""
     ids = cells[inside]
-    limit = math.hypot(*cells.shape)  # a cell that fills the image has no rim
+    limit = math.hypot(*cells.shape)  # a cell that fills the image has no boundary
     away = np.minimum(edt.edt(np.ascontiguousarray(cells), black_border=False)[inside], limit)
     perfect = away / _highest(ids, away, count)[ids]
     shared = np.bincount(ids, weights=np.minimum(height, perfect), minlength=count)[1:]
@@ -159,12 +159,12 @@ def _measure_agreement(cells: Labels, inside: NDArray[np.bool_], height: Values,
     return np.asarray(shared / together)
 
 
-def _measure_rims(
+def _measure_boundaries(
     cells: Labels, distance_map: NDArray[np.floating[Any]], count: int
 ) -> tuple[Values, Values]:
-    """Spill, and height of the highest pass to a touching cell, by id; background's entries mean nothing."""
+    """Compute spill and height of the highest pass to a touching cell, by id; entry 0 has no meaning."""
     total, pairs, pass_height = np.zeros(count), np.zeros(count), np.zeros(count)
-    for own, other, own_height, other_height in _rim_pairs(cells, distance_map):
+    for own, other, own_height, other_height in _boundary_pairs(cells, distance_map):
         total += np.bincount(own, weights=other_height, minlength=count)
         pairs += np.bincount(own, minlength=count)
         between = other > 0
@@ -173,10 +173,10 @@ def _measure_rims(
     return total / np.maximum(pairs, 1), pass_height
 
 
-def _rim_pairs(
+def _boundary_pairs(
     cells: Labels, distance_map: NDArray[np.floating[Any]]
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Give pairs of neighbouring pixels of different id, from either side: both ids, then both heights."""
+    """Yield pairs of neighbouring pixels of different id, from either side: both ids, then both heights."""
     ahead, back, all_ = slice(1, None), slice(None, -1), slice(None)
     for here, there in (
         ((all_, back), (all_, ahead)),
@@ -185,7 +185,10 @@ def _rim_pairs(
         ((back, ahead), (ahead, back)),
     ):
         first, second = cells[here], cells[there]
-        rim = first != second
-        sides = [(first[rim], distance_map[here][rim]), (second[rim], distance_map[there][rim])]
+        boundary = first != second
+        sides = [
+            (first[boundary], distance_map[here][boundary]),
+            (second[boundary], distance_map[there][boundary]),
+        ]
         for (own, own_height), (other, other_height) in (sides, sides[::-1]):
             yield own, other, own_height, other_height

@@ -45,7 +45,7 @@ def fill_polygons(
     Raises
     ------
     InputError
-        If the shape or an id is out of range, a ring is no array (N, 2) of finite numbers, or cells cover
+        If the shape or an id is out of range, a ring is not an array (N, 2) of finite numbers, or cells cover
         the image so often that drawing them would not end.
     """
     _check_shape(shape)
@@ -177,7 +177,7 @@ def choose_ids(names: Sequence[object]) -> list[int]:
     ([7, 3], [1, 2])
     """
     texts = [str(name) for name in names]
-    # Longer digits are no id, and int() refuses very long ones.
+    # Longer digits are not an id, and int() refuses very long ones.
     ids = [int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0 for text in texts]
     usable = len(set(ids)) == len(ids) and all(1 <= number <= _MAX_ID for number in ids)
     return ids if usable else list(range(1, len(texts) + 1))

@@ -57,7 +57,7 @@ def _sum_left_ends(cell: Ints, row: Ints, left: Ints, count: int) -> Ints:
 
 
 def _left_middles(cell: Ints, row: Ints, left: Ints) -> Chain:
-    """Give the middles of the upper, left and lower side of the first pixel of every row of every cell."""
+    """Return the middles of the upper, left and lower side of the first pixel of every row of every cell."""
     y = (2 * row[:, None] + np.array([-1, 0, 1])).ravel()
     x = (2 * left[:, None] + np.array([0, -1, 0])).ravel()
     cell = np.repeat(cell, 3)

@@ -93,7 +93,7 @@ def measure_ellipses(runs: CellRuns, places: Places) -> dict[str, NDArray[Any]]:
 
 
 def _second_moments(runs: CellRuns, places: Places) -> tuple[Floats, Floats, Floats]:
-    """Give variance along X plus along Y, X minus Y, and covariance of the pixels of each cell."""
+    """Compute variance along X plus along Y, X minus Y, and covariance of the pixels of each cell."""
     area = places.area
     middle_y, middle_x = (np.rint(total / area).astype(np.int64) for total in places.sums)
     member = runs.cell - 1

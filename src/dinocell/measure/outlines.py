@@ -82,7 +82,7 @@ def cell_polygons(labels: NDArray[Any]) -> dict[int, list[Polygon]]:
     Parameters
     ----------
     labels : integer array, shape (Y, X)
-        0 and −1 are no cells.
+        0 and −1 are not cells.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def cell_polygons(labels: NDArray[Any]) -> dict[int, list[Polygon]]:
     Raises
     ------
     InputError
-        If `labels` is no label image.
+        If `labels` is not a label image.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def _trace(pieces: NDArray[Any]) -> Iterator[tuple[int, Ring]]:
 
 
 def _sides(flat: NDArray[Any], width: int, step: int) -> NDArray[np.int64]:
-    """Give the pixels of pieces whose neighbour at a distance of `step` is not of their piece."""
+    """Find the pixels of pieces whose neighbour at a distance of `step` is not of their piece."""
     here, there = flat[width:-width], flat[width + step : flat.size - width + step]
     return np.flatnonzero((here > 0) & (here != there)) + width
 

@@ -1,4 +1,4 @@
-"""What may be wrong with an image as a whole: blurred, saturated, empty, or with cells of another size."""
+"""Quality of an image as a whole: blurred, saturated, empty, or with cells of another size."""
 
 import math
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _SHOULDER = 0.05  # the share of the range of values, below the largest, that is
 
 @dataclass(frozen=True)
 class Quality:
-    """What may be wrong with an image, and the numbers behind it.
+    """Doubts about an image, and the numbers behind them.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ def clipped_share(values: NDArray[Any]) -> float:
     Returns
     -------
     float
-        In [0, 1]; 0 where the largest value is no plateau.
+        In [0, 1]; 0 where the largest value forms no plateau.
     """
     top = values.max()
     at_top = int(np.count_nonzero(values == top))

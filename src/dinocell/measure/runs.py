@@ -33,7 +33,7 @@ class Runs:
     length: Ints
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Give every pixel the value of its run.
+        """Assign every pixel the value of its run.
 
         Parameters
         ----------

@@ -24,7 +24,7 @@ def labels_to_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
     Returns
     -------
     float32 array, shape (Y, X)
-        In [0, 1]; 0 exactly where there is no cell.
+        In [0, 1]; 0 in the background, and only there.
 
     Raises
     ------

@@ -34,7 +34,7 @@ def flood(distance: Floats, markers: Labels, mask: NDArray[np.bool_]) -> Labels:
     distance : float array, shape (Y, X)
         Finite heights. Every marker pixel is higher than every other pixel of the mask.
     markers : int32 array, shape (Y, X)
-        8-connected pieces of equal id; 0 is no marker.
+        8-connected pieces of equal id; 0 is background.
     mask : bool array, shape (Y, X)
         What may be flooded, 8-connected. Markers outside it are left out.
 
@@ -75,7 +75,7 @@ def _steps(width: int) -> list[int]:
 
 
 def _steps_up(heights: Floats, band: Places, steps: list[int]) -> NDArray[np.int32]:
-    """Give the step from every pixel of the band to its highest neighbour; 0 where that is not certain.
+    """Find the step from every pixel of the band to its highest neighbour; 0 where that is not certain.
 
     A pixel strictly below one highest neighbour, which is itself reached at its own height, is reached first
     from there: no flood is ever higher than the pixel that it stands on, so all other neighbours go on later.

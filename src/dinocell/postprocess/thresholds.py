@@ -6,7 +6,7 @@ from dinocell.settings import Section
 
 
 class Thresholds(Section):
-    """How a distance map becomes labels; chosen on validation data.
+    """Numbers that turn a distance map into labels; chosen on validation data.
 
     Attributes
     ----------
@@ -17,7 +17,7 @@ class Thresholds(Section):
     merge : float
         Two basins whose saddle reaches this share of the lower peak are one cell; 1 merges none.
     regrow : bool
-        Whether cells grow back by the rim that `cell_fill_threshold` cut.
+        Whether cells grow back by the boundary that `cell_fill_threshold` cut.
     """
 
     cells_max_threshold: float = Field(default=0.47, ge=0, le=1)

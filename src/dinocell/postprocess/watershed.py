@@ -29,7 +29,7 @@ _TILE = 512
 _THREADS = min(4, thread_count())
 
 _SEARCHED_BY_STEP = 4
-"""Rims up to this width, in pixels, are grown by looking at every step; beyond, the steps are too many."""
+"""Width in pixels up to which boundaries are grown step by step; beyond, the steps are too many."""
 
 
 def distance_to_labels(
@@ -60,8 +60,8 @@ def distance_to_labels(
         Split ↔ merge: two basins are one cell when the saddle between them is at least this share of the
         lower of their peaks. 1 joins nothing, 0 joins all that touch.
     regrow : bool
-        Grow every cell back by the rim that `cell_fill_threshold` cut: the threshold is a share of the
-        cell's inner radius, so that rim is wider on larger cells.
+        Grow every cell back by the boundary that `cell_fill_threshold` cut: the threshold is a share of the
+        cell's inner radius, so that boundary is wider on larger cells.
     min_size : int
         Cells of fewer pixels are removed.
     fill_holes : bool
@@ -86,7 +86,7 @@ def distance_to_labels(
     mask = distance > cell_fill_threshold
     labels = _flood_and_join(distance, markers.astype(np.int32, copy=False), mask, float(merge))
     if regrow:
-        labels = grow_rims(labels, rim_widths(labels, cell_fill_threshold))
+        labels = grow_boundaries(labels, boundary_widths(labels, cell_fill_threshold))
     if fill_holes:
         labels = _fill_holes(labels)
     return _number(labels, max(min_size, 1))
@@ -129,7 +129,7 @@ def _flood_and_join(distance: Floats, markers: Labels, mask: NDArray[np.bool_], 
 
 
 def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
-    """Give basins one id when the saddle between them is high relative to their peaks."""
+    """Join basins, that is give them one id, when the saddle between them is high relative to their peaks."""
     first, second, saddles = _saddles(labels, distance)
     peaks = _peaks(distance, labels)
     joined = saddles >= merge * np.minimum(peaks[first], peaks[second])
@@ -148,7 +148,7 @@ def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
 
 
 def _peaks(values: Floats, labels: Labels) -> Floats:
-    """Give the highest value in every cell, by id; of background 0."""
+    """Find the highest value in every cell, by id; 0 for the background."""
     peaks = np.zeros(int(labels.max(initial=0)) + 1, values.dtype)
     ids = labels.ravel()
     # Runs of one id are fast to go through; what is left to gather by id is one value a run.
@@ -161,7 +161,7 @@ def _peaks(values: Floats, labels: Labels) -> Floats:
 
 
 def _saddles(labels: Labels, distance: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Height of the pass between every two basins that touch.
+    """Find the height of the pass between every two basins that touch.
 
     Returns
     -------
@@ -190,8 +190,8 @@ def _saddles(labels: Labels, distance: Floats) -> tuple[NDArray[np.int64], NDArr
     return pairs // span, pairs % span, highest
 
 
-def rim_widths(labels: Labels, cell_fill_threshold: float) -> NDArray[np.float32]:
-    """Give the width of the rim that the threshold cut off every cell.
+def boundary_widths(labels: Labels, cell_fill_threshold: float) -> NDArray[np.float32]:
+    """Compute the width of the boundary that the threshold cut off every cell.
 
     A cell of inner radius R lost the pixels at distance 1…⌊tR⌋ from its outside; what is left has inner
     radius R − ⌊tR⌋. Where two R fit, the larger is taken: such a cell may grow by a pixel that it never lost.
@@ -201,7 +201,7 @@ def rim_widths(labels: Labels, cell_fill_threshold: float) -> NDArray[np.float32
     labels : int32 array, shape (Y, X)
         Cells as the flood left them.
     cell_fill_threshold : float
-        The t of the flood; from 1 on there is nothing to be seen of a rim, and it is 0.
+        The t of the flood; from 1 on there is nothing to be seen of a boundary, and it is 0.
 
     Returns
     -------
@@ -215,40 +215,41 @@ def rim_widths(labels: Labels, cell_fill_threshold: float) -> NDArray[np.float32
     return np.asarray(widths, np.float32)
 
 
-def grow_rims(labels: Labels, rims: NDArray[np.float32]) -> Labels:
-    """Grow every cell by the rim that it lost, into background that is nearer to it than to others.
+def grow_boundaries(labels: Labels, widths: NDArray[np.float32]) -> Labels:
+    """Grow every cell by the boundary that it lost, into background that is nearer to it than to others.
 
     Parameters
     ----------
     labels : int32 array, shape (Y, X)
-    rims : float32 array, shape (max id + 1,)
-        From `rim_widths`.
+    widths : float32 array, shape (max id + 1,)
+        From `boundary_widths`.
 
     Returns
     -------
     int32 array, shape (Y, X)
-        What is farther from an edge of the array than the widest rim does not depend on what lies beyond.
+        Pixels farther from an edge of the array than the widest boundary do not depend on what lies
+        beyond.
     """
-    if not rims.any():
+    if not widths.any():
         return labels
-    widest = float(rims.max())
+    widest = float(widths.max())
     if widest <= _SEARCHED_BY_STEP:
-        return _grow_by_step(labels, rims, math.floor(widest))
+        return _grow_by_step(labels, widths, math.floor(widest))
     away, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     candidates = labels[tuple(nearest)]
-    return np.where(away <= rims[candidates], candidates, labels)
+    return np.where(away <= widths[candidates], candidates, labels)
 
 
-def _grow_by_step(labels: Labels, rims: NDArray[np.float32], reach: int) -> Labels:
+def _grow_by_step(labels: Labels, widths: NDArray[np.float32], reach: int) -> Labels:
     """Grow by looking for the nearest cell step by step, up to `reach`, and only near cells that grow."""
     around = np.pad(labels, reach)
-    near = np.pad(_near(rims[labels] > 0, reach), reach)
+    near = np.pad(_near(widths[labels] > 0, reach), reach)
     pixels, grown = around.ravel(), around.copy()
     searching = np.flatnonzero(near & (around == 0))
     for away, step in _steps_outward(reach, around.shape[1]):
         cells = pixels[searching + step]
         met = cells > 0
-        taken = met & (rims[cells] >= away)
+        taken = met & (widths[cells] >= away)
         grown.ravel()[searching[taken]] = cells[taken]
         searching = searching[~met]
     return grown[reach : reach + labels.shape[0], reach : reach + labels.shape[1]].copy()
@@ -261,7 +262,7 @@ def _near(pixels: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 
 
 def _steps_outward(reach: int, width: int) -> list[tuple[np.float64, int]]:
-    """Distances up to `reach`, and steps in an array flattened from rows of `width` pixels.
+    """List the distances up to `reach`, and steps in an array flattened from rows of `width` pixels.
 
     Nearest first, then left to right, then top to bottom: of pixels equally near, that is the one that
     `scipy.ndimage.distance_transform_edt` finds.
@@ -274,7 +275,7 @@ def _steps_outward(reach: int, width: int) -> list[tuple[np.float64, int]]:
 
 
 def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
-    """Distance of every cell pixel to the nearest pixel outside its cell; float32 ``(Y, X)``, in pixels."""
+    """Compute the distance of every cell pixel to the nearest pixel outside its cell, float32 ``(Y, X)``."""
     distance: NDArray[np.float32] = edt.edt(
         np.ascontiguousarray(labels), black_border=False, parallel=_THREADS
     )

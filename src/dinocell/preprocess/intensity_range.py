@@ -1,4 +1,4 @@
-"""Which gray values become black and white, and an image mapped to 8 bits by them."""
+"""Range of gray values that 8 bits show, and the mapping of an image to 8 bits by it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ MAX_NONFINITE_SHARE = 0.5
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """What becomes black and what becomes white in the 8 bits of an image.
+    """Range of gray values: the values that become black and white in 8 bits.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class IntensityRange:
 
     @property
     def constant(self) -> bool:
-        """Whether bottom and top are equal, or so close that half their distance is 0: all becomes 0."""
+        """True where bottom and top are equal, or so close that half their distance is 0: all becomes 0."""
         return self.top / 2 - self.bottom / 2 == 0
 
 
@@ -128,7 +128,7 @@ def computed_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def check_finite_share(finite: int, pixels: int) -> None:
-    """Refuse an image of `pixels` pixels of which too few are finite.
+    """Raise for an image of `pixels` pixels of which too few are finite.
 
     Raises
     ------

@@ -27,7 +27,7 @@ MAX_CLIP = 1000
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes network input; stored in every checkpoint.
+    """Settings of the way from an image to network input; stored in every checkpoint.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Preprocessing:
 def preprocess(
     image: NDArray[Any], settings: Preprocessing | None = None, *, scale: float = 1.0
 ) -> NDArray[np.uint8]:
-    """Grayscale, robust scaling to 8 bits, resize, CLAHE, in this order and once over the whole image.
+    """Convert an image to network input: grayscale, robust scaling to 8 bits, resize, CLAHE, in this order.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def preprocess(
     gray = scale_to_uint8(to_grayscale(image), low=settings.low_percentile, high=settings.high_percentile)
     gray = resize(gray, scaled_shape((gray.shape[0], gray.shape[1]), scale))
     if settings.clahe and gray.any():
-        gray = equalise(gray, clip_limit=settings.clahe_clip_limit, window=settings.clahe_window)
+        gray = apply_clahe(gray, clip_limit=settings.clahe_clip_limit, window=settings.clahe_window)
     return gray
 
 
@@ -124,7 +124,7 @@ def preprocess_window(
         Of the window. The same values as in the whole image where the side of CLAHE windows is a power of
         two; with others, OpenCV's weights between windows round by position, and a few values differ by 1.
         Scaled, as far as `resize_window` equals `resize`. A whole image whose few bright pixels vanish
-        when it shrinks is not equalised; its windows are, which brightens all of them alike.
+        when it shrinks gets no CLAHE; its windows do, which brightens all of them alike.
 
     Raises
     ------
@@ -143,14 +143,14 @@ def preprocess_window(
         return resize_window(read_gray, shape, target, window)
     side = settings.clahe_window
     rows, columns = (_with_neighbours(*axis, side) for axis in zip(window, target, strict=True))
-    equalised = equalise(
+    enhanced = apply_clahe(
         resize_window(read_gray, shape, target, (rows, columns)),
         clip_limit=settings.clahe_clip_limit,
         window=side,
     )
     top, left = window[0].start - rows.start, window[1].start - columns.start
     height, width = window_shape(window)
-    return np.ascontiguousarray(equalised[top : top + height, left : left + width])
+    return np.ascontiguousarray(enhanced[top : top + height, left : left + width])
 
 
 def _with_neighbours(part: slice, length: int, side: int) -> slice:
@@ -207,8 +207,8 @@ def to_grayscale(image: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(parts[:, :, 0] + parts[:, :, 1] + parts[:, :, 2])
 
 
-def equalise(gray: NDArray[np.uint8], *, clip_limit: float = 3.0, window: int = 64) -> NDArray[np.uint8]:
-    """CLAHE with windows of a fixed size in pixels.
+def apply_clahe(gray: NDArray[np.uint8], *, clip_limit: float = 3.0, window: int = 64) -> NDArray[np.uint8]:
+    """Apply CLAHE with windows of a fixed size in pixels.
 
     OpenCV divides an image into a fixed number of windows; the image is mirrored at the lower and right edge
     up to a multiple of `window`, so every window has the same side whatever the extent.
@@ -227,5 +227,5 @@ def equalise(gray: NDArray[np.uint8], *, clip_limit: float = 3.0, window: int = 
     rows, columns = math.ceil(gray.shape[0] / window), math.ceil(gray.shape[1] / window)
     pad = ((0, rows * window - gray.shape[0]), (0, columns * window - gray.shape[1]))
     padded = np.pad(gray, pad, mode="symmetric")
-    equalised = cv2.createCLAHE(clip_limit, (columns, rows)).apply(padded)
-    return np.asarray(equalised[: gray.shape[0], : gray.shape[1]], np.uint8)
+    enhanced = cv2.createCLAHE(clip_limit, (columns, rows)).apply(padded)
+    return np.asarray(enhanced[: gray.shape[0], : gray.shape[1]], np.uint8)

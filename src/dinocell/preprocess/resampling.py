@@ -19,7 +19,7 @@ PixelT = TypeVar("PixelT", bound=np.generic)
 
 
 def scaled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Shape (Y, X) after resizing by `scale`, at least one pixel a side."""
+    """Return the shape (Y, X) after resizing by `scale`, at least one pixel a side."""
     if not (math.isfinite(scale) and scale > 0):
         raise InputError(f"scale is {scale}, expected a positive number")
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
@@ -79,14 +79,14 @@ def resize_window(
     if target == shape:
         return read(*window)
     if target[0] * target[1] >= shape[0] * shape[1]:
-        return _interpolate(read, shape, target, window, _bilinear_taps)
+        return _interpolate(read, shape, target, window, _bilinear_neighbours)
     if target[0] > shape[0] or target[1] > shape[1]:
-        return _interpolate(read, shape, target, window, _mixed_taps)
+        return _interpolate(read, shape, target, window, _mixed_neighbours)
     return _average(read, shape, target, window)
 
 
 def check_window(window: Window, shape: tuple[int, int]) -> None:
-    """Refuse a window that is not within a plane of a shape (Y, X).
+    """Raise for a window that is not within a plane of a shape (Y, X).
 
     Raises
     ------
@@ -107,7 +107,7 @@ def window_shape(window: Window) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class _Taps:
+class _Neighbours:
     """The two source pixels of each pixel along an axis, and the upper one's share (float32, 0 to 1)."""
 
     lower: NDArray[np.int64]
@@ -120,23 +120,23 @@ class _Taps:
         return slice(int(self.lower.min()), int(self.upper.max()) + 1)
 
 
-def _bilinear_taps(length: int, wanted: int, part: slice) -> _Taps:
+def _bilinear_neighbours(length: int, wanted: int, part: slice) -> _Neighbours:
     """Interpolate between the centres of pixels; beyond the outermost, repeat them."""
     pixels = np.arange(part.start, part.stop)
     # In single precision, as OpenCV has it: at pixel 100,000 it is off by 0.004 pixels.
     at = ((pixels + 0.5) * _source_pixels(length, wanted) - 0.5).astype(np.float32)
     below = np.floor(at)
     lower = below.astype(np.int64)
-    return _Taps(np.clip(lower, 0, length - 1), np.clip(lower + 1, 0, length - 1), at - below)
+    return _Neighbours(np.clip(lower, 0, length - 1), np.clip(lower + 1, 0, length - 1), at - below)
 
 
-def _mixed_taps(length: int, wanted: int, part: slice) -> _Taps:
+def _mixed_neighbours(length: int, wanted: int, part: slice) -> _Neighbours:
     """Interpolate as OpenCV does instead of averaging areas, on both axes, when only one of them shrinks."""
     pixels = np.arange(part.start, part.stop)
     lower = np.floor(pixels * _source_pixels(length, wanted)).astype(np.int64)
     at = ((pixels + 1) - (lower + 1) * (wanted / length)).astype(np.float32)
     share = np.where(at <= 0, np.float32(0), at - np.floor(at))
-    return _Taps(np.clip(lower, 0, length - 1), np.clip(lower + 1, 0, length - 1), share)
+    return _Neighbours(np.clip(lower, 0, length - 1), np.clip(lower + 1, 0, length - 1), share)
 
 
 def _source_pixels(length: int, wanted: int) -> float:
@@ -149,18 +149,18 @@ def _interpolate(
     shape: tuple[int, int],
     target: tuple[int, int],
     window: Window,
-    find_taps: Callable[[int, int, slice], _Taps],
+    find_neighbours: Callable[[int, int, slice], _Neighbours],
 ) -> NDArray[PixelT]:
-    down, across = (find_taps(*axis) for axis in zip(shape, target, window, strict=True))
+    down, across = (find_neighbours(*axis) for axis in zip(shape, target, window, strict=True))
     block = read(down.source, across.source)
     exact = block.dtype == np.uint8
     # OpenCV interpolates uint8 in integers: two weights of 11 bits, then 4 + 16 + 2 bits dropped.
     pixels = block.astype(np.int32 if exact else np.float32)
-    first, second = _tap_weights(across, exact=exact)
-    left, right = (taps - across.source.start for taps in (across.lower, across.upper))
+    first, second = _neighbour_weights(across, exact=exact)
+    left, right = (neighbours - across.source.start for neighbours in (across.lower, across.upper))
     wide = pixels[:, left] * first + pixels[:, right] * second
-    first, second = (weights[:, None] for weights in _tap_weights(down, exact=exact))
-    upper, lower = (taps - down.source.start for taps in (down.lower, down.upper))
+    first, second = (weights[:, None] for weights in _neighbour_weights(down, exact=exact))
+    upper, lower = (neighbours - down.source.start for neighbours in (down.lower, down.upper))
     if not exact:
         return np.asarray(wide[upper] * first + wide[lower] * second, block.dtype)
     wide >>= 4
@@ -168,9 +168,9 @@ def _interpolate(
     return np.asarray((summed + 2) >> 2, block.dtype)
 
 
-def _tap_weights(taps: _Taps, *, exact: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the weights of both taps: float32, or whole 2048ths (int32)."""
-    weights = (np.float32(1) - taps.share, taps.share)
+def _neighbour_weights(neighbours: _Neighbours, *, exact: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the weights of both neighbours: float32, or whole 2048ths (int32)."""
+    weights = (np.float32(1) - neighbours.share, neighbours.share)
     if not exact:
         return weights
     first, second = (np.rint(weight * np.float32(2048)).astype(np.int32) for weight in weights)
@@ -228,11 +228,11 @@ def _area_weights(length: int, wanted: int, part: slice) -> tuple[slice, "csr_ar
     weights = np.where((pixels < first) & (head > 1e-3), head / covered, weights)
     ends = (pixels == last) & (tail > 1e-3)
     weights = np.where(ends, np.minimum(np.minimum(tail, 1), covered) / covered, weights)
-    rows, taps = weights.nonzero()
-    columns = pixels[rows, taps].astype(np.int64)
+    rows, neighbours = weights.nonzero()
+    columns = pixels[rows, neighbours].astype(np.int64)
     source = slice(int(columns.min()), int(columns.max()) + 1)
     matrix = csr_array(
-        (weights[rows, taps].astype(np.float32), (rows, columns - source.start)),
+        (weights[rows, neighbours].astype(np.float32), (rows, columns - source.start)),
         shape=(part.stop - part.start, source.stop - source.start),
     )
     return source, matrix
