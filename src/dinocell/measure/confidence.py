@@ -2,8 +2,8 @@
 
 A perfect map rises evenly from 0 at the boundary of a cell to 1 where that is farthest. Three numbers a cell
 describe how far the map is from that, and a logistic curve turns them into one in [0, 1]. On the kinds of
-image that the model card lists it is the probability that the cell is right; on all others it ranks cells, and no
-more: a model that is sure of what it never saw is not caught.
+image that the model card lists it is the probability that the cell is right. On all others it
+only ranks cells: it does not notice a model that is sure of what it never saw.
 """
 
 import math
