@@ -20,8 +20,8 @@ from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.settings_files import read_settings
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training import TrainConfig
-from dinocell.training.run_state import RunState, new_state
-from dinocell.training.samples import TrainingSamples, load, validation_batches
+from dinocell.training.samples import TrainingSamples, load_annotated, validation_batches
+from dinocell.training.state import TrainingState, new_state
 from dinocell.training.step import optimise, validate
 
 ROOT = Path(__file__).parents[1]
@@ -91,11 +91,14 @@ def measure(arm: str, config: TrainConfig) -> dict[str, float]:
     if arm == "no full-resolution skip":
         for model in (state.model, state.average.model):
             without_skip(model)
-    samples = TrainingSamples([load(dataset, config.preprocessing) for dataset in config.train], config)
+    samples = TrainingSamples(
+        [load_annotated(dataset, config.preprocessing) for dataset in config.train], config
+    )
     for step, batches in enumerate(samples.steps(0, config.total_steps)):
         optimise(state, batches, step, config)
     validation = [
-        validation_batches(load(dataset, config.preprocessing), 192, 8) for dataset in config.validation
+        validation_batches(load_annotated(dataset, config.preprocessing), 192, 8)
+        for dataset in config.validation
     ]
     return {"validation MSE": validate(state, validation, config)[1]} | dict(scores(state))
 
@@ -110,7 +113,7 @@ def _zeros(_part: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Ten
     return torch.zeros_like(output)
 
 
-def scores(state: RunState) -> Iterator[tuple[str, float]]:
+def scores(state: TrainingState) -> Iterator[tuple[str, float]]:
     """Yield AP@0.5 of each held-back set."""
     model = state.average.model
     shipped = DINOCell.from_pretrained("nano").config

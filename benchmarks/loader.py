@@ -16,8 +16,8 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.io.settings_files import read_settings
 from dinocell.training import TrainConfig
-from dinocell.training.run_state import new_state
-from dinocell.training.samples import TrainingSamples, load
+from dinocell.training.samples import TrainingSamples, load_annotated
+from dinocell.training.state import new_state
 from dinocell.training.step import optimise
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -63,7 +63,9 @@ def configuration(model: str, data: Path, output: Path, workers: int) -> TrainCo
 
 def measure(config: TrainConfig, steps: int) -> tuple[float, float, float]:
     """Give the loader's crops a second, the seconds of a step, and the share of it spent waiting."""
-    samples = TrainingSamples([load(dataset, config.preprocessing) for dataset in config.train], config)
+    samples = TrainingSamples(
+        [load_annotated(dataset, config.preprocessing) for dataset in config.train], config
+    )
     batches = samples.steps(0, 4 * steps + 1)
     next(batches)
     start = time.perf_counter()

@@ -15,8 +15,8 @@ from dinocell.datasets.table import COLUMNS
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS
 from dinocell.measure.cells import measure_cells
 from dinocell.results.formats import BLOCK_FORMATS, DEFAULT_FORMATS, FORMATS
+from dinocell.training.checkpoints import EpochRecord
 from dinocell.training.pretraining.state import PretrainRecord
-from dinocell.training.run_folder import EpochRecord
 from tests.cases import disk
 from tests.documents.test_docs import table_rows
 

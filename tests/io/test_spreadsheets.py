@@ -43,4 +43,4 @@ def test_no_other_module_writes_texts_as_csv():
     source = Path(dinocell.__file__).parent
     texts = {path.name: path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
     writers = {name for name, text in texts.items() if re.search(r"csv\.(Dict)?[wW]riter\(", text)}
-    assert writers == {"spreadsheets.py", "run_files.py"}
+    assert writers == {"spreadsheets.py", "run_folder.py"}

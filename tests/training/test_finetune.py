@@ -28,7 +28,7 @@ from dinocell.training.finetuning.cached_taps import CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.loop import finetune, finetune_steps
-from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, StepDone
+from dinocell.training.finetuning.result import CropsDone, FinetuneResult, FinetuneStep, ImageRead, LeftOut
 from tests.cases import disk
 
 SIZE = 64
@@ -186,7 +186,7 @@ def test_a_run_scores_images_that_it_did_not_learn_from(learn, folder, tmp_path)
     events, result = events_of(config)
     assert [event.name for event in events if isinstance(event, ImageRead)] == ["a", "b", "c"]
     assert [event.done for event in events if isinstance(event, CropsDone)] == [2, 4, 6, 8, 9]
-    steps = [event for event in events if isinstance(event, StepDone)]
+    steps = [event for event in events if isinstance(event, FinetuneStep)]
     assert [event.training for event in steps] == [1, 1, 2, 2, 3, 3, 4, 4]
     assert [event.step for event in steps] == list(range(1, 9))
     assert {(event.trainings, event.total) for event in steps} == {(4, 8)}
@@ -276,14 +276,16 @@ def test_unchecked_pixels_count_for_nothing(tmp_path):
     before = whole[1].before["a"].counts
     assert before.predicted_cells > result.before["a"].counts.predicted_cells
     assert before.true_cells == result.before["a"].counts.true_cells == 6
-    losses = [[event.loss for event in each if isinstance(event, StepDone)] for each in (whole[0], events)]
+    losses = [
+        [event.loss for event in each if isinstance(event, FinetuneStep)] for each in (whole[0], events)
+    ]
     assert losses[0] != losses[1]
 
 
 def test_a_run_that_is_stopped_leaves_no_model(folder, tmp_path):
     config = make_config(folder, tmp_path / "out", cache_memory=0, steps=1, variants=1, folds=2)
     steps = finetune_steps(config)
-    next(event for event in steps if isinstance(event, StepDone))
+    next(event for event in steps if isinstance(event, FinetuneStep))
     steps.close()
     assert list(config.output.iterdir()) == []
     finetune(config)
@@ -294,7 +296,7 @@ def test_a_run_that_is_stopped_leaves_no_model(folder, tmp_path):
 def test_a_folder_that_was_removed_is_not_made_again(folder, tmp_path):
     config = make_config(folder, tmp_path / "out", steps=1, variants=1, folds=2)
     steps = finetune_steps(config)
-    next(event for event in steps if isinstance(event, StepDone))
+    next(event for event in steps if isinstance(event, FinetuneStep))
     config.output.rename(tmp_path / "moved")
     with pytest.raises(OutputError, match="cannot be written"):
         list(steps)

@@ -14,7 +14,7 @@ from dinocell.training.pretraining import PretrainConfig
 from dinocell.training.pretraining.config import Heads
 from dinocell.training.pretraining.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
 from dinocell.training.pretraining.objective import batch_losses, temperature_at
-from dinocell.training.pretraining.student import Network, make_teacher, momentum_at, update_teacher
+from dinocell.training.pretraining.student import SelfDistillation, make_teacher, momentum_at, update_teacher
 from dinocell.training.pretraining.watch import (
     assignment_entropy,
     assignment_information,
@@ -170,7 +170,7 @@ def test_a_step_compares_views_of_the_same_field():
     """Every view on its own, field by field: what the batched step must amount to."""
     torch.manual_seed(0)
     backbone = ViTConfig(hidden_size=16, depth=4, heads=2, intermediate_size=32, taps=(0, 1, 2, 3))
-    student = Network(build_backbone(backbone), Heads(hidden=8, bottleneck=8, prototypes=8)).train()
+    student = SelfDistillation(build_backbone(backbone), Heads(hidden=8, bottleneck=8, prototypes=8)).train()
     teacher = make_teacher(student)
     with torch.no_grad():
         for parameter in student.parameters():

@@ -24,10 +24,11 @@ from dinocell.postprocess.distance import labels_to_distance
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.training import EpochRecord, TrainConfig, train, training_steps
 from dinocell.training.augment import NO_AUGMENTATION
+from dinocell.training.checkpoints import _names
 from dinocell.training.config import BackboneTraining, Dataset, Loss
 from dinocell.training.objective import map_loss, pixel_counts, pixel_losses
-from dinocell.training.run_folder import STATE_FILE, _names
-from dinocell.training.samples import TrainingSamples, load
+from dinocell.training.samples import TrainingSamples, load_annotated
+from dinocell.training.saved_state import STATE_FILE
 from dinocell.training.schedule import rate_factor
 from tests.cases import disk
 from tests.fakes.training import disks, make_config, rows_of, tiny_variant
@@ -284,7 +285,7 @@ def test_a_store_serves_as_training_data_with_the_map_of_whole_cells(folder, tmp
     list(process(find_pairs(folder), tmp_path / "store", settings, workers=0))
     data = Dataset(path=tmp_path / "store")
     config = make_config(folder, tmp_path / "run", train=[data], epochs=1, steps_per_epoch=1)
-    items = load(data, config.preprocessing)
+    items = load_annotated(data, config.preprocessing)
     assert len(items) == 8  # two images of 96 px, four crops each
     whole = labels_to_distance(find_pairs(folder)[0].read().labels)
     assert np.array_equal(items[3].distance, whole[32:, 32:])  # cells that the crop cuts included
@@ -296,7 +297,7 @@ def test_a_store_serves_as_training_data_with_the_map_of_whole_cells(folder, tmp
     train(config)
     settings = ProcessSettings("folder", size=256, overlap=32)  # the images are smaller: padding around them
     list(process(find_pairs(folder), tmp_path / "padded", settings, workers=0))
-    padded = load(Dataset(path=tmp_path / "padded"), config.preprocessing)
+    padded = load_annotated(Dataset(path=tmp_path / "padded"), config.preprocessing)
     assert padded[0].image.shape == (96, 96)
     assert all(sample.all() for sample in (TrainingSamples([padded], config)[n][2] for n in range(20)))
     other = config.model_copy(update={"preprocessing": Preprocessing(clahe=False), "output": tmp_path / "b"})
@@ -317,7 +318,7 @@ def test_learning_rate_by_hand():
 
 def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
     config = make_config(folder, tmp_path)
-    items = [load(config.train[0], config.preprocessing)]
+    items = [load_annotated(config.train[0], config.preprocessing)]
     samples = TrainingSamples(items, config)
     again = TrainingSamples(items, config)
     image, distance, valid = samples[5]
@@ -332,7 +333,7 @@ def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
 
 def test_processes_share_the_batches_of_a_step(folder, tmp_path):
     config = make_config(folder, tmp_path, batch_size=4, accumulate=3)
-    samples = TrainingSamples([load(config.train[0], config.preprocessing)], config)
+    samples = TrainingSamples([load_annotated(config.train[0], config.preprocessing)], config)
     whole = next(samples.steps(1, 2))  # samples 12 to 23
     assert [len(batch[0]) for batch in whole] == [4, 4, 4]
     assert torch.equal(whole[2][0][3], samples[23][0])

@@ -28,7 +28,7 @@ from dinocell.models.network.dinocell import DINOCell
 from dinocell.training import EpochRecord, train
 from dinocell.training.augment import bounding_boxes
 from dinocell.training.config import Dataset
-from dinocell.training.samples import Annotated, TrainingSamples, load
+from dinocell.training.samples import Annotated, TrainingSamples, load_annotated
 from tests.fakes.training import disks, make_config, rows_of
 
 
@@ -202,7 +202,7 @@ class DeadlySamples(TrainingSamples):
 
 def test_what_goes_wrong_in_a_process_that_prepares_crops_is_one_line(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", workers=1)
-    images = load(config.train[0], config.preprocessing)
+    images = load_annotated(config.train[0], config.preprocessing)
     with pytest.raises(FileFormatError) as caught:
         next(DamagedSamples([images], config).steps(0, 1))
     assert str(caught.value) == "x.png is damaged: copy it again"

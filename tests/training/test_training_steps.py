@@ -14,8 +14,8 @@ from dinocell.models.network.dinocell import DINOCell
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
 from dinocell.training import EpochRecord, train, training_steps
 from dinocell.training.loop import _mean_norm
-from dinocell.training.run_state import choose_precision, new_state
-from dinocell.training.samples import TrainingSamples, load, validation_batches
+from dinocell.training.samples import TrainingSamples, load_annotated, validation_batches
+from dinocell.training.state import choose_precision, new_state
 from dinocell.training.step import Step, optimise, validate
 from tests.fakes.training import disks, make_config, rows_of, tiny_variant
 
@@ -32,7 +32,9 @@ def tiny(tmp_path, monkeypatch):
 
 def one_step(config):
     state = new_state(config, Accelerator(cpu=True), resume=False)
-    samples = TrainingSamples([load(dataset, config.preprocessing) for dataset in config.train], config)
+    samples = TrainingSamples(
+        [load_annotated(dataset, config.preprocessing) for dataset in config.train], config
+    )
     return state, optimise(state, next(samples.steps(1, 2)), 1, config)
 
 
@@ -88,7 +90,9 @@ def test_datasets_are_drawn_by_their_weights_and_images_by_the_root_of_their_are
     none = {"flip": 0, "rotate": 0, "invert": 0, "scale": (1, 1), "brightness": (1, 1)}
     plain = Preprocessing(low_percentile=0, high_percentile=100, clahe=False)
     config = make_config(folder, tmp_path, train=datasets, augmentation=none, preprocessing=plain)
-    samples = TrainingSamples([load(dataset, config.preprocessing) for dataset in config.train], config)
+    samples = TrainingSamples(
+        [load_annotated(dataset, config.preprocessing) for dataset in config.train], config
+    )
     drawn = np.array([int(samples[number][0].float().median()) for number in range(1200)])
     shares = [(drawn == gray).mean() for gray in (20, 220, 120)]
     assert sum(shares) == 1
@@ -98,7 +102,7 @@ def test_datasets_are_drawn_by_their_weights_and_images_by_the_root_of_their_are
 
 def test_validation_crops_are_plain_parts_of_the_images(folder, tmp_path):
     config = make_config(folder, tmp_path)
-    items = load(config.validation[0], config.preprocessing)
+    items = load_annotated(config.validation[0], config.preprocessing)
     crops = np.concatenate([batch[0].numpy() for batch in validation_batches(items, 64, 3)])
     assert len(crops) == 4
     for number, crop in enumerate(crops):
@@ -179,7 +183,9 @@ def test_the_validation_loss_is_a_weighted_mean_over_datasets(folder, misleading
         config = make_config(folder, tmp_path / "run", validation=validation)
         torch.manual_seed(0)
         state = new_state(config, Accelerator(cpu=True), resume=False)
-        datasets = [validation_batches(load(of, config.preprocessing), 64, 3) for of in config.validation]
+        datasets = [
+            validation_batches(load_annotated(of, config.preprocessing), 64, 3) for of in config.validation
+        ]
         return np.array(validate(state, datasets, config))
 
     one, other = losses_on((folder, 1)), losses_on((misleading, 1))

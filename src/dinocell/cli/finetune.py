@@ -14,7 +14,7 @@ from dinocell.metrics.pooling import pool
 from dinocell.metrics.score_table import HEADLINE, scores_shown
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.loop import finetune_steps
-from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, StepDone
+from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, FinetuneStep
 
 
 def command(
@@ -100,7 +100,7 @@ def _run(config: FinetuneConfig) -> FinetuneResult:
                 notes.add(event.notes)
             elif isinstance(event, CropsDone):
                 bar.update(task, description="crops", completed=event.done, total=event.total)
-            elif isinstance(event, StepDone):
+            elif isinstance(event, FinetuneStep):
                 if event.step == 1:
                     console.print(_plan(event, config))
                 name = f"training {event.training} of {event.trainings}, loss {event.loss:.4f}"
@@ -109,7 +109,7 @@ def _run(config: FinetuneConfig) -> FinetuneResult:
     return result
 
 
-def _plan(first: StepDone, config: FinetuneConfig) -> str:
+def _plan(first: FinetuneStep, config: FinetuneConfig) -> str:
     """Say how much there is to do."""
     if first.trainings == 1:
         return f"1 training of {config.steps} steps"

@@ -16,12 +16,12 @@ from dinocell.errors import TrainingError
 from dinocell.extras import import_extra
 from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from dinocell.models.network.devices import explain_out_of_memory
-from dinocell.training.config import TrainConfig
+from dinocell.training.checkpoints import EpochRecord, open_training, prepare_training, save_checkpoints
+from dinocell.training.config import BEST, LAST, TrainConfig
 from dinocell.training.logs import RunLog
-from dinocell.training.run_files import check_written
-from dinocell.training.run_folder import EpochRecord, open_run, prepare_folder, save_epoch
-from dinocell.training.run_state import RunState, new_state
-from dinocell.training.samples import Batch, TrainingSamples, load, validation_batches
+from dinocell.training.run_folder import check_written
+from dinocell.training.samples import TrainingBatch, TrainingSamples, load_annotated, validation_batches
+from dinocell.training.state import TrainingState, new_state
 from dinocell.training.step import Step, learning_rate_at, optimise, validate, validation_panels
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def train(
     for event in training_steps(config, resume=resume):
         if progress is not None:
             progress(event)
-    return config.output / "best_model"
+    return config.output / BEST
 
 
 def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[StepDone | EpochRecord]:
@@ -87,9 +87,9 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     accelerator = _accelerator()
     torch.manual_seed(config.seed)
     with accelerator.main_process_first():
-        resume = prepare_folder(config, resume=resume)
+        resume = prepare_training(config, resume=resume)
     read = functools.partial(
-        load, preprocessing=config.preprocessing, split_components=config.split_components
+        load_annotated, preprocessing=config.preprocessing, split_components=config.split_components
     )
     samples = TrainingSamples([read(dataset) for dataset in config.train], config)
     validation = [
@@ -98,14 +98,14 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     ]
     with explain_out_of_memory(f"the memory is not enough to train {config.model!r}: choose a smaller model"):
         state = new_state(config, accelerator, resume=resume)
-    open_run(state, config, resume=resume)
+    open_training(state, config, resume=resume)
     with explain_out_of_memory(_advice(config)), _log(state, config) as log:
         yield from _epochs(state, samples, validation, log)
     if state.is_main:
-        check_written(*(config.output / "best_model" / name for name in (CONFIG_FILE, WEIGHTS_FILE)))
+        check_written(*(config.output / BEST / name for name in (CONFIG_FILE, WEIGHTS_FILE)))
 
 
-def _log(state: RunState, config: TrainConfig) -> "contextlib.AbstractContextManager[RunLog | None]":
+def _log(state: TrainingState, config: TrainConfig) -> "contextlib.AbstractContextManager[RunLog | None]":
     """Open the log, in the process that writes."""
     if not state.is_main:
         return contextlib.nullcontext()
@@ -126,7 +126,10 @@ def _accelerator() -> "Accelerator":
 
 
 def _epochs(
-    state: RunState, samples: TrainingSamples, validation: Sequence[Sequence[Batch]], log: RunLog | None
+    state: TrainingState,
+    samples: TrainingSamples,
+    validation: Sequence[Sequence[TrainingBatch]],
+    log: RunLog | None,
 ) -> Iterator[StepDone | EpochRecord]:
     """Train until the last epoch, or until the validation loss has not fallen for long."""
     accelerator, config = state.accelerator, samples.config
@@ -149,7 +152,7 @@ def _epochs(
             yield _finish_epoch(state, done, validation, log, config)
 
 
-def _step(state: RunState, batches: list[Batch], step: int, samples: TrainingSamples) -> Step:
+def _step(state: TrainingState, batches: list[TrainingBatch], step: int, samples: TrainingSamples) -> Step:
     config = samples.config
     try:
         return optimise(state, batches, step, config)
@@ -159,7 +162,7 @@ def _step(state: RunState, batches: list[Batch], step: int, samples: TrainingSam
 
 
 def _remedy(config: TrainConfig) -> str:
-    last = config.output / "last"
+    last = config.output / LAST
     kept = f"; the last good weights are in {last}" if last.exists() else ""
     return f"look at the images, or lower optimiser.learning_rate and start anew{kept}"
 
@@ -178,9 +181,9 @@ def _mean_norm(done: Sequence[Step]) -> float:
 
 
 def _finish_epoch(
-    state: RunState,
+    state: TrainingState,
     done: Sequence[Step],
-    validation: Sequence[Sequence[Batch]],
+    validation: Sequence[Sequence[TrainingBatch]],
     log: RunLog | None,
     config: TrainConfig,
 ) -> EpochRecord:
@@ -207,6 +210,6 @@ def _finish_epoch(
         log.scalars(record.step, record.curves())
         log.images(record.step, validation_panels(state, validation))
     if state.is_main:
-        save_epoch(state, config, record, best=best)
+        save_checkpoints(state, config, record, best=best)
     state.accelerator.wait_for_everyone()
     return record

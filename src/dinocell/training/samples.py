@@ -26,7 +26,7 @@ from dinocell.training.config import Dataset, TrainConfig
 
 logger = logging.getLogger(__name__)
 
-Batch = tuple[Tensor, Tensor, Tensor]
+TrainingBatch = tuple[Tensor, Tensor, Tensor]
 """Images uint8 ``(B, Y, X)``, distance maps float32 ``(B, Y, X)``, valid pixels bool ``(B, Y, X)``."""
 
 VALIDATION_CROPS = 2
@@ -86,7 +86,7 @@ class StoreImages(Sequence[Annotated]):
         return min(height, entry.image_shape[0] - entry.y), min(width, entry.image_shape[1] - entry.x)
 
 
-def load(
+def load_annotated(
     dataset: Dataset, preprocessing: Preprocessing, *, split_components: bool | None = None
 ) -> Sequence[Annotated]:
     """Open a store, or read and preprocess every image of a folder.
@@ -135,7 +135,7 @@ def _no_cell(path: Path) -> InputError:
     )
 
 
-class TrainingSamples(TorchDataset[Batch]):
+class TrainingSamples(TorchDataset[TrainingBatch]):
     """Augmented crops by number; crop ``i`` is the same whenever and wherever it is drawn.
 
     Parameters
@@ -152,7 +152,7 @@ class TrainingSamples(TorchDataset[Batch]):
         self.weights = weights / weights.sum()
         self.config = config
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> TrainingBatch:
         rng, item = self._choose(number)
         try:
             crop = _draw(item, self.config.crop_size, self.config.augmentation, rng)
@@ -174,7 +174,7 @@ class TrainingSamples(TorchDataset[Batch]):
 
     def steps(
         self, first: int, last: int, *, process: int = 0, processes: int = 1
-    ) -> Generator[list[Batch], None, None]:
+    ) -> Generator[list[TrainingBatch], None, None]:
         """Yield the batches of the steps from `first` up to, not including, `last`.
 
         Parameters
@@ -185,7 +185,7 @@ class TrainingSamples(TorchDataset[Batch]):
 
         Yields
         ------
-        list of Batch
+        list of TrainingBatch
             `accumulate` batches, each of ``batch_size / processes`` crops.
         """
         config = self.config
@@ -241,12 +241,12 @@ def _draw(item: Annotated, size: int, settings: Augmentation, rng: np.random.Gen
     return random_crop(item.image, item.labels, item.boxes, size, settings, rng, distance=item.distance)
 
 
-def validation_batches(items: Sequence[Annotated], crop_size: int, batch_size: int) -> list[Batch]:
+def validation_batches(items: Sequence[Annotated], crop_size: int, batch_size: int) -> list[TrainingBatch]:
     """Cut the fixed, unaugmented crops of a validation dataset.
 
     Returns
     -------
-    list of Batch
+    list of TrainingBatch
         The same every time.
     """
     crops = []

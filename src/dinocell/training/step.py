@@ -15,9 +15,9 @@ from dinocell.models.network.dinocell import normalise
 from dinocell.training.config import Loss, TrainConfig
 from dinocell.training.logs import panel
 from dinocell.training.objective import map_loss, pixel_counts
-from dinocell.training.run_state import RunState
-from dinocell.training.samples import Batch
+from dinocell.training.samples import TrainingBatch
 from dinocell.training.schedule import rate_factor
+from dinocell.training.state import TrainingState
 
 ValidationLosses = tuple[float, float]
 """The configured loss, and the mean squared error."""
@@ -38,13 +38,13 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
     return settings.learning_rate * factor
 
 
-def optimise(state: RunState, batches: Sequence[Batch], step: int, config: TrainConfig) -> Step:
+def optimise(state: TrainingState, batches: Sequence[TrainingBatch], step: int, config: TrainConfig) -> Step:
     """Take one step; its gradient is that of all batches of all processes taken as one.
 
     Parameters
     ----------
-    state : RunState
-    batches : sequence of Batch
+    state : TrainingState
+    batches : sequence of TrainingBatch
         The share of this process.
     step : int
         Counted from 0.
@@ -92,12 +92,12 @@ def _refuse_infinite(done: Step, step: int, *, scaled: bool) -> None:
         raise TrainingError(f"the norm of the gradient is {done.gradient_norm} at step {step + 1}")
 
 
-def _on(device: torch.device, batch: Batch) -> Batch:
+def _on(device: torch.device, batch: TrainingBatch) -> TrainingBatch:
     image, distance, valid = (part.to(device, non_blocking=True) for part in batch)
     return image, distance, valid
 
 
-def _forward(model: nn.Module, batch: Batch, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def _forward(model: nn.Module, batch: TrainingBatch, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Give logits, true map and valid pixels of a batch: ``(B, Y, X)`` each."""
     device = next(model.parameters()).device
     image, distance, valid = _on(device, batch)
@@ -108,13 +108,15 @@ def _forward(model: nn.Module, batch: Batch, precision: torch.dtype) -> tuple[Te
 
 
 @torch.no_grad()
-def validate(state: RunState, datasets: Sequence[Sequence[Batch]], config: TrainConfig) -> ValidationLosses:
+def validate(
+    state: TrainingState, datasets: Sequence[Sequence[TrainingBatch]], config: TrainConfig
+) -> ValidationLosses:
     """Losses of the averaged weights: the weighted mean over datasets of the mean over their crops' pixels.
 
     Parameters
     ----------
-    state : RunState
-    datasets : sequence of sequence of Batch
+    state : TrainingState
+    datasets : sequence of sequence of TrainingBatch
         The same in every process; they share the work.
     config : TrainConfig
 
@@ -138,7 +140,9 @@ def validate(state: RunState, datasets: Sequence[Sequence[Batch]], config: Train
 
 
 @torch.no_grad()
-def validation_panels(state: RunState, datasets: Sequence[Sequence[Batch]]) -> list[NDArray[np.uint8]]:
+def validation_panels(
+    state: TrainingState, datasets: Sequence[Sequence[TrainingBatch]]
+) -> list[NDArray[np.uint8]]:
     """Draw what the averaged weights predict for the first crop of each dataset, as `panel` does."""
     panels = []
     for batches in datasets:
@@ -149,5 +153,5 @@ def validation_panels(state: RunState, datasets: Sequence[Sequence[Batch]]) -> l
     return panels
 
 
-def _count(batches: Sequence[Batch]) -> Tensor:
+def _count(batches: Sequence[TrainingBatch]) -> Tensor:
     return torch.stack([pixel_counts(distance, valid) for _, distance, valid in batches]).sum(dim=0)

@@ -33,11 +33,11 @@ from dinocell.training.finetuning.result import (
     MODEL_FOLDER,
     SCORES_FILE,
     CropsDone,
-    Event,
+    FinetuneEvent,
     FinetuneResult,
+    FinetuneStep,
     ImageRead,
     LeftOut,
-    StepDone,
     write_result,
 )
 
@@ -60,7 +60,9 @@ class _Image:
     notes: tuple[str, ...]
 
 
-def finetune(config: FinetuneConfig, progress: Callable[[Event], None] | None = None) -> FinetuneResult:
+def finetune(
+    config: FinetuneConfig, progress: Callable[[FinetuneEvent], None] | None = None
+) -> FinetuneResult:
     """Fine-tune a model; see `finetune_steps`.
 
     Parameters
@@ -77,7 +79,7 @@ def finetune(config: FinetuneConfig, progress: Callable[[Event], None] | None = 
     return result
 
 
-def finetune_steps(config: FinetuneConfig) -> Iterator[Event]:
+def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
     """Fine-tune a model step by step; nothing is found under its final name before it is complete.
 
     Parameters
@@ -86,7 +88,7 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[Event]:
 
     Yields
     ------
-    LeftOut, ImageRead, CropsDone, StepDone
+    LeftOut, ImageRead, CropsDone, FinetuneStep
         As it goes on.
     FinetuneResult
         Last, when ``model``, ``scores.csv`` and ``config.yaml`` are in the output folder.
@@ -240,7 +242,7 @@ def _checked(labels: NDArray[np.int32], margin: int) -> tuple[slice, slice]:
 
 def _learn_all(
     images: Sequence[_Image], pipeline: DINOCellPipeline, learner: Learner
-) -> Generator[StepDone, None, tuple[dict[str, Scores], dict[str, Scores]]]:
+) -> Generator[FinetuneStep, None, tuple[dict[str, Scores], dict[str, Scores]]]:
     """Cross-validate, then learn from all images; scores by image, before and after."""
     config = learner.config
     folds = _folds(images, config)
@@ -251,7 +253,7 @@ def _learn_all(
         chosen = np.setdiff1d(np.arange(len(images)), left_out)
         crops = (chosen[:, None] * config.variants + np.arange(config.variants)).ravel()
         for step, loss in enumerate(learner.learn(crops), start=1 + (training - 1) * config.steps):
-            yield StepDone(training, trainings, step, trainings * config.steps, loss)
+            yield FinetuneStep(training, trainings, step, trainings * config.steps, loss)
         after |= {images[i].name: _score(pipeline, images[i]) for i in left_out}
     return before, {image.name: after[image.name] for image in images} if folds else {}
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from dinocell.datasets.corrected import Repairs
 from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM, hash_labels
-from dinocell.io.saving import atomic_path
-from dinocell.io.settings_files import commented_yaml
 from dinocell.io.spreadsheets import write_rows
 from dinocell.labels import Labels, median_diameter
 from dinocell.metrics.pooling import pool
@@ -20,10 +18,11 @@ from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import StepTimes
+from dinocell.training.run_folder import write_settings
 from dinocell.version import __version__
 
-MODEL_FOLDER, SCORES_FILE, CONFIG_FILE = "model", "scores.csv", "config.yaml"
-"""What is written to the output folder; the model comes last, so its presence means "done"."""
+MODEL_FOLDER, SCORES_FILE = "model", "scores.csv"
+"""Written to the output folder beside the settings; the model comes last, so its presence means "done"."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class CropsDone:
 
 
 @dataclass(frozen=True)
-class StepDone:
+class FinetuneStep:
     """An optimiser step.
 
     Attributes
@@ -110,7 +109,7 @@ class FinetuneResult:
         return HEADLINE.is_better(after[HEADLINE.key], before[HEADLINE.key])
 
 
-Event = ImageRead | LeftOut | CropsDone | StepDone | FinetuneResult
+FinetuneEvent = ImageRead | LeftOut | CropsDone | FinetuneStep | FinetuneResult
 
 
 def write_result(
@@ -132,8 +131,7 @@ def write_result(
     OutputError
         If the output folder cannot be written.
     """
-    with atomic_path(config.output / CONFIG_FILE) as temporary:
-        temporary.write_text(commented_yaml(config), encoding="utf-8")
+    write_settings(config.output, config)
     if result.after:
         _write_scores(config.output / SCORES_FILE, result)
     found = model.config

@@ -1,7 +1,7 @@
 """What a pretraining run is: read from YAML and flags, checked, and stored beside its results."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,8 +9,7 @@ from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
 from dinocell.tiling import MAX_TILE
 from dinocell.training.augment import Augmentation
-
-Share = Annotated[float, Field(ge=0, lt=1)]
+from dinocell.training.config import Share
 
 ANNOTATIONS = ("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*")
 """Where annotations and results are in the formats that this package reads."""

@@ -19,7 +19,7 @@ RECORD_FILE = "pretraining.json"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PretrainOutcome:
     """What a run has seen: how many images, with which pixels, for how many epochs and seconds."""
 
     images: int
@@ -28,7 +28,7 @@ class Outcome:
     seconds: float
 
 
-def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcome: Outcome) -> None:
+def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcome: PretrainOutcome) -> None:
     """Write the backbone of a model, all or nothing, and how it came about.
 
     A DINOv3 backbone is written as Hugging Face publishes them. A residual one has no published form: the
@@ -40,7 +40,7 @@ def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcom
         Created, or replaced when complete.
     model : DINOCell
     config : PretrainConfig
-    outcome : Outcome
+    outcome : PretrainOutcome
 
     Raises
     ------
@@ -73,7 +73,7 @@ def published_weights(backbone: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _describe(model: DINOCell, config: PretrainConfig, outcome: Outcome) -> dict[str, Any]:
+def _describe(model: DINOCell, config: PretrainConfig, outcome: PretrainOutcome) -> dict[str, Any]:
     """Describe the run: settings without this machine's paths, and the outcome."""
     began_with = model.config.backbone_weights
     return {

@@ -24,16 +24,15 @@ from dinocell.training.pretraining.objective import (
 )
 from dinocell.training.pretraining.state import (
     BACKBONE_FOLDER,
-    STATE_FILE,
     PretrainRecord,
-    RunState,
-    open_run,
-    prepare_folder,
-    save_epoch,
+    PretrainState,
+    open_pretraining,
+    prepare_pretraining,
+    save_backbone,
 )
-from dinocell.training.pretraining.student import Network, make_teacher, momentum_at, update_teacher
+from dinocell.training.pretraining.student import SelfDistillation, make_teacher, momentum_at, update_teacher
 from dinocell.training.pretraining.unlabelled import Planes, open_images
-from dinocell.training.pretraining.views import Batch, ViewSamples
+from dinocell.training.pretraining.views import ViewBatch, ViewSamples
 from dinocell.training.pretraining.watch import (
     assignment_entropy,
     assignment_information,
@@ -41,7 +40,8 @@ from dinocell.training.pretraining.watch import (
     feature_spread,
     is_collapsed,
 )
-from dinocell.training.run_files import check_written
+from dinocell.training.run_folder import check_written
+from dinocell.training.saved_state import STATE_FILE
 from dinocell.training.schedule import rate_factor
 
 logger = logging.getLogger(__name__)
@@ -77,11 +77,11 @@ class Rates:
     temperature: float
 
 
-Event = ImagesRead | PretrainStep | PretrainRecord
+PretrainEvent = ImagesRead | PretrainStep | PretrainRecord
 
 
 def pretrain(
-    config: PretrainConfig, *, resume: bool = False, progress: Callable[[Event], None] | None = None
+    config: PretrainConfig, *, resume: bool = False, progress: Callable[[PretrainEvent], None] | None = None
 ) -> Path:
     """Pretrain a backbone on images without labels.
 
@@ -118,7 +118,7 @@ def pretrain(
     return config.output / BACKBONE_FOLDER
 
 
-def pretraining_steps(config: PretrainConfig, *, resume: bool = False) -> Iterator[Event]:
+def pretraining_steps(config: PretrainConfig, *, resume: bool = False) -> Iterator[PretrainEvent]:
     """Pretrain step by step, so that a caller can show progress and stop; see `pretrain`.
 
     Yields
@@ -131,18 +131,18 @@ def pretraining_steps(config: PretrainConfig, *, resume: bool = False) -> Iterat
         After every epoch, when its backbone and state have been written.
     """
     torch.manual_seed(config.seed)
-    resume = prepare_folder(config, resume=resume)
+    resume = prepare_pretraining(config, resume=resume)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with explain_out_of_memory(f"the memory is not enough for {config.model!r}: choose a smaller model"):
         state = _new_state(config, device, resume=resume)
     with open_images(config) as planes:
-        open_run(state, config, planes, resume=resume)
+        open_pretraining(state, config, planes, resume=resume)
         yield ImagesRead(len(planes), planes.skipped)
         yield from _run_epochs(state, planes, config)
     check_written(config.output / STATE_FILE, config.output / BACKBONE_FOLDER / WEIGHTS_FILE)
 
 
-def _run_epochs(state: RunState, planes: Planes, config: PretrainConfig) -> Iterator[Event]:
+def _run_epochs(state: PretrainState, planes: Planes, config: PretrainConfig) -> Iterator[PretrainEvent]:
     samples = ViewSamples(planes, config, state.student.encoder.patch)
     start = time.monotonic() - state.seconds
     advice = (
@@ -167,11 +167,11 @@ def _run_epochs(state: RunState, planes: Planes, config: PretrainConfig) -> Iter
                 record.entropy,
                 record.spread,
             )
-        save_epoch(state, config, record, planes)
+        save_backbone(state, config, record, planes)
         yield record
 
 
-def _new_state(config: PretrainConfig, device: torch.device, *, resume: bool) -> RunState:
+def _new_state(config: PretrainConfig, device: torch.device, *, resume: bool) -> PretrainState:
     # When resuming, the weights follow; what the run began with need not be there any more.
     model = DINOCell.from_variant(config.model, backbone_weights=None if resume else config.weights)
     for name, size in (("global_views", config.global_views.size), ("local_views", config.local_views.size)):
@@ -180,7 +180,7 @@ def _new_state(config: PretrainConfig, device: torch.device, *, resume: bool) ->
                 f"{name}.size is {size}, expected a multiple of {model.stride}, {config.model!r}'s stride"
             )
     model.config = model.config.model_copy(update={"preprocessing": config.preprocessing})
-    student = Network(model.backbone, config.heads)
+    student = SelfDistillation(model.backbone, config.heads)
     teacher = make_teacher(student)
     model.backbone = teacher.encoder.backbone  # what is written is the teacher's
     for network in (student, teacher):
@@ -196,10 +196,10 @@ def _new_state(config: PretrainConfig, device: torch.device, *, resume: bool) ->
         betas=config.optimiser.betas,
         weight_decay=config.optimiser.weight_decay,
     )
-    return RunState(student.train(), teacher, optimiser, model)
+    return PretrainState(student.train(), teacher, optimiser, model)
 
 
-def _step(state: RunState, batch: Batch, step: int, config: PretrainConfig) -> tuple[Losses, Rates]:
+def _step(state: PretrainState, batch: ViewBatch, step: int, config: PretrainConfig) -> tuple[Losses, Rates]:
     rates = Rates(_learning_rate_at(step, config), _momentum_at(step, config), temperature_at(step, config))
     for group in state.optimiser.param_groups:
         group["lr"] = rates.learning_rate
@@ -240,7 +240,7 @@ class _Epoch:
         self.losses: list[tuple[float, ...]] = []
         self._watched: deque[Tensor] = deque()
 
-    def add(self, losses: Losses, rates: Rates, batch: Batch) -> None:
+    def add(self, losses: Losses, rates: Rates, batch: ViewBatch) -> None:
         self._rates = rates
         parts = (losses.total, losses.dino, losses.ibot, losses.koleo)
         self.losses.append(tuple(part.item() for part in parts))
@@ -248,7 +248,7 @@ class _Epoch:
         while sum(map(len, self._watched)) - len(self._watched[0]) >= WATCHED:
             self._watched.popleft()
 
-    def record(self, state: RunState, config: PretrainConfig) -> PretrainRecord:
+    def record(self, state: PretrainState, config: PretrainConfig) -> PretrainRecord:
         """Sum up the epoch that has just ended."""
         step = state.epoch * config.steps_per_epoch
         means = [sum(part) / len(self.losses) for part in zip(*self.losses, strict=True)]

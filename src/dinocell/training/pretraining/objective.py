@@ -8,8 +8,8 @@ from torch import Tensor
 from dinocell.models.network.dinocell import normalise
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.training.pretraining.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
-from dinocell.training.pretraining.student import Network
-from dinocell.training.pretraining.views import Batch
+from dinocell.training.pretraining.student import SelfDistillation
+from dinocell.training.pretraining.views import ViewBatch
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,20 @@ def temperature_at(step: int, config: PretrainConfig) -> float:
 
 
 def batch_losses(
-    student: Network, teacher: Network, batch: Batch, config: PretrainConfig, *, temperature: float
+    student: SelfDistillation,
+    teacher: SelfDistillation,
+    batch: ViewBatch,
+    config: PretrainConfig,
+    *,
+    temperature: float,
 ) -> Losses:
     """Compare student and teacher on a batch.
 
     Parameters
     ----------
-    student, teacher : Network
+    student, teacher : SelfDistillation
         On one device.
-    batch : Batch
+    batch : ViewBatch
     config : PretrainConfig
     temperature : float
         Of the teacher's targets.
@@ -84,12 +89,12 @@ def batch_losses(
 
 
 @torch.no_grad()
-def describe_views(network: Network, large: Tensor, config: PretrainConfig) -> tuple[Tensor, Tensor]:
+def describe_views(network: SelfDistillation, large: Tensor, config: PretrainConfig) -> tuple[Tensor, Tensor]:
     """Say what a network makes of large views.
 
     Parameters
     ----------
-    network : Network
+    network : SelfDistillation
     large : uint8 tensor, shape (B, G, S, S)
     config : PretrainConfig
 

@@ -1,32 +1,29 @@
-"""What a pretraining run keeps on disk: ``config.yaml``, ``metrics.csv``, ``backbone/`` and ``state.pt``."""
+"""State of a pretraining run, and the files it is kept in: ``backbone/`` and ``state.pt``."""
 
-import io
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from dinocell.errors import OutputError
 from dinocell.io.saving import atomic_path
-from dinocell.io.settings_files import commented_yaml
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.weights import WeightsRecord
 from dinocell.training.pretraining.config import PretrainConfig
-from dinocell.training.pretraining.export import Outcome, write_backbone
-from dinocell.training.pretraining.student import Network
+from dinocell.training.pretraining.export import PretrainOutcome, write_backbone
+from dinocell.training.pretraining.student import SelfDistillation
 from dinocell.training.pretraining.unlabelled import Planes
-from dinocell.training.run_files import (
+from dinocell.training.run_folder import (
     METRICS_FILE,
     add_row,
-    explain_unreadable_state,
+    create_run_folder,
     forget_later_rows,
-    make_run_folder,
-    refuse_other_settings,
+    write_settings,
 )
+from dinocell.training.saved_state import STATE_FILE, encode_state, restore_state
 
 BACKBONE_FOLDER = "backbone"
-STATE_FILE = "state.pt"
+
 _FREE = {"images", "exclude", "output", "weights", "epochs", "workers", "precision"}
 """Settings that may change when a run goes on."""
 
@@ -69,85 +66,76 @@ class PretrainRecord:
 
 
 @dataclass
-class RunState:
-    """What changes during a run and is in ``state.pt``; and the model whose backbone is the teacher's."""
+class PretrainState:
+    """Content of ``state.pt``, and the model whose backbone is the teacher's."""
 
-    student: Network
-    teacher: Network
+    student: SelfDistillation
+    teacher: SelfDistillation
     optimiser: torch.optim.Optimizer
     model: DINOCell
     epoch: int = 0
     seconds: float = 0.0
 
+    def contents(self) -> dict[str, Any]:
+        """Return what ``state.pt`` keeps of it."""
+        record = self.model.config.backbone_weights
+        return {
+            "weights": None if record is None else record.model_dump(),
+            "student": self.student.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+        }
 
-def prepare_folder(config: PretrainConfig, *, resume: bool) -> bool:
-    """Make the run folder; say whether there is a state to go on from.
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `contents` returned in an earlier session."""
+        self.student.load_state_dict(saved["student"])
+        self.teacher.load_state_dict(saved["teacher"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.epoch, self.seconds = saved["epoch"], saved["seconds"]
+        weights = saved["weights"]
+        record = None if weights is None else WeightsRecord.model_validate(weights)
+        self.model.config = self.model.config.model_copy(update={"backbone_weights": record})
+
+
+def prepare_pretraining(config: PretrainConfig, *, resume: bool) -> bool:
+    """Create the run folder, and return whether it has a state to resume from.
 
     Raises
     ------
     OutputError
         If the folder holds a run and `resume` is False, or cannot be written.
     """
-    folder = config.output
-    names = (STATE_FILE, BACKBONE_FOLDER, METRICS_FILE)
-    if not resume and any((folder / name).exists() for name in names):
-        raise OutputError(f"{folder} holds a run already: go on with --resume, or choose another output")
-    make_run_folder(folder)
-    return resume and (folder / STATE_FILE).exists()
+    create_run_folder(config.output, (STATE_FILE, BACKBONE_FOLDER, METRICS_FILE), resume=resume)
+    return resume and (config.output / STATE_FILE).exists()
 
 
-def open_run(state: RunState, config: PretrainConfig, planes: Planes, *, resume: bool) -> None:
-    """Fill `state` from the run folder when resuming, and note the settings.
+def open_pretraining(state: PretrainState, config: PretrainConfig, planes: Planes, *, resume: bool) -> None:
+    """Fill `state` from the run folder when resuming, and write the settings.
 
     Raises
     ------
     CheckpointError
-        If its state is damaged or belongs to other settings or images.
+        If the saved state is damaged or belongs to other settings or images.
     """
     folder = config.output
     if resume:
-        _restore(state, folder / STATE_FILE, config, planes)
-    with atomic_path(folder / "config.yaml") as path:
-        path.write_text(commented_yaml(config), encoding="utf-8")
+        restore_state(state, folder / STATE_FILE, _decisive(config, planes))
+    write_settings(folder, config)
     forget_later_rows(folder, PretrainRecord, state.epoch)
 
 
-def save_epoch(state: RunState, config: PretrainConfig, record: PretrainRecord, planes: Planes) -> None:
+def save_backbone(
+    state: PretrainState, config: PretrainConfig, record: PretrainRecord, planes: Planes
+) -> None:
     """Write the row, the backbone and the state of an epoch; the state last, so that nothing is missing."""
     add_row(config.output, record)
-    outcome = Outcome(len(planes), planes.sha256, state.epoch, state.seconds)
+    outcome = PretrainOutcome(len(planes), planes.sha256, state.epoch, state.seconds)
     write_backbone(config.output / BACKBONE_FOLDER, state.model, config, outcome)
-    buffer = io.BytesIO()
-    torch.save(_contents(state, config, planes), buffer)
+    encoded = encode_state(state, _decisive(config, planes))
     with atomic_path(config.output / STATE_FILE) as path:
-        path.write_bytes(buffer.getbuffer())
-
-
-def _contents(state: RunState, config: PretrainConfig, planes: Planes) -> dict[str, Any]:
-    record = state.model.config.backbone_weights
-    return {
-        "settings": _decisive(config, planes),
-        "weights": None if record is None else record.model_dump(),
-        "student": state.student.state_dict(),
-        "teacher": state.teacher.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-        "epoch": state.epoch,
-        "seconds": state.seconds,
-    }
-
-
-def _restore(state: RunState, path: Path, config: PretrainConfig, planes: Planes) -> None:
-    device = next(state.student.parameters()).device
-    with explain_unreadable_state(path):
-        saved = torch.load(path, map_location=device, weights_only=True)
-        refuse_other_settings(path, saved["settings"], _decisive(config, planes))
-        state.student.load_state_dict(saved["student"])
-        state.teacher.load_state_dict(saved["teacher"])
-        state.optimiser.load_state_dict(saved["optimiser"])
-        state.epoch, state.seconds = saved["epoch"], saved["seconds"]
-        weights = saved["weights"]
-        record = None if weights is None else WeightsRecord.model_validate(weights)
-    state.model.config = state.model.config.model_copy(update={"backbone_weights": record})
+        path.write_bytes(encoded)
 
 
 def _decisive(config: PretrainConfig, planes: Planes) -> dict[str, Any]:

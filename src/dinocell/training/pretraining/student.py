@@ -115,7 +115,7 @@ class ProjectionHead(nn.Module):
         return functional.linear(points, functional.normalize(self.prototypes, dim=-1))
 
 
-class Network(nn.Module):
+class SelfDistillation(nn.Module):
     """Encoder, and a head each for views and for patches."""
 
     def __init__(self, backbone: AnyBackbone, heads: Heads) -> None:
@@ -125,7 +125,7 @@ class Network(nn.Module):
         self.patch_head = ProjectionHead(self.encoder.dense_width, heads)
 
 
-def make_teacher(student: Network) -> Network:
+def make_teacher(student: SelfDistillation) -> SelfDistillation:
     """Copy the student; nothing of the copy requires gradients."""
     return copy.deepcopy(student).requires_grad_(False).eval()
 

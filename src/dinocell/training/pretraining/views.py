@@ -14,14 +14,14 @@ from dinocell.training.augment import random_crop
 from dinocell.training.pretraining.config import GlobalViews, LocalViews, Masking, PretrainConfig
 from dinocell.training.pretraining.unlabelled import Planes
 
-Batch = tuple[Tensor, Tensor, Tensor]
+ViewBatch = tuple[Tensor, Tensor, Tensor]
 """Large views uint8 ``(B, G, S, S)``, small ones uint8 ``(B, L, s, s)``, hidden patches ``(B, G, N)``."""
 
 ATTEMPTS = 10
 """Rectangles that are tried for a mask, before single patches fill it up."""
 
 
-class ViewSamples(Dataset[Batch]):
+class ViewSamples(Dataset[ViewBatch]):
     """Views by number; those of number ``i`` are the same whenever and wherever they are drawn.
 
     Parameters
@@ -39,7 +39,7 @@ class ViewSamples(Dataset[Batch]):
         areas = np.sqrt([math.prod(shape[1:]) for shape in planes.shapes])  # larger ones hold more to see
         self._shares = areas / areas.sum()
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> ViewBatch:
         rng = np.random.default_rng((self.config.seed, number))
         image = self.planes.read(int(rng.choice(len(self.planes), p=self._shares)))
         smallest = self.config.global_views.size
@@ -49,7 +49,7 @@ class ViewSamples(Dataset[Batch]):
         masks = [draw_mask(self.grid, self.config.masking, rng).ravel() for _ in large]
         return torch.from_numpy(large), torch.from_numpy(small), torch.from_numpy(np.stack(masks))
 
-    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
+    def batches(self, first_step: int, last_step: int) -> Iterator[ViewBatch]:
         """Yield the batches of the steps from `first_step` up to, not including, `last_step`."""
         size, workers = self.config.batch_size, self.config.workers
         yield from DataLoader(

@@ -1,6 +1,7 @@
-"""All that changes during a run: model, moving average, optimiser, and how far it is."""
+"""State of a training run: model, moving average, optimiser, and how far it is."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,15 @@ from dinocell.models.checkpoint import read_config
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.adaptation import adapt, parameter_groups
 from dinocell.training.average import WeightAverage
-from dinocell.training.config import TrainConfig
+from dinocell.training.config import LAST, TrainConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
 @dataclass
-class RunState:
-    """What ``last/state.pt`` holds, and the devices that it lives on.
+class TrainingState:
+    """Content of ``last/state.pt``, and the devices that it lives on.
 
     Attributes
     ----------
@@ -65,11 +66,34 @@ class RunState:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes."""
+        """True in the one process that writes files."""
         return bool(self.accelerator.is_main_process)
 
+    def contents(self) -> dict[str, Any]:
+        """Return what ``last/state.pt`` keeps of it."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "epoch": self.epoch,
+            "best_loss": self.best_loss,
+            "bad_epochs": self.bad_epochs,
+            "seconds": self.seconds,
+        }
 
-def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) -> RunState:
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `contents` returned in an earlier session."""
+        self.model.load_state_dict(saved["model"])
+        self.average.model.load_state_dict(saved["average"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        if saved["scaler"]:  # empty in other precisions than float16
+            self.scaler.load_state_dict(saved["scaler"])
+        self.epoch, self.best_loss = saved["epoch"], saved["best_loss"]
+        self.bad_epochs, self.seconds = saved["bad_epochs"], saved["seconds"]
+
+
+def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) -> TrainingState:
     """Build model, average and optimiser as they are before the first step.
 
     Parameters
@@ -98,7 +122,7 @@ def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) 
     model = model.train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     precision = choose_precision(config.precision, device)
     settings = config.optimiser
-    return RunState(
+    return TrainingState(
         accelerator=accelerator,
         model=model,
         parallel=accelerator.prepare_model(model),
@@ -116,7 +140,7 @@ def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) 
 
 def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
     if resume:
-        return DINOCell(read_config(config.output / "last"))
+        return DINOCell(read_config(config.output / LAST))
     if config.start_from is None:
         return DINOCell.from_variant(config.model, backbone_weights=config.backbone.weights)
     model = DINOCell.from_pretrained(config.start_from)
