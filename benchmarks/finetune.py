@@ -29,7 +29,7 @@ from dinocell.metrics.pooling import pool
 from dinocell.metrics.scores import Scores
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.augment import Crop
-from dinocell.training.finetuning.cached_taps import CropCache
+from dinocell.training.finetuning.cached_features import CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.loop import finetune

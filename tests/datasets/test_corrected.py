@@ -175,11 +175,11 @@ def test_an_image_of_several_channels_is_read_as_it_was_segmented(folders):
     two = np.stack([np.full((64, 80), 7, np.uint8), np.full((64, 80), 9, np.uint8)])
     (images / "a.png").unlink()
     tifffile.imwrite(images / "a.tif", two, imagej=True, metadata={"axes": "CYX"})
-    assert find_corrected(images, results)[0][0].read().stains
+    assert find_corrected(images, results)[0][0].read().needs_channel
     record(results, "a", name="a.tif", channel_number=1)
     annotated = find_corrected(images, results)[0][0].read()
     assert (annotated.pixels == 9).all()
-    assert not annotated.stains
+    assert not annotated.needs_channel
 
 
 @pytest.mark.parametrize(

@@ -457,7 +457,7 @@ def test_an_image_that_cannot_be_preprocessed_is_left_out(tmp_path):
     class Stained(FakeItem):
         def read(self):
             annotated = super().read()
-            return replace(annotated, pixels=np.zeros((*self.labels.shape, 3), np.uint8), stains=True)
+            return replace(annotated, pixels=np.zeros((*self.labels.shape, 3), np.uint8), needs_channel=True)
 
     one = CASES["one"]
     items = [
@@ -472,7 +472,7 @@ def test_an_image_that_cannot_be_preprocessed_is_left_out(tmp_path):
         assert [failure.name for failure in info.failed] == ["b", "c", "d", "e"]
         assert "7 channels" in info.failed[0].reason
         assert "values from -7" in info.failed[1].reason
-        assert "3 stains, expected one or colours: choose with --channel" in info.failed[3].reason
+        assert "3 channels, expected one or colours: choose with --channel" in info.failed[3].reason
 
 
 def test_an_image_that_grows_after_it_was_measured_is_left_out(tmp_path):

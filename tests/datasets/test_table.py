@@ -66,8 +66,8 @@ def test_what_spreadsheets_write_is_read(folder, encoding, delimiter, end, quoti
 
 def test_a_channel_is_chosen_by_name_as_everywhere(folder):
     names = {"Channel": {"Name": ["1", "2", "3"]}, "axes": "CYX"}
-    stains = COLOURS.transpose(2, 0, 1)
-    tifffile.imwrite(folder / "s.tif", stains, ome=True, photometric="minisblack", metadata=names)
+    channels = COLOURS.transpose(2, 0, 1)
+    tifffile.imwrite(folder / "s.tif", channels, ome=True, photometric="minisblack", metadata=names)
     rows = [f"s.tif,y/a.png,{at},{channel}" for at, channel in enumerate(("name:1", "number:1", "3", "1"))]
     items = find_items(_table(folder, "image,masks,name,channel", *rows))
     for item, plane in zip(items[:3], (0, 1, 2), strict=True):

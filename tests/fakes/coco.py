@@ -14,14 +14,14 @@ Mask = NDArray[np.bool_]
 
 
 def rectangle(y: int, x: int, height: int, width: int) -> Mask:
-    """Pixels of a rectangle in an image of `SHAPE`."""
+    """Return the pixels of a rectangle in an image of `SHAPE`."""
     mask = np.zeros(SHAPE, bool)
     mask[y : y + height, x : x + width] = True
     return mask
 
 
 def outline(y: int, x: int, height: int, width: int) -> list[float]:
-    """Corners of the same rectangle, as COCO writes a polygon."""
+    """Return the corners of the same rectangle, as COCO writes a polygon."""
     return [x, y, x + width, y, x + width, y + height, x, y + height]
 
 
@@ -37,7 +37,7 @@ def runs(mask: Mask) -> dict[str, Any]:
 
 
 def annotation(image_id: int | str, segmentation: Any, **more: Any) -> dict[str, Any]:
-    """Give an annotation with the keys that LIVECell's have."""
+    """Return an annotation with the keys that LIVECell's have."""
     return {
         "image_id": image_id,
         "category_id": 1,

@@ -44,13 +44,13 @@ class FakeItem:
 
 
 def pixels_of(labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Brighter cells on noise, the same for the same labels."""
+    """Draw brighter cells on noise, the same for the same labels."""
     noise = np.random.default_rng(labels.size).integers(0, 60, labels.shape)
     return (noise + 40 * (labels % 5)).astype(np.uint8)
 
 
 def fake_items(**more: Any) -> list[FakeItem]:
-    """`CASES`: images of many sizes."""
+    """Return `CASES`: images of many sizes."""
     return [FakeItem(name, labels, **more) for name, labels in CASES.items()]
 
 
@@ -78,12 +78,12 @@ def finish(
 
 
 def expected_contents(folder: Path) -> dict[bool, dict[str, bytes]]:
-    """Contents of the stores of `fake_items`, crops and whole, that were made without a stop."""
+    """Return the contents of the stores of `fake_items`, crops and whole, made without a stop."""
     make_store(fake_items(), folder / "crops")
     make_store(fake_items(), folder / "whole", WHOLE)
     return {False: contents(folder / "crops"), True: contents(folder / "whole")}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Bytes of every file of a folder."""
+    """Read the bytes of every file of a folder."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).with_name("training_process.py")
 
 
 def disks(path, *, ignored=False):
-    """Two noisy images of bright disks with their labels; a part of the second one may count for nothing."""
+    """Write two noisy images of bright disks with their labels; a part of the second one may be ignored."""
     path.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
@@ -56,13 +56,13 @@ def make_config(folder, output, *changes, **values):
 
 
 def rows_of(output):
-    """The metrics of a run, as text and without the time taken."""
+    """Read the metrics of a run, as text and without the time taken."""
     with (output / "metrics.csv").open(newline="", encoding="utf-8") as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
 def start(config, *launcher):
-    """Begin, or go on with, a run in a process of its own; it prints every step and every epoch."""
+    """Start or resume a run in a process of its own, which prints every step and every epoch."""
     file = config.output.with_suffix(".yaml")
     file.write_text(commented_yaml(config), encoding="utf-8")
     return subprocess.Popen(
@@ -71,7 +71,7 @@ def start(config, *launcher):
 
 
 def kill_after(process, events):
-    """Kill a run when it has said so many events, wherever it is then; say whether it was still running."""
+    """Kill a run when it has printed so many events, wherever it is then; return whether it was running."""
     for _ in zip(range(events), process.stdout, strict=False):
         pass
     process.kill()
@@ -85,9 +85,9 @@ def finish(process):
 
 
 def tiny_variant(folder, monkeypatch, *, depth):
-    """Make "tiny" a variant, a small ViT, and give a file of weights for it in Meta's layout."""
-    taps = (0, 1, 2, depth - 1)
-    backbone = ViTConfig(hidden_size=48, depth=depth, heads=2, intermediate_size=96, taps=taps)
+    """Add a variant "tiny", a small ViT; return a file of weights for it in Meta's layout."""
+    layers = (0, 1, 2, depth - 1)
+    backbone = ViTConfig(hidden_size=48, depth=depth, heads=2, intermediate_size=96, taps=layers)
     decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
     variant = Variant("tiny", "a small ViT", backbone, decoder, "a licence", ("timm/tiny",))
     monkeypatch.setitem(VARIANTS, "tiny", variant)

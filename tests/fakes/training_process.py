@@ -1,4 +1,4 @@
-"""A training run that prints every step and every epoch; goes on where there is a checkpoint."""
+"""Training run that prints every step and every epoch; resumed where there is a checkpoint."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What learns of a backbone, how fast, and that adapters leave a plain model behind."""
+"""Parts of a backbone that learn, their learning rates, and adapters that are merged into a plain model."""
 
 import copy
 import sys

@@ -30,14 +30,14 @@ def random_image(shape: tuple[int, int]) -> Gray:
 
 
 def source_of(shape: tuple[int, int], size: int, chosen: Augmentation, seed: int) -> tuple[Any, Any]:
-    """Row and column of the image that each pixel of a crop shows: crops of planes of coordinates."""
+    """Return row and column of the image that each pixel of a crop shows: crops of planes of coordinates."""
     ys, xs = np.indices(shape).astype(np.uint8)
     nothing = np.zeros(shape, np.int32)
     return tuple(crop_of(plane, nothing, size, chosen, seed).image.astype(int) for plane in (ys, xs))
 
 
 def random_cells(shape: tuple[int, int], seed: int) -> Labels:
-    """Ellipses that touch, cover each other and leave the image, ids with gaps, some pixels ignored."""
+    """Draw ellipses that touch, cover each other and leave the image, ids with gaps, some pixels ignored."""
     rng = np.random.default_rng(seed)
     labels = np.zeros(shape, np.int32)
     y, x = np.indices(shape)
@@ -57,7 +57,7 @@ def random_cells(shape: tuple[int, int], seed: int) -> Labels:
 def test_a_plain_crop_is_a_slice_of_image_and_of_the_whole_map(
     seed: int, size: int, shape: tuple[int, int]
 ) -> None:
-    """The map always comes from uncropped labels, never renormalised by the part of a cell that shows."""
+    """Check that the map comes from uncropped labels, never renormalised by the part of a cell that shows."""
     labels, image = random_cells(shape, seed), random_image(shape)
     ys, xs = source_of(shape, size, NO_AUGMENTATION, seed)
     part = np.s_[ys[0, 0] : ys[0, 0] + size, xs[0, 0] : xs[0, 0] + size]
@@ -171,7 +171,7 @@ def test_ignored_pixels_are_invalid_wherever_they_go() -> None:
 
 
 def after(image: Gray, **changes: Any) -> Gray:
-    """The crop of the whole of a square image, with only these changes."""
+    """Crop the whole of a square image, with only these changes."""
     chosen = NO_AUGMENTATION.model_copy(update=changes)
     return crop_of(image, np.zeros(image.shape, np.int32), image.shape[0], chosen, 0).image
 

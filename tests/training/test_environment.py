@@ -1,4 +1,4 @@
-"""What a run was made with: equal data, equal hash, under whatever path; and the versions that ran."""
+"""Environment of a run: equal data, equal hash, under whatever path; and the versions that ran."""
 
 import hashlib
 import importlib.metadata

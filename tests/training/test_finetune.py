@@ -24,7 +24,7 @@ from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.augment import Crop
 from dinocell.training.finetuning import loop
-from dinocell.training.finetuning.cached_taps import CropCache
+from dinocell.training.finetuning.cached_features import CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.loop import finetune, finetune_steps
@@ -35,7 +35,7 @@ SIZE = 64
 
 
 def write_disks(folder, name, seed):
-    """Bright disks on noise."""
+    """Return an image of bright disks on noise."""
     rng = np.random.default_rng(seed)
     labels = np.zeros((80, 80), np.int32)
     for number, centre in enumerate([(r, c) for r in (14, 40, 66) for c in (14, 40, 66)], start=1):
@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A checkpoint with a small ViT, said to be trained."""
+    """Write a checkpoint with a small ViT that passes for trained."""
     torch.manual_seed(0)
     backbone = ViTConfig(hidden_size=48, depth=5, heads=2, intermediate_size=96, taps=(0, 1, 2, 4))
     decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
@@ -84,20 +84,20 @@ def random_crops(count):
         yield Crop(rng.integers(0, 255, (SIZE, SIZE), np.uint8), distance, rng.random((SIZE, SIZE)) > 0.1)
 
 
-def losses(checkpoint, tmp_path, *, taps, dtype="float32", memory_limit=2**30, **changes):
-    """Losses of a decoder that learns over a frozen backbone, and what it has learned."""
+def losses(checkpoint, tmp_path, *, features, dtype="float32", memory_limit=2**30, **changes):
+    """Train a decoder over a frozen backbone; return its losses and weights."""
     model = DINOCell.from_pretrained(checkpoint)
     model.freeze_backbone()
     config = make_config(tmp_path, tmp_path, steps=6, **changes)
     with CropCache(
-        model, 5, SIZE, taps=taps, dtype=dtype, memory_limit=memory_limit, folder=tmp_path
+        model, 5, SIZE, features=features, dtype=dtype, memory_limit=memory_limit, folder=tmp_path
     ) as cache:
         assert list(cache.fill(random_crops(5), 2)) == [2, 4, 5]
         assert cache.in_memory == (cache.bytes <= memory_limit)
         learner = Learner(model, cache, config)
         found = list(learner.learn(np.arange(5)))
-    assert not list(tmp_path.glob(".taps*"))
-    assert (learner.times is not None) == taps
+    assert not list(tmp_path.glob(".features*"))
+    assert (learner.times is not None) == features
     assert not model.training
     return np.array(found), model
 
@@ -127,10 +127,10 @@ def test_a_mask_of_one_value_is_refused_or_split_said_and_recorded(tiny, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["tiny", "nano"])
-def test_cached_taps_teach_what_the_backbone_would(name, tiny, tmp_path):
+def test_cached_features_teach_what_the_backbone_would(name, tiny, tmp_path):
     checkpoint = tiny if name == "tiny" else name
-    with_backbone, slow = losses(checkpoint, tmp_path, taps=False)
-    cached, fast = losses(checkpoint, tmp_path, taps=True)
+    with_backbone, slow = losses(checkpoint, tmp_path, features=False)
+    cached, fast = losses(checkpoint, tmp_path, features=True)
     assert with_backbone[-1] != with_backbone[0]
     np.testing.assert_allclose(cached, with_backbone, rtol=0, atol=1e-5)
     begun = DINOCell.from_pretrained(checkpoint).state_dict()
@@ -143,9 +143,9 @@ def test_cached_taps_teach_what_the_backbone_would(name, tiny, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_a_file_holds_the_same_as_memory_and_16_bits_nearly_so(dtype, tiny, tmp_path):
-    exact, _ = losses(tiny, tmp_path, taps=True)
-    in_memory, _ = losses(tiny, tmp_path, taps=True, dtype=dtype)
-    in_file, _ = losses(tiny, tmp_path, taps=True, dtype=dtype, memory_limit=0)
+    exact, _ = losses(tiny, tmp_path, features=True)
+    in_memory, _ = losses(tiny, tmp_path, features=True, dtype=dtype)
+    in_file, _ = losses(tiny, tmp_path, features=True, dtype=dtype, memory_limit=0)
     np.testing.assert_array_equal(in_file, in_memory)
     np.testing.assert_allclose(in_memory, exact, rtol=0.01)
 
@@ -156,7 +156,7 @@ def test_features_that_16_bits_cannot_hold_are_refused(tiny, tmp_path):
     with torch.no_grad():
         norms[-1].weight.mul_(1e6)
     with (
-        CropCache(model, 1, SIZE, taps=True, dtype="float16", folder=tmp_path) as cache,
+        CropCache(model, 1, SIZE, features=True, dtype="float16", folder=tmp_path) as cache,
         pytest.raises(TrainingError, match="cache_dtype to bfloat16 or float32"),
     ):
         list(cache.fill(random_crops(1), 1))
@@ -165,13 +165,13 @@ def test_features_that_16_bits_cannot_hold_are_refused(tiny, tmp_path):
 def test_a_full_disk_is_refused_before_it_kills(tiny, tmp_path):
     model = DINOCell.from_pretrained(tiny)
     with pytest.raises(OutputError, match="fewer variants"):
-        CropCache(model, 10**9, 2**12, taps=True, memory_limit=0, folder=tmp_path)
+        CropCache(model, 10**9, 2**12, features=True, memory_limit=0, folder=tmp_path)
 
 
 def test_every_training_begins_anew(tiny, tmp_path):
     model = DINOCell.from_pretrained(tiny)
     model.freeze_backbone()
-    with CropCache(model, 4, SIZE, taps=True, folder=tmp_path) as cache:
+    with CropCache(model, 4, SIZE, features=True, folder=tmp_path) as cache:
         list(cache.fill(random_crops(4), 4))
         learner = Learner(model, cache, make_config(tmp_path, tmp_path))
         first, _, second = (

@@ -1,4 +1,4 @@
-"""What the logs hold when they are read back, and what a panel shows."""
+"""Logs as they are read back, and the pictures of a panel."""
 
 import sys
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def read_back(folder):
 
 
 def scalars_of(folder):
-    """(step, value) of every event by name; new versions of tensorboard keep numbers as tensors."""
+    """Return (step, value) of every event by name; new versions of tensorboard keep numbers as tensors."""
     events = read_back(folder)
     found = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
     for tag in events.Tags()["tensors"]:
@@ -208,7 +208,7 @@ def test_a_panel_shows_input_both_maps_and_both_outlines(crop):
         order = np.argsort(values, axis=None)
         assert (np.diff(brightness.ravel()[order]) >= -3).all()  # brighter the higher
     assert not np.array_equal(true, predicted)
-    # the cell that both have, the missed one, the one too many, and what is no outline
+    # the cell that both have, the missed one, the one too many, and the rest
     assert where(outlines, BOTH)[:30, :30].any()
     assert not where(outlines, TRUE)[:30, :30].any()
     assert where(outlines, TRUE)[34:, :34].any()

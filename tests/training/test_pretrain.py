@@ -52,7 +52,7 @@ def tiny_variants(monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three images, one of them smaller than a view."""
+    """Write three images, one of them smaller than a view."""
     path = tmp_path_factory.mktemp("unlabelled")
     rng = np.random.default_rng(0)
     for number, size in enumerate((80, 64, 20)):
@@ -83,7 +83,7 @@ def state_of(output):
 
 
 def assert_equal(one, other):
-    """Two nests of dicts, lists and tensors are the same bit by bit, but for the time taken."""
+    """Assert that two nests of dicts, lists and tensors are equal bit by bit, but for the time taken."""
     if isinstance(one, dict):
         assert one.keys() == other.keys()
         for key in one.keys() - {"seconds"}:

@@ -14,7 +14,7 @@ from dinocell.training.pretraining import PretrainConfig
 from dinocell.training.pretraining.config import Heads
 from dinocell.training.pretraining.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
 from dinocell.training.pretraining.objective import batch_losses, temperature_at
-from dinocell.training.pretraining.student import SelfDistillation, make_teacher, momentum_at, update_teacher
+from dinocell.training.pretraining.student import SelfDistillation, copy_teacher, momentum_at, update_teacher
 from dinocell.training.pretraining.watch import (
     assignment_entropy,
     assignment_information,
@@ -27,7 +27,7 @@ HALF, QUARTER, FIFTH = [0.5, 0.5], [0.75, 0.25], [0.2, 0.8]
 
 
 def logits(*probabilities, temperature):
-    """What a softmax at a temperature turns into these probabilities."""
+    """Return logits that a softmax at a temperature turns into these probabilities."""
     return temperature * torch.tensor(probabilities).log()
 
 
@@ -108,7 +108,7 @@ def test_koleo_loss_of_equal_features_has_a_finite_gradient():
 def test_the_teacher_is_a_moving_average():
     student = nn.Linear(1, 1, bias=False)
     nn.init.constant_(student.weight, 1.0)
-    teacher = make_teacher(student)
+    teacher = copy_teacher(student)
     nn.init.constant_(student.weight, 3.0)
     update_teacher(teacher, student, 0.75)  # ¾ · 1 + ¼ · 3 = 1.5
     assert teacher.weight.item() == 1.5
@@ -167,11 +167,11 @@ def test_what_counts_as_collapsed():
 
 
 def test_a_step_compares_views_of_the_same_field():
-    """Every view on its own, field by field: what the batched step must amount to."""
+    """Compute the losses view by view and field by field, as the batched step must."""
     torch.manual_seed(0)
     backbone = ViTConfig(hidden_size=16, depth=4, heads=2, intermediate_size=32, taps=(0, 1, 2, 3))
     student = SelfDistillation(build_backbone(backbone), Heads(hidden=8, bottleneck=8, prototypes=8)).train()
-    teacher = make_teacher(student)
+    teacher = copy_teacher(student)
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

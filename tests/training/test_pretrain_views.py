@@ -98,13 +98,13 @@ def test_images_are_preprocessed_once_and_kept_in_a_file(folder):
         assert planes.sha256 != sha256
 
 
-def test_channels_of_stains_are_kept_apart_and_empty_ones_left_out(folder):
-    stains = np.stack([noise(24, 24), np.zeros((24, 24), np.uint8), noise(24, 24, seed=1)])
-    tifffile.imwrite(folder / "stains.tif", stains, metadata={"axes": "CYX"}, photometric="minisblack")
+def test_channels_are_kept_apart_and_empty_ones_left_out(folder):
+    channels = np.stack([noise(24, 24), np.zeros((24, 24), np.uint8), noise(24, 24, seed=1)])
+    tifffile.imwrite(folder / "channels.tif", channels, metadata={"axes": "CYX"}, photometric="minisblack")
     write_image(folder / "z_colours.png", noise(24, 24, 4, seed=2))
     with open_images(make_config(folder)) as planes:
         assert planes.shapes == ((2, 24, 24), (1, 24, 24))
-        np.testing.assert_array_equal(planes.read(0)[1], preprocess(stains[2]))
+        np.testing.assert_array_equal(planes.read(0)[1], preprocess(channels[2]))
     with open_images(make_config(folder, stains_in_colours=True)) as planes:
         assert planes.shapes == ((2, 24, 24), (3, 24, 24))  # without the alpha channel
 

@@ -1,4 +1,4 @@
-"""What a run does with bad data, numbers and disks: one line that says what to do, and nothing is lost."""
+"""Runs with bad data, numbers and disks: one line that says what to do, and nothing is lost."""
 
 import contextlib
 import json
@@ -44,7 +44,7 @@ def make_store(folder, path):
 
 @contextlib.contextmanager
 def files_no_larger_than(size):
-    """What a full disk does: writing more fails."""
+    """Simulate a full disk: writing more fails."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""What a step does to the weights, what a run draws, validates and keeps."""
+"""Steps: how they change the weights; runs: crops that they draw, validation, and weights that they keep."""
 
 import math
 
@@ -114,7 +114,7 @@ def test_validation_crops_are_plain_parts_of_the_images(folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def misleading(tmp_path_factory):
-    """Images of disks, with labels that say there is hardly a cell: the more is learned, the worse."""
+    """Write images of disks with labels of hardly a cell: the more is learned, the worse."""
     path = disks(tmp_path_factory.mktemp("misleading"))
     labels = np.zeros((96, 96), np.int32)
     labels[0, 0] = 1

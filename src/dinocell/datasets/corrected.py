@@ -111,7 +111,7 @@ class Corrected:
         InputError
             If the image has no such plane or channel, or a file is a stack.
         """
-        pixels, stains = read_plane(self.image, self.plane, self.channel)
+        pixels, needs_channel = read_plane(self.image, self.plane, self.channel)
         labels = read_labels(self.labels)
         check_sizes(self.image, pixels, self.labels, labels)
         labels, split, specks = repair(labels)
@@ -121,7 +121,7 @@ class Corrected:
             check_sizes(self.image, pixels, self.unchecked, marked)
             labels, unchecked_cells = _ignore_unchecked(labels, marked)
         repairs = Repairs(split, specks, unchecked_cells, float((labels < 0).mean()))
-        return AnnotatedImage(pixels, labels, stains=stains), repairs
+        return AnnotatedImage(pixels, labels, needs_channel=needs_channel), repairs
 
 
 def find_corrected(

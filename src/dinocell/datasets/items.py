@@ -1,4 +1,4 @@
-"""What every dataset format gives: a list of annotated images that are read one at a time."""
+"""Annotated images, which every dataset format lists and which are read one at a time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ class AnnotatedImage:
         As in the file.
     labels : int32 array, shape (Y, X)
         0 background, −1 ignored.
-    stains : bool
-        Whether the channels are stains of which one must be chosen, and no colours.
+    needs_channel : bool
+        Whether the image has several channels that are not colours, so that one must be chosen.
     markers : int32 array, shape (Y, X), optional
         A small mark in every cell where the labels do not cover all of them (Cell Tracking Challenge).
     overlapped_pixels : int
@@ -31,12 +31,12 @@ class AnnotatedImage:
     preprocessing : Preprocessing, optional
         What the pixels went through already; None for an image as in its file.
     notes : tuple of str
-        What whoever uses the labels must know, a line a file: that they were split into pieces, for example.
+        Notes for users of the labels, a line a file: that they were split into pieces, for example.
     """
 
     pixels: NDArray[Any]
     labels: Labels
-    stains: bool = False
+    needs_channel: bool = False
     markers: Labels | None = None
     overlapped_pixels: int = 0
     preprocessing: Preprocessing | None = None
@@ -48,11 +48,11 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """Unique in its dataset."""
+        """Name, unique in its dataset."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What it is read from, the image first."""
+        """Files that it is read from, the image first."""
 
     @property
     def split_components(self) -> bool | None:

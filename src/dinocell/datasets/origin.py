@@ -69,7 +69,7 @@ def _check_index(index: int | None, count: int, where: str) -> int:
 
 
 def read_plane(path: Path, plane: Plane | None, channel: int | str | None) -> tuple[Pixels, bool]:
-    """Read a plane of an image, or the only one, and whether its channels are stains to choose from."""
+    """Read a plane of an image, or the only one; return also whether one of its channels must be chosen."""
     if plane is not None:
         return plane.read(path, channel), False
     image = read_image(path, channel=channel)

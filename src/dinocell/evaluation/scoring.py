@@ -173,7 +173,7 @@ def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> 
 
 
 def _check_channels(annotated: AnnotatedImage) -> None:
-    if annotated.stains:
+    if annotated.needs_channel:
         count = annotated.pixels.shape[2]
         raise InputError(f"the image has {count} channels, expected one or RGB: choose with --channel N")
 

@@ -177,7 +177,7 @@ def _channels(images: Sequence[AnnotatedImage]) -> list[int | None]:
     (count,) = counts
     if count == 1:
         return [None]
-    if any(image.stains for image in images):
+    if any(image.needs_channel for image in images):
         return list(range(count))
     colours = min(count, 3) if count in (3, 4) else count
     return [*([None] if count in (3, 4) else []), *range(colours)]

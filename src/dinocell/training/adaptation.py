@@ -1,4 +1,4 @@
-"""How a backbone learns: not at all, its last blocks, all of it, or low-rank adapters beside its weights."""
+"""Choice of what a backbone learns: nothing, its last blocks, all of it, or low-rank adapters."""
 
 import copy
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from dinocell.training.config import BackboneTraining
 Mode = Literal["frozen", "full", "lora"]
 
 ALPHA_PER_RANK = 2
-"""Adapters are multiplied by it: LoRA's alpha is so many times the rank, as is common practice."""
+"""LoRA's alpha divided by the rank, the factor on what adapters add; 2 is common practice."""
 
 
 def adapt(model: DINOCell, settings: BackboneTraining) -> Mode:
@@ -50,9 +50,8 @@ def adapt(model: DINOCell, settings: BackboneTraining) -> Mode:
     elif mode == "frozen":
         model.freeze_backbone(except_last=settings.unfreeze_last)
     for name, parameter in model.backbone.named_parameters():
-        if name.endswith(
-            "mask_token"
-        ):  # no map depends on it, and several devices would wait for its gradient
+        # No map depends on the mask token, and several devices would wait for its gradient.
+        if name.endswith("mask_token"):
             parameter.requires_grad_(False)
     return mode
 
@@ -107,7 +106,7 @@ def merged(model: DINOCell) -> DINOCell:
     -------
     DINOCell
         A plain model, to be saved and loaded without peft, that predicts the same but for rounding. It shares
-        the frozen weights that have no adapter. The same model where there are no adapters.
+        the frozen weights that have no adapter. A model without adapters is returned as it is.
     """
     if not any(".lora_A." in name for name, _ in model.named_parameters()):
         return model
@@ -117,7 +116,7 @@ def merged(model: DINOCell) -> DINOCell:
     for part in model.modules():
         if isinstance(part, BaseTunerLayer):
             frozen.pop(id(part.get_base_layer().weight), None)
-    plain = copy.deepcopy(model, frozen)  # what is in its memo is not copied
+    plain = copy.deepcopy(model, frozen)  # weights in the memo are shared, not copied
     for name, part in list(plain.named_modules()):
         if isinstance(part, BaseTunerLayer):
             part.merge()
@@ -131,8 +130,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sort all weights that learn by their share of the learning rate.
 
-    The share is 1 for the decoder, the backbone's last block and its final norm, and smaller by the factor
-    `layer_decay` from each block to the one before it, and once more for what comes before the first
+    The share is 1 for the decoder, the backbone's last block and its final norm. From each block to the one
+    before it, it is multiplied by `layer_decay`, and once more for what comes before the first block
     (layer-wise decay: Clark et al., 2020; Bao et al., 2021).
 
     Parameters
@@ -162,9 +161,10 @@ def _scaled(model: DINOCell, decay: float) -> Iterator[tuple[float, nn.Parameter
     for parameter in model.decoder.parameters():
         yield 1.0, parameter
     blocks = model.backbone.blocks
+    # With 3 blocks: embeddings decay³, block 1 decay², block 2 decay, block 3 and the final norm 1.
     steps = {
         id(parameter): step for step, block in enumerate(reversed(blocks)) for parameter in block.parameters()
     }
     for name, parameter in model.backbone.named_parameters():
-        after_blocks = name.split(".")[-2:-1] == ["norm"]  # of blocks, it is asked last
-        yield decay ** steps.get(id(parameter), 0 if after_blocks else len(blocks)), parameter
+        is_norm = name.split(".")[-2:-1] == ["norm"]  # the final one, where it is in none of the blocks
+        yield decay ** steps.get(id(parameter), 0 if is_norm else len(blocks)), parameter

@@ -17,7 +17,7 @@ from dinocell.settings import Range, Section
 
 
 class Augmentation(Section):
-    """What may happen to a training crop; the defaults are the method paper's."""
+    """Changes that may happen to a training crop; the defaults are the method paper's."""
 
     flip: float = Field(default=0.5, ge=0, le=1, description="Probability of a horizontal flip")
     rotate: float = Field(default=0.5, ge=0, le=1, description="Probability of a rotation by −180…180°")
@@ -120,7 +120,7 @@ def random_crop(
 
 
 def bounding_boxes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Bounding box of every id.
+    """Find the bounding box of every id.
 
     Parameters
     ----------
@@ -149,6 +149,7 @@ def _random_transform(
     angle = rng.uniform(-math.pi, math.pi) if rng.random() < settings.rotate else 0.0
     mirror = -1.0 if rng.random() < settings.flip else 1.0
     tilt = rng.uniform(-math.pi, math.pi) if settings.stretch > 1 else 0.0
+    # Read from right to left: mirror, stretch along an axis at the angle `tilt`, rotate.
     linear = _rotation(angle) @ _rotation(-tilt)
     linear = linear @ np.diag([zoom * stretch, zoom / stretch]) @ _rotation(tilt)
     linear = linear @ np.diag([mirror, 1.0])
@@ -164,7 +165,7 @@ def _rotation(angle: float) -> NDArray[np.float64]:
 
 
 def _random_centre(length: int, window: float, rng: np.random.Generator) -> float:
-    """Centre of a window that stays inside the image where it fits."""
+    """Draw the centre of a window along one axis; it stays inside the image where it fits."""
     margin = min(window, length) / 2
     return float(rng.uniform(margin, length - margin)) - 0.5
 
@@ -172,7 +173,7 @@ def _random_centre(length: int, window: float, rng: np.random.Generator) -> floa
 def _warp(
     plane: NDArray[Any], matrix: NDArray[np.float64], shape: tuple[int, int], method: int
 ) -> NDArray[Any]:
-    """Warp by `matrix`; image and labels are both mirrored beyond their edge.
+    """Warp an image or labels by `matrix`; both are mirrored beyond their edge.
 
     Mirroring keeps the distance map right there: a cell cut by the edge grows its own mirror image, so the
     edge does not count as outside.
@@ -189,11 +190,25 @@ def _distance_of_whole_cells(
     cropped: NDArray[np.int32],
     matrix: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Distance map of a crop, measured on the uncropped cells that show in it.
+    """Compute the distance map of a crop, measured on the uncropped cells that show in it.
 
-    The crop's window is widened until every cell that it cuts lies inside whole, with a pixel to spare, and
-    by the thickest cell where the crop shows mirrored ones, which the window may cut. Only pixels of the
-    image itself set the maximum of a cell.
+    A cell that the crop cuts must keep the distances of the whole cell, so these are measured on a wider
+    window and the crop is cut out of the result::
+
+        wide window (warped once, measured once)
+        ┌───────────────────────────┐
+        │        ┌─ crop ─────┐     │   A is whole in the wide window: its distances and its maximum are
+        │    ╭───┼──╮         │     │   those of the uncropped cell.
+        │    │ A │  │       ╭─┼───╮ │   B reaches the image's edge. Beyond it, the warp mirrors B, so that the
+        │    ╰───┼──╯       │B│   ┊ │   edge does not count as outside.
+        │        │          ╰─┼───╯ │
+        │        └────────────┘     │   ┊ edge of the image
+        └───────────────────────────┘
+
+    The window is as wide as the bounding boxes of all cells in the crop, with a pixel to spare. Where the
+    crop shows mirrored cells, which have no bounding box, it is wider by the thickest cell: no distance in a
+    cell and its mirror image exceeds that. The map is divided by each cell's maximum over the pixels of the
+    image itself.
     """
     size = cropped.shape[0]
     ids = np.unique(cropped)
@@ -208,6 +223,7 @@ def _distance_of_whole_cells(
     if _shows_mirrored(matrix, size, labels.shape):
         thickness = np.minimum(bottom - top, right - left).max() + 1
         margin = thickness * float(np.linalg.norm(matrix[:, :2], 2))
+    # Corners (x, y) of the wide window, in coordinates of the crop, whose own corners are 0 and `size`.
     low = np.floor(np.minimum(moved.min(axis=1) - 2, -margin)).astype(int)
     high = np.ceil(np.maximum(moved.max(axis=1) + 3, size + margin)).astype(int)
     wide = matrix.copy()
@@ -232,7 +248,7 @@ def _move(matrix: NDArray[np.float64], x: NDArray[Any], y: NDArray[Any]) -> NDAr
 
 
 def _shows_mirrored(matrix: NDArray[np.float64], size: int, shape: tuple[int, ...]) -> bool:
-    """Whether a corner of the crop lies beyond the image."""
+    """Return whether a corner of the crop lies beyond the image."""
     x, y = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]) * (size - 1)
     x, y = _move(np.asarray(cv2.invertAffineTransform(matrix), np.float64), x, y)
     return bool(min(x.min(), y.min()) < -0.5 or x.max() > shape[1] - 0.5 or y.max() > shape[0] - 0.5)
@@ -241,7 +257,7 @@ def _shows_mirrored(matrix: NDArray[np.float64], size: int, shape: tuple[int, ..
 def _change_intensity(
     image: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Inversion, gamma, contrast, brightness, blur and noise, in this order."""
+    """Change intensities: inversion, gamma, contrast, brightness, blur and noise, in this order."""
     values = image.astype(np.float32) / 255
     if rng.random() < settings.invert:
         values = 1 - values

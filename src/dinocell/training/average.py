@@ -1,4 +1,4 @@
-"""The moving average of a model's weights, which is what is validated and saved."""
+"""Moving average of a model's weights, which is validated and saved in their place."""
 
 import copy
 
@@ -14,7 +14,7 @@ class WeightAverage:
     Parameters
     ----------
     model : DINOCell
-        What learns of it must be settled: see `dinocell.training.adaptation.adapt`.
+        After `dinocell.training.adaptation.adapt`, which chooses the weights that learn.
     decay : float
         0 ≤ decay < 1; after an update the average is ``decay * average + (1 - decay) * weights``, where the
         decay of step n is (1 + n) / (10 + n) at most.
@@ -22,13 +22,13 @@ class WeightAverage:
     Attributes
     ----------
     model : DINOCell
-        Has the averages, in eval mode. Weights that do not learn are the first model's own, in memory and in
-        a file that both are saved to by one `torch.save`; at decay 0, where nothing is averaged, all are.
+        Has the averages, in eval mode. It shares the weights that do not learn with the first model, also in
+        a file that one `torch.save` writes both to; at decay 0, where nothing is averaged, it shares all.
     """
 
     def __init__(self, model: DINOCell, decay: float) -> None:
-        own = {id(weight): weight for weight in model.parameters() if decay == 0 or not weight.requires_grad}
-        self.model = copy.deepcopy(model, own).eval()  # what is in its memo is not copied
+        shared = {id(w): w for w in model.parameters() if decay == 0 or not w.requires_grad}
+        self.model = copy.deepcopy(model, shared).eval()  # weights in the memo are not copied
         self._decay = decay
 
     def update(self, model: DINOCell, step: int) -> None:
@@ -41,10 +41,9 @@ class WeightAverage:
         step : int
             Counted from 0.
         """
-        decay = min(
-            self._decay, (1 + step) / (10 + step)
-        )  # the random weights of the start are soon forgotten
-        if self._decay:  # only what learns: most of a large model may be frozen
+        # A smaller decay at first: 0.1, 0.18, 0.25, …, so that the random weights of the start are forgotten.
+        decay = min(self._decay, (1 + step) / (10 + step))
+        if self._decay:  # only weights that learn: most of a large model may be frozen
             get_ema_multi_avg_fn(decay)(_learning(self.model), _learning(model), 0)
 
 

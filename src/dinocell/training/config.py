@@ -1,4 +1,4 @@
-"""What a training run is: read from YAML and flags, checked, and stored beside its results."""
+"""Settings of a training run: read from YAML and flags, validated, and stored beside its results."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -30,7 +30,7 @@ class Dataset(Section):
 
 
 class BackboneTraining(Section):
-    """What the backbone begins with, and how it learns."""
+    """Settings of the backbone: what it begins with, and how it learns."""
 
     weights: str | None = Field(
         default=None,
@@ -66,7 +66,7 @@ class Optimiser(Section):
 
 
 class Loss(Section):
-    """Between sigmoid output and distance map."""
+    """Loss between sigmoid output and distance map."""
 
     kind: Literal["mse", "bce"] = Field(default="mse", description="Both have the same optimum")
     foreground: float = Field(

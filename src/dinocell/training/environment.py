@@ -1,4 +1,4 @@
-"""What a run was made with: packages, machine and data, each by what tells it from another."""
+"""Environment of a run: versions of packages, machine, and hashes of the data."""
 
 import importlib.metadata
 import json
@@ -24,11 +24,11 @@ PACKAGES = (
     "accelerate", "edt", "imagecodecs", "numpy", "opencv-python-headless", "peft", "pydantic", "safetensors",
     "scikit-image", "scipy", "tensorboard", "tifffile", "torch", "transformers", "wandb",
 )  # fmt: skip
-"""Whose versions may matter."""
+"""Packages whose versions may change a result."""
 
 
 def describe_environment(config: TrainConfig) -> dict[str, Any]:
-    """Say what a run is made with.
+    """Describe what a run is made with.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def describe_environment(config: TrainConfig) -> dict[str, Any]:
 
 
 def write_environment(folder: Path, environment: dict[str, Any]) -> Path:
-    """Write ``environment.json`` into a run folder; what `describe_environment` says.
+    """Write what `describe_environment` returns as ``environment.json`` into a run folder.
 
     Returns
     -------

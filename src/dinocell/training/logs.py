@@ -1,4 +1,4 @@
-"""What can be watched while a model learns: curves and pictures, in TensorBoard and Weights & Biases."""
+"""Logs to watch while a model learns: curves and pictures, in TensorBoard and Weights & Biases."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,14 +25,14 @@ WANDB_ID_FILE = "wandb_id.txt"
 """Holds the id under which Weights & Biases knows a run, so that it goes on there when it is resumed."""
 
 PANEL = "input, true map, predicted map, outlines (true blue, predicted orange, both yellow)"
-"""What the pictures of `panel` show, from left to right."""
+"""Caption of the pictures that `panel` returns, from left to right."""
 
 GAP = 4
 """White columns between two pictures of a panel."""
 
 
 class RunLog:
-    """The logs of a run: TensorBoard's in its folder, and those of Weights & Biases where that is wanted.
+    """Logs of a run: TensorBoard's in its folder, and those of Weights & Biases where that is wanted.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class RunLog:
     config : mapping
         The run's settings, for Weights & Biases.
     resume_step : int
-        The step that a run goes on after, 0 for a new one: what was logged of later ones is forgotten.
+        Last step before the run goes on, 0 for a new one: what was logged of later steps is forgotten.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class RunLog:
             self._writer = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=resume_step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Log numbers by their names, such as ``loss/train``; what is logged is on the disk at once.
+        """Log numbers by their names, such as ``loss/train``; they are on the disk at once.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class RunLog:
         ----------
         step : int
         panels : sequence of uint8 array, shape (Y, X, 3)
-            As `panel` makes them; the same crop at the same place every time.
+            As `panel` returns them; the same crop at the same place every time.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class RunLog:
             self._wandb.log_images(step, panels)
 
     def close(self, *, failed: bool = False) -> None:
-        """Write what is left; `failed` is how the run ended, for Weights & Biases."""
+        """Write what is left; Weights & Biases is told whether the run `failed`."""
         with self._explaining_errors():
             self._writer.close()
         if self._wandb is not None:
@@ -137,7 +137,7 @@ class RunLog:
 
 
 class _WandbRun:
-    """A run at Weights & Biases: all that is asked of the package."""
+    """A run at Weights & Biases."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
         self._package = import_extra("wandb", extra="wandb", purpose="the setting wandb")
@@ -178,7 +178,7 @@ def panel(
     valid: NDArray[np.bool_],
     thresholds: Thresholds | None = None,
 ) -> NDArray[np.uint8]:
-    """Show a crop beside its true and its predicted map, and the cells that they become.
+    """Draw a crop beside its true and its predicted map, and the outlines of the cells in both.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def panel(
     true_map, predicted_map : float array, shape (Y, X)
         In [0, 1].
     valid : bool array, shape (Y, X)
-        Other pixels count for nothing, and are hatched.
+        Other pixels are hatched; they count for nothing.
     thresholds : Thresholds, optional
         Of either map.
 
@@ -211,13 +211,13 @@ def panel(
 
 
 def _coloured(distance: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Show 0 black and 1 bright, whatever the map's own range."""
+    """Draw 0 black and 1 bright, whatever the map's own range."""
     shades = np.rint(np.clip(distance, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO)[:, :, ::-1])
 
 
 def _hatched(picture: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Dim what is not valid and draw diagonals over it."""
+    """Draw diagonals over the pixels that are not valid, and dim them."""
     rows, columns = np.indices(valid.shape)
     shown = np.where(valid[:, :, None], picture, picture // 2)
     shown[~valid & ((rows + columns) % 8 == 0)] = 150

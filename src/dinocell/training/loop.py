@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 WAIT = timedelta(hours=2)
-"""How long processes wait for one another: one of them reads all data once more, to hash it."""
+"""Longest time that processes wait for one another: one of them reads all data once more, to hash it."""
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """What the loop reports after every step."""
+    """Progress that the loop reports after every step."""
 
     step: int
     total_steps: int
@@ -175,7 +175,7 @@ def _advice(config: TrainConfig) -> str:
 
 
 def _mean_norm(done: Sequence[Step]) -> float:
-    """Mean over the steps that were taken; float16 skips those whose gradient is not finite."""
+    """Average over the steps that were taken; float16 skips those whose gradient is not finite."""
     norms = [of.gradient_norm for of in done if math.isfinite(of.gradient_norm)]
     return sum(norms) / max(1, len(norms))
 
@@ -206,7 +206,7 @@ def _finish_epoch(
     if best:
         state.best_loss = loss
     state.bad_epochs = 0 if best else state.bad_epochs + 1
-    if log is not None:  # before the checkpoint: what a resumed run repeats is forgotten in the log
+    if log is not None:  # before the checkpoint: a resumed run drops what it will log again
         log.scalars(record.step, record.curves())
         log.images(record.step, validation_panels(state, validation))
     if state.is_main:

@@ -1,4 +1,4 @@
-"""What training minimises: the distance between the predicted and the true map."""
+"""Loss that training minimises: between the predicted and the true map."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from dinocell.training.config import Loss
 
 
 def pixel_counts(distance: Tensor, valid: Tensor) -> Tensor:
-    """Count what the means of the loss are taken over: valid pixels, and those of them in cells.
+    """Count the pixels that the loss is averaged over: the valid ones, and those of them in cells.
 
     Parameters
     ----------
@@ -19,14 +19,14 @@ def pixel_counts(distance: Tensor, valid: Tensor) -> Tensor:
     Returns
     -------
     int64 tensor, shape (2,)
-        Those of several batches, on several devices too, add up.
+        Counts of several batches, also of several devices, are added up.
     """
     cells = valid & (distance > 0)
     return torch.stack((valid.sum(), cells.sum()))
 
 
 def map_loss(logits: Tensor, distance: Tensor, valid: Tensor, counts: Tensor, loss: Loss) -> Tensor:
-    """Loss between the sigmoid of the logits and the distance map.
+    """Compute the loss between the sigmoid of the logits and the distance map.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def map_loss(logits: Tensor, distance: Tensor, valid: Tensor, counts: Tensor, lo
     valid : bool tensor, shape (B, Y, X)
         Other pixels count for nothing.
     counts : tensor, shape (2,)
-        What the sums over pixels are divided by: `pixel_counts`, of more batches than this one where their
-        gradients are added up.
+        Divisors of the sums over pixels: `pixel_counts` of all batches whose gradients are added up. Two
+        batches with 3 and 1 valid pixels weigh 3 to 1, as one batch of 4 would.
     loss : Loss
 
     Returns
@@ -51,7 +51,7 @@ def map_loss(logits: Tensor, distance: Tensor, valid: Tensor, counts: Tensor, lo
 
 
 def pixel_losses(logits: Tensor, distance: Tensor, kind: Literal["mse", "bce"]) -> Tensor:
-    """Loss of every pixel: float32 tensor of the same shape."""
+    """Compute the loss of every pixel: float32 tensor of the same shape."""
     logits = logits.float()
     if kind == "mse":
         return (torch.sigmoid(logits) - distance).square()

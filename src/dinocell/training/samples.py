@@ -1,4 +1,4 @@
-"""From annotated folders to batches: what the training loop draws and what it validates on."""
+"""Batches of crops from annotated folders and stores: to learn from, and to validate on."""
 
 import contextlib
 import itertools
@@ -74,11 +74,11 @@ class StoreImages(Sequence[Annotated]):
 
     @property
     def has_cells(self) -> bool:
-        """Whether an image has any; unknown, and taken for granted, in SAMCell's stores."""
+        """True where an image has cells; taken for granted in SAMCell's stores, which do not record it."""
         return not self._dataset.index or any(entry.cells for entry in self._dataset.index)
 
     def shape(self, number: int) -> tuple[int, int]:
-        """Height and width of a crop without its padding."""
+        """Return height and width of a crop without its padding."""
         height, width = self._dataset.size
         if not self._dataset.index:
             return height, width
@@ -91,8 +91,8 @@ def load_annotated(
 ) -> Sequence[Annotated]:
     """Open a store, or read and preprocess every image of a folder.
 
-    A store is read crop by crop; a folder's images stay in memory, as 8-bit images and labels. What must be
-    known of its label images is logged.
+    A store is read crop by crop; a folder's images stay in memory, as 8-bit images and labels. Notes on its
+    label images are logged.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
 
     def __init__(self, datasets: Sequence[Sequence[Annotated]], config: TrainConfig) -> None:
         self.datasets = datasets
-        self._shares = [_shares(items) for items in datasets]
+        self._image_shares = [_image_shares(items) for items in datasets]
         weights = np.asarray([dataset.weight for dataset in config.train])
         self.weights = weights / weights.sum()
         self.config = config
@@ -156,7 +156,7 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
         rng, item = self._choose(number)
         try:
             crop = _draw(item, self.config.crop_size, self.config.augmentation, rng)
-        except InputError as error:  # it does not know the image
+        except InputError as error:  # which does not name the image
             raise InputError(f"{item.name}: {error}") from error
         return torch.from_numpy(crop.image), torch.from_numpy(crop.distance), torch.from_numpy(crop.valid)
 
@@ -165,7 +165,7 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
         rng = np.random.default_rng((self.config.seed, number))
         chosen = rng.choice(len(self.datasets), p=self.weights)
         items = self.datasets[chosen]
-        return rng, items[int(rng.choice(len(items), p=self._shares[chosen]))]
+        return rng, items[int(rng.choice(len(items), p=self._image_shares[chosen]))]
 
     def names(self, step: int) -> list[str]:
         """Name the images that the crops of a step come from, all processes together."""
@@ -181,7 +181,7 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
         ----------
         first, last : int
         process, processes : int
-            Every batch is shared between so many; this is the share of one.
+            Number of this process, from 0, and of all processes that share every batch.
 
         Yields
         ------
@@ -212,10 +212,10 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
 
 @contextlib.contextmanager
 def _explain_worker_errors() -> Iterator[None]:
-    """Turn what a loader says of its processes into one line."""
+    """Reduce to one line what a loader says of its processes."""
     try:
         yield
-    except DINOCellError as error:  # with the traceback of the process in its message
+    except DINOCellError as error:  # its message holds the traceback of the process
         raise type(error)(
             str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)
         ) from error
@@ -227,8 +227,8 @@ def _explain_worker_errors() -> Iterator[None]:
         ) from error
 
 
-def _shares(items: Sequence[Annotated]) -> NDArray[np.float64]:
-    """How often each image is drawn: larger ones hold more to see."""
+def _image_shares(items: Sequence[Annotated]) -> NDArray[np.float64]:
+    """Compute the share of the crops that each image gets: larger ones hold more to see."""
     if isinstance(items, StoreImages):
         areas = [math.prod(items.shape(number)) for number in range(len(items))]
     else:

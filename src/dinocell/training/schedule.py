@@ -1,12 +1,12 @@
-"""How the learning rate changes over a run."""
+"""Schedule of the learning rate over a run."""
 
 import math
 
 
 def rate_factor(step: int, *, total_steps: int, warmup_steps: int) -> float:
-    """Share of the highest learning rate at a step: a linear warm-up, then a cosine to zero.
+    """Return the share of the highest learning rate at a step: a linear warm-up, then a cosine to zero.
 
-    A warm-up longer than half of the run is cut to that.
+    A warm-up takes at most half of the run.
 
     Examples
     --------

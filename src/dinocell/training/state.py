@@ -37,7 +37,7 @@ class TrainingState:
     scaler : GradScaler
         Of the loss, for float16.
     mode : str
-        How the backbone learns: frozen, full or lora.
+        Of the backbone: frozen, full or lora.
     precision : torch.dtype
         Of the forward pass.
     data : dict
@@ -101,7 +101,8 @@ def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) 
     config : TrainConfig
     accelerator : Accelerator
     resume : bool
-        Build what ``last/`` describes; its weights follow, so that what the run began with need not be there.
+        Build the model that ``last/`` describes. Its weights are restored later, so what the run began with
+        need not be there any more.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def _check(model: DINOCell, config: TrainConfig, processes: int) -> None:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Find what the forward pass computes in.
+    """Choose the number format of the forward pass.
 
     Parameters
     ----------

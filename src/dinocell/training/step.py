@@ -20,32 +20,32 @@ from dinocell.training.schedule import rate_factor
 from dinocell.training.state import TrainingState
 
 ValidationLosses = tuple[float, float]
-"""The configured loss, and the mean squared error."""
+"""Loss as configured, and mean squared error."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step found: the loss, and the norm of its gradient before it was clipped."""
+    """Result of a step: the loss, and the norm of its gradient before it was clipped."""
 
     loss: float
     gradient_norm: float
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Highest learning rate of any part of the model at a step."""
+    """Return the learning rate at a step: of the decoder, and the highest of all parts."""
     settings = config.optimiser
     factor = rate_factor(step, total_steps=config.total_steps, warmup_steps=settings.warmup_steps)
     return settings.learning_rate * factor
 
 
 def optimise(state: TrainingState, batches: Sequence[TrainingBatch], step: int, config: TrainConfig) -> Step:
-    """Take one step; its gradient is that of all batches of all processes taken as one.
+    """Take one step, whose gradient is that of all batches of all processes as if they were one.
 
     Parameters
     ----------
     state : TrainingState
     batches : sequence of TrainingBatch
-        The share of this process.
+        Those of this process.
     step : int
         Counted from 0.
     config : TrainConfig
@@ -63,7 +63,7 @@ def optimise(state: TrainingState, batches: Sequence[TrainingBatch], step: int, 
     accelerator = state.accelerator
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate_at(step, config) * group["lr_scale"]
-    # Counted on the device: on the processor it would wait for that.
+    # Counted on the device, so that the processor does not wait for it.
     batches = [_on(accelerator.device, batch) for batch in batches]
     counts = accelerator.reduce(_count(batches), "sum")
     state.optimiser.zero_grad()
@@ -98,7 +98,7 @@ def _on(device: torch.device, batch: TrainingBatch) -> TrainingBatch:
 
 
 def _forward(model: nn.Module, batch: TrainingBatch, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Give logits, true map and valid pixels of a batch: ``(B, Y, X)`` each."""
+    """Predict the logits of a batch; return them with true map and valid pixels: ``(B, Y, X)`` each."""
     device = next(model.parameters()).device
     image, distance, valid = _on(device, batch)
     x = normalise(image).contiguous(memory_format=torch.channels_last)
@@ -111,7 +111,7 @@ def _forward(model: nn.Module, batch: TrainingBatch, precision: torch.dtype) -> 
 def validate(
     state: TrainingState, datasets: Sequence[Sequence[TrainingBatch]], config: TrainConfig
 ) -> ValidationLosses:
-    """Losses of the averaged weights: the weighted mean over datasets of the mean over their crops' pixels.
+    """Compute the losses of the averaged weights: mean over the pixels of each dataset, then weighted mean.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a fine-tuning run is: from flags, checked, and stored beside its result."""
+"""Settings of a fine-tuning run: from flags, validated, and stored beside its result."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -12,7 +12,7 @@ from dinocell.training.augment import Augmentation
 OWN_IMAGES = Augmentation(
     scale=(0.8, 1.25), brightness=(0.8, 1.2), contrast=(0.8, 1.25), gamma=(0.8, 1.25), invert=0
 )
-"""Between images of one experiment less changes than between those that a model is trained on."""
+"""Augmentation for images of one experiment, which differ less than those that a model is trained on."""
 
 
 class FinetuneConfig(Section):

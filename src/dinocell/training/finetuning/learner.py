@@ -1,4 +1,4 @@
-"""A short training on cached crops, from the same beginning as often as it is asked for."""
+"""A short training on cached crops, repeated from the same initial weights."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ from dinocell.errors import TrainingError
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.config import Loss
-from dinocell.training.finetuning.cached_taps import CropBatch, CropCache
+from dinocell.training.finetuning.cached_features import CropBatch, CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.objective import map_loss, pixel_counts
 from dinocell.training.schedule import rate_factor
@@ -26,26 +26,26 @@ TIMED_STEPS = 5
 
 BETAS = (0.9, 0.99)
 WARMUP = 0.1
-"""Of the steps."""
+"""Share of the steps."""
 
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Seconds of a step, the median of a few: with cached taps, and with the backbone run as well."""
+    """Seconds of a step, the median of a few: with cached feature maps, and with the backbone run as well."""
 
     cached: float
     with_backbone: float
 
     @property
     def speed_up(self) -> float:
-        """How many times faster the cache makes a step."""
+        """Factor by which the cache makes a step faster."""
         return self.with_backbone / self.cached
 
 
 class Learner:
-    """Trains a model on some of the crops of a cache, from the same beginning every time.
+    """Training of a model on some of the crops of a cache, from the same initial weights every time.
 
-    Where the cache has taps, the decoder learns; else the whole model.
+    Where the cache has feature maps, the decoder learns; else the whole model.
 
     Parameters
     ----------
@@ -58,20 +58,20 @@ class Learner:
 
     def __init__(self, model: DINOCell, cache: CropCache, config: FinetuneConfig) -> None:
         self.model, self.cache, self.config = model, cache, config
-        self._part: nn.Module = model.decoder if cache.has_taps else model
-        self._beginning = copy.deepcopy(self._part.state_dict())
+        self._part: nn.Module = model.decoder if cache.has_features else model
+        self._initial = copy.deepcopy(self._part.state_dict())
         self._seconds: list[tuple[float, float]] = []
 
     @property
     def times(self) -> StepTimes | None:
-        """What the cache saves; None without taps, or before the second step."""
+        """Times that show what the cache saves; None without feature maps, or before the second step."""
         if not self._seconds:
             return None
         cached, backbone = (median(times) for times in zip(*self._seconds, strict=True))
         return StepTimes(cached, cached + backbone)
 
     def learn(self, numbers: NDArray[np.int64]) -> Iterator[float]:
-        """Begin anew, and learn for `config.steps` steps from the crops of these numbers.
+        """Start from the initial weights, and learn for `config.steps` steps from the crops of these numbers.
 
         Yields
         ------
@@ -85,7 +85,7 @@ class Learner:
         DeviceMemoryError
             If the memory is not enough for a batch.
         """
-        self._part.load_state_dict(self._beginning)
+        self._part.load_state_dict(self._initial)
         weights = [weight for weight in self._part.parameters() if weight.requires_grad]
         settings = self.config
         optimiser = torch.optim.AdamW(
@@ -105,7 +105,7 @@ class Learner:
                     f"the loss is {loss} at step {step + 1}, and the norm of its gradient {norm}: "
                     "choose a lower learning_rate"
                 )
-            if self.cache.has_taps and step and len(self._seconds) < TIMED_STEPS:
+            if self.cache.has_features and step and len(self._seconds) < TIMED_STEPS:
                 self._seconds.append((time.perf_counter() - start, self._time_backbone(batch.x)))
             yield loss
         self.model.eval()
@@ -113,7 +113,7 @@ class Learner:
     def _step(
         self, batch: CropBatch, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter]
     ) -> tuple[float, float]:
-        """Take a step; give the loss and the norm of its gradient."""
+        """Take a step; return the loss and the norm of its gradient."""
         cuda = batch.x.device.type == "cuda"
         with explain_out_of_memory(
             f"the memory of {batch.x.device} is not enough for "
@@ -132,7 +132,7 @@ class Learner:
 
     def _time_backbone(self, x: Tensor) -> float:
         start = time.perf_counter()
-        float(self.cache.run_backbone(x)[-1].flatten()[0])  # a device works on until it is asked for a value
+        float(self.cache.run_backbone(x)[-1].flatten()[0])  # asking for a value waits for the device
         return time.perf_counter() - start
 
 

@@ -1,7 +1,7 @@
-"""Fine-tuning: adapt a trained model to a few annotated images in minutes, and measure whether it helped.
+"""Fine-tuning: adapt a trained model to a few annotated images in minutes, and measure whether that helps.
 
-The whole model learns, or its decoder alone on taps that the frozen backbone computed once per crop. How good
-the result is to be expected on other images is measured by cross-validation over the images.
+The whole model learns, or its decoder alone, on feature maps that the frozen backbone computes once per crop.
+Cross-validation over the images measures how good the result will be on other images.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from dinocell.metrics.scores import Scores, score_labels
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.preprocess.preprocessing import preprocess
 from dinocell.training.augment import Crop, bounding_boxes, random_crop
-from dinocell.training.finetuning.cached_taps import TAPS_PREFIX, CropCache
+from dinocell.training.finetuning.cached_features import FEATURES_PREFIX, CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.result import (
@@ -46,7 +46,7 @@ CROP_SIZE = 128
 
 
 DRAWS, LEAST_VALID = 10, 0.1
-"""A crop is drawn so often until a larger share of its pixels counts."""
+"""Most draws of a crop, and the share of its pixels that must be valid for it to be taken before that."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class _Image:
 def finetune(
     config: FinetuneConfig, progress: Callable[[FinetuneEvent], None] | None = None
 ) -> FinetuneResult:
-    """Fine-tune a model; see `finetune_steps`.
+    """Adapt a model to a few images; see `finetune_steps`.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def finetune(
 
 
 def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
-    """Fine-tune a model step by step; nothing is found under its final name before it is complete.
+    """Adapt a model step by step; no file has its final name before it is complete.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
     Raises
     ------
     DINOCellError
-        If the output exists, a setting, image or model cannot be used, there is no cell to learn from, the
+        If the output exists, a setting, image or model cannot be used, no cell is left to learn from, the
         memory is not enough, or the loss is not finite.
     """
     start = time.monotonic()
@@ -114,7 +114,7 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
         model,
         count,
         size,
-        taps=config.learn == "decoder",
+        features=config.learn == "decoder",
         dtype=config.cache_dtype,
         memory_limit=round(config.cache_memory * 2**30),
         folder=config.output,
@@ -151,8 +151,8 @@ def _prepare_output(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        (folder / SCORES_FILE).unlink(missing_ok=True)  # of a model that is gone
-        for left in folder.glob(f"{TAPS_PREFIX}*"):  # by a run that was killed
+        (folder / SCORES_FILE).unlink(missing_ok=True)  # of a model that was removed
+        for left in folder.glob(f"{FEATURES_PREFIX}*"):  # by a run that was killed
             shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"cannot write to folder {folder} ({error.strerror}): choose another") from error
@@ -187,13 +187,13 @@ def _read_images(
         cells = np.unique(annotated.labels)
         yield ImageRead(item.name, int((cells > 0).sum()), repairs, annotated.notes)
     if not any((image.labels > 0).any() for image in images):
-        raise InputError("there is no annotated cell in any image: annotate some")
-    _refuse_copies(images)
+        raise InputError("no image has an annotated cell: annotate some")
+    _check_copies(images)
     return images
 
 
-def _refuse_copies(images: Sequence[_Image]) -> None:
-    """Refuse one image under two names: cross-validation would learn from what it scores."""
+def _check_copies(images: Sequence[_Image]) -> None:
+    """Raise for one image under two names: cross-validation would learn from what it scores."""
     seen: dict[bytes, str] = {}
     for image in images:
         content = str(image.gray.shape).encode() + image.gray.tobytes()
@@ -205,7 +205,7 @@ def _refuse_copies(images: Sequence[_Image]) -> None:
 def _to_network_input(
     item: Corrected | Pair, annotated: AnnotatedImage, pipeline: DINOCellPipeline
 ) -> _Image:
-    if annotated.stains:
+    if annotated.needs_channel:
         raise InputError(
             f"{item.image} has {annotated.pixels.shape[2]} channels, expected one or RGB: "
             "choose one with --channel, by name or number"
@@ -220,7 +220,7 @@ def _to_network_input(
 def _draw(images: Sequence[_Image], config: FinetuneConfig, size: int) -> Iterator[Crop]:
     """Draw the variants of the first image, then those of the second, and so on."""
     for number, image in enumerate(images):
-        box = _checked(image.labels, margin=size // 2)
+        box = _annotated_part(image.labels, margin=size // 2)
         gray, labels = np.ascontiguousarray(image.gray[box]), np.ascontiguousarray(image.labels[box])
         boxes = bounding_boxes(labels)
         for variant in range(config.variants):
@@ -232,8 +232,8 @@ def _draw(images: Sequence[_Image], config: FinetuneConfig, size: int) -> Iterat
             yield crop
 
 
-def _checked(labels: NDArray[np.int32], margin: int) -> tuple[slice, slice]:
-    """Box the pixels that count, with as much around them as a crop may show."""
+def _annotated_part(labels: NDArray[np.int32], margin: int) -> tuple[slice, slice]:
+    """Return the window of the pixels that count, with as much around them as a crop may show."""
     counts = labels != IGNORE
     rows, columns = (np.flatnonzero(counts.any(axis=axis)) for axis in (1, 0))
     top, left = (max(0, int(found[0]) - margin) for found in (rows, columns))
@@ -243,7 +243,7 @@ def _checked(labels: NDArray[np.int32], margin: int) -> tuple[slice, slice]:
 def _learn_all(
     images: Sequence[_Image], pipeline: DINOCellPipeline, learner: Learner
 ) -> Generator[FinetuneStep, None, tuple[dict[str, Scores], dict[str, Scores]]]:
-    """Cross-validate, then learn from all images; scores by image, before and after."""
+    """Train once for each fold, then on all images; return the scores by image, before and after."""
     config = learner.config
     folds = _folds(images, config)
     before = {image.name: _score(pipeline, image) for image in images} if folds else {}
@@ -259,7 +259,7 @@ def _learn_all(
 
 
 def _folds(images: Sequence[_Image], config: FinetuneConfig) -> list[list[int]]:
-    """Which images every training leaves out; none where a training would be left without a cell."""
+    """Choose the images that each training leaves out; none where a training would be left without a cell."""
     shuffled = np.random.default_rng(config.seed).permutation(len(images)).tolist()
     with_cells = [number for number in shuffled if (images[number].labels > 0).any()]
     count = min(len(with_cells), config.folds)

@@ -1,4 +1,4 @@
-"""What fine-tuning tells on its way, and what it leaves: model, scores and settings."""
+"""Events of fine-tuning, and its result: model, scores and settings."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ MODEL_FOLDER, SCORES_FILE = "model", "scores.csv"
 
 @dataclass(frozen=True)
 class ImageRead:
-    """An image to learn from: its cells, what was repaired in corrected labels, what is odd in others."""
+    """An image to learn from: its cells, repairs of corrected labels, and notes on label images."""
 
     name: str
     cells: int
@@ -45,7 +45,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class CropsDone:
-    """How many crops are drawn, and their features computed where the backbone is frozen."""
+    """Number of crops drawn so far, with their feature maps where the backbone is frozen."""
 
     done: int
     total: int
@@ -73,23 +73,23 @@ class FinetuneStep:
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What came out.
+    """Result of a fine-tuning run.
 
     Attributes
     ----------
     model : Path
         The checkpoint folder.
     images : tuple of str
-        What was learned from.
+        Names of the images that were learned from.
     before, after : dict of str to Scores
         By image: of the model as it was, and of one that learned from other images only. Empty without
         cross-validation.
     times : StepTimes or None
-        What cached features saved; None where the backbone learned too.
+        Times that show what cached features saved; None where the backbone learned too.
     seconds : float
         Of all of it.
     notes : tuple of str
-        What must be known of the label images.
+        Odd things about the label images that a user must know.
     """
 
     model: Path
@@ -102,7 +102,7 @@ class FinetuneResult:
 
     @property
     def helps(self) -> bool | None:
-        """Whether the pooled AP@0.5 is better than before; None without cross-validation."""
+        """True where the pooled AP@0.5 is better than before; None without cross-validation."""
         if not self.after:
             return None
         after, before = (pool(scores.values()).by_name() for scores in (self.after, self.before))
@@ -154,7 +154,7 @@ def _write_scores(path: Path, result: FinetuneResult) -> None:
 
 
 def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) -> dict[str, Any]:
-    """Say what the model was made from; no paths, which mean nothing elsewhere."""
+    """Describe what the model was made from; without paths, which mean nothing on another machine."""
     settings = config.model_dump(
         mode="json",
         include={
@@ -188,7 +188,7 @@ def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) 
 
 
 def _known_images(earlier: dict[str, Any], labels: Sequence[Labels], names: Sequence[str]) -> dict[str, Any]:
-    """Say by hashes of their labels on which images a score of the model is no test."""
+    """Return hashes of the labels that the model has learned from: a score on them does not test it."""
     hashes = {name: hash_labels(of)[:HASH_DIGITS] for name, of in zip(names, labels, strict=True)}
     before = earlier.get(LEARNED_FROM)
     known = {LEARNED_FROM: (before if isinstance(before, dict) else {}) | hashes}
@@ -197,12 +197,12 @@ def _known_images(earlier: dict[str, Any], labels: Sequence[Labels], names: Sequ
 
 
 def _name_of(model: str) -> str:
-    """Name a model: as it is called, or the last two of its folders, so that RUN/model says which run."""
+    """Name a model: a variant by its name, a folder by its last two parts, as in RUN/model."""
     return model if model in VARIANTS else "/".join(Path(model).resolve().parts[-2:])
 
 
 def _widened(best: tuple[float, float] | None, diameters: Iterable[float]) -> tuple[float, float] | None:
-    """Stretch the range of diameters that a model is best at to those that it has learned now."""
+    """Widen the range of diameters that a model is best at to those that it has learned now."""
     known = [diameter for diameter in diameters if not math.isnan(diameter)]
     if best is None or not known:
         return best

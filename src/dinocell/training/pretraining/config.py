@@ -1,4 +1,4 @@
-"""What a pretraining run is: read from YAML and flags, checked, and stored beside its results."""
+"""Settings of a pretraining run: read from YAML and flags, validated, and stored beside its results."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -12,14 +12,14 @@ from dinocell.training.augment import Augmentation
 from dinocell.training.config import Share
 
 ANNOTATIONS = ("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*")
-"""Where annotations and results are in the formats that this package reads."""
+"""Patterns of annotations and results in the formats that this package reads."""
 
 
 # Every section states its own defaults: a file that changes one value of it keeps the others.
 
 
 class GlobalAugmentation(Augmentation):
-    """What may happen to a large view; a zoom below 1 shows more of the field."""
+    """Changes that may happen to a large view; a zoom below 1 shows more of the field."""
 
     rotate: float = Field(default=1.0, ge=0, le=1, description="Probability of a rotation by −180…180°")
     scale: Range = Field(default=(0.7, 1.4), description="Range of the zoom, drawn log-uniformly")
@@ -49,7 +49,7 @@ class GlobalAugmentation(Augmentation):
 
 
 class LocalAugmentation(GlobalAugmentation):
-    """What may happen to a small view."""
+    """Changes that may happen to a small view."""
 
     scale: Range = Field(default=(0.8, 2.0), description="Range of the zoom, drawn log-uniformly")
 
@@ -120,7 +120,7 @@ class Heads(Section):
 
 
 class Teacher(Section):
-    """The moving average of the student, which sets its targets and is what is saved."""
+    """Moving average of the student: it sets the student's targets, and is saved."""
 
     momentum: float = Field(
         default=0.996, ge=0, le=1, description="Of the moving average; rises to 1 along a cosine"
@@ -163,7 +163,7 @@ class PretrainConfig(Section):
     )
     stains_in_colours: bool = Field(
         default=False,
-        description="Whether red, green and blue of colour files are stains, not a colour photograph",
+        description="Whether red, green and blue of colour files are channels, not a colour photograph",
     )
     weights: str | None = Field(
         default=None,

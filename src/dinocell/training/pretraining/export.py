@@ -1,4 +1,4 @@
-"""The result of a pretraining run: a folder that training takes as a backbone."""
+"""Result of a pretraining run: a folder that training takes as a backbone."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ RECORD_FILE = "pretraining.json"
 
 @dataclass(frozen=True)
 class PretrainOutcome:
-    """What a run has seen: how many images, with which pixels, for how many epochs and seconds."""
+    """Summary of a run: number of images, hash of their pixels, epochs done and seconds taken."""
 
     images: int
     images_sha256: str
@@ -29,7 +29,7 @@ class PretrainOutcome:
 
 
 def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcome: PretrainOutcome) -> None:
-    """Write the backbone of a model, all or nothing, and how it came about.
+    """Write the backbone of a model, all or nothing, with a record of how it was made.
 
     A DINOv3 backbone is written as Hugging Face publishes them. A residual one has no published form: the
     whole model is written, its decoder untrained. ``backbone.weights`` takes both.
@@ -61,12 +61,12 @@ def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcom
 
 
 def network_of(backbone: nn.Module) -> Any:
-    """Hugging Face's network inside a ViT or ConvNeXt backbone."""
+    """Return Hugging Face's network inside a ViT or ConvNeXt backbone."""
     return next(backbone.children())
 
 
 def published_weights(backbone: nn.Module) -> dict[str, Tensor]:
-    """Weights of a ViT or ConvNeXt backbone under the names that Hugging Face publishes them by."""
+    """Return the weights of a ViT or ConvNeXt backbone under the names of Hugging Face."""
     return {
         published_name(key).partition(".")[2]: value.detach().cpu().float().contiguous()
         for key, value in backbone.state_dict().items()

@@ -30,7 +30,7 @@ from dinocell.training.pretraining.state import (
     prepare_pretraining,
     save_backbone,
 )
-from dinocell.training.pretraining.student import SelfDistillation, make_teacher, momentum_at, update_teacher
+from dinocell.training.pretraining.student import SelfDistillation, copy_teacher, momentum_at, update_teacher
 from dinocell.training.pretraining.unlabelled import Planes, open_images
 from dinocell.training.pretraining.views import ViewBatch, ViewSamples
 from dinocell.training.pretraining.watch import (
@@ -47,12 +47,12 @@ from dinocell.training.schedule import rate_factor
 logger = logging.getLogger(__name__)
 
 WATCHED = 256
-"""Large views at the end of an epoch that the collapse watch looks at, with the teacher of that moment."""
+"""Number of large views at the end of an epoch in which signs of collapse are looked for."""
 
 
 @dataclass(frozen=True)
 class ImagesRead:
-    """What the loop reports once its images are read: how many, and a line for each that could not be."""
+    """Number of images, reported once they are read, and a line for each that could not be read."""
 
     images: int
     skipped: tuple[str, ...]
@@ -60,7 +60,7 @@ class ImagesRead:
 
 @dataclass(frozen=True)
 class PretrainStep:
-    """What the loop reports after every step."""
+    """Progress that the loop reports after every step."""
 
     step: int
     total_steps: int
@@ -70,7 +70,7 @@ class PretrainStep:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a step was taken with: learning rate, momentum and temperature of the teacher."""
+    """Rates of a step: learning rate, momentum and temperature of the teacher."""
 
     learning_rate: float
     momentum: float
@@ -85,9 +85,9 @@ def pretrain(
 ) -> Path:
     """Pretrain a backbone on images without labels.
 
-    A student learns to say of a part of an image what a teacher, the moving average of the student, says of
-    another part (DINO), to say of hidden patches what the teacher sees there (iBOT), and to tell images apart
-    (KoLeo).
+    A student learns to predict from a part of an image what a teacher, the moving average of the student,
+    computes from another part (DINO), to predict for hidden patches what the teacher computes from the
+    patches themselves (iBOT), and to tell images apart (KoLeo).
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def _run_epochs(state: PretrainState, planes: Planes, config: PretrainConfig) ->
 
 
 def _new_state(config: PretrainConfig, device: torch.device, *, resume: bool) -> PretrainState:
-    # When resuming, the weights follow; what the run began with need not be there any more.
+    # When resuming, weights are restored later; what the run began with need not be there any more.
     model = DINOCell.from_variant(config.model, backbone_weights=None if resume else config.weights)
     for name, size in (("global_views", config.global_views.size), ("local_views", config.local_views.size)):
         if size % model.stride:
@@ -181,8 +181,8 @@ def _new_state(config: PretrainConfig, device: torch.device, *, resume: bool) ->
             )
     model.config = model.config.model_copy(update={"preprocessing": config.preprocessing})
     student = SelfDistillation(model.backbone, config.heads)
-    teacher = make_teacher(student)
-    model.backbone = teacher.encoder.backbone  # what is written is the teacher's
+    teacher = copy_teacher(student)
+    model.backbone = teacher.encoder.backbone  # the teacher's is written
     for network in (student, teacher):
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = list(student.parameters())
@@ -207,15 +207,15 @@ def _step(state: PretrainState, batch: ViewBatch, step: int, config: PretrainCon
     state.optimiser.zero_grad()
     losses.total.backward()
     norm = nn.utils.clip_grad_norm_(state.student.parameters(), config.optimiser.clip_grad_norm)
-    _refuse_infinite(f"loss at step {step + 1}", losses.total, config)
-    _refuse_infinite(f"norm of the gradient at step {step + 1}", norm, config)
+    _check_finite(f"loss at step {step + 1}", losses.total, config)
+    _check_finite(f"norm of the gradient at step {step + 1}", norm, config)
     state.optimiser.step()
     update_teacher(state.teacher, state.student, rates.momentum)
     return losses, rates
 
 
-def _refuse_infinite(what: str, value: Tensor, config: PretrainConfig) -> None:
-    """Stop before anything that is not finite reaches a weight or a file."""
+def _check_finite(what: str, value: Tensor, config: PretrainConfig) -> None:
+    """Raise before anything that is not finite reaches a weight or a file."""
     if not value.isfinite().all():
         state = config.output / STATE_FILE
         kept = f"; {config.output} keeps the last epoch that was written" if state.exists() else ""
@@ -234,7 +234,7 @@ def _momentum_at(step: int, config: PretrainConfig) -> float:
 
 
 class _Epoch:
-    """What is remembered of an epoch's steps until its row is written."""
+    """Losses of an epoch's steps, and its last large views, kept until its row is written."""
 
     def __init__(self) -> None:
         self.losses: list[tuple[float, ...]] = []
@@ -249,12 +249,12 @@ class _Epoch:
             self._watched.popleft()
 
     def record(self, state: PretrainState, config: PretrainConfig) -> PretrainRecord:
-        """Sum up the epoch that has just ended."""
+        """Summarise the epoch that has just ended."""
         step = state.epoch * config.steps_per_epoch
         means = [sum(part) / len(self.losses) for part in zip(*self.losses, strict=True)]
         described = [describe_views(state.teacher, views[None], config) for views in self._watched]
         features, logits = (torch.cat(parts) for parts in zip(*described, strict=True))
-        _refuse_infinite(f"teacher's view of images after epoch {state.epoch}", features, config)
+        _check_finite(f"teacher's view of images after epoch {state.epoch}", features, config)
         temperature = self._rates.temperature
         entropy = assignment_entropy(logits, temperature=temperature)
         spread = feature_spread(features)

@@ -1,4 +1,4 @@
-"""The losses of self-distillation, and the targets they compare with."""
+"""Losses of self-distillation, and the targets that they compare with."""
 
 import math
 
@@ -7,12 +7,20 @@ from torch import Tensor
 from torch.nn import functional
 
 SMALLEST_DISTANCE = 1e-4
-"""Nearer features count as this far apart: the gradient of a logarithm has no bound at 0."""
+"""Features that are nearer count as this far apart: the gradient of a logarithm has no bound at 0."""
 
 
 @torch.no_grad()
 def sinkhorn_knopp(logits: Tensor, *, temperature: float, iterations: int = 3) -> Tensor:
     """Assign samples to prototypes so that every prototype gets the same share of the batch.
+
+    Columns (prototypes) and rows (samples) are brought to their sums by turns. Where two samples both prefer
+    the first prototype, the one that prefers it less gets the second. So the targets of a batch always
+    differ, and a network that gives one answer to all images does not meet them::
+
+        softmax          columns sum to N / K = 1    rows sum to 1       after 3 rounds
+        0.9  0.1         0.60  0.20                  0.75  0.25          0.71  0.29
+        0.6  0.4         0.40  0.80                  0.33  0.67          0.29  0.71
 
     Parameters
     ----------
@@ -21,7 +29,7 @@ def sinkhorn_knopp(logits: Tensor, *, temperature: float, iterations: int = 3) -
     temperature : float
         Lower is sharper.
     iterations : int
-        Of the columns and rows being brought to their sums.
+        Rounds, each of the columns and then the rows.
 
     Returns
     -------
@@ -41,7 +49,7 @@ def sinkhorn_knopp(logits: Tensor, *, temperature: float, iterations: int = 3) -
 
 
 def dino_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
-    """Cross-entropy between what the teacher makes of one view and the student of another of the same field.
+    """Compute the cross-entropy between the teacher's answer to one view and the student's to another.
 
     Parameters
     ----------
@@ -63,12 +71,15 @@ def dino_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor
     """
     predicted = functional.log_softmax(student.float() / temperature, dim=-1)
     losses = -torch.einsum("gbk,vbk->gv", teacher, predicted) / student.shape[1]
+    # Pairs of G = 2 teacher's views (rows) and V = 5 student's: those of a view with itself are left out.
+    #   ·  x  x  x  x
+    #   x  ·  x  x  x
     pairs = losses.numel() - len(teacher)
     return (losses.sum() - losses.diagonal().sum()) / pairs
 
 
 def ibot_loss(student: Tensor, teacher: Tensor, masks: Tensor, *, temperature: float) -> Tensor:
-    """Cross-entropy between teacher and student at the patches that are hidden from the student.
+    """Compute the cross-entropy between teacher and student at the patches hidden from the student.
 
     Parameters
     ----------
@@ -91,14 +102,14 @@ def ibot_loss(student: Tensor, teacher: Tensor, masks: Tensor, *, temperature: f
     Zhou et al., iBOT: image BERT pre-training with online tokenizer, 2022.
     """
     counts = masks.sum(dim=1)
-    of_patch = counts.repeat_interleave(counts)  # hidden patches of the view that each is in
+    sizes = counts.repeat_interleave(counts)  # for every hidden patch, how many its view has
     predicted = functional.log_softmax(student.float() / temperature, dim=-1)
-    losses = -(teacher * predicted).sum(dim=-1) / of_patch
+    losses = -(teacher * predicted).sum(dim=-1) / sizes
     return losses.sum() / (counts > 0).sum().clamp(min=1)
 
 
 def koleo_loss(features: Tensor) -> Tensor:
-    """Negative mean logarithm of the distance to the nearest neighbour, on the unit sphere.
+    """Compute the negative mean logarithm of the distance to the nearest neighbour, on the unit sphere.
 
     Parameters
     ----------
@@ -116,8 +127,8 @@ def koleo_loss(features: Tensor) -> Tensor:
     """
     points = functional.normalize(features.float(), dim=-1)
     with torch.no_grad():
-        likeness = (points @ points.T).fill_diagonal_(-2)
-        nearest = likeness.argmax(dim=1)
+        cosines = (points @ points.T).fill_diagonal_(-2)  # lower than any: nothing is its own neighbour
+        nearest = cosines.argmax(dim=1)
     distances = torch.linalg.vector_norm(points - points[nearest], dim=-1)
     loss: Tensor = -distances.clamp(min=SMALLEST_DISTANCE).log().mean()
     return loss

@@ -1,4 +1,4 @@
-"""What a step minimises: student against teacher on views and on patches, and features spread out."""
+"""Objective of a step: student against teacher on views and on patches, and features spread out."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from dinocell.training.pretraining.views import ViewBatch
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses of a batch.
+    """Losses of a batch.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Losses:
 
 
 def temperature_at(step: int, config: PretrainConfig) -> float:
-    """Temperature of the teacher's targets at a step: linear from the first one to the last."""
+    """Return the temperature of the teacher's targets at a step: linear from the first one to the last."""
     teacher = config.teacher
     warmup = min(teacher.warmup_steps, config.total_steps // 2)
     share = min(1.0, step / warmup) if warmup else 1.0
@@ -45,6 +45,16 @@ def batch_losses(
     temperature: float,
 ) -> Losses:
     """Compare student and teacher on a batch.
+
+    ::
+
+                    large views          small views
+        teacher     all patches shown    not seen
+        student     some hidden          all shown
+
+        DINO    teacher's large view  ──▶  student's every other view, large and small (view head)
+        iBOT    teacher's patch       ──▶  the same patch where it is hidden from the student (patch head)
+        KoLeo   student's large views, each kind alone: features of different fields apart
 
     Parameters
     ----------
@@ -90,7 +100,7 @@ def batch_losses(
 
 @torch.no_grad()
 def describe_views(network: SelfDistillation, large: Tensor, config: PretrainConfig) -> tuple[Tensor, Tensor]:
-    """Say what a network makes of large views.
+    """Compute the features and logits of large views.
 
     Parameters
     ----------
@@ -113,10 +123,10 @@ def describe_views(network: SelfDistillation, large: Tensor, config: PretrainCon
 
 
 def uses_bfloat16(config: PretrainConfig, device: torch.device) -> bool:
-    """Whether the networks compute in 16 bits, which most CPUs do several times slower."""
+    """Return whether the networks compute in 16 bits, which most CPUs do several times slower."""
     return config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
 
 
 def _network_input(views: Tensor) -> Tensor:
-    """From uint8 ``(V, B, S, S)`` to normalised ``(V · B, 3, S, S)``."""
+    """Normalise uint8 ``(V, B, S, S)`` into ``(V · B, 3, S, S)``."""
     return normalise(views.flatten(0, 1)).contiguous(memory_format=torch.channels_last)

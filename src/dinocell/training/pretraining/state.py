@@ -40,10 +40,10 @@ class PretrainRecord:
     loss, dino, ibot, koleo : float
         Means over the epoch: the weighted sum, and its parts before they are weighted.
     entropy, information, spread, rank : float
-        Of what the teacher then says of the last large views, see `watch`: entropy of the mean assignment
-        and information of an assignment (0 to 1), spread of the features (0 to about 1) and their rank.
+        Of the teacher's answers to the last large views, see `watch`: entropy of the mean assignment and
+        information of an assignment (0 to 1), spread of the features (0 to about 1) and their rank.
     collapsed : bool
-        Whether entropy or spread say that the network gives one answer to all images.
+        Whether entropy or spread show that the network gives one answer to all images.
     seconds : float
         Since the start of the run.
     """

@@ -1,4 +1,4 @@
-"""The network that learns, and the moving average of it that teaches."""
+"""Student network, which learns, and teacher, its moving average."""
 
 import copy
 import math
@@ -19,7 +19,7 @@ class ViTEncoder(nn.Module):
     Attributes
     ----------
     width, dense_width : int
-        Of what it says of a view, and of a patch.
+        Number of features of a view, and of a patch.
     patch : int
         Side of a patch in pixels.
     """
@@ -66,11 +66,11 @@ class ConvEncoder(nn.Module):
         self.patch = backbone.strides[2]
 
     def forward(self, x: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """As `ViTEncoder` does."""
+        """Describe views as a whole and position by position, as `ViTEncoder` does."""
         if masks is not None:
             grid = masks.view(-1, 1, x.shape[2] // self.patch, x.shape[3] // self.patch)
             hidden = grid.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)
-            x = x.masked_fill(hidden, 0)  # of normalised colours
+            x = x.masked_fill(hidden, 0)  # the mean of normalised colours
         maps = self.backbone(x)
         whole, patches = maps[3].mean(dim=(2, 3)), maps[2].flatten(2).transpose(1, 2)
         return (
@@ -116,7 +116,7 @@ class ProjectionHead(nn.Module):
 
 
 class SelfDistillation(nn.Module):
-    """Encoder, and a head each for views and for patches."""
+    """Network that student and teacher both are: an encoder, and a head each for views and for patches."""
 
     def __init__(self, backbone: AnyBackbone, heads: Heads) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class SelfDistillation(nn.Module):
         self.patch_head = ProjectionHead(self.encoder.dense_width, heads)
 
 
-def make_teacher(student: SelfDistillation) -> SelfDistillation:
+def copy_teacher(student: SelfDistillation) -> SelfDistillation:
     """Copy the student; nothing of the copy requires gradients."""
     return copy.deepcopy(student).requires_grad_(False).eval()
 
@@ -138,7 +138,7 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
 
 
 def momentum_at(step: int, *, total_steps: int, first: float) -> float:
-    """Momentum of the moving average at a step: from `first` to 1 along a cosine.
+    """Return the momentum of the moving average at a step: from `first` to 1 along a cosine.
 
     Examples
     --------

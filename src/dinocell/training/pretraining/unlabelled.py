@@ -42,7 +42,7 @@ class Planes:
     shapes : tuple of (int, int, int)
         Channels, height and width of every image.
     offsets : tuple of int
-        Where each begins in the file, in bytes.
+        Bytes of the file before each image.
     sha256 : str
         Of the pixels of all images.
     skipped : tuple of str
@@ -87,7 +87,7 @@ def open_images(config: PretrainConfig) -> Iterator[Planes]:
     Raises
     ------
     FileMissingError
-        If a path does not exist, or there are no images.
+        If a path does not exist, or no images are found.
     FileFormatError
         If no image can be read, or one cannot that was named itself.
     OutputError
@@ -121,7 +121,7 @@ def find_images(paths: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
     Raises
     ------
     FileMissingError
-        If a path does not exist, or there are no images.
+        If a path does not exist, or no images are found.
     """
     if not paths:
         raise FileMissingError("no images are given: name image files, or folders of them")
@@ -144,7 +144,7 @@ def find_images(paths: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
 
 
 def _search(folder: Path, exclude: Sequence[str]) -> list[Path]:
-    """List the images below a folder; what belongs to one of them, by its name, is left out."""
+    """List the images below a folder; files that belong to one of them, by their names, are left out."""
     found: list[Path] = []
     derived: list[Path] = []
     excluded: list[Path] = []
@@ -203,17 +203,17 @@ def read_planes(
     path : Path
     preprocessing : Preprocessing
     stains_in_colours : bool
-        Whether the channels of a colour image are kept apart, as stains are, rather than made gray.
+        Whether the channels of a colour image are kept apart rather than made gray.
 
     Returns
     -------
     list of uint8 array, shape (C, Y, X); or DINOCellError
-        An image a page; several channels where there are stains. What makes a file unreadable is returned,
-        so that the caller decides whether to go on.
+        An image a page; several channels where they are kept apart. The error of an unreadable file is
+        returned, so that the caller decides whether to go on.
     """
     try:
         return [_preprocess_channels(image, preprocessing, stains_in_colours) for image in _pages(path)]
-    except InputError as error:  # of the pixels: it does not know the file
+    except InputError as error:  # of the pixels, which does not name the file
         return FileFormatError(f"{path}: {error}")
     except DINOCellError as error:
         return error

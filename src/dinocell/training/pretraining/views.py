@@ -1,4 +1,14 @@
-"""Views of a field: what the student and the teacher see of one place of an image."""
+"""Views of a field, the part of an image that student and teacher see.
+
+::
+
+    image ──▶ field (a random part, all channels) ──▶ G large views  ┐  each: one channel, rotated,
+                                                  └──▶ L small views ┘  zoomed, its intensities changed
+              large view ──▶ mask: patches that are hidden from the student
+
+The first large view shows the mean of the channels, every other view one channel drawn at random, so that the
+features of a cell come to be the same whichever channel shows it.
+"""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +28,7 @@ ViewBatch = tuple[Tensor, Tensor, Tensor]
 """Large views uint8 ``(B, G, S, S)``, small ones uint8 ``(B, L, s, s)``, hidden patches ``(B, G, N)``."""
 
 ATTEMPTS = 10
-"""Rectangles that are tried for a mask, before single patches fill it up."""
+"""Number of rectangles that are tried for a mask, before single patches fill it up."""
 
 
 class ViewSamples(Dataset[ViewBatch]):
@@ -73,7 +83,7 @@ def cut_field(
     side : int
         Of the part in pixels; less where the image ends.
     smallest : int
-        Side in pixels up to which smaller images are continued by mirroring.
+        Side in pixels to which smaller images are extended by mirroring.
     rng : numpy.random.Generator
 
     Returns
@@ -123,7 +133,7 @@ def draw_views(
 
 
 def draw_mask(grid: int, masking: Masking, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw which patches of a view are hidden: none, or a random share of them.
+    """Draw the patches of a view that are hidden: none, or a random share of them.
 
     Returns
     -------
@@ -159,6 +169,7 @@ def block_mask(grid: int, count: int, rng: np.random.Generator) -> NDArray[np.bo
         left = count - int(mask.sum())
         if left < 4:
             break
+        # A rectangle of at least 4 patches, 1 : 3 to 3 : 1; taken where it hides no more than are left.
         area, aspect = rng.uniform(4, left), math.exp(rng.uniform(-1, 1) * math.log(3))
         height = min(grid, max(1, round(math.sqrt(area * aspect))))
         width = min(grid, max(1, round(math.sqrt(area / aspect))))

@@ -1,4 +1,4 @@
-"""Signs of collapse: of a network that gives one answer to all images."""
+"""Signs of collapse, of a network that gives one answer to all images."""
 
 import math
 
@@ -12,7 +12,7 @@ LEAST_SPREAD = 0.1
 
 
 def assignment_entropy(logits: Tensor, *, temperature: float) -> float:
-    """Entropy of the mean assignment to prototypes, before a batch is shared out among them.
+    """Compute the entropy of the mean assignment to prototypes, before a batch is shared out among them.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def assignment_entropy(logits: Tensor, *, temperature: float) -> float:
 
 
 def assignment_information(logits: Tensor, *, temperature: float) -> float:
-    """Measure how much a sample's assignment to prototypes tells of the sample.
+    """Measure how much a sample's assignment to prototypes tells about the sample.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def assignment_information(logits: Tensor, *, temperature: float) -> float:
 
 
 def feature_spread(features: Tensor) -> float:
-    """Mean over dimensions of the standard deviation of features on the unit sphere, times √D.
+    """Compute the standard deviation of features on the unit sphere, mean over dimensions, times √D.
 
     Parameters
     ----------
@@ -97,5 +97,5 @@ def effective_rank(features: Tensor) -> float:
 
 
 def is_collapsed(entropy: float, spread: float) -> bool:
-    """Whether one of the signs is there."""
+    """Return whether entropy or spread is too low."""
     return entropy < LEAST_ENTROPY or spread < LEAST_SPREAD

@@ -1,4 +1,4 @@
-"""Augmented crops with the taps of a frozen backbone, computed once, so that a decoder learns without it."""
+"""Augmented crops with the feature maps of a frozen backbone, computed once: a decoder learns without it."""
 
 import itertools
 import math
@@ -20,17 +20,17 @@ from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.training.augment import Crop
 
-TapDtype = Literal["float32", "float16", "bfloat16"]
+FeatureDtype = Literal["float32", "float16", "bfloat16"]
 
 Maps = tuple[Tensor, ...]
 
-TAPS_PREFIX = ".taps-"
-"""Of the folder of a temporary file."""
+FEATURES_PREFIX = ".features-"
+"""Beginning of the name of the folder of temporary files."""
 
 
 @dataclass(frozen=True)
 class CropBatch:
-    """What one step learns from.
+    """Crops that one step learns from.
 
     Attributes
     ----------
@@ -49,26 +49,26 @@ class CropBatch:
     valid: Tensor
 
     def logits(self, model: DINOCell) -> Tensor:
-        """Predict the logits ``(B, Y, X)`` of the distance map; the backbone runs only without kept taps."""
+        """Predict the logits ``(B, Y, X)`` of the distance map; with feature maps, without the backbone."""
         predicted: Tensor = model.decoder(self.x, self.maps) if self.maps else model(self.x)
         return predicted[:, 0]
 
 
 class CropCache:
-    """Numbered crops, each with its taps or without any; in memory, or in a file when they are too large.
+    """Numbered crops, with or without their feature maps; in memory, or in files when they are too large.
 
-    Use it in a ``with`` block; the file is gone after it.
+    Use it in a ``with`` block; the files are gone after it.
 
     Parameters
     ----------
     model : DINOCell
-        Gives the device, and the size of the taps.
+        Decides the device, and the size of the feature maps.
     count, crop_size : int
         How many crops there will be, and their side in pixels.
-    taps : bool
-        Whether to keep taps; the backbone must be frozen then.
+    features : bool
+        Whether to keep feature maps; the backbone must be frozen then.
     dtype : str
-        What the taps are stored as.
+        Number format that feature maps are stored in.
     memory_limit : int
         In bytes. More than that goes to a temporary file in `folder`, of which the system keeps in memory
         what it can.
@@ -81,15 +81,15 @@ class CropCache:
         count: int,
         crop_size: int,
         *,
-        taps: bool,
-        dtype: TapDtype = "float16",
+        features: bool,
+        dtype: FeatureDtype = "float16",
         memory_limit: int = 2**31,
         folder: Path,
     ) -> None:
         self.model, self.count = model, count
         square = (count, crop_size, crop_size)
         backbone = model.backbone
-        sides = [crop_size // stride for stride in backbone.strides] if taps else []
+        sides = [crop_size // stride for stride in backbone.strides] if features else []
         # Channels last: what convolutions read fastest, and what the model runs in.
         shapes = [(count, side, side, n) for side, n in zip(sides, backbone.out_channels, strict=False)]
         kinds = [torch.uint8, torch.float32, torch.bool, *[getattr(torch, dtype)] * len(shapes)]
@@ -97,16 +97,16 @@ class CropCache:
         self.bytes = sum(math.prod(shape) * kind.itemsize for shape, kind in planned)
         self._folder = None if self.bytes <= memory_limit else _temporary_folder(folder, self.bytes)
         parts = [self._allocate(number, *each) for number, each in enumerate(planned)]
-        self._images, self._distance, self._valid, *self._taps = parts
+        self._images, self._distance, self._valid, *self._features = parts
 
     @property
-    def has_taps(self) -> bool:
-        """Whether taps are kept."""
-        return bool(self._taps)
+    def has_features(self) -> bool:
+        """True where feature maps are kept."""
+        return bool(self._features)
 
     @property
     def in_memory(self) -> bool:
-        """Whether the crops are in memory and in no file."""
+        """True where the crops are in memory and in no file."""
         return self._folder is None
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class CropCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        del self._images, self._distance, self._valid, self._taps  # an open file could not be deleted
+        del self._images, self._distance, self._valid, self._features  # an open file could not be deleted
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -126,7 +126,7 @@ class CropCache:
         return torch.from_file(file, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
 
     def fill(self, crops: Iterable[Crop], batch_size: int) -> Iterator[int]:
-        """Store `count` crops in order and run the backbone on them where taps are kept.
+        """Store `count` crops in order and run the backbone on them where feature maps are kept.
 
         Yields
         ------
@@ -136,7 +136,7 @@ class CropCache:
         Raises
         ------
         TrainingError
-            If a tap is beyond what `dtype` can hold.
+            If a feature is beyond what `dtype` can hold.
         DeviceMemoryError
             If the memory is not enough for a batch.
         """
@@ -147,9 +147,9 @@ class CropCache:
             self._images[first:last] = torch.from_numpy(np.stack([crop.image for crop in some]))
             self._distance[first:last] = torch.from_numpy(np.stack([crop.distance for crop in some]))
             self._valid[first:last] = torch.from_numpy(np.stack([crop.valid for crop in some]))
-            if self._taps:
+            if self._features:
                 maps = self.run_backbone(self._input(slice(first, last)))
-                for kept, found in zip(self._taps, maps, strict=True):
+                for kept, found in zip(self._features, maps, strict=True):
                     kept[first:last] = found.permute(0, 2, 3, 1).to("cpu", kept.dtype)
                     if not kept[first:last].isfinite().all():
                         raise TrainingError(
@@ -159,17 +159,17 @@ class CropCache:
             yield last
 
     def batch(self, numbers: NDArray[np.int64]) -> CropBatch:
-        """Fetch crops by number."""
+        """Read crops by number."""
         index = torch.from_numpy(numbers)
         device = self.model.device
-        maps = (kept[index].to(device).float().permute(0, 3, 1, 2) for kept in self._taps)
+        maps = (kept[index].to(device).float().permute(0, 3, 1, 2) for kept in self._features)
         return CropBatch(
             self._input(index), tuple(maps), self._distance[index].to(device), self._valid[index].to(device)
         )
 
     @torch.no_grad()
     def run_backbone(self, x: Tensor) -> Maps:
-        """Compute the taps of a batch ``(B, 3, Y, X)``, as a step without the cache would."""
+        """Compute the feature maps of a batch ``(B, 3, Y, X)``, as a step without the cache would."""
         with (
             explain_out_of_memory(
                 f"the memory of {x.device} is not enough for the backbone on {len(x)} crops of "
@@ -186,11 +186,11 @@ class CropCache:
 
 
 def _temporary_folder(folder: Path, needed: int) -> "tempfile.TemporaryDirectory[str]":
-    """Make a folder for `needed` bytes; a mapped file that outgrows its disk would kill the process."""
+    """Create a folder for `needed` bytes; a mapped file that outgrows its disk would kill the process."""
     free = shutil.disk_usage(folder).free
     if free < 1.05 * needed:
         raise OutputError(
             f"{folder} has {free / 2**30:.1f} GiB left, but the cached features need {needed / 2**30:.1f}: "
             "choose fewer variants, a smaller crop size, or another disk"
         )
-    return tempfile.TemporaryDirectory(dir=folder, prefix=TAPS_PREFIX, ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(dir=folder, prefix=FEATURES_PREFIX, ignore_cleanup_errors=True)
