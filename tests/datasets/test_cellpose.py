@@ -17,7 +17,7 @@ def _colours(*channels):
 
 
 def _fake(folder, number, pixels=None):
-    """One pair as in the published data: RGB with red nuclei and green cytoplasm, 16-bit masks."""
+    """Write one pair as in the published data: RGB with red nuclei and green cytoplasm, 16-bit masks."""
     folder.mkdir(exist_ok=True)
     write_image(folder / f"{number}_img.png", _colours(NUCLEI, CYTOPLASM, 0) if pixels is None else pixels)
     write_image(folder / f"{number}_masks.png", LABELS)

@@ -7,9 +7,10 @@ from tests.cases import CASES, disk
 from typer.testing import CliRunner
 
 from dinocell.cli import app
-from dinocell.datasets.corrected import Repairs, find_corrected, repair
+from dinocell.datasets.corrected import find_corrected
 from dinocell.datasets.items import AnnotatedImage
-from dinocell.datasets.origin import ImageFiles, Origin, Plane, origin_named, read_origin
+from dinocell.datasets.origin import ImageFiles, ImagePlane, Origin, find_by_name, read_origin
+from dinocell.datasets.repairs import Repairs, repair
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.io.images import read_labels, stem_of
 from dinocell.io.saving import write_image, write_labels
@@ -77,7 +78,7 @@ def test_what_segment_wrote_is_known_until_it_is_edited(folders):
 
 
 def stack(folder, name="s"):
-    """Three times, two channels and two slices, in which every pixel says where it is."""
+    """Return three times, two channels and two slices, in which the value of a pixel is its place."""
     folder.mkdir(exist_ok=True)
     t, z, c = np.meshgrid(range(3), range(2), range(2), indexing="ij")
     pixels = np.broadcast_to((100 * t + 10 * z + c)[..., None, None], (3, 2, 2, 64, 80)).astype(np.uint8)
@@ -118,19 +119,19 @@ def test_a_folder_of_many_images_is_listed_once_and_each_result_finds_its_own(tm
     files = [tmp_path / name for name in names]
     index = ImageFiles(files, tmp_path)
     for stem in ("a", "a.ome", "b", "b.ome", "b_t0001", "c.d", "c", "d", "e", "e.OME", ""):
-        assert index.of_stem(stem) == [file for file in files if stem in (stem_of(file), file.stem)]
-    assert index.named(["c.png", {"a.tif": 1}, None, "x.png", "a.tif", "c.png"]) == [files[5], files[0]]
+        assert index.with_stem(stem) == [file for file in files if stem in (stem_of(file), file.stem)]
+    assert index.find_named(["c.png", {"a.tif": 1}, None, "x.png", "a.tif", "c.png"]) == [files[5], files[0]]
     for result, image in (("b_t0003", "b.ome.tif"), ("b_t0001", "b_t0001.png"), ("c.d_zmax", "c.d.png")):
-        assert origin_named(result, index).image.name == image
-    assert origin_named("x", index) is None
+        assert find_by_name(result, index).image.name == image
+    assert find_by_name("x", index) is None
     with pytest.raises(InputError, match="may both be the image of a"):
-        origin_named("a", index)
+        find_by_name("a", index)
 
 
 def test_a_record_whose_files_are_no_names_says_what_its_name_says(tmp_path):
     record(tmp_path, "s", name="s.tif", files=[{"name": "s.tif"}, ["s.tif"], 3])
     found = read_origin("s", tmp_path, ImageFiles([tmp_path / "s.tif"], tmp_path))
-    assert found == Origin(tmp_path / "s.tif", Plane(0, 0, 0))
+    assert found == Origin(tmp_path / "s.tif", ImagePlane(0, 0, 0))
 
 
 def test_without_a_record_the_name_says_which_plane_it_is(tmp_path):
@@ -229,7 +230,7 @@ def test_colours_fractions_and_other_sizes_are_refused(folders):
     images, results = folders
     path = results / "a_labels.tif"
     for pixels, message in (
-        (np.zeros((64, 80, 3), np.uint8), "colours are no ids"),
+        (np.zeros((64, 80, 3), np.uint8), "colours are not ids"),
         (np.full((64, 80), 0.5, np.float32), "not whole"),
         (np.zeros((60, 80), np.uint16), "must have the same size"),
     ):

@@ -17,7 +17,7 @@ CELLS = blocks(c3=(1, 1, 4, 4), c8=(4, 8, 5, 5))
 
 
 def read_one(dataset, **kwargs):
-    """The only item's image."""
+    """Read the image of the only item."""
     [item] = find_items(dataset, **kwargs)
     return item.read()
 

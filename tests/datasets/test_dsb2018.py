@@ -14,7 +14,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def _fake(folder, name, masks, *, pixels=None):
-    """One image's folder; `masks` gives every file by its name."""
+    """Write the folder of one image; `masks` has the content of every file by its name."""
     (folder / name / "images").mkdir(parents=True)
     (folder / name / "masks").mkdir()
     shape = next(iter(masks.values())).shape if masks else (4, 4)

@@ -104,7 +104,7 @@ def test_masks_in_their_own_folder_are_matched_by_stem(tmp_path, ending):
     for number, name in enumerate(("b.1", "a"), start=1):
         _image(tmp_path / "x" / f"{name}.tif", number)
         _masks(tmp_path / "y" / f"{name}{ending}.png", np.full((2, 3), number))
-    _masks(tmp_path / "y" / "c.png")  # an image fewer than masks is no mistake
+    _masks(tmp_path / "y" / "c.png")  # fewer images than masks are not a mistake
     items = find_items(tmp_path / "x", tmp_path / "y")
     assert [item.name for item in items] == ["a", "b.1"]
     for item in items:

@@ -18,7 +18,7 @@ from tests.cases import CASES
 from tests.fakes.coco import SHAPE, annotation, outline, rectangle, runs, write_coco, write_fake
 
 from dinocell.datasets import coco_masks, json_reader
-from dinocell.datasets.coco_masks import Runs, Spool, StoredMasks, pixels_of
+from dinocell.datasets.coco_masks import CocoRuns, Spool, StoredMasks, mask_pixels
 from dinocell.datasets.livecell import CocoImage, find_items
 from dinocell.errors import (
     DINOCellError,
@@ -39,7 +39,7 @@ def pack(mask):
 
 
 def draw(folder, *segmentations, **more):
-    """Labels and number of overlapped pixels of one image with these annotations."""
+    """Return labels and number of overlapped pixels of one image with these annotations."""
     annotations = [annotation(1, segmentation, **more) for segmentation in segmentations]
     annotated = find_items(write_coco(folder / "x.json", {1: "x.png"}, annotations))[0].read()
     return annotated.labels, annotated.overlapped_pixels
@@ -93,13 +93,13 @@ def test_run_lengths_and_packed_run_lengths_are_the_same_mask(tmp_path):
 def test_an_outline_of_a_million_corners_is_drawn_and_one_that_fills_the_memory_is_refused():
     turn = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     circle = 500 + 400 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    found = pixels_of((array("d", circle.ravel()),), (1000, 1000), "x")
+    found = mask_pixels((array("d", circle.ravel()),), (1000, 1000), "x")
     y, x = np.ogrid[:1000, :1000]
     inside = (y - 499.5) ** 2 + (x - 499.5) ** 2 <= 400**2
     assert abs(len(found) - inside.sum()) < 0.001 * inside.sum()
     zigzag = np.stack([np.linspace(0, 1000, 1_000_000), np.tile([-1000.0, 2000.0], 500_000)], axis=1)
     with pytest.raises(FileFormatError, match=r"x has an outline of 1 parts that is \d+ pixels"):
-        pixels_of((array("d", zigzag.ravel()),), (1000, 1000), "x")
+        mask_pixels((array("d", zigzag.ravel()),), (1000, 1000), "x")
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -146,7 +146,7 @@ def test_polygons_may_reach_over_the_border(tmp_path):
 @settings(deadline=None)
 def test_any_labels_come_back_from_run_lengths(labels, packed):
     cells = tuple(
-        Runs(labels.shape, pack(labels == number) if packed else runs(labels == number)["counts"])
+        CocoRuns(labels.shape, pack(labels == number) if packed else runs(labels == number)["counts"])
         for number in range(1, 5)
     )
     read_image_of(labels.shape, cells, relabel(labels))
@@ -155,12 +155,12 @@ def test_any_labels_come_back_from_run_lengths(labels, packed):
 @pytest.mark.parametrize("name", CASES)
 def test_named_labels_come_back_from_packed_run_lengths(name):
     labels = CASES[name]
-    cells = tuple(Runs(labels.shape, pack(labels == n)) for n in range(1, labels.max() + 1))
+    cells = tuple(CocoRuns(labels.shape, pack(labels == n)) for n in range(1, labels.max() + 1))
     read_image_of(labels.shape, cells, labels)
 
 
 def read_image_of(shape, cells, expected):
-    drawn, overlapped = coco_masks.draw([pixels_of(cell, shape, "here") for cell in cells], [], shape)
+    drawn, overlapped = coco_masks.draw_cells([mask_pixels(cell, shape, "here") for cell in cells], [], shape)
     np.testing.assert_array_equal(drawn, expected)
     assert overlapped == 0
 
@@ -172,7 +172,7 @@ def test_any_polygon_is_drawn_as_pycocotools_draws_it(polygon):
     shape = (30, 40)
     expected = coco.decode(coco.merge(coco.frPyObjects([polygon], *shape)))
     drawn = np.zeros(shape[0] * shape[1], np.uint8)
-    drawn[pixels_of((polygon,), shape, "here")] = 1
+    drawn[mask_pixels((polygon,), shape, "here")] = 1
     np.testing.assert_array_equal(drawn.reshape(40, 30).T, expected)
 
 
@@ -408,7 +408,7 @@ def test_of_a_json_only_a_piece_is_in_memory(tmp_path, monkeypatch):
 def test_stored_masks_are_a_sequence_and_pickled_a_tuple():
     spool = Spool()
     masks, others = StoredMasks(spool), StoredMasks(spool)
-    runs_of = [Runs((1, n), "a" * n) for n in range(4)]
+    runs_of = [CocoRuns((1, n), "a" * n) for n in range(4)]
     for mask in runs_of:
         others.append(mask)
         masks.append(mask)

@@ -29,7 +29,7 @@ REFUSED = "1 id in 12 pieces.*--split-components"
 
 
 def twelve(value=None):
-    """Twelve cells apart from each other, all of one value where that is given."""
+    """Draw twelve cells apart from each other, all of one value where that is given."""
     labels = np.zeros((90, 120), np.int32)
     for number, centre in enumerate(CENTRES, start=1):
         labels[disk(labels.shape, centre, 9)] = number if value is None else value
@@ -143,7 +143,7 @@ def test_sound_label_images_are_taken_without_a_word(name):
 
 
 def test_what_real_label_images_hold_is_no_reason_to_refuse_them():
-    """Specks of a brush, the parts of a cell under others, and a fragment beside its cell."""
+    """Draw specks of a brush, the parts of a cell under others, and a fragment beside its cell."""
     one = twelve() * (twelve() == 6)
     one[2, 2] = one[5:7, 60:62] = 6
     assert check_masks(one, "x").notes == ()

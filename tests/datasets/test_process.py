@@ -32,9 +32,9 @@ from tests.fakes.tiff import write_ome_set
 from dinocell.datasets import process
 from dinocell.datasets.folder import Pair
 from dinocell.datasets.inspect import describe
-from dinocell.datasets.prepare import MAX_SCALE
-from dinocell.datasets.process import ImageDone, ProcessSettings, _hash_items
-from dinocell.datasets.records import StoreInfo, content_hash
+from dinocell.datasets.prepare import MAX_DIAMETER_SCALE
+from dinocell.datasets.process import ItemDone, ProcessSettings, _hash_items
+from dinocell.datasets.records import StoreInfo, hash_entries
 from dinocell.datasets.store import DINOCellDataset, find_items
 from dinocell.datasets.writer import partial_folder
 from dinocell.errors import (
@@ -56,7 +56,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def check_crops(folder, items, options):
-    """Every pixel of every image is in some crop, with its value, cell and distance; the rest is padding."""
+    """Check that all pixels of all images are in some crop, with value, cell and distance, beside padding."""
     dataset = DINOCellDataset(folder)
     crops = {}
     for entry, sample in zip(dataset.index, dataset, strict=True):
@@ -268,7 +268,7 @@ def test_cells_are_brought_to_a_diameter(tmp_path, diameter, whole):
 
 
 def test_cells_are_scaled_within_bounds(tmp_path):
-    for diameter, scale in ((1e6, MAX_SCALE), (1e-6, 1 / MAX_SCALE)):
+    for diameter, scale in ((1e6, MAX_DIAMETER_SCALE), (1e-6, 1 / MAX_DIAMETER_SCALE)):
         make_store(
             [FakeItem("one", CASES["one"])],
             tmp_path / f"{scale}",
@@ -295,7 +295,7 @@ def test_the_size_of_crops_does_not_matter_for_whole_images():
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """Bytes that all other stores must be equal to."""
+    """Return the bytes that all other stores must be equal to."""
     return expected_contents(tmp_path_factory.mktemp("expected"))
 
 
@@ -311,7 +311,7 @@ def test_the_content_is_hashed(tmp_path):
     def hash_of(labels):
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         info = make_store([FakeItem("a", labels)], folder)
-        assert info.content_sha256 == content_hash(DINOCellDataset(folder).index)
+        assert info.content_sha256 == hash_entries(DINOCellDataset(folder).index)
         return info.content_sha256
 
     labels = CASES["many"]
@@ -341,7 +341,7 @@ def test_of_two_cells_that_are_cut_alike_the_maps_tell_the_items_apart(tmp_path)
 def test_progress_is_told_after_every_image(tmp_path):
     *events, info = finish(fake_items(), tmp_path / "store", WHOLE)
     assert events == [
-        ImageDone(name, stage, number, len(CASES))
+        ItemDone(name, stage, number, len(CASES))
         for stage in ("measure", "process")
         for number, name in enumerate(CASES, 1)
     ]

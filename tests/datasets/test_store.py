@@ -14,7 +14,7 @@ from tests.cases import CASES
 from tests.fakes.items import FakeItem, fake_items, make_store
 
 from dinocell.datasets.items import Item
-from dinocell.datasets.npy import GrowingArray, open_array, write_all
+from dinocell.datasets.npy import GrowingArray, open_npy, write_all
 from dinocell.datasets.process import ProcessSettings
 from dinocell.datasets.store import DINOCellDataset, StoreItem, find_items, is_store
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError
@@ -26,7 +26,7 @@ FILES = (*ARRAYS, "index.jsonl", "dataset.json")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A store of crops and one of whole images; not to be changed."""
+    """Build a store of crops and one of whole images, which tests do not change."""
     folder = tmp_path_factory.mktemp("made")
     make_store(fake_items(), folder / "crops")
     make_store(fake_items(), folder / "whole", ProcessSettings("fake", whole=True))
@@ -80,7 +80,7 @@ def test_arrays_are_mapped_not_read(tmp_path):
         header = {"descr": "|u1", "fortran_order": False, "shape": (1 << 20, 1 << 10, 1 << 10)}
         np.lib.format.write_array_header_1_0(file, header)
         file.truncate(file.tell() + (1 << 40))  # a terabyte with nothing in it
-    assert open_array(tmp_path / "imgs.npy")[1 << 19, 5, 5] == 0
+    assert open_npy(tmp_path / "imgs.npy")[1 << 19, 5, 5] == 0
 
 
 def test_whole_images_are_items_to_evaluate(made):
@@ -163,7 +163,7 @@ def test_arrays_of_another_kind_are_refused(crops, name):
 
 
 class Trap:
-    """Makes a file when it is unpickled."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -214,7 +214,7 @@ def test_a_header_with_anything_in_it_is_read_or_refused(tmp_path):
     for case in cases:
         path.write_bytes(case)
         with suppress(FileFormatError):
-            assert open_array(path).ndim >= 3
+            assert open_npy(path).ndim >= 3
 
 
 @pytest.mark.parametrize(

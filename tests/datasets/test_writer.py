@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """Bytes that all other stores must be equal to."""
+    """Return the bytes that all other stores must be equal to."""
     return expected_contents(tmp_path_factory.mktemp("expected"))
 
 
@@ -126,7 +126,7 @@ if __name__ == "__main__":
 
 
 def slow_items(seconds=0.03):
-    """40 images of 1, 4 or 6 crops."""
+    """Return 40 images of 1, 4 or 6 crops."""
     cut = [CASES["one"][:32, :30], CASES["one"], CASES["concave"][:50, :60]]
     return [
         FakeItem(f"{number:02}", np.roll(cut[number % 3], number), seconds=seconds) for number in range(40)
@@ -173,7 +173,7 @@ def last_lines(index, count):
 
 
 def following_line(index):
-    """An entry of an item that is not there, of an image with one crop."""
+    """Return an entry of an item that is not there, of an image with one crop."""
     last = json.loads(last_lines(index, 1))
     return json.dumps(last | {"item": last["item"] + 1, "name": "x", "crops": 1}).encode() + b"\n"
 
@@ -182,7 +182,7 @@ DAMAGES = {
     "half a line": lambda store, index: append(index, b'{"item": 12, "na'),
     "a line without its end": lambda store, index: append(index, following_line(index)[:-1]),
     "no end of the last line": lambda store, index: os.truncate(index, index.stat().st_size - 1),
-    "much that is no line": lambda store, index: append(index, b"x" * 300_000),
+    "much that is not a line": lambda store, index: append(index, b"x" * 300_000),
     "zeros": lambda store, index: append(index, b"\x00" * 4096),
     "no unicode": lambda store, index: append(index, b"\xff\xfe\n\xff"),
     "other json": lambda store, index: append(index, b'{"item": 1}\n[]\n7\n'),

@@ -11,7 +11,7 @@ from dinocell.cli import app
 from dinocell.cli.commands import COMMANDS as COMMAND_LINE
 from dinocell.cli.commands import load_command
 from dinocell.datasets.formats import FORMATS as DATASET_FORMATS
-from dinocell.datasets.table import COLUMNS
+from dinocell.datasets.table import TABLE_COLUMNS
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS
 from dinocell.measure.cells import measure_cells
 from dinocell.results.formats import BLOCK_FORMATS, DEFAULT_FORMATS, FORMATS
@@ -163,7 +163,7 @@ def test_every_dataset_format_is_named_and_no_other():
     rows = table_rows(DOCS / "datasets.md", "| format | what INPUT is |")
     assert {row[0].strip("`") for row in rows} == DATASET_FORMATS.keys()
     (csv_row,) = (row for row in rows if row[0] == "`csv`")
-    assert set(SPAN.findall(csv_row[1])) == set(COLUMNS)
+    assert set(SPAN.findall(csv_row[1])) == set(TABLE_COLUMNS)
 
 
 def real_columns():

@@ -4,7 +4,7 @@ import pytest
 
 from dinocell.batch.record import read_record
 from dinocell.datasets import livecell, table
-from dinocell.datasets.npy import open_array
+from dinocell.datasets.npy import open_npy
 from dinocell.datasets.records import read_index, read_info
 from dinocell.errors import DINOCellError, FileFormatError, UnknownModelError
 from dinocell.evaluation.preset import read_preset
@@ -77,7 +77,7 @@ READERS = {
     "hash of a checkpoint": _in_folder(hash_checkpoint, "config.json"),
     "store": _in_folder(read_info, "dataset.json"),
     "index of a store": _in_folder(read_index, "index.jsonl"),
-    "arrays": open_array,
+    "arrays": open_npy,
     "weights": lambda path: fetch_weights(VARIANTS["small"], path),
 }
 

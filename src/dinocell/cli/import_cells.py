@@ -40,7 +40,7 @@ def command(
         raise InputError("give either --image or --size, so that the label image has the size of its image")
 
     make_folder(output)
-    images = None if image is None else ImageFiles.at(image)
+    images = None if image is None else ImageFiles.from_path(image)
     failed = 0
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and which belong to one of them: annotations and results.
+"""Division of a folder's files into images and what belongs to an image: annotations and results.
 
 A file belongs to an image where its name is the image's with one of `DERIVED_ENDINGS` and that image is
 there as well, or a record of `dinocell segment` of that name is. ``CellMask_mask.tif`` alone is an image.
@@ -12,23 +12,23 @@ from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.selection import PLANE_SUFFIX
 
 MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")
-"""What may follow an image's stem in the name of its masks, where masks have a folder of their own."""
+"""Endings of the stems of masks, where masks have a folder of their own."""
 
 DERIVED_ENDINGS = (*MASK_ENDINGS[1:], "_ignore", "_unchecked", "_overlay", "_distance", "_seg")
-"""What follows an image's stem in the names of its annotations and of results, ours and Cellpose's."""
+"""Endings of the stems of annotations and results, ours and Cellpose's."""
 
 MASK_FOLDERS = ("masks", "labels")
 """Folders of annotations, beside a folder ``images``."""
 
 RECORD_ENDING = "_provenance.json"
-"""What follows the stem in the name of the record that `dinocell segment` keeps of its results."""
+"""Ending of the name of the record that `dinocell segment` keeps of its results."""
 
 LOG_FILE = "segment.jsonl"
-"""The log that `dinocell segment` keeps in its folder of results."""
+"""Log that `dinocell segment` keeps in its folder of results."""
 
 ANNOTATION = "annotations or results of other images"
 PART = "read as part of another file's set"
-"""Why files are left out."""
+"""Reasons for which files are left out."""
 
 _SUFFIXES = (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
 
@@ -44,7 +44,7 @@ def belongs_to_image(stem: str, stems: Collection[str], records: Collection[str]
     stems : collection of str
         Stems of all image files of the folder.
     records : collection of str
-        Names of the results that a record is there of.
+        Names of the results that have a record.
 
     Examples
     --------
@@ -64,13 +64,13 @@ def belongs_to_image(stem: str, stems: Collection[str], records: Collection[str]
 
 
 class Nearby:
-    """Stems of the images around a folder: in the one that it is in, and in all others there; listed once."""
+    """Stems of the images in the parent of a folder and in the folders beside it; each is listed once."""
 
     def __init__(self) -> None:
         self._known: dict[Path, set[str]] = {}
 
     def stems(self, folder: Path) -> set[str]:
-        """Return them; a folder that may not be listed has none."""
+        """Return the stems around a folder; what may not be listed has none."""
         parent = folder.resolve().parent
         if parent not in self._known:
             below = [path for path in _listed(parent) if path.is_dir() and not path.name.startswith(".")]
@@ -104,7 +104,7 @@ def split_folder(
     names : collection of str
         Of everything in the folder.
     images_beside : collection of str
-        Stems of the images in the folder ``images`` beside this one of `MASK_FOLDERS`.
+        Stems of the images in the folder ``images`` beside this folder of masks.
     nearby : callable
         Returns the stems of images in other folders that an annotation here may belong to.
 
@@ -133,12 +133,12 @@ def stems_beside(folder: Path) -> set[str]:
 
 
 def describe_left_out(left_out: Mapping[str, Sequence[Path]]) -> str:
-    """Write one line about files that are passed over.
+    """Describe in one line the files that are left out.
 
     Parameters
     ----------
     left_out : mapping
-        Files by why they are.
+        Files by the reason for which they are left out.
 
     Returns
     -------

@@ -40,7 +40,7 @@ def find_items(folder: Path, *, channel: int | str | None = None) -> list[Cellpo
     Parameters
     ----------
     folder : Path
-        ``train`` or ``test`` of the published data, or another folder of such pairs. Names that are no
+        ``train`` or ``test`` of the published data, or another folder of such pairs. Names that are not
         numbers come last.
     channel : int or str, optional
         Read this channel of every image, by number (from 0) or name (0 or R is red, 1 or G green); see

@@ -1,4 +1,4 @@
-"""Masks of a COCO JSON: polygons or run lengths → the pixels of cells → a label image."""
+"""Masks of a COCO JSON: polygons or run lengths → pixels of cells → label image."""
 
 import os
 import pickle
@@ -18,33 +18,33 @@ from dinocell.extras import import_extra
 from dinocell.labels import IGNORE, Labels
 
 EXPECTED = 'COCO JSON, "images" and "annotations" with polygons or run lengths'
-"""What an error message says that a file should be."""
+"""Description of the format for error messages."""
 
 
 MAX_STEPS = 2**26
-"""Points along the outline of a cell, at most: pycocotools takes 8 bytes for each, and then some."""
+"""Most points along the outline of a cell: pycocotools takes at least 8 bytes for each."""
 
 _FINER = 5  # points that pycocotools makes of a pixel along an edge
 
 
-class Runs(NamedTuple):
+class CocoRuns(NamedTuple):
     """A mask of `size` (height, width) as lengths of runs down the columns, outside and inside by turns."""
 
     size: tuple[int, int]
     counts: "str | array[int]"  # packed as COCO packs them, or as they are
 
 
-Mask = tuple["array[float]", ...] | Runs
-"""Where a cell is: for each of its parts the corners x, y, x, y, …; or runs."""
+Mask = tuple["array[float]", ...] | CocoRuns
+"""Mask of a cell: for each of its parts the corners x, y, x, y, …; or runs."""
 
 
-def damaged(where: str, what: str) -> FileFormatError:
-    """Make the error that says what is wrong, and where."""
+def damage_error(where: str, what: str) -> FileFormatError:
+    """Return the error for a damaged file."""
     return FileFormatError(f"{where} {what}, expected {EXPECTED}: export it again")
 
 
 def as_mask(segmentation: Any) -> Mask:
-    """Pack a "segmentation" as the JSON has it; what it says is checked when it is drawn.
+    """Convert a "segmentation" of the JSON; its numbers are checked when it is drawn.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def as_mask(segmentation: Any) -> Mask:
     """
     if isinstance(segmentation, dict):
         (height, width), counts = segmentation["size"], segmentation["counts"]
-        return Runs((height, width), counts if isinstance(counts, str) else array("I", counts))
+        return CocoRuns((height, width), counts if isinstance(counts, str) else array("I", counts))
     if segmentation and not isinstance(segmentation[0], list):
         segmentation = [segmentation]  # some programs leave out the list of parts
     parts = tuple(array("d", part) for part in segmentation)
@@ -63,14 +63,14 @@ def as_mask(segmentation: Any) -> Mask:
 
 
 class Spool:
-    """An unnamed temporary file of bytes: first all are written, then they are read.
+    """Unnamed temporary file of bytes: first all are written, then they are read.
 
-    It goes when the last object that uses it does, or the process, however that ends.
+    It vanishes with the last object that uses it, or with the process, however that ends.
 
     Raises
     ------
     OutputError
-        If there is no folder for temporary files.
+        If no folder takes temporary files.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Spool:
         weakref.finalize(self, self._file.close)
 
     def write(self, data: bytes) -> int:
-        """Write bytes after the others, and say where they begin.
+        """Write bytes after the others, and return where they begin.
 
         Raises
         ------
@@ -112,7 +112,7 @@ def _no_room(exc: OSError) -> OutputError:
 
 
 class StoredMasks(Sequence[Mask]):
-    """A list of masks that stay in a file, as LIVECell's take more than a gigabyte; pickled, it is a tuple.
+    """List of masks that stay in a file, as LIVECell's take more than a gigabyte; pickled, it is a tuple.
 
     Parameters
     ----------
@@ -143,8 +143,8 @@ class StoredMasks(Sequence[Mask]):
         return tuple, (tuple(self),)
 
 
-def pixels_of(mask: Mask, shape: tuple[int, int], where: str) -> NDArray[np.int64]:
-    """Give the pixels of a mask, numbered down the columns.
+def mask_pixels(mask: Mask, shape: tuple[int, int], where: str) -> NDArray[np.int64]:
+    """Return the pixels of a mask, numbered down the columns.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def pixels_of(mask: Mask, shape: tuple[int, int], where: str) -> NDArray[np.int6
     shape : (int, int)
         The image's height and width in pixels.
     where : str
-        What an error message calls the mask.
+        Name of the mask in error messages.
 
     Returns
     -------
@@ -166,22 +166,24 @@ def pixels_of(mask: Mask, shape: tuple[int, int], where: str) -> NDArray[np.int6
     MissingExtraError
         If it is made of polygons and pycocotools is not installed.
     """
-    size, counts = mask if isinstance(mask, Runs) else (shape, _rasterize(mask, shape, where))
+    size, counts = mask if isinstance(mask, CocoRuns) else (shape, _rasterize(mask, shape, where))
     runs: Sequence[int] = _unpack(counts) if isinstance(counts, str) else counts
     if size != shape or min(runs, default=-1) < 0 or sum(runs) != shape[0] * shape[1]:
-        raise damaged(where, f"has run lengths that do not fit an image of {shape} px")
+        raise damage_error(where, f"has run lengths that do not fit an image of {shape} px")
     lengths, ends = np.asarray(runs[1::2], np.int64), np.cumsum(runs, dtype=np.int64)[1::2]
     return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(ends - np.cumsum(lengths), lengths)
 
 
 def _rasterize(parts: Sequence["array[float]"], shape: tuple[int, int], where: str) -> str:
-    """Give the union of polygons as packed runs."""
+    """Return the union of polygons as packed runs."""
     coco = import_extra("pycocotools.mask", extra="evaluate", purpose="drawing polygons")
     side = max(shape)  # pycocotools takes memory for every pixel of an edge
     if any(not -side <= value <= 2 * side for part in parts for value in part):
-        raise damaged(where, f"has corners far outside an image of {shape} px")
+        raise damage_error(where, f"has corners far outside an image of {shape} px")
     if (steps := sum(map(_steps, parts))) > MAX_STEPS:
-        raise damaged(where, f"has an outline of {len(parts)} parts that is {steps // _FINER} pixels long")
+        raise damage_error(
+            where, f"has an outline of {len(parts)} parts that is {steps // _FINER} pixels long"
+        )
     # Fewer than three corners enclose nothing, and pycocotools takes two for a box.
     polygons = [part for part in parts if len(part) >= 6] or [array("d", [0.0] * 6)]
     return str(coco.merge(coco.frPyObjects(polygons, *shape))["counts"], "ascii")
@@ -209,7 +211,7 @@ def _unpack(counts: str) -> list[int]:
     return runs
 
 
-def draw(
+def draw_cells(
     cells: list[NDArray[np.int64]], crowds: list[NDArray[np.int64]], shape: tuple[int, int]
 ) -> tuple[Labels, int]:
     """Draw cells by their pixels, and count the pixels that several share.
@@ -217,7 +219,7 @@ def draw(
     Parameters
     ----------
     cells, crowds : list of int64 array
-        As `pixels_of` gives them.
+        As `mask_pixels` returns them.
     shape : (int, int)
 
     Returns

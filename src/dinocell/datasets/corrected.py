@@ -1,9 +1,9 @@
 """Label images that a person corrected after `dinocell segment`, with what was left unchecked.
 
 Beside ``NAME_labels.tif``, which `segment` wrote and the person edited in Fiji, napari or QuPath, there may
-be ``NAME_unchecked.*``, whose non-zero pixels nobody has looked at: they count for nothing. Traces of editing
-by hand are repaired, and told: a cell that was cut in two keeps one id, an eraser leaves specks. A label
-image that still is as `segment` wrote it is a prediction, and nothing to learn from.
+be ``NAME_unchecked.*``, whose non-zero pixels nobody has looked at: they are ignored. Traces of editing by
+hand are repaired and counted: a cell that was cut in two keeps one id, an eraser leaves specks. A label image
+that still is as `segment` wrote it is a prediction, not an annotation.
 """
 
 import csv
@@ -11,57 +11,20 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from dinocell.datasets.belonging import MASK_ENDINGS
 from dinocell.datasets.folder import image_stems, list_images
-from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
-from dinocell.datasets.origin import ImageFiles, Plane, images_in, origin_named, read_origin, read_plane
+from dinocell.datasets.items import AnnotatedImage, check_sizes
+from dinocell.datasets.origin import ImageFiles, ImagePlane, find_by_name, images_in, read_origin, read_plane
+from dinocell.datasets.repairs import Repairs, ignore_unchecked, repair
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.images import read_labels, stem_of
 from dinocell.io.opening import open_regular
-from dinocell.labels import Labels, relabel
-from dinocell.metrics.pieces import SPECK
 
 UNCHECKED_ENDINGS = ("_unchecked", "_ignore")
-"""What follows an image's stem in the name of the file that marks what nobody has looked at."""
-
-
-@dataclass(frozen=True)
-class Repairs:
-    """What was found, and mended, in a label image that was edited by hand.
-
-    Attributes
-    ----------
-    split : int
-        Ids in several pieces; every piece is a cell of its own now.
-    specks : int
-        Pieces of fewer than `SPECK` pixels that are background now.
-    unchecked_cells : int
-        Cells that the mark touches; they are ignored as a whole.
-    unchecked_share : float
-        Of the image's pixels, those cells included.
-    """
-
-    split: int = 0
-    specks: int = 0
-    unchecked_cells: int = 0
-    unchecked_share: float = 0.0
-
-    def __str__(self) -> str:
-        counted = ((self.split, "cell", "split into {} pieces"), (self.specks, "speck", "dropped"))
-        parts = [
-            f"{count} {noun}{'s' if count > 1 else ''} {verb.format('their' if count > 1 else 'its')}"
-            for count, noun, verb in counted
-            if count
-        ]
-        if self.unchecked_share:
-            parts.append(f"{self.unchecked_share:.0%} unchecked")
-        return ", ".join(parts)
+"""Endings of the stem of the file that marks what nobody has looked at."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +41,7 @@ class Corrected:
     channel : int, str or None
         The image's only channel to read, by number (from 0) or name, as of
         `dinocell.io.images.read_image`; None keeps all of them, or that of `plane`.
-    plane : Plane or None
+    plane : ImagePlane or None
         Which plane of the image was segmented; None is the only one.
     """
 
@@ -87,7 +50,7 @@ class Corrected:
     labels: Path
     unchecked: Path | None = None
     channel: int | str | None = None
-    plane: Plane | None = None
+    plane: ImagePlane | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -101,7 +64,7 @@ class Corrected:
         return self.read_repaired()[0]
 
     def read_repaired(self) -> tuple[AnnotatedImage, Repairs]:
-        """Read the image and its labels, −1 where they are unchecked, and say what was repaired.
+        """Read the image and its labels, −1 where they are unchecked; return also what was repaired.
 
         Raises
         ------
@@ -119,7 +82,7 @@ class Corrected:
         if self.unchecked is not None:
             marked = read_labels(self.unchecked)
             check_sizes(self.image, pixels, self.unchecked, marked)
-            labels, unchecked_cells = _ignore_unchecked(labels, marked)
+            labels, unchecked_cells = ignore_unchecked(labels, marked)
         repairs = Repairs(split, specks, unchecked_cells, float((labels < 0).mean()))
         return AnnotatedImage(pixels, labels, needs_channel=needs_channel), repairs
 
@@ -141,15 +104,15 @@ def find_corrected(
     channel : int or str, optional
         Read this channel of every image only, by number (from 0) or name.
     accept_unchanged : bool
-        Whether to take label images that still are as `segment` wrote them. That is told by
-        ``NAME_cells.csv``, which has the areas of those.
+        Whether to take label images that still are as `segment` wrote them, which the areas in
+        ``NAME_cells.csv`` show.
 
     Returns
     -------
     items : list of Corrected
         At least one, sorted by name.
     left_out : dict of str to str
-        Why, by name, of the other images and results.
+        Reasons, by name, for which the other images and results are left out.
 
     Raises
     ------
@@ -160,10 +123,10 @@ def find_corrected(
     # In one folder for both, an image is not its own label image.
     endings = MASK_ENDINGS[1:] if images.resolve() == corrected.resolve() else MASK_ENDINGS
     items, left_out = [], {}
-    for name, origin in _origins(images, corrected, there, endings).items():
-        labels = _one_of(there, name, endings, "label image")
-        unchecked = _one_of(there, name, UNCHECKED_ENDINGS, "mark of what is unchecked")
-        trusted = accept_unchanged or unchecked is not None  # who marked it has looked at it
+    for name, origin in _find_sources(images, corrected, there, endings).items():
+        labels = _choose_file(there, name, endings, "label image")
+        unchecked = _choose_file(there, name, UNCHECKED_ENDINGS, "mark of what is unchecked")
+        trusted = accept_unchanged or unchecked is not None  # whoever marked it has looked at it
         if labels is None:
             left_out[name] = "no label image"
         elif not trusted and _is_as_written(labels, corrected / f"{name}_cells.csv"):
@@ -185,10 +148,10 @@ class _Source:
     """An image, and the plane of it that was segmented where that is known."""
 
     image: Path
-    plane: Plane | None = None
+    plane: ImagePlane | None = None
 
 
-def _origins(
+def _find_sources(
     images: Path, corrected: Path, there: dict[str, Path], endings: tuple[str, ...]
 ) -> dict[str, _Source]:
     """Find the image of all results, and the images without any, sorted by name.
@@ -206,7 +169,7 @@ def _origins(
     for result in _results(there, endings):
         origin = read_origin(result, corrected, index)
         if origin is None and result not in files:
-            origin = origin_named(result, index)
+            origin = find_by_name(result, index)
         if origin is not None:
             origins[result] = _Source(origin.image, origin.plane)
         elif result in files:
@@ -223,7 +186,7 @@ def _results(files: Iterable[str], endings: tuple[str, ...]) -> list[str]:
 
 
 def _is_as_written(labels: Path, table: Path) -> bool:
-    """Whether a label image has the cells that `segment` wrote into its table, each with the same area."""
+    """Return whether a label image has the cells that `segment` wrote into its table, with the same areas."""
     try:
         with io.TextIOWrapper(open_regular(table), encoding="utf-8", newline="") as file:
             written = {int(row["label"]): int(row["area"]) for row in csv.DictReader(file)}
@@ -235,7 +198,7 @@ def _is_as_written(labels: Path, table: Path) -> bool:
     } == written
 
 
-def _one_of(files: dict[str, Path], name: str, endings: tuple[str, ...], what: str) -> Path | None:
+def _choose_file(files: dict[str, Path], name: str, endings: tuple[str, ...], what: str) -> Path | None:
     found = [files[name + ending] for ending in endings if name + ending in files]
     if len(found) > 1:
         raise FileFormatError(
@@ -243,69 +206,3 @@ def _one_of(files: dict[str, Path], name: str, endings: tuple[str, ...], what: s
             "remove or rename the other"
         )
     return found[0] if found else None
-
-
-def repair(labels: NDArray[Any]) -> tuple[Labels, int, int]:
-    """Give every piece of a cell its own id, and drop specks.
-
-    Pieces are 4-connected, so that a diagonal line one pixel wide cuts a cell. Fewer than `SPECK` pixels that
-    only touch their cell's corner stay with it.
-
-    Parameters
-    ----------
-    labels : int array, shape (Y, X)
-        Ids need not be consecutive; −1 is kept.
-
-    Returns
-    -------
-    labels : int32 array, shape (Y, X)
-        Cells 1…N.
-    split, specks : int
-        Ids that were in several pieces; pieces that were dropped.
-
-    Examples
-    --------
-    >>> cut = np.array([[7, 7, 7, 0, 7, 7, 7], [7, 7, 7, 0, 7, 7, 7]])
-    >>> repair(cut)
-    (array([[1, 1, 1, 0, 2, 2, 2],
-           [1, 1, 1, 0, 2, 2, 2]], dtype=int32), 1, 0)
-    """
-    repaired = np.where(labels < 0, labels, 0).astype(np.int32)
-    count = split = specks = 0
-    consecutive = relabel(labels)
-    for number, box in enumerate(ndimage.find_objects(np.maximum(consecutive, 0)), start=1):
-        pieces, dropped = _pieces(consecutive[box] == number)
-        found = int(pieces.max())
-        np.copyto(repaired[box], pieces + count, where=pieces > 0)
-        count, split, specks = count + found, split + (found > 1), specks + dropped
-    return repaired, split, specks
-
-
-def _pieces(cell: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Give the pieces of a cell numbers from 1, 0 elsewhere; count the specks left out."""
-    pieces, count = ndimage.label(cell)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    large = np.flatnonzero(sizes >= SPECK)
-    large = large[large > 0]
-    if large.size == count:
-        return pieces.astype(np.int32), 0
-    number_of = np.zeros(count + 1, np.int32)
-    number_of[large] = np.arange(1, large.size + 1)
-    kept = number_of[pieces]
-    around = ndimage.maximum_filter(kept, size=3)
-    dropped = 0
-    for small in np.setdiff1d(np.arange(1, count + 1), large):
-        beside = around[pieces == small].max()
-        kept[pieces == small] = beside
-        dropped += beside == 0
-    return kept, int(dropped)
-
-
-def _ignore_unchecked(labels: Labels, marked: Labels) -> tuple[Labels, int]:
-    """Set marked pixels, and all of every cell that a mark touches, to −1; count those cells.
-
-    The rest of a cell that is marked in part would have a shape that no cell has.
-    """
-    touched = np.unique(labels[(marked != 0) & (labels > 0)])
-    ignored = (marked != 0) | np.isin(labels, touched)
-    return relabel(ignore_where(labels, ignored)), touched.size

@@ -27,7 +27,7 @@ class Frame:
         Sequence and frame, as ``01/t000``.
     image : Path
     masks, markers : Path or None
-        What the annotation lacks is None; one of them is there.
+        None where the annotation lacks them; at least one is there.
     split_components : bool or None
         How ids are taken, see `dinocell.datasets.masks.check_masks`.
     """
@@ -118,12 +118,12 @@ def find_items(folder: Path, *, silver: bool = False, tracked_only: bool = False
 
 
 def _is_sparse(labels: Labels, markers: Labels) -> bool:
-    """Tell whether a marker lies outside all masks."""
+    """Return whether a marker lies outside all masks."""
     return not np.isin(markers[markers > 0], markers[labels > 0]).all()
 
 
 def _sequences(folder: Path) -> list[Path]:
-    """Give the sequences that have an annotation, by the folders of their frames."""
+    """List the sequences that have an annotation, by the folders of their frames."""
     absolute = folder.absolute()  # "." has no name
     if any((absolute.parent / f"{absolute.name}_{truth}").is_dir() for truth in ("GT", "ST")):
         return [absolute]

@@ -48,7 +48,7 @@ class MaskFiles:
         Raises
         ------
         FileMissingError
-            If there are no masks, or a file does not exist.
+            If it has no masks, or a file does not exist.
         FileFormatError
             If a file cannot be read, a mask has another size than the image or holds several values, or a few
             of them hold all cells.

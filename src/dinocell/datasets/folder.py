@@ -11,7 +11,7 @@ from pathlib import Path
 from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image, describe_left_out
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.datasets.masks import read_masks
-from dinocell.datasets.origin import Plane, read_plane
+from dinocell.datasets.origin import ImagePlane, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.identity import files_read, join_sets
 from dinocell.io.images import is_ome_zarr, read_labels, stem_of
@@ -39,7 +39,7 @@ class Pair:
         `dinocell.io.images.read_image`; None keeps all of them.
     split_components : bool or None
         How ids are taken, see `dinocell.datasets.masks.check_masks`.
-    plane : Plane or None
+    plane : ImagePlane or None
         Which plane of the image is annotated; None is the only one.
     """
 
@@ -49,7 +49,7 @@ class Pair:
     ignore: Path | None = None
     channel: int | str | None = None
     split_components: bool | None = None
-    plane: Plane | None = None
+    plane: ImagePlane | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -222,7 +222,7 @@ def image_stems(files: Mapping[str, Path]) -> list[str]:
 
 
 def _masks_folder(folder: Path) -> Path | None:
-    """Choose the folder of masks beside ``images``; None where there is no such layout."""
+    """Choose the folder of masks beside ``images``; None where the layout is another."""
     found = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
     has_pairs = any(folder.glob("*_img.*"))
     if not (folder / "images").is_dir() or (has_pairs and not found):

@@ -1,4 +1,4 @@
-"""Every dataset format by its name, and which one a path is."""
+"""Dataset formats by their names, and recognition of the format of a path."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -42,7 +42,7 @@ def find_items(
     Raises
     ------
     InputError
-        If there is no such format, or it does not take an option.
+        If no format has that name, or it does not take an option.
     DINOCellError
         If the dataset cannot be read.
     """
@@ -65,7 +65,7 @@ def _set(items: Sequence[Any], split_components: bool | None) -> Sequence[Item]:
 def open_dataset(
     path: Path, *, channel: int | str | None = None, split_components: bool | None = None
 ) -> Sequence[Item]:
-    """List the annotated images of a store, or of a dataset whose format `recognise` tells.
+    """List the annotated images of a store, or of a dataset whose format is recognised by its files.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def open_dataset(
     InputError
         If it lets choose no channel, and one is given.
     DINOCellError
-        If it is no dataset, or a store that cannot be evaluated.
+        If it is not a dataset, or a store that cannot be evaluated.
     """
     if store.is_store(path := Path(path)):
         if channel is not None:
@@ -95,7 +95,7 @@ def open_dataset(
 
 
 def recognise(path: Path) -> str:
-    """Tell the format of a dataset, one of `FORMATS`, by the names of its files.
+    """Recognise the format of a dataset, one of `FORMATS`, by the names of its files.
 
     A folder without a sign of another format is "folder". So are Cellpose's pairs, whose names others have
     too: with all their channels, as `dinocell segment` sees them.
@@ -122,6 +122,6 @@ def recognise(path: Path) -> str:
 
 
 def _is_ctc(path: Path) -> bool:
-    """Whether a folder is a Cell Tracking Challenge dataset, or one of its sequences."""
+    """Return whether a folder is a Cell Tracking Challenge dataset, or one of its sequences."""
     is_sequence = path.name.isdecimal() and path.with_name(f"{path.name}_GT").is_dir()
     return is_sequence or any(path.glob("[0-9][0-9]_GT"))

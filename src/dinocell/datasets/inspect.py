@@ -1,4 +1,4 @@
-"""A look into a store: what it counts, and what it looks like."""
+"""Description of a store in lines, and a contact sheet of its items."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SHEET_ITEMS, THUMBNAIL = 20, 256
 
 
 def describe(dataset: DINOCellDataset) -> Iterator[str]:
-    """Say in lines what a store holds; reads the labels of every item once."""
+    """Describe a store in lines; reads the labels of every item once."""
     height, width = dataset.size
     info = dataset.info
     if info is None:

@@ -1,4 +1,4 @@
-"""Reading a JSON file value by value, where the whole would not fit the memory."""
+"""Reader of a JSON file value by value, where the whole would not fit the memory."""
 
 import json
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ class JsonReader:
                     return value
 
     def peek(self) -> str:
-        """Give the character that is next, spaces left out; none at the end."""
+        """Return the next character that is not a space; an empty text at the end."""
         while not (sign := self._text[self._at : self._at + 1]) or sign in _SPACES:
             if sign:
                 self._at += 1
@@ -62,7 +62,7 @@ class JsonReader:
         return sign
 
     def end(self) -> None:
-        """Refuse what comes after the last value."""
+        """Raise for anything after the last value."""
         if self.peek():
             raise self._error("Extra data", self._at)
 

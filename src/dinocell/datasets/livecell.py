@@ -15,9 +15,9 @@ from dinocell.datasets.coco_masks import (
     Spool,
     StoredMasks,
     as_mask,
-    damaged,
-    draw,
-    pixels_of,
+    damage_error,
+    draw_cells,
+    mask_pixels,
 )
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.datasets.masks import check_masks
@@ -92,9 +92,11 @@ class CocoImage:
                 "and annotation must have the same size"
             )
         where = f"{self.annotations}, image {self.image.name}"
-        cells = [pixels_of(mask, self.shape, f"{where}, cell {n}") for n, mask in enumerate(self.cells, 1)]
-        crowds = [pixels_of(mask, self.shape, f"{where}, crowd {n}") for n, mask in enumerate(self.crowds, 1)]
-        labels, overlapped = draw(cells, crowds, self.shape)
+        cells = [mask_pixels(mask, self.shape, f"{where}, cell {n}") for n, mask in enumerate(self.cells, 1)]
+        crowds = [
+            mask_pixels(mask, self.shape, f"{where}, crowd {n}") for n, mask in enumerate(self.crowds, 1)
+        ]
+        labels, overlapped = draw_cells(cells, crowds, self.shape)
         labels, notes = check_masks(labels, where, split_components=self.split_components)
         return AnnotatedImage(pixels, labels, overlapped_pixels=overlapped, notes=notes)
 
@@ -178,28 +180,30 @@ def _locate(names: set[str], folder: Path) -> dict[str, Path | None]:
 
 
 def _load(file: Path) -> tuple[list[_Entry], Mapping[tuple[int | str, bool], StoredMasks]]:
-    """Give the images of a JSON, and the masks by image id and whether they are crowds."""
+    """Return the images of a JSON, and the masks by image id and whether they are crowds."""
     images, annotations = _parse(file)
     if images is None:
-        raise damaged(f"{file}", 'has no list "images"')
+        raise damage_error(f"{file}", 'has no list "images"')
     entries = [_entry(image, f"{file}, image {n}") for n, image in enumerate(images, 1)]
     ids = {entry.id for entry in entries}
     if not entries or len(ids) < len(entries):
-        raise damaged(f"{file}", "has several images of the same id" if entries else "has no images")
+        raise damage_error(f"{file}", "has several images of the same id" if entries else "has no images")
     if annotations is None:
-        raise damaged(f"{file}", 'has no list "annotations"')
+        raise damage_error(f"{file}", 'has no list "annotations"')
     if annotations.unusable:
-        raise damaged(f"{file}, annotation {annotations.unusable}", "has no usable image_id or segmentation")
+        raise damage_error(
+            f"{file}, annotation {annotations.unusable}", "has no usable image_id or segmentation"
+        )
     unknown = {key: len(found) for key, found in annotations.masks.items() if key[0] not in ids}
     if unknown:
         (first, _), count = next(iter(unknown)), sum(unknown.values())
         what = f"has {count} annotations of images that it does not list, first {first!r}"
-        raise damaged(f"{file}", what)
+        raise damage_error(f"{file}", what)
     return entries, annotations.masks
 
 
 def _parse(file: Path) -> "tuple[list[Any] | None, _Annotations | None]":
-    """Read the values of "images" and "annotations"; None where they are no lists or objects."""
+    """Read the values of "images" and "annotations"; None where they are neither lists nor objects."""
     images = annotations = None
     try:
         with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig") as opened:
@@ -218,7 +222,7 @@ def _parse(file: Path) -> "tuple[list[Any] | None, _Annotations | None]":
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FileMissingError(f"{file} does not exist, expected {EXPECTED}: check the path") from exc
     except (OSError, ValueError, RecursionError) as exc:
-        raise damaged(f"{file}", f"cannot be read ({exc})") from exc
+        raise damage_error(f"{file}", f"cannot be read ({exc})") from exc
     return images, annotations
 
 
@@ -227,11 +231,11 @@ def _entry(image: Any, where: str) -> _Entry:
         case {"id": int() | str() as key, "file_name": str(path), "height": int(y), "width": int(x)}:
             if name := PurePosixPath(path.replace("\\", "/")).name:  # written on Windows
                 return _Entry(key, name, (y, x))
-    raise damaged(where, "has no usable id, file_name, height or width")
+    raise damage_error(where, "has no usable id, file_name, height or width")
 
 
 class _Annotations:
-    """Keeps the masks of annotations by image id and whether they are crowds; refuses none.
+    """Masks of annotations by image id and whether they are crowds; annotations without a mask are counted.
 
     Attributes
     ----------

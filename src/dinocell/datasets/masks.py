@@ -1,8 +1,7 @@
-"""The door to label images that people and programs give: read, and checked to be what they pass for.
+"""Label images of people and programs: read, and checked to be what they pass for.
 
-Past it go those whose ids say nothing of cells: marks of ignored or unchecked pixels, of which all but 0
-counts, and corrected results, whose pieces always become cells (`dinocell.datasets.corrected`). The pictures
-of a report go through it without the notes, which its tables have.
+All label images are read here but two kinds: marks of ignored or unchecked pixels, of which all but 0 counts,
+and corrected results, whose pieces always become cells (`dinocell.datasets.corrected`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,13 +16,13 @@ from dinocell.labels import Labels, cell_areas, relabel
 from dinocell.metrics.pieces import Pieces, find_pieces, split_pieces
 
 NAMED = 3
-"""So many ids that cells share are named of a file; the others are counted."""
+"""Most ids shared by several cells that a note names; the others are counted."""
 
-_COVERS = 0.5  # share of the image from which on its only cell is worth a word
+_COVERS = 0.5  # share of the image above which a note tells of its largest cell
 
 
 class Masks(NamedTuple):
-    """Labels, and what whoever uses them must know."""
+    """Labels, and notes for their users."""
 
     labels: Labels
     notes: tuple[str, ...] = ()
@@ -76,9 +75,9 @@ def check_masks(labels: Labels, where: str, *, split_components: bool | None = N
     ----------
     labels : int32 array, shape (Y, X)
     where : str
-        What a message calls them.
+        Their name in messages.
     split_components : bool, optional
-        True gives every connected piece its own id. None refuses what cannot be meant as a label image, as
+        True gives every connected piece its own id. None raises for what cannot be a label image, such as
         one id in twelve pieces; False takes the ids as they are.
 
     Returns
@@ -89,7 +88,7 @@ def check_masks(labels: Labels, where: str, *, split_components: bool | None = N
     Raises
     ------
     FileFormatError
-        If it cannot be meant, and it is not said whether to split it.
+        If it cannot be a label image, and `split_components` is None.
     """
     if split_components:
         return _split(labels, where)

@@ -19,7 +19,7 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def open_array(path: Path) -> NDArray[Any]:
+def open_npy(path: Path) -> NDArray[Any]:
     """Open an array of real numbers through a memory map; nothing is unpickled.
 
     Parameters
@@ -36,7 +36,7 @@ def open_array(path: Path) -> NDArray[Any]:
     FileMissingError
         If the file does not exist.
     FileFormatError
-        If it is no such array, or shorter than it says.
+        If it is not such an array, or shorter than its header says.
     """
     if not path.is_file():
         raise FileMissingError(f"{path} is missing: expected the output folder of `dinocell process`")
@@ -52,7 +52,7 @@ def open_array(path: Path) -> NDArray[Any]:
 
 
 class GrowingArray:
-    """An ``.npy`` file that items are appended to; until it is finished its header says that it is empty.
+    """An ``.npy`` file that items are appended to; until it is finished its header counts none.
 
     Every method may raise OSError.
 
@@ -89,7 +89,7 @@ class GrowingArray:
         write_all(self._file, np.ascontiguousarray(item).data)
 
     def finish(self) -> None:
-        """Let the header say how many items there are, and wait until all is on the disk."""
+        """Write the number of items into the header, and wait until all is on the disk."""
         self._write_header(len(self))
         os.fsync(self._file.fileno())
 

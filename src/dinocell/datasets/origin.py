@@ -1,4 +1,4 @@
-"""Which plane of which image a result is of: as the record of `dinocell segment` says, else by its name."""
+"""Origin of a result, an image and its plane: from the record of `dinocell segment`, or from its name."""
 
 import json
 from collections import defaultdict
@@ -20,8 +20,8 @@ _PROJECTIONS: dict[str, Projection] = {"max": "max", "mean": "mean"}
 
 
 @dataclass(frozen=True)
-class Plane:
-    """One plane of an image file; what is None is the only one there is.
+class ImagePlane:
+    """One plane of an image file; a part that is None is the only one of its kind.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def _check_index(index: int | None, count: int, where: str) -> int:
     return index or 0
 
 
-def read_plane(path: Path, plane: Plane | None, channel: int | str | None) -> tuple[Pixels, bool]:
+def read_plane(path: Path, plane: ImagePlane | None, channel: int | str | None) -> tuple[Pixels, bool]:
     """Read a plane of an image, or the only one; return also whether one of its channels must be chosen."""
     if plane is not None:
         return plane.read(path, channel), False
@@ -81,7 +81,7 @@ class Origin:
     """An image file, and the plane of it that results are of."""
 
     image: Path
-    plane: Plane
+    plane: ImagePlane
 
 
 class ImageFiles:
@@ -104,8 +104,8 @@ class ImageFiles:
                 self._by_stem[stem].append(file)
 
     @classmethod
-    def at(cls, images: Path) -> "ImageFiles":
-        """Return those of a folder of images, or an image alone.
+    def from_path(cls, images: Path) -> "ImageFiles":
+        """List the images of a folder, or a single image.
 
         Raises
         ------
@@ -115,12 +115,12 @@ class ImageFiles:
         is_folder = images.is_dir() and not is_ome_zarr(images)
         return cls(images_in(images), images) if is_folder else cls([images], None)
 
-    def named(self, names: Iterable[Any]) -> list[Path]:
-        """Return the files of some names, in the names' order; what is no text names nothing."""
+    def find_named(self, names: Iterable[Any]) -> list[Path]:
+        """Return the files of some names, in the names' order; values that are not texts name none."""
         texts = dict.fromkeys(name for name in names if isinstance(name, str))
         return [file for name in texts for file in self._by_name.get(name, ())]
 
-    def of_stem(self, stem: str) -> list[Path]:
+    def with_stem(self, stem: str) -> list[Path]:
         """Return the files of that stem, with ``.ome`` or without."""
         return self._by_stem.get(stem, [])
 
@@ -140,9 +140,9 @@ def find_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
     Returns
     -------
     Origin or None
-        What the record says, if the image is there. Else the image of that very name; else the one whose name
-        it is without ``_s02``, ``_t0003``, ``_z004``, ``_zmax`` and ``_zmean``. A single image is taken
-        whatever it is called, and the scene that the name ends in if it has such a scene.
+        As the record says, if that image is there. Else the image of that very name; else the one of that
+        name without ``_s02``, ``_t0003``, ``_z004``, ``_zmax`` and ``_zmean``. A single image is taken
+        whatever its name, with the plane that the name of the results ends in if it has such a scene.
 
     Raises
     ------
@@ -151,65 +151,65 @@ def find_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
     """
     if recorded := read_origin(result, folder, images):
         return recorded
-    named = origin_named(result, images)
+    named = find_by_name(result, images)
     if named or images.folder:
         return named
     (image,) = images.files
-    return Origin(image, _plane_in(image, plane_named(result)))
+    return Origin(image, _plane_in(image, parse_plane(result)))
 
 
 def read_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
-    """Read from the record of results which of some images they are of; None where it does not say."""
+    """Read the origin of results from their record; None where it names none of these images."""
     record = _read_record(folder / f"{result}{RECORD_ENDING}")
     source = record.get("provenance", {}).get("source") if record else None
     if not isinstance(source, dict):
         return None
     listed = source.get("files")
-    found = images.named([source.get("name"), *(listed if isinstance(listed, list) else ())])
+    found = images.find_named([source.get("name"), *(listed if isinstance(listed, list) else ())])
     where = record.get("source")
     exact = [file for file in found if str(file.resolve()) == where]
-    plane = _plane_of(source)
+    plane = _recorded_plane(source)
     return Origin((exact or found)[0], plane) if found and plane else None
 
 
-def plane_named(suffix: str) -> Plane:
-    """Return the plane of what follows an image's stem in the names of its results.
+def parse_plane(suffix: str) -> ImagePlane:
+    """Parse the plane from what follows an image's stem in the names of its results.
 
     Examples
     --------
-    >>> plane_named("_s02_t0003_zmax")
-    Plane(scene=2, t=3, z=None, projection='max', channel=None)
+    >>> parse_plane("_s02_t0003_zmax")
+    ImagePlane(scene=2, t=3, z=None, projection='max', channel=None)
     """
     found = PLANE_SUFFIX.search(suffix)
     parts: Mapping[str, str | None] = found.groupdict() if found else {}
     projection: Projection | None = _PROJECTIONS.get(parts.get("z") or "")
     texts = (parts.get(part) or "" for part in ("scene", "t", "z"))
     scene, t, z = (int(text) if text.isdecimal() else None for text in texts)
-    return Plane(scene, t, z, projection)
+    return ImagePlane(scene, t, z, projection)
 
 
-def _plane_in(image: Path, plane: Plane) -> Plane:
+def _plane_in(image: Path, plane: ImagePlane) -> ImagePlane:
     """Return a plane, or the first one where the image has no such scene: then the name is the user's own."""
     with open_image(image) as opened:
-        return plane if int(plane.scene or 0) < len(opened.info.scenes) else Plane()
+        return plane if int(plane.scene or 0) < len(opened.info.scenes) else ImagePlane()
 
 
-def origin_named(result: str, images: ImageFiles) -> Origin | None:
-    """Find the image of results by their name alone; as of `find_origin`."""
+def find_by_name(result: str, images: ImageFiles) -> Origin | None:
+    """Find the image of results by their name alone, as `find_origin` does without a record."""
     for stem in dict.fromkeys((result, PLANE_SUFFIX.sub("", result))):
-        found = images.of_stem(stem)
+        found = images.with_stem(stem)
         if len(found) > 1:
             raise InputError(
                 f"{found[0]} and {found[1].name} may both be the image of {result}, expected one of that "
                 "name: name the image itself, or rename one"
             )
         if found:
-            return Origin(found[0], plane_named(result[len(stem) :]))
+            return Origin(found[0], parse_plane(result[len(stem) :]))
     return None
 
 
 def images_in(folder: Path) -> list[Path]:
-    """List what may be an image by its ending; hidden files are none."""
+    """List what may be an image by its ending; hidden files are left out."""
     suffixes = (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
     try:
         listed = sorted(folder.iterdir())
@@ -232,8 +232,8 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) and isinstance(record.get("provenance"), dict) else {}
 
 
-def _plane_of(source: Mapping[str, Any]) -> Plane | None:
-    """Return the plane that a record names; None where what it says is not a plane."""
+def _recorded_plane(source: Mapping[str, Any]) -> ImagePlane | None:
+    """Return the plane that a record names; None where its values are not those of a plane."""
     z, channel = source.get("z"), source.get("channel_number", source.get("channel"))
     projection = _PROJECTIONS.get(z) if isinstance(z, str) else None
     numbers = [source.get("scene_number", 0), source.get("t"), 0 if projection else z]
@@ -241,4 +241,4 @@ def _plane_of(source: Mapping[str, Any]) -> Plane | None:
         return None
     if not isinstance(channel, int | str | None):
         return None
-    return Plane(numbers[0], numbers[1], None if projection else numbers[2], projection, channel)
+    return ImagePlane(numbers[0], numbers[1], None if projection else numbers[2], projection, channel)

@@ -17,18 +17,18 @@ from dinocell.preprocess.preprocessing import Preprocessing, preprocess
 from dinocell.preprocess.resampling import scaled_shape
 from dinocell.tiling import plan_tiles
 
-MAX_SCALE = 8.0
-"""An image is enlarged or shrunk at most this many times to bring its cells to a diameter."""
+MAX_DIAMETER_SCALE = 8.0
+"""Largest factor by which an image is enlarged or shrunk to bring its cells to a diameter."""
 
 
 @dataclass(frozen=True)
 class ProcessSettings:
-    """How a store is made.
+    """Settings of a store.
 
     Attributes
     ----------
     format : str
-        What the items come from; recorded.
+        Format that the items come from; recorded.
     whole : bool
         Keep images whole, padded to the largest, to evaluate on; else cut them into crops to train on.
     size : int
@@ -36,8 +36,8 @@ class ProcessSettings:
     overlap : int
         Of neighbouring crops, in pixels, at least; up to half of `size`.
     diameter : float, optional
-        Bring the median cell diameter of every image to so many pixels, as far as `MAX_SCALE` allows; an
-        image without cells stays as it is. None leaves all images as they are.
+        Bring the median cell diameter of every image to so many pixels, as far as `MAX_DIAMETER_SCALE`
+        allows; an image without cells stays as it is. None leaves all images as they are.
     preprocessing : Preprocessing
 
     Raises
@@ -61,7 +61,7 @@ class ProcessSettings:
 
 
 def measure(item: Item, settings: ProcessSettings) -> tuple[int, int]:
-    """Read an image and give its height and width after scaling.
+    """Read an image and return its height and width after scaling.
 
     Raises
     ------
@@ -70,11 +70,11 @@ def measure(item: Item, settings: ProcessSettings) -> tuple[int, int]:
     """
     annotated = _read(item)
     pixels = annotated.pixels
-    return scaled_shape((pixels.shape[0], pixels.shape[1]), _scale_of(annotated.labels, settings))
+    return scaled_shape((pixels.shape[0], pixels.shape[1]), _find_scale(annotated.labels, settings))
 
 
 def prepare(item: Item, settings: ProcessSettings, size: tuple[int, int]) -> list[tuple[Arrays, IndexEntry]]:
-    """Read an image and make its items; their numbers are left to the writer.
+    """Read an image and cut it into items; the writer numbers them.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def prepare(item: Item, settings: ProcessSettings, size: tuple[int, int]) -> lis
         As `Item.read` and `preprocess` do.
     """
     annotated = _read(item)
-    scale = _scale_of(annotated.labels, settings)
+    scale = _find_scale(annotated.labels, settings)
     image = preprocess(annotated.pixels, settings.preprocessing, scale=scale)
     shape = image.shape[0], image.shape[1]
     labels = _resize_labels(annotated.labels, shape)
@@ -136,12 +136,14 @@ def _read(item: Item) -> AnnotatedImage:
     return annotated if labels.max(initial=0) <= labels.size else replace(annotated, labels=relabel(labels))
 
 
-def _scale_of(labels: Labels, settings: ProcessSettings) -> float:
+def _find_scale(labels: Labels, settings: ProcessSettings) -> float:
     """Find the factor that brings the median cell to the diameter asked for; 1 without cells."""
     if settings.diameter is None:
         return 1.0
     found = median_diameter(labels)
-    return 1.0 if math.isnan(found) else float(np.clip(settings.diameter / found, 1 / MAX_SCALE, MAX_SCALE))
+    if math.isnan(found):
+        return 1.0
+    return float(np.clip(settings.diameter / found, 1 / MAX_DIAMETER_SCALE, MAX_DIAMETER_SCALE))
 
 
 def _resize_labels(labels: Labels, shape: tuple[int, int]) -> Labels:
@@ -178,7 +180,7 @@ def _hash(arrays: Arrays) -> str:
 
 
 def _renumber(labels: Labels) -> Labels:
-    """Do what `relabel` does, which sorts all pixels, by a table: the ids are small."""
+    """Relabel by a table of ids, which are small; `relabel` would sort all pixels."""
     present = np.bincount(labels.ravel() - IGNORE, minlength=2) > 0  # −1, 0, 1, …
     numbers = np.cumsum(present, dtype=np.int32) - np.count_nonzero(present[:2])
     numbers[:2] = IGNORE, 0

@@ -1,4 +1,4 @@
-"""Annotated images → store, in several processes, image by image, from where it stopped the last time."""
+"""Annotated images → store, in several processes, image by image; resumed after a kill."""
 
 import hashlib
 import os
@@ -10,23 +10,23 @@ from typing import Any
 
 from dinocell.datasets.items import Item
 from dinocell.datasets.prepare import ProcessSettings, measure, prepare
-from dinocell.datasets.records import Failure, IndexEntry, StoreInfo, content_hash
-from dinocell.datasets.writer import StoreWriter, planned_size, refuse_existing
+from dinocell.datasets.records import Failure, IndexEntry, StoreInfo, hash_entries
+from dinocell.datasets.writer import StoreWriter, check_vacant, planned_size
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
 from dinocell.io.identity import files_read, stamp_of
 from dinocell.io.saving import printable
 from dinocell.version import __version__
 from dinocell.workers.pool import OrderedPool
 
-__all__ = ["ImageDone", "ProcessSettings", "process"]
+__all__ = ["ItemDone", "ProcessSettings", "process"]
 
 MAX_WORKERS = 4
-"""Used unless more are asked for: one process writes what they prepare, and each takes 120 MB."""
+"""Default number at most: one process writes what they prepare, and each takes 120 MB."""
 
 
 @dataclass(frozen=True)
-class ImageDone:
-    """Progress: one image measured or processed.
+class ItemDone:
+    """Progress of one image, measured or processed.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class ImageDone:
     failure : str or None
         Which image was left out, and why.
     notes : tuple of str
-        What must be known of its label images.
+        Notes on its label images.
     """
 
     name: str
@@ -56,8 +56,8 @@ def process(
     *,
     workers: int | None = None,
     strict: bool = False,
-) -> Iterator[ImageDone | StoreInfo]:
-    """Make a store, image by image; started again after a kill, it goes on where it stopped.
+) -> Iterator[ItemDone | StoreInfo]:
+    """Build a store, image by image; started again after a kill, it goes on where it stopped.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def process(
 
     Yields
     ------
-    ImageDone
+    ItemDone
         After every image.
     StoreInfo
         Last.
@@ -86,12 +86,12 @@ def process(
     FileFormatError
         If no image could be processed; with `strict`, if one could not.
     InputError
-        If two items have the same name, or one's is no Unicode.
+        If two items have the same name, or one's is not Unicode.
     WorkerError
         If a process dies.
     """
     output = Path(output).resolve()
-    refuse_existing(output)
+    check_vacant(output)
     _check_names([item.name for item in items])
     plan = {"dinocell": __version__, "settings": asdict(settings), "images": _hash_items(items)}
     count = min(os.cpu_count() or 1, MAX_WORKERS) if workers is None else workers
@@ -117,7 +117,7 @@ def process(
 
 @dataclass(frozen=True)
 class _Run:
-    """What all stages share."""
+    """State that all stages share."""
 
     pool: OrderedPool
     strict: bool
@@ -125,21 +125,21 @@ class _Run:
 
     def outcomes(
         self, stage: str, items: Sequence[Item], total: int, function: Callable[..., Any], *arguments: Any
-    ) -> Iterator[tuple[ImageDone, Any]]:
+    ) -> Iterator[tuple[ItemDone, Any]]:
         """Apply a function to every item; yield the progress and the result, None where it failed."""
-        results = self.pool.map(_guarded, items, function, *arguments)
+        results = self.pool.map(_result_or_failure, items, function, *arguments)
         for done, (item, result) in enumerate(results, total - len(items) + 1):
             if not isinstance(result, Failure):
-                yield ImageDone(item.name, stage, done, total), result
+                yield ItemDone(item.name, stage, done, total), result
                 continue
             if self.strict:
                 raise FileFormatError(result.reason)
             self.failures[item.name] = result
-            yield ImageDone(item.name, stage, done, total, result.reason), None
+            yield ItemDone(item.name, stage, done, total, result.reason), None
 
 
-def _guarded(item: Item, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Give a failure for an image that is refused."""
+def _result_or_failure(item: Item, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result for an item, or a failure for an image that is refused."""
     try:
         return function(item, *arguments)
     except MissingExtraError:
@@ -152,7 +152,7 @@ def _guarded(item: Item, function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _largest(
     run: _Run, items: Sequence[Item], settings: ProcessSettings
-) -> Generator[ImageDone, None, tuple[int, int]]:
+) -> Generator[ItemDone, None, tuple[int, int]]:
     """Find the height and the width that hold every image."""
     height = width = 0
     for event, shape in run.outcomes("measure", items, len(items), measure, settings):
@@ -160,25 +160,25 @@ def _largest(
             height, width = max(height, shape[0]), max(width, shape[1])
         yield event
     if not height:
-        raise FileFormatError(_none_left([*run.failures.values()]))
+        raise FileFormatError(_no_image_message([*run.failures.values()]))
     return height, width
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Refuse names that the index cannot hold or tell apart."""
+    """Raise for names that the index cannot hold or tell apart."""
     for name, times in Counter(names).items():
         if times > 1:
             raise InputError(f"{times} images have the name {name!r}: give each its own")
         if name != printable(name):
-            raise InputError(f"the name {name!r} of an image is no Unicode text: rename its file")
+            raise InputError(f"the name {name!r} of an image is not Unicode text: rename its file")
 
 
 def _hash_items(items: Sequence[Item]) -> str:
-    """Hash what an unfinished store must share to be gone on with."""
+    """Hash what must be the same for an unfinished store to be resumed."""
     digest = hashlib.sha256()
     for item in items:
         files = stamp_of(file.absolute() for file in files_read(item.files))
-        # What of the formats' options shows in neither.
+        # Options of the formats that neither name nor files show.
         options = [getattr(item, "channel", None)]
         plane = getattr(item, "plane", None)
         options += [of for of in (item.split_components, plane) if of is not None]
@@ -190,7 +190,7 @@ def _describe(
     entries: Sequence[IndexEntry], settings: ProcessSettings, size: tuple[int, int], failed: Sequence[Failure]
 ) -> StoreInfo:
     if not entries:
-        raise FileFormatError(_none_left(failed))
+        raise FileFormatError(_no_image_message(failed))
     images = {entry.name: entry for entry in entries}.values()
     return StoreInfo(
         format=settings.format,
@@ -206,11 +206,11 @@ def _describe(
         overlap=0 if settings.whole else settings.overlap,
         preprocessing=settings.preprocessing,
         dinocell=__version__,
-        content_sha256=content_hash(entries),
+        content_sha256=hash_entries(entries),
     )
 
 
-def _none_left(failed: Sequence[Failure]) -> str:
+def _no_image_message(failed: Sequence[Failure]) -> str:
     if not failed:
         return "there are no images to process"
     return f"none of {len(failed)} images could be processed; the first: {failed[0].reason}"

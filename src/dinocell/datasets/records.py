@@ -1,4 +1,4 @@
-"""What the text files of a store say: ``dataset.json`` of the whole, ``index.jsonl`` of every item."""
+"""Records in the text files of a store: ``dataset.json`` on the whole, ``index.jsonl`` on every item."""
 
 import hashlib
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]
 
 
 Text = Annotated[str, AfterValidator(printable)]
-"""A text that may come from the name of a file."""
+"""Text that may come from the name of a file."""
 
 
 class Failure(Section):
@@ -36,12 +36,12 @@ class Failure(Section):
 
 
 class StoreInfo(Section):
-    """What ``dataset.json`` says of a store.
+    """Content of ``dataset.json``.
 
     Attributes
     ----------
     format : str
-        What it was made from.
+        Format that it was made from.
     purpose : {"train", "evaluate"}
         Overlapping crops to train on, or whole images to evaluate on.
     size : (int, int)
@@ -52,13 +52,13 @@ class StoreInfo(Section):
         Pixels that the annotation gave to several cells.
     failed : tuple of Failure
     notes : tuple of str
-        What must be known of the label images.
+        Notes on the label images.
     diameter : float, optional
         Median cell diameter in pixels that every image was brought to.
     overlap : int
         Of neighbouring crops, in pixels.
     preprocessing : Preprocessing
-        What the images went through; it must not be applied again.
+        Preprocessing of the images, which must not be applied again.
     dinocell : str
         Version that wrote it.
     content_sha256 : str
@@ -82,7 +82,7 @@ class StoreInfo(Section):
 
 
 class IndexEntry(Section):
-    """What a line of ``index.jsonl`` says of an item.
+    """Content of a line of ``index.jsonl``, on one item.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class IndexEntry(Section):
     name : str
         Of the image it was cut from.
     files : tuple of str
-        What that was read from.
+        Names of the files that the image was read from.
     image_shape : (int, int)
         Height and width of the whole image in pixels, after scaling.
     y, x : int
@@ -107,7 +107,7 @@ class IndexEntry(Section):
     sha256 : str
         Of the item's image, distance map and labels.
     notes : tuple of str
-        What must be known of the image's labels; with its first item.
+        Notes on the image's labels; with its first item.
     """
 
     item: int
@@ -125,17 +125,17 @@ class IndexEntry(Section):
 
 
 def item_arrays(size: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
-    """Shape and dtype of an item in each of the arrays."""
+    """Return shape and dtype of an item in each of the arrays."""
     return {IMAGES: ((*size, 3), np.uint8), MAPS: (size, np.float32), LABELS: (size, np.int32)}
 
 
-def content_hash(entries: Iterable[IndexEntry]) -> str:
-    """SHA-256 over the hashes of all items."""
+def hash_entries(entries: Iterable[IndexEntry]) -> str:
+    """Compute the SHA-256 over the hashes of all items."""
     return hashlib.sha256("".join(entry.sha256 for entry in entries).encode()).hexdigest()
 
 
 def read_info(folder: Path) -> StoreInfo | None:
-    """Read what ``dataset.json`` says; None where there is none, as in SAMCell's stores.
+    """Read ``dataset.json``; None where the file is missing, as in SAMCell's stores.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def read_index(folder: Path) -> list[IndexEntry]:
     Raises
     ------
     FileMissingError
-        If there is no ``index.jsonl``.
+        If ``index.jsonl`` is missing.
     FileFormatError
         If it is damaged.
     """

@@ -1,4 +1,4 @@
-"""What SAMCell's scripts write into the same three files, made into what ours hold.
+"""Stores of SAMCell's scripts: the same three files as ours, converted to what ours hold.
 
 ``imgs.npy`` is float32 from 0 to 1 or to 255, or uint8, ``(N, Y, X)`` or ``(N, Y, X, 3)``; ``dist_maps.npy``
 ``(N, Y, X)``; ``anns.npy``, where there is one, ``(N, Y, X)``, or ``(N, 2, Y, X)`` with crowds in the second
@@ -20,14 +20,14 @@ DIFFERENCES = (
     "(older scripts leave it out); its maps are of the union of all cells, without a valley where these "
     "touch, and divided by the image's maximum, so that small cells stay low; padding counts as background"
 )
-"""What a model sees that was made for stores of `dinocell process`."""
+"""Differences from stores of `dinocell process`, as a model sees them."""
 
 PREPROCESSING = Preprocessing()
-"""The nearest that ours comes to what the images went through."""
+"""Our preprocessing that is nearest to SAMCell's."""
 
 
-def image_of(item: NDArray[Any]) -> NDArray[np.uint8]:
-    """Make an 8-bit image of an item.
+def convert_image(item: NDArray[Any]) -> NDArray[np.uint8]:
+    """Convert an item to an 8-bit image.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def image_of(item: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(gray * (255.0 if high <= 1 else 1.0)), np.uint8)
 
 
-def map_of(item: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Make a distance map of an item of shape (Y, X) or (Y, X, 1).
+def convert_map(item: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Convert an item of shape (Y, X) or (Y, X, 1) to a distance map.
 
     Raises
     ------
@@ -64,15 +64,15 @@ def map_of(item: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
     return np.array(_plane(item, size), np.float32)
 
 
-def labels_of(item: NDArray[Any], size: tuple[int, int]) -> Labels:
-    """Make a label image of an item of shape (Y, X), (Y, X, 1), (1, Y, X) or (2, Y, X).
+def convert_labels(item: NDArray[Any], size: tuple[int, int]) -> Labels:
+    """Convert an item of shape (Y, X), (Y, X, 1), (1, Y, X) or (2, Y, X) to a label image.
 
     Of the last, pixels that are not 0 in the second plane are −1: cells that are not told apart.
 
     Raises
     ------
     InputError
-        If it has another shape, or is no label image.
+        If it has another shape, or is not a label image.
     """
     if item.shape in {(1, *size), (2, *size)}:
         labels = validate_labels(np.array(item[0]))

@@ -1,6 +1,6 @@
-"""The store: ``imgs.npy``, ``dist_maps.npy`` and ``anns.npy`` beside an index, read through memory maps.
+"""Store: ``imgs.npy``, ``dist_maps.npy`` and ``anns.npy`` beside an index, read through memory maps.
 
-SAMCell's scripts write the same three arrays; what differs in theirs is said when one is opened.
+SAMCell's scripts write the same three arrays; a warning tells what differs in theirs when one is opened.
 """
 
 import logging
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dinocell.datasets import samcell
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.datasets.masks import check_masks
-from dinocell.datasets.npy import open_array
+from dinocell.datasets.npy import open_npy
 from dinocell.datasets.records import (
     IMAGES,
     INDEX,
@@ -25,7 +25,7 @@ from dinocell.datasets.records import (
     Failure,
     IndexEntry,
     StoreInfo,
-    content_hash,
+    hash_entries,
     item_arrays,
     read_index,
     read_info,
@@ -93,9 +93,9 @@ class DINOCellDataset:
             raise FileMissingError(f"no folder {folder}: expected the output folder of `dinocell process`")
         self.info = read_info(self.folder)
         self.index = [] if self.info is None else read_index(self.folder)
-        self._arrays = {name: open_array(self.folder / name) for name in (IMAGES, MAPS)}
+        self._arrays = {name: open_npy(self.folder / name) for name in (IMAGES, MAPS)}
         if self.info is not None or (self.folder / LABELS).is_file():
-            self._arrays[LABELS] = open_array(self.folder / LABELS)
+            self._arrays[LABELS] = open_npy(self.folder / LABELS)
         self._check()
         if self.info is None:
             lacks = "" if self.has_labels else f"; without {LABELS} it cannot be evaluated"
@@ -112,9 +112,11 @@ class DINOCellDataset:
         number %= len(self)
         return Sample(
             name=self.index[number].name if self.index else str(number),
-            image=_convert(self.folder / IMAGES, self._arrays[IMAGES], number, samcell.image_of),
-            distance=_convert(self.folder / MAPS, self._arrays[MAPS], number, samcell.map_of, self.size),
-            labels=_convert(self.folder / LABELS, self._arrays[LABELS], number, samcell.labels_of, self.size)
+            image=_convert(self.folder / IMAGES, self._arrays[IMAGES], number, samcell.convert_image),
+            distance=_convert(self.folder / MAPS, self._arrays[MAPS], number, samcell.convert_map, self.size),
+            labels=_convert(
+                self.folder / LABELS, self._arrays[LABELS], number, samcell.convert_labels, self.size
+            )
             if self.has_labels
             else None,
         )
@@ -132,7 +134,7 @@ class DINOCellDataset:
 
     @property
     def has_labels(self) -> bool:
-        """Whether the items have labels; SAMCell's may lack them."""
+        """True where the items have labels; SAMCell's may lack them."""
         return LABELS in self._arrays
 
     def _check(self) -> None:
@@ -146,7 +148,7 @@ class DINOCellDataset:
                     for name, (shape, dtype) in item_arrays(self.info.size).items()
                 )
                 and [entry.item for entry in self.index] == [*range(self.info.items)]
-                and content_hash(self.index) == self.info.content_sha256
+                and hash_entries(self.index) == self.info.content_sha256
             )
         if not fits:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in self._arrays.items())
@@ -194,9 +196,9 @@ class StoreItem:
         FileMissingError, FileFormatError
             If the store is no longer there or damaged, or its labels cannot be meant as such.
         """
-        images, labels = (open_array(file) for file in self.files)
-        image = _convert(self.files[0], images, self.number, samcell.image_of)
-        cells = _convert(self.files[1], labels, self.number, samcell.labels_of, image.shape)
+        images, labels = (open_npy(file) for file in self.files)
+        image = _convert(self.files[0], images, self.number, samcell.convert_image)
+        cells = _convert(self.files[1], labels, self.number, samcell.convert_labels, image.shape)
         inside = np.s_[: self.shape[0], : self.shape[1]]
         labels, notes = check_masks(
             np.ascontiguousarray(cells[inside]),
@@ -238,14 +240,14 @@ def find_items(folder: Path) -> list[StoreItem]:
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder is a store."""
+    """Return whether a folder is a store."""
     return (folder / IMAGES).is_file()
 
 
 def _convert(
     path: Path, array: NDArray[Any], number: int, convert: Callable[..., ArrayT], *arguments: Any
 ) -> ArrayT:
-    """Read an item from the disk; what is wrong with it is said with its place."""
+    """Read an item from the disk; an error names its file and number."""
     try:
         return convert(np.array(array[number]), *arguments)
     except (InputError, IndexError) as error:

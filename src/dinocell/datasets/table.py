@@ -6,14 +6,14 @@ import io
 from pathlib import Path
 
 from dinocell.datasets.folder import Pair
-from dinocell.datasets.origin import Plane
+from dinocell.datasets.origin import ImagePlane
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.images import is_ome_zarr, stem_of
 from dinocell.io.opening import read_whole
 from dinocell.io.selection import Projection
 
-COLUMNS = ("image", "masks", "ignore", "name", "channel", "scene", "t", "z")
-"""What the header may name, in any order; the first two are required."""
+TABLE_COLUMNS = ("image", "masks", "ignore", "name", "channel", "scene", "t", "z")
+"""Columns that a header may name, in any order; the first two are required."""
 
 _EXPECTED = "the columns image and masks, and perhaps ignore, name, channel, scene, t and z"
 
@@ -25,7 +25,7 @@ def find_items(table: Path) -> list[Pair]:
     ----------
     table : Path
         Text in UTF-8, separated by commas, semicolons or tabs. The header holds ``image``, ``masks`` and
-        any other of `COLUMNS`. Paths are relative to the table's folder. Without a ``name`` it is the
+        any other of `TABLE_COLUMNS`. Paths are relative to the table's folder. Without a ``name`` it is the
         image's stem and the plane; with a ``channel``, by name or number (from 0), only that one is
         read.
 
@@ -74,7 +74,7 @@ def _read_rows(table: Path) -> tuple[list[str], dict[int, list[str]]]:
             f"{table} cannot be opened ({error.strerror}), expected a CSV file: check the path"
         ) from error
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{table} is no UTF-8 text: save it again as CSV UTF-8") from error
+        raise FileFormatError(f"{table} is not UTF-8 text: save it again as CSV UTF-8") from error
     rows: dict[int, list[str]] = {}
     number = 0
     reader = csv.reader(
@@ -91,7 +91,7 @@ def _read_rows(table: Path) -> tuple[list[str], dict[int, list[str]]]:
 
 
 def _delimiter(text: str) -> str:
-    """Tell what separates the columns, from the header alone: values may hold the other separators."""
+    """Detect the separator of columns, from the header alone: values may hold the other separators."""
     try:
         return csv.Sniffer().sniff("".join(text.splitlines()[:1]), ",;\t").delimiter
     except csv.Error:  # a single column
@@ -101,13 +101,15 @@ def _delimiter(text: str) -> str:
 def _check_header(table: Path, header: list[str]) -> None:
     where = f"{table} row 1"
     for position, column in enumerate(header, start=1):
-        if column not in COLUMNS:
-            near = difflib.get_close_matches(column.casefold(), COLUMNS, n=1)
-            hint = f": did you mean {near[0]!r}?" if near else f", expected some of {', '.join(COLUMNS)}"
+        if column not in TABLE_COLUMNS:
+            near = difflib.get_close_matches(column.casefold(), TABLE_COLUMNS, n=1)
+            hint = (
+                f": did you mean {near[0]!r}?" if near else f", expected some of {', '.join(TABLE_COLUMNS)}"
+            )
             raise FileFormatError(f"{where}: unknown column {column!r} ({position}){hint}")
         if header.count(column) > 1:
             raise FileFormatError(f"{where} names the column {column!r} twice: remove one")
-    missing = [column for column in COLUMNS[:2] if column not in header]
+    missing = [column for column in TABLE_COLUMNS[:2] if column not in header]
     if missing:
         raise FileFormatError(
             f"{where} has no column {' and no '.join(map(repr, missing))}, expected {_EXPECTED}"
@@ -116,8 +118,8 @@ def _check_header(table: Path, header: list[str]) -> None:
 
 def _make_pair(folder: Path, where: str, row: dict[str, str]) -> Pair:
     """Check one row; `where` names it."""
-    paths = {column: folder / row[column] for column in COLUMNS[:3] if row.get(column)}
-    for column in COLUMNS[:2]:
+    paths = {column: folder / row[column] for column in TABLE_COLUMNS[:3] if row.get(column)}
+    for column in TABLE_COLUMNS[:2]:
         if column not in paths:
             raise FileFormatError(f"{where} has no {column}: name a file")
     for column, path in paths.items():
@@ -134,8 +136,8 @@ def _make_pair(folder: Path, where: str, row: dict[str, str]) -> Pair:
     )
 
 
-def _plane_of(where: str, row: dict[str, str]) -> tuple[Plane | None, str]:
-    """Read which plane a row is of, and what `dinocell segment` would add to the image's name for it."""
+def _plane_of(where: str, row: dict[str, str]) -> tuple[ImagePlane | None, str]:
+    """Parse the plane of a row, and what `dinocell segment` would add to the image's name for it."""
     scene, t, z = (row.get(column, "") for column in ("scene", "t", "z"))
     if not (scene or t or z):
         return None, ""
@@ -146,5 +148,7 @@ def _plane_of(where: str, row: dict[str, str]) -> tuple[Plane | None, str]:
             raise FileFormatError(f"{where} has the {column} {text!r}, expected {kinds}, or nothing")
     parts = [f"_s{scene.zfill(2)}" if scene else "", f"_t{t.zfill(4)}" if t else ""]
     parts += [f"_z{z if projection else z.zfill(3)}" if z else ""]
-    plane = Plane(scene or None, int(t) if t else None, int(z) if z and not projection else None, projection)
+    plane = ImagePlane(
+        scene or None, int(t) if t else None, int(z) if z and not projection else None, projection
+    )
     return plane, "".join(parts)

@@ -1,7 +1,7 @@
-"""Writing a store item by item: append, and go on after a kill.
+"""Writer of a store item by item, resumed after a kill.
 
 Everything goes into ``.NAME.partial`` beside the store's final place. An image's items are appended to the
-arrays first and to the index last, so what the index knows is whole; whatever else is there is cut off.
+arrays first and to the index last, so the items in the index are complete; the rest is cut off on resuming.
 """
 
 import contextlib
@@ -26,25 +26,25 @@ if sys.platform != "win32":
     import fcntl
 
 PLAN, STORE = "plan.json", "store"
-"""In the unfinished folder: what the store is being made of, and the store itself."""
+"""Names in the unfinished folder: of what the store is made of, and of the store itself."""
 
 
 class StoreWriter:
-    """Appends items to an unfinished store.
+    """Unfinished store that items are appended to.
 
     Parameters
     ----------
     folder : Path
         The store's final place; must not exist, or be empty.
     plan : dict
-        What the store is made of, JSON values; an unfinished store of another plan is refused.
+        Settings and data of the store, JSON values; an unfinished store of another plan is refused.
     size : (int, int)
         Height and width of every item in pixels.
 
     Attributes
     ----------
     entries : list of IndexEntry
-        What is written already.
+        Items that are written already.
 
     Raises
     ------
@@ -54,22 +54,22 @@ class StoreWriter:
     """
 
     def __init__(self, folder: Path, plan: dict[str, Any], size: tuple[int, int]) -> None:
-        refuse_existing(folder)
+        check_vacant(folder)
         self.folder, self.partial = folder, partial_folder(folder)
         self.entries: list[IndexEntry] = []
         store = self.partial / STORE
-        with _explained(folder), contextlib.ExitStack() as stack:
+        with _explain_errors(folder), contextlib.ExitStack() as stack:
             store.mkdir(parents=True, exist_ok=True)
             if folder.is_dir():
                 folder.rmdir()
             self._index = stack.enter_context(_open(store / INDEX))
             _lock(self._index, self.partial)
-            self._agree(plan | {"size": [*size]})
+            self._check_plan(plan | {"size": [*size]})
             self._arrays = [
                 GrowingArray(stack.enter_context(_open(store / name)), shape, dtype)
                 for name, (shape, dtype) in item_arrays(size).items()
             ]
-            self._cut()
+            self._truncate()
             self._files = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -92,7 +92,7 @@ class StoreWriter:
             entry.model_copy(update={"item": number})
             for number, (_, entry) in enumerate(items, len(self.entries))
         ]
-        with _explained(self.folder):
+        with _explain_errors(self.folder):
             for arrays, _ in items:
                 for number, file in enumerate(self._arrays):
                     file.append(arrays[number])
@@ -101,7 +101,7 @@ class StoreWriter:
         self.entries += entries
 
     def finish(self, info: StoreInfo) -> None:
-        """Complete the store and put it in its place.
+        """Complete the store and move it to its place.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class StoreWriter:
             If it cannot be written there; the unfinished store is kept.
         """
         text = json.dumps(info.model_dump(mode="json"), indent=2, ensure_ascii=False)
-        with _explained(self.folder):
+        with _explain_errors(self.folder):
             for array in self._arrays:
                 array.finish()
             (self.partial / STORE / INFO).write_text(f"{text}\n", encoding="utf-8")
@@ -118,8 +118,8 @@ class StoreWriter:
             (self.partial / STORE).rename(self.folder)
             shutil.rmtree(self.partial, ignore_errors=True)
 
-    def _agree(self, plan: dict[str, Any]) -> None:
-        """Refuse the items of another plan, before anything is touched."""
+    def _check_plan(self, plan: dict[str, Any]) -> None:
+        """Raise for the items of another plan, before anything is touched."""
         path = self.partial / PLAN
         if _read_plan(path) == plan:
             return
@@ -131,8 +131,8 @@ class StoreWriter:
             )
         path.write_text(json.dumps(plan), encoding="utf-8")
 
-    def _cut(self) -> None:
-        """Find what is whole, and cut the files after it."""
+    def _truncate(self) -> None:
+        """Find the items that are complete, and cut the files after them."""
         room = min(len(array) for array in self._arrays)
         self.entries, end = _whole_entries((self.partial / STORE / INDEX).read_bytes(), room)
         self._index.truncate(end)
@@ -142,40 +142,40 @@ class StoreWriter:
 
 
 def planned_size(folder: Path, plan: dict[str, Any]) -> tuple[int, int] | None:
-    """Size of the items of the unfinished store of a plan; None where there is none."""
+    """Return the size of the items in the unfinished store of a plan; None where it has none."""
     known = _read_plan(partial_folder(folder) / PLAN)
     size = known.pop("size", None)
     return (size[0], size[1]) if known == plan and size else None
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where an unfinished store is."""
+    """Return the folder of an unfinished store."""
     return folder.with_name(f".{folder.name}.partial")
 
 
-def refuse_existing(folder: Path) -> None:
-    """Refuse a place that is taken.
+def check_vacant(folder: Path) -> None:
+    """Raise for a place that is taken.
 
     Raises
     ------
     OutputError
         If it is a file, or a folder that is not empty or cannot be opened.
     """
-    with _explained(folder):
+    with _explain_errors(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputError(f"{folder} exists and is not empty: choose another output, or delete it")
 
 
 def _open(path: Path) -> io.FileIO:
-    """Open a file to read and write, made if it does not exist; closing it has nothing left to write."""
+    """Open a file to read and write, created if it does not exist; unbuffered, so closing writes nothing."""
     path.touch()
     return path.open("r+b", buffering=0)
 
 
 def _whole_entries(index: bytes, room: int = sys.maxsize) -> tuple[list[IndexEntry], int]:
-    """Read the entries of images that have all of their items in the arrays; give their length in bytes.
+    """Read the entries of images that have all of their items in the arrays; and count their bytes.
 
-    Whatever follows (half a line, half an image, what is no entry) is left out.
+    Whatever follows (half a line, half an image, anything else) is left out.
     """
     entries: list[IndexEntry] = []
     whole = whole_end = end = 0
@@ -194,7 +194,7 @@ def _whole_entries(index: bytes, room: int = sys.maxsize) -> tuple[list[IndexEnt
 
 
 def _read_plan(path: Path) -> dict[str, Any]:
-    """Read a plan; one that is missing or damaged is no plan of ours."""
+    """Read a plan; empty where it is missing or damaged."""
     try:
         plan = json.loads(read_whole(path))
     except (OSError, ValueError):
@@ -203,7 +203,7 @@ def _read_plan(path: Path) -> dict[str, Any]:
 
 
 def _lock(file: io.FileIO, partial: Path) -> None:
-    """Refuse a second process; the system ends the lock with the first, however that ends."""
+    """Raise for a second process; the system ends the lock with the first, however that ends."""
     if sys.platform != "win32":
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -216,7 +216,7 @@ def _lock(file: io.FileIO, partial: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explain_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except DINOCellError:

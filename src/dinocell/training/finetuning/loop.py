@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.datasets.corrected import Corrected, Repairs, find_corrected
+from dinocell.datasets.corrected import Corrected, find_corrected
 from dinocell.datasets.folder import Pair, find_items
 from dinocell.datasets.items import AnnotatedImage
+from dinocell.datasets.repairs import Repairs
 from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.labels import IGNORE
@@ -187,7 +188,7 @@ def _read_images(
         cells = np.unique(annotated.labels)
         yield ImageRead(item.name, int((cells > 0).sum()), repairs, annotated.notes)
     if not any((image.labels > 0).any() for image in images):
-        raise InputError("no image has an annotated cell: annotate some")
+        raise InputError("there is no annotated cell in any image: annotate some")
     _check_copies(images)
     return images
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dinocell.datasets.corrected import Repairs
+from dinocell.datasets.repairs import Repairs
 from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM, hash_labels
 from dinocell.io.spreadsheets import write_rows
 from dinocell.labels import Labels, median_diameter
