@@ -19,6 +19,8 @@ builtin that a caller would expect, so ``except ValueError`` works as well as ``
     └── WorkerError          RuntimeError       a process that died
 """
 
+from collections.abc import Sequence
+
 
 class DINOCellError(Exception):
     """Base of all errors of DINOCell: one line that a user can act on."""
@@ -74,3 +76,15 @@ class MissingExtraError(DINOCellError, ImportError):
 
 class WorkerError(DINOCellError, RuntimeError):
     """A process that worked on a part died."""
+
+
+def name_few(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of some names for a message, and how many more there are.
+
+    Examples
+    --------
+    >>> name_few(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

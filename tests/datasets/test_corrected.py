@@ -230,7 +230,7 @@ def test_colours_fractions_and_other_sizes_are_refused(folders):
     images, results = folders
     path = results / "a_labels.tif"
     for pixels, message in (
-        (np.zeros((64, 80, 3), np.uint8), "colours are not ids"),
+        (np.zeros((64, 80, 3), np.uint8), "colours are not? ids"),
         (np.full((64, 80), 0.5, np.float32), "not whole"),
         (np.zeros((60, 80), np.uint16), "must have the same size"),
     ):

@@ -1,13 +1,12 @@
 """A last look, when a batch ends, at results that were written: those that have vanished have failed."""
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from dinocell.batch.jobs import Outcome
 from dinocell.datasets.belonging import RECORD_ENDING
+from dinocell.io.presence import find_lost
 
 
 def confirmed(outcomes: Iterable[Outcome], output: Path) -> list[Outcome]:
@@ -21,27 +20,29 @@ def confirmed(outcomes: Iterable[Outcome], output: Path) -> list[Outcome]:
     output : Path
         Folder of the results.
     """
-    listed = lru_cache(maxsize=None)(_names_in)  # one look a folder, however many files are in it
-    return [_confirm(outcome, output / outcome.name, listed) for outcome in outcomes]
+    outcomes = list(outcomes)
+    written = [_files_of(outcome, output) for outcome in outcomes]
+    lost = set(find_lost(file for files in written for file in files))
+    return [
+        _confirm(outcome, [file for file in files if file in lost])
+        for outcome, files in zip(outcomes, written, strict=True)
+    ]
 
 
-def _confirm(outcome: Outcome, where: Path, listed: Callable[[Path], frozenset[str]]) -> Outcome:
+def _files_of(outcome: Outcome, output: Path) -> list[Path]:
+    """List the files that must be there: the record and the results."""
     if outcome.status not in ("done", "skipped"):
-        return outcome
-    expected = {f"{where.name}{RECORD_ENDING}", *outcome.details.get("files", ())}
-    unseen = sorted(expected - listed(where.parent))
-    missing = [name for name in unseen if not where.with_name(name).exists()]  # listed in another spelling
-    if not missing:
+        return []
+    where = output / outcome.name
+    names = {f"{where.name}{RECORD_ENDING}", *outcome.details.get("files", ())}
+    return [where.with_name(name) for name in sorted(names)]
+
+
+def _confirm(outcome: Outcome, lost: list[Path]) -> Outcome:
+    if not lost:
         return outcome
     message = (
-        f"{outcome.source}: {where.with_name(missing[0])} is gone, written before and removed or moved while "
-        "the batch went on, expected it to stay: the same command does it again"
+        f"{outcome.source}: {lost[0]} is gone, written before and removed or moved while the batch went on, "
+        "expected it to stay: the same command does it again"
     )
     return replace(outcome, status="failed", message=message)
-
-
-def _names_in(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(folder))  # noqa: PTH208 (names alone)
-    except OSError:
-        return frozenset()

@@ -7,10 +7,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from dinocell.io.identity import hash_file
-from dinocell.io.opening import read_whole
+from dinocell.io.opening import read_json_object
 from dinocell.io.saving import NAME_BYTES, atomic_path
 from dinocell.settings import Section
 
@@ -70,9 +70,9 @@ class Record(Section):
 def read_record(path: Path) -> Record | None:
     """Read a record; None where there is none, or what is there is damaged or not a record."""
     try:
-        # Not `model_validate_json`, which refuses names that are no Unicode, as files may have.
-        return Record.model_validate(json.loads(read_whole(path)))
-    except (OSError, ValueError, RecursionError):
+        # Not `model_validate_json`, which refuses names that are not Unicode, as files may have.
+        return Record.model_validate(read_json_object(path))
+    except ValidationError:
         return None
 
 

@@ -8,11 +8,9 @@ import typer
 from rich.markup import escape
 
 from dinocell.cli.terminal import console, errors, one_line
-from dinocell.errors import DINOCellError
+from dinocell.errors import DINOCellError, name_few
 from dinocell.io.images import open_image
 from dinocell.io.readers.lazy import ImageInfo
-
-_LISTED = 5  # files of a set that are named
 
 
 def command(
@@ -69,9 +67,8 @@ def _print(file: Path, infos: list[ImageInfo], parts: tuple[Path, ...]) -> None:
     many = f", {len(infos)} scenes" if len(infos) > 1 else ""
     console.print(escape(one_line(f"{file}: {infos[0].format}{many}")))
     if len(parts) > 1:
-        names = ", ".join(part.name for part in parts[:_LISTED])
-        more = f" and {len(parts) - _LISTED} more" if len(parts) > _LISTED else ""
-        console.print(escape(one_line(f"  {'files':<10}{len(parts)}: {names}{more}")))
+        named = name_few([part.name for part in parts])
+        console.print(escape(one_line(f"  {'files':<10}{len(parts)}: {named}")))
     for number, info in enumerate(infos):
         if many:
             console.print(escape(one_line(f"  scene {number}  {info.scenes[number]}")))

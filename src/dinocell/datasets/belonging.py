@@ -7,6 +7,7 @@ there as well, or a record of `dinocell segment` of that name is. ``CellMask_mas
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from dinocell.errors import name_few
 from dinocell.io.images import stem_of
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.selection import PLANE_SUFFIX
@@ -31,8 +32,6 @@ PART = "read as part of another file's set"
 """Reasons for which files are left out."""
 
 _SUFFIXES = (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
-
-_NAMED = 5  # files that a line names
 
 
 def belongs_to_image(stem: str, stems: Collection[str], records: Collection[str] = ()) -> bool:
@@ -153,7 +152,6 @@ def describe_left_out(left_out: Mapping[str, Sequence[Path]]) -> str:
     parts = []
     for reason, files in left_out.items():
         if files:
-            listed = ", ".join(file.name for file in files[:_NAMED])
-            more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-            parts.append(f"{len(files)} file{'s' if len(files) > 1 else ''} ({reason}: {listed}{more})")
+            named = name_few([file.name for file in files])
+            parts.append(f"{len(files)} file{'s' if len(files) > 1 else ''} ({reason}: {named})")
     return f"left out: {'; '.join(parts)}" if parts else ""

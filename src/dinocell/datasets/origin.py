@@ -1,6 +1,5 @@
 """Origin of a result, an image and its plane: from the record of `dinocell segment`, or from its name."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import FileMissingError, InputError
 from dinocell.io.images import is_ome_zarr, open_image, read_image, stem_of
-from dinocell.io.opening import read_whole
+from dinocell.io.opening import read_json_object
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.selected_planes import read_selected_plane
@@ -160,8 +159,9 @@ def find_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
 
 def read_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
     """Read the origin of results from their record; None where it names none of these images."""
-    record = _read_record(folder / f"{result}{RECORD_ENDING}")
-    source = record.get("provenance", {}).get("source") if record else None
+    record = read_json_object(folder / f"{result}{RECORD_ENDING}")
+    provenance = record.get("provenance")
+    source = provenance.get("source") if isinstance(provenance, dict) else None
     if not isinstance(source, dict):
         return None
     listed = source.get("files")
@@ -222,14 +222,6 @@ def images_in(folder: Path) -> list[Path]:
     return [
         file for file in files if file.suffix.lower() in suffixes and (file.is_file() or is_ome_zarr(file))
     ]
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(read_whole(path))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) and isinstance(record.get("provenance"), dict) else {}
 
 
 def _recorded_plane(source: Mapping[str, Any]) -> ImagePlane | None:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from dinocell.datasets.npy import GrowingArray, write_all
 from dinocell.datasets.records import INDEX, INFO, Arrays, IndexEntry, StoreInfo, item_arrays
 from dinocell.errors import DINOCellError, OutputError
-from dinocell.io.opening import read_whole
+from dinocell.io.opening import read_json_object
 
 if sys.platform != "win32":
     import fcntl
@@ -121,7 +121,7 @@ class StoreWriter:
     def _check_plan(self, plan: dict[str, Any]) -> None:
         """Raise for the items of another plan, before anything is touched."""
         path = self.partial / PLAN
-        if _read_plan(path) == plan:
+        if read_json_object(path) == plan:
             return
         entries, _ = _whole_entries((self.partial / STORE / INDEX).read_bytes())
         if entries:
@@ -143,7 +143,7 @@ class StoreWriter:
 
 def planned_size(folder: Path, plan: dict[str, Any]) -> tuple[int, int] | None:
     """Return the size of the items in the unfinished store of a plan; None where it has none."""
-    known = _read_plan(partial_folder(folder) / PLAN)
+    known = read_json_object(partial_folder(folder) / PLAN)
     size = known.pop("size", None)
     return (size[0], size[1]) if known == plan and size else None
 
@@ -191,15 +191,6 @@ def _whole_entries(index: bytes, room: int = sys.maxsize) -> tuple[list[IndexEnt
         if len(entries) - whole == entry.crops:
             whole, whole_end = len(entries), end
     return entries[:whole], whole_end
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    """Read a plan; empty where it is missing or damaged."""
-    try:
-        plan = json.loads(read_whole(path))
-    except (OSError, ValueError):
-        return {}
-    return plan if isinstance(plan, dict) else {}
 
 
 def _lock(file: io.FileIO, partial: Path) -> None:

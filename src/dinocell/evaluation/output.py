@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from dinocell.datasets.masks import first_few
-from dinocell.errors import OutputError
 from dinocell.evaluation.report import write_report
 from dinocell.evaluation.run import EvaluationRun, label_folder
 from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, prediction_path
 from dinocell.evaluation.tables import image_rows, summary_rows
+from dinocell.io.presence import check_still_there
 from dinocell.io.saving import atomic_path
 from dinocell.models.checkpoint import CONFIG_FILE, read_config, write_config
 from dinocell.reports.tables import write_table
@@ -62,7 +62,7 @@ def write_evaluation(run: EvaluationRun, output: Path, scored: Path | str) -> No
         If matplotlib is not installed.
     """
     if not isinstance(scored, Path):
-        _check_still_there(run, output)
+        _check_labels(run, output)
     write_table(output / "images.csv", image_rows(run.results))
     write_table(output / "summary.csv", summary_rows(run.results))
     of_labels = [note for results in run.results.values() for result in results for note in result.notes]
@@ -77,7 +77,7 @@ def write_evaluation(run: EvaluationRun, output: Path, scored: Path | str) -> No
     )
 
 
-def _check_still_there(run: EvaluationRun, output: Path) -> None:
+def _check_labels(run: EvaluationRun, output: Path) -> None:
     """Raise an error if a label image that was written has vanished since."""
     scored = {name: {result.name for result in results} for name, results in run.results.items()}
     files = [
@@ -86,6 +86,4 @@ def _check_still_there(run: EvaluationRun, output: Path) -> None:
         for item in items
         if item.name in scored[name]
     ]
-    lost = [file for file in files if not file.is_file()]
-    if lost:
-        raise OutputError(f"{lost[0]} is gone, and {len(lost) - 1} more, removed or moved since: start again")
+    check_still_there(files)

@@ -6,9 +6,11 @@ they are opened.
 
 import errno
 import io
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 MAX_WHOLE_BYTES = 2**26
 """Most bytes of a file that is read whole: settings, tables, descriptions."""
@@ -57,3 +59,12 @@ def read_whole(path: str | os.PathLike[str], largest: int = MAX_WHOLE_BYTES) -> 
     if len(content) > largest:
         raise OSError(errno.EFBIG, f"it has more than {largest} bytes", str(path))
     return content
+
+
+def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a file of one JSON object; empty where it is missing, damaged, or holds something else."""
+    try:
+        found = json.loads(read_whole(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

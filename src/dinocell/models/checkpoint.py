@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError
+from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError, name_few
 from dinocell.io.opening import is_folder, open_regular, read_whole
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.backbone import published_name
@@ -146,9 +146,7 @@ def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterat
 
 
 def _named(keys: Collection[str], what: str) -> str:
-    names = sorted(keys)
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{len(names)} {what} ({', '.join(names[:3])}{more})"
+    return f"{len(keys)} {what} ({name_few(sorted(keys), most=3)})"
 
 
 def hash_checkpoint(folder: Path) -> str:

@@ -14,6 +14,7 @@ from skimage.segmentation import find_boundaries
 
 from dinocell.errors import OutputError
 from dinocell.extras import import_extra
+from dinocell.io.presence import check_still_there
 from dinocell.io.saving import atomic_path
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
@@ -72,7 +73,7 @@ class RunLog:
         OutputError
             If it cannot be written.
         """
-        self._check_still_there()
+        check_still_there([self._folder / TENSORBOARD_FOLDER])  # the writer's thread would end in a traceback
         with self._explaining_errors():
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
@@ -94,7 +95,7 @@ class RunLog:
         OutputError
             If they cannot be written.
         """
-        self._check_still_there()
+        check_still_there([self._folder / TENSORBOARD_FOLDER])  # the writer's thread would end in a traceback
         with self._explaining_errors():
             for number, picture in enumerate(panels, 1):
                 self._writer.add_image(f"validation/{number}: {PANEL}", picture, step, dataformats="HWC")
@@ -116,14 +117,6 @@ class RunLog:
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close(failed=kind is not None)
-
-    def _check_still_there(self) -> None:
-        """Raise before the writer's thread would end in a traceback of its own."""
-        if not (self._folder / TENSORBOARD_FOLDER).is_dir():
-            raise OutputError(
-                f"{self._folder / TENSORBOARD_FOLDER} is gone, removed or moved while the run went on: start "
-                "again in another output"
-            )
 
     @contextmanager
     def _explaining_errors(self) -> Iterator[None]:

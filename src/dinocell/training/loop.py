@@ -14,12 +14,12 @@ import torch
 
 from dinocell.errors import TrainingError
 from dinocell.extras import import_extra
+from dinocell.io.presence import check_still_there
 from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.training.checkpoints import EpochRecord, open_training, prepare_training, save_checkpoints
 from dinocell.training.config import BEST, LAST, TrainConfig
 from dinocell.training.logs import RunLog
-from dinocell.training.run_folder import check_written
 from dinocell.training.samples import TrainingBatch, TrainingSamples, load_annotated, validation_batches
 from dinocell.training.state import TrainingState, new_state
 from dinocell.training.step import Step, learning_rate_at, optimise, validate, validation_panels
@@ -102,7 +102,7 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     with explain_out_of_memory(_advice(config)), _log(state, config) as log:
         yield from _epochs(state, samples, validation, log)
     if state.is_main:
-        check_written(*(config.output / BEST / name for name in (CONFIG_FILE, WEIGHTS_FILE)))
+        check_still_there(config.output / BEST / name for name in (CONFIG_FILE, WEIGHTS_FILE))
 
 
 def _log(state: TrainingState, config: TrainConfig) -> "contextlib.AbstractContextManager[RunLog | None]":

@@ -63,21 +63,6 @@ def write_settings(folder: Path, config: Section) -> None:
         temporary.write_text(commented_yaml(config), encoding="utf-8")
 
 
-def check_written(*files: Path) -> None:
-    """Raise where a file that a run has written is no longer there when it ends.
-
-    Raises
-    ------
-    OutputError
-        Naming the first.
-    """
-    lost = [file for file in files if not file.is_file()]
-    if lost:
-        raise OutputError(
-            f"{lost[0]} is gone, removed or moved while the run went on: start again in another output"
-        )
-
-
 def forget_later_rows(folder: Path, kind: type[EpochRow], epoch: int) -> None:
     """Keep the rows of ``metrics.csv`` up to an epoch: those that the state to resume from knows."""
     _write_rows(folder / METRICS_FILE, kind, _rows_until(folder / METRICS_FILE, epoch))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dinocell.errors import ConfigError, TrainingError
+from dinocell.io.presence import check_still_there
 from dinocell.models.checkpoint import WEIGHTS_FILE
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
@@ -40,7 +41,6 @@ from dinocell.training.pretraining.watch import (
     feature_spread,
     is_collapsed,
 )
-from dinocell.training.run_folder import check_written
 from dinocell.training.saved_state import STATE_FILE
 from dinocell.training.schedule import rate_factor
 
@@ -139,7 +139,7 @@ def pretraining_steps(config: PretrainConfig, *, resume: bool = False) -> Iterat
         open_pretraining(state, config, planes, resume=resume)
         yield ImagesRead(len(planes), planes.skipped)
         yield from _run_epochs(state, planes, config)
-    check_written(config.output / STATE_FILE, config.output / BACKBONE_FOLDER / WEIGHTS_FILE)
+    check_still_there([config.output / STATE_FILE, config.output / BACKBONE_FOLDER / WEIGHTS_FILE])
 
 
 def _run_epochs(state: PretrainState, planes: Planes, config: PretrainConfig) -> Iterator[PretrainEvent]:

@@ -75,8 +75,8 @@ class Planes:
             return np.memmap(self.path, np.uint8, "r", self.offsets[number], self.shapes[number])
         except (OSError, ValueError) as error:
             raise OutputError(
-                f"{self.path} is gone or shorter, removed or moved while the run went on ({error}): start "
-                "again in another output"
+                f"{self.path} is gone or shorter, removed or moved meanwhile ({error}): start again in "
+                "another output"
             ) from error
 
 
