@@ -129,7 +129,7 @@ def test_tables_that_cannot_be_read_are_refused(folder):
     with pytest.raises(FileFormatError, match="a header but no rows"):
         find_items(_table(folder, "image,masks"))
     for encoding in ("utf-16", "latin-1"):
-        with pytest.raises(FileFormatError, match="no UTF-8 text"):
+        with pytest.raises(FileFormatError, match="not UTF-8 text"):
             find_items(_table(folder, "image,masks", "é.png,y/a.png", encoding=encoding))
 
 

@@ -147,7 +147,7 @@ def test_a_killed_process_is_gone_on_with(tmp_path, unkilled, points, workers):
     store, script = tmp_path / "store", tmp_path / "script.py"
     index = partial_folder(store) / "store" / "index.jsonl"
     script.write_text(KILLED)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     for lines in points:
         command = [sys.executable, script, store, str(workers)]
         with subprocess.Popen(command, env=environment) as running:
@@ -352,7 +352,7 @@ def test_a_full_disk_is_told_and_what_is_done_is_kept(tmp_path, expected):
     for limit in (60_001, 400_003):
         said = subprocess.run(
             [sys.executable, "-c", FULL, store, str(limit)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
             capture_output=True,
             text=True,
             check=True,
