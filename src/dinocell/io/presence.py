@@ -32,8 +32,10 @@ def check_still_there(files: Iterable[Path]) -> None:
         With the first, and how many more there are.
     """
     if lost := find_lost(files):
-        more = f" and {len(lost) - 1} more files are gone" if len(lost) > 1 else " is gone"
-        raise OutputError(f"{lost[0]}{more}, removed or moved meanwhile: start again in another output")
+        more = f", and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise OutputError(
+            f"{lost[0]} is gone{more}, removed or moved meanwhile: start again in another output"
+        )
 
 
 def _names_in(folder: Path) -> frozenset[str]:
