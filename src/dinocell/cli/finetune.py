@@ -14,7 +14,7 @@ from dinocell.metrics.pooling import pool
 from dinocell.metrics.score_table import HEADLINE, scores_shown
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.loop import finetune_steps
-from dinocell.training.finetuning.result import CropsDone, FinetuneResult, ImageRead, LeftOut, FinetuneStep
+from dinocell.training.finetuning.result import CropsDone, FinetuneResult, FinetuneStep, ImageRead, LeftOut
 
 
 def command(
