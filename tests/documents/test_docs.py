@@ -125,3 +125,9 @@ def test_yaml_blocks_are_valid_training_settings(page):
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)h#][^)#]*)", page.read_text(encoding="utf-8")):
         assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES + OTHER_PAGES, ids=named)
+def test_files_of_the_repository_that_a_page_names_exist(page):
+    for path in re.findall(r"\b(?:tests|benchmarks|configs|examples)/[\w/]+\.\w+", page.read_text("utf-8")):
+        assert (ROOT / path).exists(), path
