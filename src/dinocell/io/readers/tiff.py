@@ -11,7 +11,7 @@ module               its job
 `tiff_directories`   walks over all directories with bounds, before tifffile does
 `tiff_tags`          reads the values of single tags for that walk
 `tiff_storage`       how a page is stored, by its tags
-`tiff_places`        bytes that pixels share with anything else
+`tiff_spans`         bytes that pixels share with anything else
 `tiff_ome`           OME-XML: which files and how many planes it names
 `tiff_walked`        findings of the walks over all files of a set
 `tiff_stack`         series as planes numbered by time, channel and slice

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-Values = tuple[int, ...]
+TagValues = tuple[int, ...]
 
 NEEDED_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347,
@@ -23,20 +23,20 @@ class Storage(NamedTuple):
     One value stands for several that are equal.
     """
 
-    width: Values
-    length: Values
-    bits: Values
-    compression: Values
-    fill_order: Values
-    samples: Values
-    rows_per_strip: Values
-    planar: Values
-    predictor: Values
-    tile_width: Values
-    tile_length: Values
-    sample_format: Values
-    depth: Values
-    tile_depth: Values
+    width: TagValues
+    length: TagValues
+    bits: TagValues
+    compression: TagValues
+    fill_order: TagValues
+    samples: TagValues
+    rows_per_strip: TagValues
+    planar: TagValues
+    predictor: TagValues
+    tile_width: TagValues
+    tile_length: TagValues
+    sample_format: TagValues
+    depth: TagValues
+    tile_depth: TagValues
 
     @property
     def pixels(self) -> int:
@@ -63,7 +63,7 @@ class Storage(NamedTuple):
 
 
 # tags in the order of `Storage`, with what stands for those left out
-_DEFAULTS: dict[int, Values] = {
+_DEFAULTS: dict[int, TagValues] = {
     256: (), 257: (), 258: (1,), 259: (1,), 266: (1,), 277: (1,), 278: (2**32 - 1,), 284: (1,), 317: (1,),
     322: (), 323: (), 339: (1,), 32997: (1,), 32998: (1,),
 }  # fmt: skip
@@ -72,7 +72,7 @@ STORAGE_TAGS = frozenset(_DEFAULTS)
 """Codes of the tags that say how a page is stored."""
 
 
-def storage_of(tags: dict[int, Values]) -> Storage:
+def storage_of(tags: dict[int, TagValues]) -> Storage:
     """Return how a page is stored, written in one way where TIFF allows several.
 
     Parameters

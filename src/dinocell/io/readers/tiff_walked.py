@@ -1,4 +1,4 @@
-"""Facts about the directories of all files of a TIFF image, by tifffile's pages."""
+"""Findings about the directories of all files of a TIFF image, looked up by tifffile's pages."""
 
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,20 @@ class Walked:
         self.files: dict[str, Directories] = {own.resolve().name: found}
 
     def storage(self, page: Any) -> Storage | None:
-        """Return how a page is stored, None for one without a directory of its own."""
+        """Return how a page is stored; None for a page without a directory of its own."""
         found = self.files.get(page.parent.filehandle.name)
         return None if found is None else found.storage.get(page.offset)
 
     def shares_bytes(self, page: Any) -> tuple[bool, bool]:
-        """Return whether pixels of a page share bytes as no sound ones do, or as few do: `Places.shared`."""
+        """Return whether pixels of a page share bytes and are wrong, or odd, as `ByteSpans.shared` has it."""
         found = self.files.get(page.parent.filehandle.name)
         if found is None:
             return False, False
-        wrong, odd = found.places.shared
+        wrong, odd = found.spans.shared
         return page.offset in wrong, page.offset in odd
 
     def oddities(self) -> list[str]:
-        """List what looks as if tags or the list of pages were damaged, so that some may be missing."""
+        """List warnings about tags, or a list of pages, that look damaged, so that pages may be missing."""
         found = []
         if any(one.is_cut for one in self.files.values()):
             found.append("its list of pages goes on where there is none, pages may be missing: copy it again")

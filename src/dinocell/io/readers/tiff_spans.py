@@ -1,48 +1,65 @@
-"""Where in a TIFF file its directories and pixels are, and whether pixels share bytes with anything else.
+"""Bytes of a TIFF file that its directories and pixels take, and pixels that share bytes with anything else.
 
 Pixels that are stored as they are look sound wherever a damaged offset points to. Bytes that belong to two
-things, of which one is such pixels, show the damage.
+things, of which one is such pixels, show the damage::
+
+    byte   0    8         60                 200                350
+           |head|directory|strip of page 0   |strip of page 1   |
+                     |strip of page 2  |                          its offset is damaged
+
+Page 2 shares bytes with the directory and with page 0, so it cannot be sound; nor is it known that page 0 is.
+A compressed strip that reaches into another may only have a wrong size, and two pages may share one strip on
+purpose: these are odd, not wrong.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-_Ints = NDArray[np.int64]
+from dinocell.io.readers.tiff_tags import Ints
+
+# How a span of bytes is stored: with structure or a checksum that shows damage, compressed in a way whose
+# decoder takes any bytes, or as it is.
 _CHECKED, _UNCHECKED, _RAW = range(3)
 
 
-class Places:
-    """The bytes of a file that directories, tags and strips or tiles take."""
+class ByteSpans:
+    """Spans of bytes that directories, tags and strips or tiles take.
+
+    Attributes
+    ----------
+    is_exact : bool
+        False if the file counts bytes in its own way, so that nothing can be concluded.
+    """
 
     def __init__(self) -> None:
         self._structure: list[tuple[int, int]] = []
-        self._parts: list[tuple[int, _Ints, _Ints, int]] = []  # page, starts, sizes, how they are stored
+        self._parts: list[tuple[int, Ints, Ints, int]] = []  # page, starts, sizes, how they are stored
         self._whole: list[tuple[int, int, int, int]] = []  # the same of pages in one strip
         self.is_exact = True
 
-    def take(self, start: int, size: int) -> None:
-        """Note bytes of a directory or of a tag that pixels need."""
+    def add(self, start: int, size: int) -> None:
+        """Add the bytes of a directory, or of a tag that pixels need."""
         self._structure.append((start, start + size))
 
-    def take_parts(
+    def add_parts(
         self,
         page: int,
-        starts: Sequence[int] | _Ints,
-        sizes: Sequence[int] | _Ints,
+        starts: Sequence[int] | Ints,
+        sizes: Sequence[int] | Ints,
         largest: int | None,
         unchecked: bool,
     ) -> None:
-        """Note the strips or tiles of the page whose directory is at a byte.
+        """Add the strips or tiles of a page.
 
         Parameters
         ----------
         page : int
+            Where its directory is.
         starts, sizes : sequence of int
         largest : int or None
-            Bytes that one of them has at most, if they are stored as they are; None for compressed ones.
+            Most bytes of one of them, if they are stored as they are; None for compressed ones.
         unchecked : bool
             Whether their decoder takes any bytes.
         """
@@ -74,15 +91,25 @@ class Places:
             rows.append(np.stack([np.full_like(begins, page), begins, lengths, np.full_like(begins, kind)]))
         pages, starts, sizes, kinds = np.concatenate(rows, axis=1)
         there = (starts > 0) & (sizes > 0)
-        return _sharing(starts[there], (starts + sizes)[there], pages[there], kinds[there])
+        return _find_shared(starts[there], (starts + sizes)[there], pages[there], kinds[there])
 
 
-def _sharing(starts: _Ints, stops: _Ints, pages: _Ints, kinds: _Ints) -> tuple[set[int], set[int]]:
-    """Return the pages of spans that share bytes with another one: that cannot be sound, and that may be."""
+def _find_shared(starts: Ints, stops: Ints, pages: Ints, kinds: Ints) -> tuple[set[int], set[int]]:
+    """Return the pages of spans that share bytes with another one: that cannot be sound, and that may be.
+
+    Sorted by start, a span shares bytes with an earlier one if it starts before the furthest stop so far. It
+    is compared with the span that reaches furthest, which is enough to notice that something is wrong::
+
+        span       A        B      C        D
+        start      8        20     40       90
+        stop       30       25     60       120
+        furthest   30       30     60       120
+        shared              B<30                  B starts at 20, before A stops at 30: A and B
+    """
     order = np.lexsort((-stops, starts))
     starts, stops, pages, kinds = starts[order], stops[order], pages[order], kinds[order]
     furthest = np.maximum.accumulate(stops)
-    # which of the spans before reaches furthest
+    # number of the earlier span that reaches furthest
     reaching = np.maximum.accumulate(np.where(stops == furthest, np.arange(len(stops)), 0))
     wrong: set[int] = set()
     odd: set[int] = set()
