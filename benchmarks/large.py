@@ -35,7 +35,7 @@ from dinocell.io.selection import SelectedPlane
 from dinocell.labels import relabel
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import segment_large
-from dinocell.large.settings import LargeSettings, Source
+from dinocell.large.settings import LargeSettings, SourcePlane
 from dinocell.large.stages import MAP
 from dinocell.metrics.scores import evaluate
 from dinocell.postprocess.distance import labels_to_distance
@@ -118,7 +118,7 @@ def run(
     image: Path, output: Path, network: Any, settings: LargeSettings, executor: Executor, **options: Any
 ) -> tuple[LargeResult, dict[str, tuple[float, float, float]]]:
     """Segment, and give seconds, the processor's seconds and peak MiB by stage."""
-    source = Source(image, 0, SelectedPlane(0, 0, None, ""), None)
+    source = SourcePlane(image, 0, SelectedPlane(0, 0, None, ""), None)
     stages: dict[str, tuple[float, float, float]] = {}
     began, began_here = time.perf_counter(), time.process_time()
     reset_peak()
@@ -229,7 +229,7 @@ def measure_kill(side: int, data: Path, seed: int) -> None:
         expected, _ = run(image, Path(folder, "here.zarr"), Stub(), settings, HereExecutor())
         killed = []
         with open_executor(workers=2) as executor:
-            source = Source(image, 0, SelectedPlane(0, 0, None, ""), None)
+            source = SourcePlane(image, 0, SelectedPlane(0, 0, None, ""), None)
             for event in segment_large(source, Path(folder, "two.zarr"), Stub(), settings, executor):
                 if isinstance(event, LargeResult):
                     result = event

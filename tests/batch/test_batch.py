@@ -14,12 +14,12 @@ import typer
 from scipy import ndimage
 from typer.testing import CliRunner
 
-from dinocell.batch.jobs import Job, Outcome, load_jobs
+from dinocell.batch.jobs import PlaneJob, PlaneOutcome, load_jobs
 from dinocell.batch.presence import confirmed
-from dinocell.batch.record import State, read_record, state_of
+from dinocell.batch.record import ResultState, find_state, read_record
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Found, Source, find_sources
+from dinocell.batch.sources import Found, SourceFile, find_sources
 from dinocell.batch.spread import segment_task
 from dinocell.cli import app
 from dinocell.cli import segment as segment_command
@@ -205,7 +205,7 @@ def test_names_that_are_no_unicode_are_done_once(tmp_path):
 def test_names_that_the_file_system_spells_otherwise_have_not_vanished(tmp_path, monkeypatch):
     (tmp_path / "ä_provenance.json").touch()
     monkeypatch.setattr(os, "listdir", lambda folder: ["a\u0308_provenance.json"])
-    outcome = Outcome(tmp_path / "ä.tif", "ä", "done", "3 cells", {})
+    outcome = PlaneOutcome(tmp_path / "ä.tif", "ä", "done", "3 cells", {})
     assert confirmed([outcome], tmp_path) == [outcome]
 
 
@@ -330,12 +330,12 @@ def test_a_file_that_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp
         tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
         selection=Selection(all_planes=True),
     )  # fmt: skip
-    jobs = load_jobs([Source(stack, Path("stack"))], settings)
-    assert isinstance(next(jobs), Job)
+    jobs = load_jobs([SourceFile(stack, Path("stack"))], settings)
+    assert isinstance(next(jobs), PlaneJob)
     os.utime(stack, (1, 1))  # what every write changes
-    assert [event.status for event in jobs if isinstance(event, Outcome)] == ["failed", "failed"]
-    last = list(load_jobs([Source(stack, Path("stack"))], settings))
-    assert sum(isinstance(event, Job) for event in last) == 3  # at rest again
+    assert [event.status for event in jobs if isinstance(event, PlaneOutcome)] == ["failed", "failed"]
+    last = list(load_jobs([SourceFile(stack, Path("stack"))], settings))
+    assert sum(isinstance(event, PlaneJob) for event in last) == 3  # at rest again
 
 
 def test_a_set_of_files_is_one_input_and_a_change_of_any_of_them_makes_it_new(tmp_path):
@@ -357,10 +357,10 @@ def test_a_set_whose_other_file_changes_while_it_is_read_is_not_segmented_as_two
         tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
         selection=Selection(all_planes=True),
     )  # fmt: skip
-    jobs = load_jobs([Source(first, Path("set"))], settings)
-    assert isinstance(next(jobs), Job)
+    jobs = load_jobs([SourceFile(first, Path("set"))], settings)
+    assert isinstance(next(jobs), PlaneJob)
     os.utime(second, (1, 1))
-    left = [event for event in jobs if isinstance(event, Outcome)]
+    left = [event for event in jobs if isinstance(event, PlaneOutcome)]
     assert [event.status for event in left] == ["failed"]
     assert "changed while it was read" in left[0].message
 
@@ -371,10 +371,10 @@ def test_a_zarr_that_changes_while_it_is_read_fails(tmp_path):
         tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
         selection=Selection(all_planes=True),
     )  # fmt: skip
-    jobs = load_jobs([Source(tmp_path / "a.zarr", Path("a"))], settings)
-    assert isinstance(next(jobs), Job)
+    jobs = load_jobs([SourceFile(tmp_path / "a.zarr", Path("a"))], settings)
+    assert isinstance(next(jobs), PlaneJob)
     os.utime(tmp_path / "a.zarr" / "0" / ".zarray", (1, 1))
-    left = [event for event in jobs if isinstance(event, Outcome)]
+    left = [event for event in jobs if isinstance(event, PlaneOutcome)]
     assert [event.status for event in left] == ["failed"]
     assert "changed while it was read" in left[0].message
 
@@ -443,11 +443,19 @@ def test_a_full_disk_stops_the_batch_and_leaves_nothing_half_written(tree, tmp_p
 
 
 def test_states_of_what_is_found(tmp_path):
-    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x") is State.NEW
+    assert (
+        find_state(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x") is ResultState.NEW
+    )
     (tmp_path / "x.tif").write_bytes(b"1")
-    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x") is State.FOREIGN
+    assert (
+        find_state(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x")
+        is ResultState.FOREIGN
+    )
     (tmp_path / "x_provenance.json").write_text("{damaged")
-    assert state_of(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x") is State.FOREIGN
+    assert (
+        find_state(tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), {}, "x")
+        is ResultState.FOREIGN
+    )
 
 
 def test_a_log_that_a_kill_cut_short_goes_on_on_a_line_of_its_own(tree, tmp_path):
@@ -583,7 +591,7 @@ def _moving(events, out, after):
     done = 0
     for event in events:
         yield event
-        done += isinstance(event, Outcome) and event.status == "done"
+        done += isinstance(event, PlaneOutcome) and event.status == "done"
         if done == after and out.exists():
             out.rename(out.with_name("moved"))
 
@@ -592,7 +600,7 @@ def test_an_output_folder_that_is_removed_meanwhile_stops_the_batch_and_is_not_m
     sources, settings, pipeline = three
     settings.output.mkdir()
     events = segment_files(sources * 4, settings, pipeline)
-    found = [event for event in _moving(events, settings.output, 1) if isinstance(event, Outcome)]
+    found = [event for event in _moving(events, settings.output, 1) if isinstance(event, PlaneOutcome)]
     assert found[0].status == "done"
     assert found[-1].status == "failed"
     assert found[-1].stops
@@ -665,9 +673,9 @@ def test_a_damaged_record_is_not_ours(tmp_path, damage):
     provenance = {"source": {"name": "x"}}
     wanted = (tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), provenance, "here")
     _record(tmp_path)
-    assert state_of(*wanted) is State.DONE
+    assert find_state(*wanted) is ResultState.DONE
     _record(tmp_path, **damage)
-    assert state_of(*wanted) is State.FOREIGN
+    assert find_state(*wanted) is ResultState.FOREIGN
 
 
 def test_a_record_without_its_source_is_of_another_image(tmp_path):
@@ -675,7 +683,7 @@ def test_a_record_without_its_source_is_of_another_image(tmp_path):
     wanted = (tmp_path / "x_provenance.json", [tmp_path / "x.tif"], ("tif",), provenance, "here")
     for damaged in ({}, {"source": 1}):
         _record(tmp_path, provenance=damaged, source="there")
-        assert state_of(*wanted) is State.OTHER
+        assert find_state(*wanted) is ResultState.OTHER
 
 
 def test_a_damaged_record_is_said_to_be_damaged_and_can_be_replaced(tree, tmp_path):

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dinocell.batch.jobs import Outcome, SourceRead
+from dinocell.batch.jobs import PlaneOutcome, SourceRead
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Source, find_sources
-from dinocell.batch.spread import families, segment_task, spread_files
+from dinocell.batch.sources import SourceFile, find_sources
+from dinocell.batch.spread import group_sources, segment_task, spread_files
 from dinocell.cli import app
 from dinocell.errors import InputError, WorkerError
 from dinocell.inference.remote_model import ModelNetwork
@@ -113,7 +113,7 @@ def settings_for(output):
 
 
 def outcomes(events):
-    return [event for event in events if isinstance(event, Outcome)]
+    return [event for event in events if isinstance(event, PlaneOutcome)]
 
 
 def told(events, output):
@@ -230,7 +230,7 @@ def test_only_the_file_that_kills_fails(tmp_path):
 
 def test_what_was_finished_before_a_process_died_is_done_and_not_skipped(tmp_path):
     write_image(tmp_path / "a.png", disks(0))
-    task = ((Source(tmp_path / "a.png", Path("a")),),)
+    task = ((SourceFile(tmp_path / "a.png", Path("a")),),)
     (tmp_path / "out").mkdir()
     settings = settings_for(tmp_path / "out")
     (first,) = outcomes(segment_task(task, settings, NANO, tmp_path, 0))
@@ -243,8 +243,8 @@ def test_what_was_finished_before_a_process_died_is_done_and_not_skipped(tmp_pat
 
 
 def test_what_would_befall_all_stops_the_batch(tmp_path):
-    sources = [Source(tmp_path / f"{number}.png", Path(str(number))) for number in range(3)]
-    full = Outcome(sources[0].path, "0", "failed", "full", {}, stops=True)
+    sources = [SourceFile(tmp_path / f"{number}.png", Path(str(number))) for number in range(3)]
+    full = PlaneOutcome(sources[0].path, "0", "failed", "full", {}, stops=True)
     taken = []
 
     class Full(HereExecutor):
@@ -267,8 +267,8 @@ names = st.lists(
 @examples(40, search=200)
 @given(names)
 def test_files_whose_results_may_be_named_the_same_are_in_one_family(given_names):
-    sources = [Source(Path(f"{number}.tif"), Path(name)) for number, name in enumerate(given_names)]
-    grouped = list(families(sources))
+    sources = [SourceFile(Path(f"{number}.tif"), Path(name)) for number, name in enumerate(given_names)]
+    grouped = list(group_sources(sources))
     assert sorted(source.path for family in grouped for source in family) == sorted(s.path for s in sources)
     family_of = {source.path: number for number, family in enumerate(grouped) for source in family}
     for one in sources:
@@ -279,5 +279,5 @@ def test_files_whose_results_may_be_named_the_same_are_in_one_family(given_names
 
 
 def test_a_series_of_files_without_a_stack_of_that_name_is_no_family():
-    sources = [Source(Path(f"{n}.tif"), Path(f"series_t{n:04d}")) for n in range(100)]
-    assert len(list(families(sources))) == 100
+    sources = [SourceFile(Path(f"{n}.tif"), Path(f"series_t{n:04d}")) for n in range(100)]
+    assert len(list(group_sources(sources))) == 100

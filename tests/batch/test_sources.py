@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dinocell.batch.names import unique_stems
-from dinocell.batch.record import Record, write_record
+from dinocell.batch.record import ResultRecord, write_record
 from dinocell.batch.sources import ANNOTATION, LINK, NAMED_ONLY, NO_IMAGE, PART, find_sources
 from dinocell.io.images import open_image
 from dinocell.io.readers.tiff_directories import first_description
@@ -220,7 +220,7 @@ def test_links_to_one_file_are_named(tmp_path):
 def record(results, name, source, stem):
     path = results / f"{name}_provenance.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_record(path, Record(provenance={"source": {}}, source=os.path.realpath(source), stem=stem))
+    write_record(path, ResultRecord(provenance={"source": {}}, source=os.path.realpath(source), stem=stem))
 
 
 def test_a_name_once_given_is_kept_whatever_inputs_there_are(tmp_path):

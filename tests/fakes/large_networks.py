@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dinocell.io.selection import SelectedPlane
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
-from dinocell.large.settings import LargeSettings, Network, Source
+from dinocell.large.settings import LargeSettings, SourcePlane, TileModelLoader
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.tiling import Tile, cut_tile
@@ -88,7 +88,7 @@ class Echo:
 def events(
     image: Path,
     output: Path,
-    network: Network,
+    network: TileModelLoader,
     *,
     executor: Executor | None = None,
     place: SelectedPlane = PLACE,
@@ -99,7 +99,7 @@ def events(
 ) -> Iterator[StageDone | LargeResult]:
     """Segment an image in small blocks; options are those of `LargeSettings`."""
     settings = LargeSettings(**{"thresholds": THRESHOLDS, "block": 64, "formats": ()} | options)
-    source = Source(image, 0, place, channel)
+    source = SourcePlane(image, 0, place, channel)
     return segment_large(
         source, output, network, settings, executor or HereExecutor(), overwrite=overwrite, keep_map=keep_map
     )

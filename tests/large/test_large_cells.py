@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dinocell.errors import InputError
+from dinocell.io.planes import Window
 from dinocell.labels import Labels, relabel
 from dinocell.large.cells import Cells, describe_cells
-from dinocell.large.grid import Window, window_shape
 from dinocell.measure.cells import Intensities, measure_cells
 from dinocell.measure.confidence import cell_confidence
 from dinocell.measure.outlines import Polygon, cell_polygons
 from dinocell.postprocess.distance import labels_to_distance
+from dinocell.preprocess.resampling import window_shape
 from tests.cases import CASES, disk
 from tests.examples import examples
 

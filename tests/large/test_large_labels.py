@@ -12,9 +12,9 @@ from scipy.spatial import KDTree
 
 from dinocell.labels import relabel
 from dinocell.large.components import join_faces, label_faces
-from dinocell.large.flood import flood, mask_threshold, plan_floods, split_by_block
-from dinocell.large.grid import Grid, within
-from dinocell.large.growth import Canvas, Part, grow_block
+from dinocell.large.flood import flood_components, mask_threshold, plan_floods, split_by_block
+from dinocell.large.grid import BlockGrid, within
+from dinocell.large.growth import CellCanvas, Part, grow_block
 from dinocell.large.numbers import Numbering, renumber
 from dinocell.metrics.scores import evaluate
 from dinocell.postprocess.distance import labels_to_distance
@@ -26,9 +26,11 @@ from tests.examples import examples
 
 def in_blocks(distance, side, thresholds, *, largest=10**9, halo=64, min_size=0):
     """Do what the stages do, with arrays in memory for files: labels, their owners' records, and the plan."""
-    grid = Grid(distance.shape, side)
+    grid = BlockGrid(distance.shape, side)
     plan = planned(distance, grid, thresholds, largest, halo)
-    flooded = [flood(task, lambda window: distance[window], thresholds, grid.shape) for task in plan.tasks]
+    flooded = [
+        flood_components(task, lambda window: distance[window], thresholds, grid.shape) for task in plan.tasks
+    ]
     grown = grown_blocks(grid, plan, flooded)
     numbering = Numbering(min_size)
     for _, record in grown:
@@ -37,7 +39,7 @@ def in_blocks(distance, side, thresholds, *, largest=10**9, halo=64, min_size=0)
     labels = np.zeros(distance.shape, np.uint64)
     owned = []
     for block, (part, record) in zip(grid, grown, strict=True):
-        numbers = numbering.of_block(block.index, record)
+        numbers = numbering.block_numbers(block.index, record)
         labels[block.window] = renumber(part, numbers)
         order = np.argsort(numbers.numbers[numbers.owned])
         owned.append((numbers.numbers[numbers.owned][order], numbers.boxes[numbers.owned][order]))
@@ -209,12 +211,12 @@ def test_a_component_that_is_cut_keeps_nearly_all_cells(seed):
 
 
 def test_numbers_beyond_32_bits_survive():
-    grid = Grid((4, 8), 4)
+    grid = BlockGrid((4, 8), 4)
     first, second = grid
     offsets = np.array([2**33, 2**40 + 7], np.int64)
     boxes = [np.array([[0, 0, 0, 0], [0, 0, 4, 1], [0, 2, 4, 4]]), np.array([[0, 0, 0, 0], [0, 6, 4, 8]])]
     flooded = [{"rims": np.zeros(len(found), np.float32), "boxes": found} for found in boxes]
-    canvas = Canvas((slice(0, 4), slice(0, 8)), flooded.__getitem__)
+    canvas = CellCanvas((slice(0, 4), slice(0, 8)), flooded.__getitem__)
     canvas.paint(second, Part(1, np.array([[0, 0, 1, 1]] * 4, np.int32)))
     canvas.paint(first, Part(0, np.array([[1, 0, 2, 2]] * 4, np.int32)))
     ids = canvas.ids(offsets)
@@ -229,7 +231,9 @@ def test_numbers_beyond_32_bits_survive():
     for _, record in blocks.values():
         numbering.add(record)
     assert numbering.finish() == 3
-    labels = [renumber(part, numbering.of_block(index, record)) for index, (part, record) in blocks.items()]
+    labels = [
+        renumber(part, numbering.block_numbers(index, record)) for index, (part, record) in blocks.items()
+    ]
     assert np.hstack(labels)[0].tolist() == [1, 0, 2, 2, 0, 0, 3, 3]
 
 
@@ -256,7 +260,7 @@ def test_more_cells_than_32_bits_can_count_are_numbered_on():
     numbering.add(last)
     numbering._own_counts[0] = 2**40  # as if there had been as many, which no test can hold
     assert numbering.finish() == 2**40 + 2
-    numbers = numbering.of_block(1, last)
+    numbers = numbering.block_numbers(1, last)
     assert numbers.numbers.tolist() == [2**40 + 2, 2**40 + 1]
     labels = renumber(np.array([[0, 2**63 + 1, 2**63]], np.uint64), numbers)
     assert labels.tolist() == [[0, 2**40 + 1, 2**40 + 2]]
@@ -289,9 +293,9 @@ def test_a_cell_in_pieces_off_all_edges_is_one_cell():
 
 def test_cells_that_reach_beyond_the_halo_are_counted():
     distance = labels_to_distance(np.pad(np.ones((50, 50), np.int32), 5))
-    grid = Grid(distance.shape, 16)
+    grid = BlockGrid(distance.shape, 16)
     for halo, torn in ((4, 1), (64, 0)):
         plan = planned(distance, grid, Thresholds(), 1, halo)
         assert plan.cut == 1
         read = distance.__getitem__
-        assert sum(flood(task, read, Thresholds(), grid.shape).torn for task in plan.tasks) == torn
+        assert sum(flood_components(task, read, Thresholds(), grid.shape).torn for task in plan.tasks) == torn

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dinocell.errors import FileFormatError, OutputError
-from dinocell.large.grid import Grid
+from dinocell.large.grid import BlockGrid
 from dinocell.large.plan import LargeResult, plan_hash
 from dinocell.large.run import StageDone
 from dinocell.postprocess.thresholds import Thresholds
@@ -150,7 +150,7 @@ def leave_halves(work, stage):
         name, side = ARRAYS[stage]
         (path,) = work.glob(f"*/{name}")
         array = zarr.open_array(path, mode="r+")
-        for block in Grid(array.shape, side):
+        for block in BlockGrid(array.shape, side):
             task = f"{block.index:012d}" if stage == "flood" else block.name
             if not (folder / f"{task}.npz").exists():
                 assert not array[block.window].any()

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.batch.record import State, state_of
+from dinocell.batch.record import ResultState, find_state
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Source
+from dinocell.batch.sources import SourceFile
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
 from dinocell.inference.segmentation import Diameter
@@ -36,7 +36,7 @@ _STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PlaneOutcome:
     """What became of one plane, or of a file that could not be opened.
 
     Attributes
@@ -69,13 +69,13 @@ class SourceRead:
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class PlaneJob:
     """A plane that waits for the model; arrays as in `PlaneResult`, `gray` as a pipeline prepares it.
 
     `unmeasured` names the channels that cells cannot be measured in, as they are not in the file.
     """
 
-    source: Source
+    source: SourceFile
     name: Path
     info: ImageInfo
     place: SelectedPlane
@@ -89,22 +89,22 @@ class Job:
 
 
 def load_jobs(
-    sources: Iterable[Source], settings: BatchSettings, *, dry_run: bool = False
-) -> Iterator[Job | Outcome | SourceRead]:
+    sources: Iterable[SourceFile], settings: BatchSettings, *, dry_run: bool = False
+) -> Iterator[PlaneJob | PlaneOutcome | SourceRead]:
     """Read the planes that are wanted and not yet done, file by file.
 
     Parameters
     ----------
-    sources : iterable of Source
+    sources : iterable of SourceFile
     settings : BatchSettings
     dry_run : bool
         Say what would be done, without reading pixels.
 
     Yields
     ------
-    Job
+    PlaneJob
         A plane to segment.
-    Outcome
+    PlaneOutcome
         Of a plane that is skipped, of one that cannot be read, and in a dry run of one that would be done.
     SourceRead
         After each file.
@@ -120,7 +120,7 @@ def load_jobs(
         yield SourceRead(source.path)
 
 
-def failed(path: Path, name: Path, error: BaseException) -> Outcome:
+def failed(path: Path, name: Path, error: BaseException) -> PlaneOutcome:
     """Make the outcome of an error."""
     reason = "the memory is not enough for it" if isinstance(error, MemoryError) else str(error)
     if not isinstance(error, DINOCellError | MemoryError):
@@ -128,7 +128,7 @@ def failed(path: Path, name: Path, error: BaseException) -> Outcome:
     message = reason if str(path) in reason else f"{path}: {reason}"
     cause = error.__cause__
     stops = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _STOPPING
-    return Outcome(path, str(name), "failed", message, {}, stops)
+    return PlaneOutcome(path, str(name), "failed", message, {}, stops)
 
 
 def record_path(settings: BatchSettings, name: Path) -> Path:
@@ -146,13 +146,13 @@ class _SourceLoader:
     """Gives the jobs of one file."""
 
     def __init__(
-        self, source: Source, settings: BatchSettings, taken: dict[str, Path], *, dry_run: bool
+        self, source: SourceFile, settings: BatchSettings, taken: dict[str, Path], *, dry_run: bool
     ) -> None:
         self.source, self.settings, self.taken, self.dry_run = source, settings, taken, dry_run
         self.stamp: Stamp = ()
         self.digest = ""
 
-    def load(self) -> Iterator[Job | Outcome]:
+    def load(self) -> Iterator[PlaneJob | PlaneOutcome]:
         path, selection = self.source.path, self.settings.selection
         if "zarr" in self.settings.formats and not is_ome_zarr(path):
             raise InputError(
@@ -172,7 +172,9 @@ class _SourceLoader:
         if is_ome_zarr(path):  # its many files are looked at once, not after every plane
             self._check_unchanged((path,))
 
-    def _load_place(self, image: LazyImage, place: SelectedPlane, diameter: Diameter) -> Job | Outcome:
+    def _load_place(
+        self, image: LazyImage, place: SelectedPlane, diameter: Diameter
+    ) -> PlaneJob | PlaneOutcome:
         path, settings = self.source.path, self.settings
         ending = "" if settings.trained else "_untrained"
         name = self.source.name.with_name(f"{self.source.name.name}{place.suffix}{ending}")
@@ -184,14 +186,14 @@ class _SourceLoader:
                 return done
             if self.dry_run:
                 message = f"{path}: would be segmented → {settings.output / name}_*"
-                return Outcome(path, str(name), "planned", message, {})
+                return PlaneOutcome(path, str(name), "planned", message, {})
             pixels = read_selected_plane(image, place, settings.selection.channel)
             channels, unmeasured = _measured_channels(image, place, settings)
             if not is_ome_zarr(path):
                 self._check_unchanged(image.files)
         except (DINOCellError, MemoryError, OSError) as error:  # the other planes may be sound
             return failed(path, name, error)
-        return Job(
+        return PlaneJob(
             self.source,
             name,
             image.info,
@@ -223,22 +225,22 @@ class _SourceLoader:
                 "what file systems allow: rename it"
             )
 
-    def _done(self, name: Path, provenance: dict[str, Any]) -> Outcome | None:
+    def _done(self, name: Path, provenance: dict[str, Any]) -> PlaneOutcome | None:
         """Skip what is done, and refuse to replace what is not ours."""
         settings = self.settings
         if settings.overwrite:
             return None
         files = list(result_files(settings, name).values())
         where = os.path.realpath(self.source.path)
-        state = state_of(record_path(settings, name), files, settings.formats, provenance, printable(where))
-        if state in (State.CHANGED, State.FOREIGN, State.OTHER):
+        state = find_state(record_path(settings, name), files, settings.formats, provenance, printable(where))
+        if state in (ResultState.CHANGED, ResultState.FOREIGN, ResultState.OTHER):
             raise OutputError(
                 f"{self.source.path}: results named {name} exist in {settings.output} and are {state.value}: "
                 "move them away, or replace them with --overwrite"
             )
-        if state in (State.DONE, State.EDITED):
+        if state in (ResultState.DONE, ResultState.EDITED):
             message = f"{self.source.path}: skipped, {state.value}"
-            return Outcome(self.source.path, str(name), "skipped", message, {})
+            return PlaneOutcome(self.source.path, str(name), "skipped", message, {})
         return None
 
     def _check_unchanged(self, files: tuple[Path, ...]) -> None:

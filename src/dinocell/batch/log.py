@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from dinocell.batch.jobs import Outcome
+from dinocell.batch.jobs import PlaneOutcome
 from dinocell.datasets.belonging import LOG_FILE
 from dinocell.errors import OutputError
 from dinocell.io.saving import printable
@@ -52,7 +52,7 @@ class BatchLog:
         except OSError as error:
             raise self._refusal(error) from error
 
-    def write_outcome(self, outcome: Outcome) -> None:
+    def write_outcome(self, outcome: PlaneOutcome) -> None:
         """Append what became of a plane."""
         source = printable(str(outcome.source))
         values = {"source": source, "name": outcome.name, "message": outcome.message, **outcome.details}

@@ -4,19 +4,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from dinocell.batch.jobs import Outcome
+from dinocell.batch.jobs import PlaneOutcome
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.io.presence import find_lost
 
 
-def confirmed(outcomes: Iterable[Outcome], output: Path) -> list[Outcome]:
+def confirmed(outcomes: Iterable[PlaneOutcome], output: Path) -> list[PlaneOutcome]:
     """Return what became of every plane, "failed" where its results have vanished since.
 
     Somebody may have removed or moved the output folder, or emptied it, while results were written to it.
 
     Parameters
     ----------
-    outcomes : iterable of Outcome
+    outcomes : iterable of PlaneOutcome
     output : Path
         Folder of the results.
     """
@@ -29,7 +29,7 @@ def confirmed(outcomes: Iterable[Outcome], output: Path) -> list[Outcome]:
     ]
 
 
-def _files_of(outcome: Outcome, output: Path) -> list[Path]:
+def _files_of(outcome: PlaneOutcome, output: Path) -> list[Path]:
     """List the files that must be there: the record and the results."""
     if outcome.status not in ("done", "skipped"):
         return []
@@ -38,7 +38,7 @@ def _files_of(outcome: Outcome, output: Path) -> list[Path]:
     return [where.with_name(name) for name in sorted(names)]
 
 
-def _confirm(outcome: Outcome, lost: list[Path]) -> Outcome:
+def _confirm(outcome: PlaneOutcome, lost: list[Path]) -> PlaneOutcome:
     if not lost:
         return outcome
     message = (

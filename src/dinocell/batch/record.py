@@ -15,7 +15,7 @@ from dinocell.io.saving import NAME_BYTES, atomic_path
 from dinocell.settings import Section
 
 
-class State(Enum):
+class ResultState(Enum):
     """What is found where results should go."""
 
     NEW = "new"
@@ -38,7 +38,7 @@ def _plain_stem(name: str) -> str:
     return _plain(name) if name else name
 
 
-class Record(Section):
+class ResultRecord(Section):
     """How the results of one plane were made; stored as ``NAME_provenance.json``.
 
     Attributes
@@ -67,16 +67,16 @@ class Record(Section):
     finished: bool = False
 
 
-def read_record(path: Path) -> Record | None:
+def read_record(path: Path) -> ResultRecord | None:
     """Read a record; None where there is none, or what is there is damaged or not a record."""
     try:
         # Not `model_validate_json`, which refuses names that are not Unicode, as files may have.
-        return Record.model_validate(read_json_object(path))
+        return ResultRecord.model_validate(read_json_object(path))
     except ValidationError:
         return None
 
 
-def write_record(path: Path, record: Record) -> None:
+def write_record(path: Path, record: ResultRecord) -> None:
     """Write a record.
 
     Raises
@@ -89,13 +89,13 @@ def write_record(path: Path, record: Record) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def state_of(
+def find_state(
     record_path: Path,
     files: list[Path],
     formats: tuple[str, ...],
     provenance: Mapping[str, Any],
     source: str,
-) -> State:
+) -> ResultState:
     """Tell whether results are there, were made from this content with these settings, and are untouched.
 
     Parameters
@@ -112,7 +112,9 @@ def state_of(
     """
     record = read_record(record_path)
     if record is None:
-        return State.FOREIGN if any(file.exists() for file in (record_path, *files)) else State.NEW
+        return (
+            ResultState.FOREIGN if any(file.exists() for file in (record_path, *files)) else ResultState.NEW
+        )
     edited = any(
         (record_path.parent / name).exists() and hash_file(record_path.parent / name) != digest
         for name, digest in record.files.items()
@@ -120,15 +122,15 @@ def state_of(
     if record.finished:
         complete = set(formats) <= set(record.formats) and all(file.exists() for file in files)
         if complete and is_same(record, provenance):
-            return State.EDITED if edited else State.DONE
+            return ResultState.EDITED if edited else ResultState.DONE
         if record.source != source and record.provenance.get("source") != provenance["source"]:
-            return State.OTHER
+            return ResultState.OTHER
         if any(file.exists() and file.name not in record.files for file in files):
-            return State.FOREIGN
-    return State.CHANGED if edited else State.STALE
+            return ResultState.FOREIGN
+    return ResultState.CHANGED if edited else ResultState.STALE
 
 
-def is_same(record: Record, provenance: Mapping[str, Any]) -> bool:
+def is_same(record: ResultRecord, provenance: Mapping[str, Any]) -> bool:
     """Whether a record is of the same content and settings."""
     return _content(record.provenance) == _content(json.loads(json.dumps(provenance)))
 

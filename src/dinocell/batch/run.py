@@ -12,17 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from dinocell.batch.jobs import (
-    Job,
-    Outcome,
+    PlaneJob,
+    PlaneOutcome,
     SourceRead,
     failed,
     load_jobs,
     record_path,
     result_files,
 )
-from dinocell.batch.record import Record, is_same, read_record, write_record
+from dinocell.batch.record import ResultRecord, is_same, read_record, write_record
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Source
+from dinocell.batch.sources import SourceFile
 from dinocell.batch.threads import WriteBehind, read_ahead
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, OutputError
@@ -54,8 +54,8 @@ _TEMPORARY = re.compile(rf"\..+({_ENDINGS})\.tmp-(\d+)", re.DOTALL)
 
 
 def segment_files(
-    sources: list[Source], settings: BatchSettings, pipeline: DINOCellPipeline
-) -> Iterator[Outcome | SourceRead | TilesDone]:
+    sources: list[SourceFile], settings: BatchSettings, pipeline: DINOCellPipeline
+) -> Iterator[PlaneOutcome | SourceRead | TilesDone]:
     """Segment files; a generator, so that a caller can show progress and stop.
 
     A plane's record is written before its other files, marked unfinished, and again after them: whenever the
@@ -63,7 +63,7 @@ def segment_files(
 
     Parameters
     ----------
-    sources : list of Source
+    sources : list of SourceFile
     settings : BatchSettings
     pipeline : DINOCellPipeline
 
@@ -71,18 +71,18 @@ def segment_files(
     ------
     TilesDone
         After every batch of tiles.
-    Outcome
+    PlaneOutcome
         Of every plane; in order, though what is skipped may come before what is still being written.
     SourceRead
         When the last plane of a file has gone through the model.
     """
-    make_folder(settings.output)
+    create_folder(settings.output)
     with (
-        WriteBehind[Outcome](WRITERS, WRITE_BEHIND) as writer,
+        WriteBehind[PlaneOutcome](WRITERS, WRITE_BEHIND) as writer,
         closing(read_ahead(_prepare(load_jobs(sources, settings), pipeline, settings), READ_AHEAD)) as jobs,
     ):
         for job in jobs:
-            if not isinstance(job, Job):
+            if not isinstance(job, PlaneJob):
                 yield job
                 continue
             try:
@@ -101,11 +101,11 @@ def segment_files(
 
 
 def _prepare(
-    jobs: Iterator[Job | Outcome | SourceRead], pipeline: DINOCellPipeline, settings: BatchSettings
-) -> Iterator[Job | Outcome | SourceRead]:
+    jobs: Iterator[PlaneJob | PlaneOutcome | SourceRead], pipeline: DINOCellPipeline, settings: BatchSettings
+) -> Iterator[PlaneJob | PlaneOutcome | SourceRead]:
     """Preprocess planes as they are read, while the model is busy with others."""
     for job in jobs:
-        if not isinstance(job, Job):
+        if not isinstance(job, PlaneJob):
             yield job
             continue
         try:
@@ -139,9 +139,9 @@ def _is_alive(process: int) -> bool:
 
 
 def _finisher(
-    pipeline: DINOCellPipeline, job: Job, prediction: Prediction, settings: BatchSettings
-) -> Callable[[], Outcome]:
-    def finish() -> Outcome:
+    pipeline: DINOCellPipeline, job: PlaneJob, prediction: Prediction, settings: BatchSettings
+) -> Callable[[], PlaneOutcome]:
+    def finish() -> PlaneOutcome:
         try:
             result = pipeline.finish(
                 job.pixels,
@@ -157,14 +157,16 @@ def _finisher(
     return finish
 
 
-def _failed(job: Job, error: Exception, settings: BatchSettings) -> Outcome:
+def _failed(job: PlaneJob, error: Exception, settings: BatchSettings) -> PlaneOutcome:
     if not isinstance(error, DINOCellError | MemoryError):
         logger.exception("%s: a defect of DINOCell", job.source.path, exc_info=error)
     outcome = failed(job.source.path, job.name, error)
     return replace(outcome, stops=outcome.stops or not settings.output.is_dir())
 
 
-def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings: BatchSettings) -> Outcome:
+def _write(
+    pipeline: DINOCellPipeline, job: PlaneJob, result: Segmentation, settings: BatchSettings
+) -> PlaneOutcome:
     """Write all files of a plane, its record first and last."""
     best = pipeline.model.config.diameter_range
     plane = _plane_result(job, result, settings)
@@ -176,9 +178,9 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
             f"{settings.output} was removed or moved while results were written to it, expected it to stay: "
             "start again"
         )
-    make_folder(record.parent)
+    create_folder(record.parent)
     files = result_files(settings, job.name)
-    begun = Record(
+    begun = ResultRecord(
         provenance=job.provenance,
         source=printable(os.path.realpath(job.source.path)),
         stem=stem if (stem := job.source.name.name) == printable(stem) else "",  # JSON holds Unicode only
@@ -202,11 +204,11 @@ def _write(pipeline: DINOCellPipeline, job: Job, result: Segmentation, settings:
     message = f"{job.source.path}: {_summary(job, result, doubts)} → {last}{_hint(job, result, best)}"
     names = sorted(file.name for file in files.values())
     details = found | {"seconds": round(seconds, 3), "files": names}
-    return Outcome(job.source.path, str(job.name), "done", message, details)
+    return PlaneOutcome(job.source.path, str(job.name), "done", message, details)
 
 
 def _write_files(
-    record: Path, begun: Record, files: dict[str, Path], plane: PlaneResult, settings: BatchSettings
+    record: Path, begun: ResultRecord, files: dict[str, Path], plane: PlaneResult, settings: BatchSettings
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Write the files of a plane; return the hashes of all files it has now, and their formats.
 
@@ -230,7 +232,7 @@ def _write_files(
     return hashes, tuple(name for name in FORMATS if name in {*settings.formats, *also})
 
 
-def _plane_result(job: Job, result: Segmentation, settings: BatchSettings) -> PlaneResult:
+def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) -> PlaneResult:
     size = job.info.pixel_size_yx_um
     return PlaneResult(
         source=job.source.path,
@@ -249,7 +251,7 @@ def _plane_result(job: Job, result: Segmentation, settings: BatchSettings) -> Pl
     )
 
 
-def make_folder(folder: Path) -> None:
+def create_folder(folder: Path) -> None:
     """Make a folder for results; an OutputError says why it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -259,7 +261,7 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def _hint(job: Job, result: Segmentation, best: tuple[float, float] | None) -> str:
+def _hint(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None) -> str:
     """Say what helps when the cells found are far from the sizes that the model is best at."""
     if job.diameter is not None or best is None or not result.count:
         return ""
@@ -269,7 +271,7 @@ def _hint(job: Job, result: Segmentation, best: tuple[float, float] | None) -> s
     return f" (cells of {found:.0f} px; the model is best at {best[0]:g} to {best[1]:g}: try --diameter auto)"
 
 
-def _summary(job: Job, result: Segmentation, doubts: Sequence[str]) -> str:
+def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str]) -> str:
     made = result.parameters
     parts = [f"{result.count} cells"]
     if not made.trained:

@@ -31,7 +31,7 @@ _OURS = (RECORD_ENDING, *(found.ending for found in FORMATS.values() if found.en
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A file to segment.
 
     Attributes
@@ -52,7 +52,7 @@ class Found:
 
     Attributes
     ----------
-    sources : list of Source
+    sources : list of SourceFile
         Each image once, in the order given; files within a folder or glob are sorted.
     failures : list of str
         One line an argument that stands for nothing, and one a folder that may not be listed.
@@ -60,7 +60,7 @@ class Found:
         Files that were passed over, by why.
     """
 
-    sources: list[Source]
+    sources: list[SourceFile]
     failures: list[str]
     left_out: dict[str, list[Path]]
 
@@ -110,7 +110,7 @@ def find_sources(arguments: list[str], *, recursive: bool = False, results: Path
     search.leave_out(PART, parts)
     inputs = [(path, folders[path], files) for path, files in images.items()]
     names = name_results(inputs, {} if results is None else known_names(results))
-    sources = [Source(path, names[path]) for path in images]
+    sources = [SourceFile(path, names[path]) for path in images]
     return Found(sources, search.failures, {why: list(files) for why, files in search.left_out.items()})
 
 

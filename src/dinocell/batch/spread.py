@@ -9,20 +9,20 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from dinocell.batch.jobs import Outcome, SourceRead, failed, record_path, result_files
+from dinocell.batch.jobs import PlaneOutcome, SourceRead, failed, record_path, result_files
 from dinocell.batch.record import read_record
-from dinocell.batch.run import make_folder, segment_files
+from dinocell.batch.run import create_folder, segment_files
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Source
+from dinocell.batch.sources import SourceFile
 from dinocell.errors import OutputError, WorkerError
 from dinocell.inference.remote_model import ModelNetwork
 from dinocell.inference.segmentation import TilesDone
 from dinocell.io.selection import PLANE_PART
 from dinocell.workers.executor import Executor
 
-Event = Outcome | SourceRead
+BatchEvent = PlaneOutcome | SourceRead
 
-Family = tuple[Source, ...]
+SourceGroup = tuple[SourceFile, ...]
 """Files whose planes might get the same name, so that one process has to see them all; nearly always one."""
 
 MOST_FILES = 8
@@ -33,8 +33,8 @@ TASKS_A_WORKER = 16
 
 
 def spread_files(
-    sources: Sequence[Source], settings: BatchSettings, network: ModelNetwork, executor: Executor
-) -> Iterator[Event]:
+    sources: Sequence[SourceFile], settings: BatchSettings, network: ModelNetwork, executor: Executor
+) -> Iterator[BatchEvent]:
     """Segment files as `dinocell.batch.run.segment_files` does, by the workers of an executor.
 
     Relative paths are of this process's folder, whichever the workers are in; what is yielded spells them as
@@ -43,7 +43,7 @@ def spread_files(
 
     Parameters
     ----------
-    sources : sequence of Source
+    sources : sequence of SourceFile
         On a disk that all workers see, at the same place.
     settings : BatchSettings
         The output folder is on such a disk too.
@@ -53,7 +53,7 @@ def spread_files(
 
     Yields
     ------
-    Outcome
+    PlaneOutcome
         Of every plane, in any order. What a worker finished before it was lost is "done", not "skipped".
     SourceRead
         When a file has been seen to.
@@ -70,25 +70,27 @@ def spread_files(
     with closing(_results(sources, settings, network, executor)) as results:
         for events in results:
             yield from events
-            if any(isinstance(event, Outcome) and event.stops for event in events):
+            if any(isinstance(event, PlaneOutcome) and event.stops for event in events):
                 return
 
 
 def _results(
-    sources: Sequence[Source], settings: BatchSettings, network: ModelNetwork, executor: Executor
-) -> Generator[list[Event]]:
+    sources: Sequence[SourceFile], settings: BatchSettings, network: ModelNetwork, executor: Executor
+) -> Generator[list[BatchEvent]]:
     """Give what became of every task, then of every family that was given up."""
     arguments = settings, network, Path.cwd(), _time_at(settings.output)
-    suspects: list[Family] = []
+    suspects: list[SourceGroup] = []
 
-    def put_aside(task: tuple[Family, ...], _: WorkerError) -> list[Event]:
+    def retry_later(task: tuple[SourceGroup, ...], _: WorkerError) -> list[BatchEvent]:
         suspects.extend(task)
         return []
 
     size = min(MOST_FILES, max(1, len(sources) // (TASKS_A_WORKER * executor.workers)))
-    rest = families(sources)
+    rest = group_sources(sources)
     tasks = iter(lambda: tuple(islice(rest, size)), ())
-    with closing(executor.map(segment_task, tasks, *arguments, on_device=True, given_up=put_aside)) as ended:
+    with closing(
+        executor.map(segment_task, tasks, *arguments, on_device=True, given_up=retry_later)
+    ) as ended:
         for _, events in ended:
             yield events
     for family in suspects:
@@ -97,8 +99,8 @@ def _results(
             yield events
 
 
-def _give_up(task: tuple[Family, ...], _: WorkerError) -> list[Event]:
-    events: list[Event] = []
+def _give_up(task: tuple[SourceGroup, ...], _: WorkerError) -> list[BatchEvent]:
+    events: list[BatchEvent] = []
     for source in _files(task):
         error = WorkerError(
             f"{source.path}: every worker that was at it died, expected it to fit in their memory: give them "
@@ -108,11 +110,11 @@ def _give_up(task: tuple[Family, ...], _: WorkerError) -> list[Event]:
     return events
 
 
-def _files(task: Iterable[Family]) -> Iterator[Source]:
+def _files(task: Iterable[SourceGroup]) -> Iterator[SourceFile]:
     return (source for family in task for source in family)
 
 
-def families(sources: Sequence[Source]) -> Iterator[Family]:
+def group_sources(sources: Sequence[SourceFile]) -> Iterator[SourceGroup]:
     """Group files whose results might get the same name; those that have company come first.
 
     `load_jobs` refuses such a name when it comes a second time, which it can only tell of files that it is
@@ -120,7 +122,7 @@ def families(sources: Sequence[Source]) -> Iterator[Family]:
 
     Parameters
     ----------
-    sources : sequence of Source
+    sources : sequence of SourceFile
 
     Yields
     ------
@@ -129,8 +131,8 @@ def families(sources: Sequence[Source]) -> Iterator[Family]:
 
     Examples
     --------
-    >>> files = [Source(Path(f"{name}.tif"), Path(name)) for name in ("a_z000", "b", "A", "c_z1", "c_z2")]
-    >>> [[str(source.name) for source in family] for family in families(files)]
+    >>> files = [SourceFile(Path(f"{name}.tif"), Path(name)) for name in ("a_z000", "b", "A", "c_z1", "c_z2")]
+    >>> [[str(source.name) for source in family] for family in group_sources(files)]
     [['a_z000', 'A'], ['b'], ['c_z1'], ['c_z2']]
     """
     names: set[str] = set()
@@ -140,7 +142,7 @@ def families(sources: Sequence[Source]) -> Iterator[Family]:
         (heads if name in names else names).add(name)
     heads = {_head(name, names) for name in heads}
     heads |= {head for name in map(_folded, sources) if (head := _head(name, names)) != name}
-    related: dict[str, list[Source]] = {head: [] for head in heads}
+    related: dict[str, list[SourceFile]] = {head: [] for head in heads}
     if related:
         for source in sources:
             if (head := _head(_folded(source), names)) in related:
@@ -149,7 +151,7 @@ def families(sources: Sequence[Source]) -> Iterator[Family]:
     yield from ((source,) for source in sources if _head(_folded(source), names) not in related)
 
 
-def _folded(source: Source) -> str:
+def _folded(source: SourceFile) -> str:
     return str(source.name).casefold()  # as file systems that ignore case see it
 
 
@@ -164,7 +166,7 @@ def _head(name: str, names: set[str]) -> str:
 
 def _time_at(folder: Path) -> int:
     """Ask a folder's file system for its time, in ns: the clocks of machines differ."""
-    make_folder(folder)
+    create_folder(folder)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             return os.fstat(file.fileno()).st_mtime_ns
@@ -176,13 +178,13 @@ def _time_at(folder: Path) -> int:
 
 
 def segment_task(
-    task: tuple[Family, ...], settings: BatchSettings, network: ModelNetwork, folder: Path, began: int
-) -> list[Event]:
+    task: tuple[SourceGroup, ...], settings: BatchSettings, network: ModelNetwork, folder: Path, began: int
+) -> list[BatchEvent]:
     """Segment a few files, in a worker; errors as of `dinocell.inference.remote_model.ModelNetwork.load`.
 
     Parameters
     ----------
-    task : tuple of tuple of Source
+    task : tuple of tuple of SourceFile
     settings : BatchSettings
     network : ModelNetwork
     folder : Path
@@ -196,10 +198,10 @@ def segment_task(
             f"{there.output} was removed or moved while results were written to it, or is not on a disk that "
             "this worker sees, expected it to stay and to be shared: start again"
         )
-    sources = [Source(folder / source.path, source.name) for source in _files(task)]
-    events: list[Event] = []
+    sources = [SourceFile(folder / source.path, source.name) for source in _files(task)]
+    events: list[BatchEvent] = []
     for event in segment_files(sources, there, network.load_pipeline()):
-        if isinstance(event, Outcome):
+        if isinstance(event, PlaneOutcome):
             events.append(_credited(event, there, began))
         elif not isinstance(event, TilesDone):
             events.append(event)
@@ -207,7 +209,7 @@ def segment_task(
     return _spelled(events, given, {there.output: settings.output})
 
 
-def _credited(outcome: Outcome, settings: BatchSettings, began: int) -> Outcome:
+def _credited(outcome: PlaneOutcome, settings: BatchSettings, began: int) -> PlaneOutcome:
     """Call done what was skipped as this very batch did it: its worker died before it could say so."""
     if outcome.status != "skipped":
         return outcome
@@ -227,16 +229,18 @@ def _credited(outcome: Outcome, settings: BatchSettings, began: int) -> Outcome:
     return replace(outcome, status="done", message=message, details=record.result | {"files": names})
 
 
-def _spelled(events: list[Event], sources: dict[Path, Path], folders: dict[Path, Path]) -> list[Event]:
+def _spelled(
+    events: list[BatchEvent], sources: dict[Path, Path], folders: dict[Path, Path]
+) -> list[BatchEvent]:
     """Spell paths as they were given, in messages too; both are given by the paths that were used."""
     texts = {str(used): str(given) for used, given in (sources | folders).items() if used != given}
     if not texts:
         return events
     longest_first = sorted(map(re.escape, texts), key=len, reverse=True)
     used = re.compile(rf"(?:{'|'.join(longest_first)})(?![\w-])")  # not within the name of another
-    spelled: list[Event] = []
+    spelled: list[BatchEvent] = []
     for event in events:
-        if isinstance(event, Outcome):
+        if isinstance(event, PlaneOutcome):
             message = used.sub(lambda found: texts[found[0]], event.message)
             spelled.append(replace(event, source=sources[event.source], message=message))
         else:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, Self, TypeVar
 
-T = TypeVar("T")
+_ValueT = TypeVar("_ValueT")
 
 _PATIENCE = 0.1  # seconds after which a thread looks whether it is still wanted
 
 
-def read_ahead(items: Iterable[T], depth: int) -> Generator[T]:
+def read_ahead(items: Iterable[_ValueT], depth: int) -> Generator[_ValueT]:
     """Iterate in another thread, up to some items ahead.
 
     What the iteration raises is raised here, in its turn. When the generator is closed, the thread ends after
@@ -30,7 +30,7 @@ def read_ahead(items: Iterable[T], depth: int) -> Generator[T]:
     >>> list(read_ahead(range(3), depth=2))
     [0, 1, 2]
     """
-    waiting: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(depth)
+    waiting: queue.Queue[tuple[bool, _ValueT | BaseException | None]] = queue.Queue(depth)
     stopped = threading.Event()
     thread = threading.Thread(target=_fill, args=(items, waiting, stopped), name="read-ahead", daemon=True)
     thread.start()
@@ -48,8 +48,8 @@ def read_ahead(items: Iterable[T], depth: int) -> Generator[T]:
 
 
 def _fill(
-    items: Iterable[T],
-    waiting: "queue.Queue[tuple[bool, T | BaseException | None]]",
+    items: Iterable[_ValueT],
+    waiting: "queue.Queue[tuple[bool, _ValueT | BaseException | None]]",
     stopped: threading.Event,
 ) -> None:
     end: BaseException | None = None
@@ -66,8 +66,8 @@ def _fill(
 
 
 def _put(
-    waiting: "queue.Queue[tuple[bool, T | BaseException | None]]",
-    item: tuple[bool, T | BaseException | None],
+    waiting: "queue.Queue[tuple[bool, _ValueT | BaseException | None]]",
+    item: tuple[bool, _ValueT | BaseException | None],
     stopped: threading.Event,
 ) -> bool:
     while not stopped.is_set():
@@ -79,7 +79,7 @@ def _put(
     return False
 
 
-class WriteBehind(Generic[T]):
+class WriteBehind(Generic[_ValueT]):
     """Threads that do what is handed over; results come back in the order in which it was.
 
     At the end of the ``with`` block all that was handed over is finished, also when the block is left by an
@@ -95,7 +95,7 @@ class WriteBehind(Generic[T]):
     def __init__(self, threads: int, depth: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="write-behind")
         self._depth = depth
-        self._tasks: deque[Future[T]] = deque()
+        self._tasks: deque[Future[_ValueT]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +103,7 @@ class WriteBehind(Generic[T]):
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True)
 
-    def submit(self, task: Callable[[], T]) -> Iterator[T]:
+    def submit(self, task: Callable[[], _ValueT]) -> Iterator[_ValueT]:
         """Hand a task over, and yield the results of those that are finished.
 
         What a task raised is raised here.
@@ -112,7 +112,7 @@ class WriteBehind(Generic[T]):
         while self._tasks and (len(self._tasks) > self._depth or self._tasks[0].done()):
             yield self._tasks.popleft().result()
 
-    def rest(self) -> Iterator[T]:
+    def rest(self) -> Iterator[_ValueT]:
         """Yield the results of all that is still under way."""
         while self._tasks:
             yield self._tasks.popleft().result()

@@ -12,7 +12,7 @@ import typer
 from dinocell import __version__
 from dinocell.cli.commands import LazyGroup
 from dinocell.cli.interrupts import STOPPED, exit_code, explain_stop, stopped_in_order
-from dinocell.cli.terminal import Warnings, one_line
+from dinocell.cli.terminal import Warnings, escape_controls
 from dinocell.errors import DINOCellError
 
 app = typer.Typer(
@@ -89,12 +89,12 @@ def main() -> None:
         try:
             app()
         except DINOCellError as error:
-            typer.echo(f"error: {one_line(str(error))}", err=True)
+            typer.echo(f"error: {escape_controls(str(error))}", err=True)
             sys.exit(1)
         except OSError as error:
             if error.filename is None:  # nothing that was named: a defect
                 raise
-            typer.echo(f"error: {one_line(_refused(error))}", err=True)
+            typer.echo(f"error: {escape_controls(_refused(error))}", err=True)
             sys.exit(1)
         except SystemExit as ended:
             if not caught or ended.code != STOPPED:

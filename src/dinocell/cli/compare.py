@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dinocell.cli import options
-from dinocell.cli.outputs import dataset_names, make_folder
+from dinocell.cli.outputs import create_output_folder, dataset_names
 from dinocell.cli.terminal import Notes, progress_bar
 from dinocell.datasets.formats import open_dataset
 from dinocell.datasets.items import Item
@@ -57,9 +57,9 @@ def command(
         list[str] | None,
         typer.Option(metavar="TOOL=MODEL", help="Model of a tool: a file, a folder or a name it knows."),
     ] = None,
-    channel: options.Channel = None,
+    channel: options.ChannelOption = None,
     model: Annotated[str, typer.Option(help="DINOCell's: a trained model, or a checkpoint folder.")] = "nano",
-    split_components: options.SplitComponents = None,
+    split_components: options.SplitComponentsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps, for every tool.")] = "auto",
     timeout: Annotated[
         float | None, typer.Option(help="Stop a tool that takes more seconds for one image.")
@@ -78,7 +78,7 @@ def command(
     datasets: dict[Path, Sequence[Item]] = {
         folder: open_dataset(folder, channel=channel, split_components=split_components) for folder in data
     }
-    make_folder(output)
+    create_output_folder(output)
     results = _run(datasets, chosen, output / TABLE_FILE)
     Console(width=None if Console().is_terminal else 180).print(_table(results, datasets))
     ran = [result for result in results if result.images]

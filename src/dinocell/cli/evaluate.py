@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dinocell.cli import options
 from dinocell.cli.options import parse_diameter
-from dinocell.cli.outputs import dataset_names, make_folder
+from dinocell.cli.outputs import create_output_folder, dataset_names
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
 from dinocell.datasets.formats import open_dataset
 from dinocell.errors import InputError
@@ -40,7 +40,7 @@ def command(
     model: Annotated[
         str | None, typer.Option(help="Name of a trained model, or a checkpoint folder. Default: nano.")
     ] = None,
-    channel: options.Channel = None,
+    channel: options.ChannelOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -51,10 +51,10 @@ def command(
         Path | None,
         typer.Option(help="Score the label images in this folder, made by any program, instead of a model."),
     ] = None,
-    split_components: options.SplitComponents = None,
-    device: options.Device = "auto",
-    engine: options.Engine = "torch",
-    precision: options.PrecisionOf = "auto",
+    split_components: options.SplitComponentsOption = None,
+    device: options.DeviceOption = "auto",
+    engine: options.EngineOption = "torch",
+    precision: options.PrecisionOption = "auto",
     diameter: Annotated[str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto'.")] = None,
     search: Annotated[
         bool,
@@ -82,7 +82,7 @@ def command(
         check_distinct_files(items)
     if output is not None:
         require_matplotlib()  # before hours of work
-        make_folder(output)
+        create_output_folder(output)
     run, notes = EvaluationRun(datasets), Notes()
     if predictions is not None:
         _show(run, run.score_predictions(predictions), notes)

@@ -48,8 +48,8 @@ def command(
         bool, typer.Option("--no-cross-validation", help="Do not measure whether it helps: faster.")
     ] = False,
     folds: Annotated[int | None, typer.Option(help="Trainings of the cross-validation.")] = None,
-    split_components: options.SplitComponents = None,
-    channel: options.Channel = None,
+    split_components: options.SplitComponentsOption = None,
+    channel: options.ChannelOption = None,
     seed: Annotated[int | None, typer.Option(help="Of crops, order and folds.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     changes: Annotated[

@@ -8,8 +8,8 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from dinocell.cli.outputs import make_folder
-from dinocell.cli.terminal import console, errors, one_line
+from dinocell.cli.outputs import create_output_folder
+from dinocell.cli.terminal import console, errors, escape_controls
 from dinocell.datasets.origin import ImageFiles, find_origin
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
 from dinocell.io.images import open_image
@@ -39,14 +39,14 @@ def command(
     if (image is None) == (size is None):
         raise InputError("give either --image or --size, so that the label image has the size of its image")
 
-    make_folder(output)
+    create_output_folder(output)
     images = None if image is None else ImageFiles.from_path(image)
     failed = 0
     for file in files:
         try:
-            console.print(escape(one_line(_import(file, output, images, size, overwrite=overwrite))))
+            console.print(escape(escape_controls(_import(file, output, images, size, overwrite=overwrite))))
         except DINOCellError as error:
-            errors.print(f"error: {escape(one_line(str(error)))}")
+            errors.print(f"error: {escape(escape_controls(str(error)))}")
             failed += 1
     if failed:
         errors.print(f"{failed} of {len(files)} files failed")

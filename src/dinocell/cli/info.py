@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from dinocell.cli.terminal import console, errors, one_line
+from dinocell.cli.terminal import console, errors, escape_controls
 from dinocell.errors import DINOCellError, name_few
 from dinocell.io.images import open_image
 from dinocell.io.readers.lazy import ImageInfo
@@ -23,7 +23,7 @@ def command(
         try:
             infos, parts = _read(file)
         except DINOCellError as error:
-            errors.print(f"error: {escape(one_line(str(error)))}")
+            errors.print(f"error: {escape(escape_controls(str(error)))}")
             failed += 1
             continue
         for info in infos:
@@ -65,15 +65,15 @@ def _values(file: Path, info: ImageInfo, parts: tuple[Path, ...]) -> dict[str, A
 
 def _print(file: Path, infos: list[ImageInfo], parts: tuple[Path, ...]) -> None:
     many = f", {len(infos)} scenes" if len(infos) > 1 else ""
-    console.print(escape(one_line(f"{file}: {infos[0].format}{many}")))
+    console.print(escape(escape_controls(f"{file}: {infos[0].format}{many}")))
     if len(parts) > 1:
         named = name_few([part.name for part in parts])
-        console.print(escape(one_line(f"  {'files':<10}{len(parts)}: {named}")))
+        console.print(escape(escape_controls(f"  {'files':<10}{len(parts)}: {named}")))
     for number, info in enumerate(infos):
         if many:
-            console.print(escape(one_line(f"  scene {number}  {info.scenes[number]}")))
+            console.print(escape(escape_controls(f"  scene {number}  {info.scenes[number]}")))
         for title, text in _lines(info):
-            console.print(escape(one_line(f"  {title:<10}{text}")))
+            console.print(escape(escape_controls(f"  {title:<10}{text}")))
 
 
 def _lines(info: ImageInfo) -> list[tuple[str, str]]:

@@ -11,17 +11,17 @@ from dinocell.evaluation.preset import Preset, read_preset
 from dinocell.inference.engines.engine import PRECISIONS, Precision
 from dinocell.io.selection import Selection, parse_span
 
-Channel = Annotated[
+ChannelOption = Annotated[
     str | None,
     typer.Option(
         help="Name or number (from 0) of the channel to use; name:1 or number:1 where it could be either."
     ),
 ]
-Scene = Annotated[
+SceneOption = Annotated[
     str | None,
     typer.Option(help="Name or number (from 0) of a scene; name:1 or number:1 where it could be either."),
 ]
-SplitComponents = Annotated[
+SplitComponentsOption = Annotated[
     bool | None,
     typer.Option(
         "--split-components/--no-split-components",
@@ -29,35 +29,35 @@ SplitComponents = Annotated[
         "the ids as they are. Default: refuse what looks like a mask.",
     ),
 ]
-Model = Annotated[
+ModelOption = Annotated[
     str | None,
     typer.Option(help="Name of a trained model, or a checkpoint folder. Default: the preset's, else nano."),
 ]
-PresetFile = Annotated[Path | None, typer.Option(help="Settings that `dinocell tune` found.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-CellsMax = Annotated[
+PresetOption = Annotated[Path | None, typer.Option(help="Settings that `dinocell tune` found.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+CellsMaxOption = Annotated[
     float | None, typer.Option(min=0, max=1, help="Lower finds fainter cells. Default: the model's.")
 ]
-CellFill = Annotated[
+CellFillOption = Annotated[
     float | None, typer.Option(min=0, max=1, help="Lower makes cells wider. Default: the model's.")
 ]
-Merge = Annotated[
+MergeOption = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Lower joins more pieces; 1 joins none. Default: the model's."),
 ]
-DiameterUm = Annotated[
+DiameterUmOption = Annotated[
     float | None,
     typer.Option(help="The same in micrometres, for files that know the size of their pixels."),
 ]
-MinSize = Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")]
-TileSize = Annotated[int | None, typer.Option(help="Side of a tile in pixels. Default: the model's.")]
-Overlap = Annotated[int | None, typer.Option(help="Overlap of tiles in pixels. Default: the model's.")]
-BatchSize = Annotated[
+MinSizeOption = Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")]
+TileSizeOption = Annotated[int | None, typer.Option(help="Side of a tile in pixels. Default: the model's.")]
+OverlapOption = Annotated[int | None, typer.Option(help="Overlap of tiles in pixels. Default: the model's.")]
+BatchSizeOption = Annotated[
     int | None,
     typer.Option(min=1, help="Tiles a forward pass. Default: 8 on a CPU, 64 on a GPU."),
 ]
-Engine = Annotated[str, typer.Option(help="What runs the network: torch, onnx or openvino.")]
-PrecisionOf = Annotated[
+EngineOption = Annotated[str, typer.Option(help="What runs the network: torch, onnx or openvino.")]
+PrecisionOption = Annotated[
     str,
     typer.Option(
         "--precision",
@@ -65,15 +65,15 @@ PrecisionOf = Annotated[
         "auto: bfloat16 on CUDA, else float32.",
     ),
 ]
-NoClahe = Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")]
-Scheduler = Annotated[
+NoClaheOption = Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")]
+SchedulerOption = Annotated[
     str | None,
     typer.Option(help="Address of a running dask scheduler, such as tcp://node:8786, whose workers do it."),
 ]
-Workers = Annotated[
+WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Start so many processes here. Default: none but this one.")
 ]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of each process that --workers starts.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each process that --workers starts.")]
 
 
 def parse_selection(

@@ -6,7 +6,7 @@ from pathlib import Path
 from dinocell.errors import OutputError
 
 
-def make_folder(folder: Path) -> None:
+def create_output_folder(folder: Path) -> None:
     """Create the output folder and try to write into it, before any work is done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -60,7 +60,7 @@ def _command_for(format_name: str) -> Callable[..., None]:
                 "where it could be either."
             ),
         ] = None,
-        split_components: options.SplitComponents = None,
+        split_components: options.SplitComponentsOption = None,
         workers: Annotated[
             int | None, typer.Option(min=0, help="Processes. Default: cores, at most 4.")
         ] = None,

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from dinocell.batch.jobs import Outcome, SourceRead, Status, load_jobs
+from dinocell.batch.jobs import PlaneOutcome, SourceRead, Status, load_jobs
 from dinocell.batch.log import BatchLog
 from dinocell.batch.presence import confirmed
 from dinocell.batch.run import remove_leftovers, segment_files
@@ -20,8 +20,8 @@ from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Found, find_sources
 from dinocell.batch.spread import spread_files
 from dinocell.cli import options
-from dinocell.cli.outputs import make_folder
-from dinocell.cli.terminal import announce, block_bar, console, errors, one_line, progress_bar
+from dinocell.cli.outputs import create_output_folder
+from dinocell.cli.terminal import announce, block_bar, console, errors, escape_controls, progress_bar
 from dinocell.datasets.belonging import describe_left_out
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.inference.pipeline import DINOCellPipeline
@@ -62,7 +62,7 @@ def command(
             "be either."
         ),
     ] = None,
-    channel: options.Channel = None,
+    channel: options.ChannelOption = None,
     time: Annotated[str | None, typer.Option(help="Times, such as 3 or 0:10, counted from 0.")] = None,
     z: Annotated[
         str | None, typer.Option("--z", help="Slices, such as 3 or 0:10; or a projection: max, mean.")
@@ -70,30 +70,30 @@ def command(
     all_planes: Annotated[
         bool, typer.Option("--all-planes", help="Segment every time and slice, each on its own.")
     ] = False,
-    model: options.Model = None,
-    preset: options.PresetFile = None,
-    device: options.Device = "auto",
-    cells_max: options.CellsMax = None,
-    cell_fill: options.CellFill = None,
-    merge: options.Merge = None,
+    model: options.ModelOption = None,
+    preset: options.PresetOption = None,
+    device: options.DeviceOption = "auto",
+    cells_max: options.CellsMaxOption = None,
+    cell_fill: options.CellFillOption = None,
+    merge: options.MergeOption = None,
     diameter: Annotated[
         str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto' to try several scales.")
     ] = None,
-    diameter_um: options.DiameterUm = None,
-    min_size: options.MinSize = 0,
+    diameter_um: options.DiameterUmOption = None,
+    min_size: options.MinSizeOption = 0,
     fill_holes: Annotated[
         bool, typer.Option("--fill-holes", help="Background that one cell encloses becomes part of it.")
     ] = False,
-    tile_size: options.TileSize = None,
-    overlap: options.Overlap = None,
-    batch_size: options.BatchSize = None,
-    engine: options.Engine = "torch",
-    precision: options.PrecisionOf = "auto",
+    tile_size: options.TileSizeOption = None,
+    overlap: options.OverlapOption = None,
+    batch_size: options.BatchSizeOption = None,
+    engine: options.EngineOption = "torch",
+    precision: options.PrecisionOption = "auto",
     compiled: Annotated[
         bool,
         typer.Option("--compile", help="Translate the network for a minute first; pays for much on a GPU."),
     ] = False,
-    no_clahe: options.NoClahe = False,
+    no_clahe: options.NoClaheOption = False,
     allow_untrained: Annotated[
         bool,
         typer.Option(
@@ -101,9 +101,9 @@ def command(
             help="Rehearse with a model that was never trained: writes STEM_untrained_*, which mean nothing.",
         ),
     ] = False,
-    scheduler: options.Scheduler = None,
-    workers: options.Workers = None,
-    threads: options.Threads = 1,
+    scheduler: options.SchedulerOption = None,
+    workers: options.WorkersOption = None,
+    threads: options.ThreadsOption = 1,
 ) -> None:
     """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
     spread = scheduler is not None or workers is not None
@@ -190,22 +190,22 @@ def _rehearse(found: Found, settings: BatchSettings) -> None:
     _report_found(found)
     outcomes = []
     for event in load_jobs(found.sources, settings, dry_run=True):
-        if isinstance(event, Outcome):
+        if isinstance(event, PlaneOutcome):
             outcomes.append(event)
             _report(event)
     _close(outcomes, found.failures)
 
 
 def _segment(
-    events: Iterator[Outcome | SourceRead | TilesDone],
+    events: Iterator[PlaneOutcome | SourceRead | TilesDone],
     found: Found,
     settings: BatchSettings,
     bar: Progress,
 ) -> None:
     """Segment, write, log and report."""
-    make_folder(settings.output)
+    create_output_folder(settings.output)
     remove_leftovers(settings.output)
-    outcomes: list[Outcome] = []
+    outcomes: list[PlaneOutcome] = []
     with ExitStack() as stack:
         log = stack.enter_context(BatchLog(settings.output))
         stack.enter_context(bar)
@@ -217,7 +217,7 @@ def _segment(
             log.write("left out", {"message": reason, "files": [printable(str(path)) for path in paths]})
         files, tiles = bar.add_task("images", total=len(found.sources)), bar.add_task("tiles", visible=False)
         for event in events:
-            if isinstance(event, Outcome):
+            if isinstance(event, PlaneOutcome):
                 outcomes.append(event)
                 _report(event)
                 log.write_outcome(event)
@@ -230,26 +230,26 @@ def _segment(
     _close(outcomes, found.failures)
 
 
-def _report(outcome: Outcome) -> None:
+def _report(outcome: PlaneOutcome) -> None:
     if outcome.status == "failed":
         _report_failures([outcome.message])
     else:
-        console.print(escape(one_line(outcome.message)))
+        console.print(escape(escape_controls(outcome.message)))
 
 
 def _report_found(found: Found) -> None:
     """Print what of the arguments is left out, and what cannot be found."""
     if line := describe_left_out(found.left_out):
-        console.print(escape(one_line(line)))
+        console.print(escape(escape_controls(line)))
     _report_failures(found.failures)
 
 
 def _report_failures(messages: list[str]) -> None:
     for message in messages:
-        errors.print(f"error: {escape(one_line(message))}")
+        errors.print(f"error: {escape(escape_controls(message))}")
 
 
-def _close(outcomes: list[Outcome], failures: list[str]) -> None:
+def _close(outcomes: list[PlaneOutcome], failures: list[str]) -> None:
     """Print the closing table; fail unless all is well."""
     counts = Counter(outcome.status for outcome in outcomes)
     failed = [*failures, *(outcome.message for outcome in outcomes if outcome.status == "failed")]
@@ -271,7 +271,7 @@ def _print_table(counts: Counter[Status], failed: list[str]) -> None:
             table.add_row(title, str(counts[status]), "")
     for at, message in enumerate(failed[:_LISTED]):
         title, count = ("failed", str(len(failed))) if at == 0 else ("", "")
-        table.add_row(title, count, escape(one_line(message)))
+        table.add_row(title, count, escape(escape_controls(message)))
     if len(failed) > _LISTED:
         table.add_row("", "", f"and {len(failed) - _LISTED} more, see above or the log")
     console.print(table)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from dinocell.cli import options
-from dinocell.cli.terminal import announce, block_bar, console, one_line
+from dinocell.cli.terminal import announce, block_bar, console, escape_controls
 from dinocell.errors import InputError
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.remote_model import ModelNetwork
@@ -19,7 +19,7 @@ from dinocell.io.selected_planes import find_channel
 from dinocell.io.selection import Selection, check_scene, pixels_for, select_planes
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
-from dinocell.large.settings import LargeSettings, Source
+from dinocell.large.settings import LargeSettings, SourcePlane
 from dinocell.measure.confidence import doubt_about
 from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.cluster_start import open_executor
@@ -51,25 +51,25 @@ def command(
     keep_map: Annotated[
         bool, typer.Option("--keep-map", help="Keep the distance map: other thresholds are quick then.")
     ] = False,
-    scene: options.Scene = None,
-    channel: options.Channel = None,
+    scene: options.SceneOption = None,
+    channel: options.ChannelOption = None,
     time: Annotated[str | None, typer.Option(help="The time, counted from 0.")] = None,
     z: Annotated[str | None, typer.Option("--z", help="The slice, or a projection: max, mean.")] = None,
-    model: options.Model = None,
-    preset: options.PresetFile = None,
-    device: options.Device = "auto",
-    cells_max: options.CellsMax = None,
-    cell_fill: options.CellFill = None,
-    merge: options.Merge = None,
+    model: options.ModelOption = None,
+    preset: options.PresetOption = None,
+    device: options.DeviceOption = "auto",
+    cells_max: options.CellsMaxOption = None,
+    cell_fill: options.CellFillOption = None,
+    merge: options.MergeOption = None,
     diameter: Annotated[str | None, typer.Option(help="Typical cell diameter in pixels.")] = None,
-    diameter_um: options.DiameterUm = None,
-    min_size: options.MinSize = 0,
-    tile_size: options.TileSize = None,
-    overlap: options.Overlap = None,
-    batch_size: options.BatchSize = None,
-    engine: options.Engine = "torch",
-    precision: options.PrecisionOf = "auto",
-    no_clahe: options.NoClahe = False,
+    diameter_um: options.DiameterUmOption = None,
+    min_size: options.MinSizeOption = 0,
+    tile_size: options.TileSizeOption = None,
+    overlap: options.OverlapOption = None,
+    batch_size: options.BatchSizeOption = None,
+    engine: options.EngineOption = "torch",
+    precision: options.PrecisionOption = "auto",
+    no_clahe: options.NoClaheOption = False,
     block: Annotated[int, typer.Option(min=64, max=8192, help="Side of a block in pixels.")] = 2048,
     largest: Annotated[
         int,
@@ -78,9 +78,9 @@ def command(
     halo: Annotated[
         int, typer.Option(min=16, help="Pixels beyond its block at which a larger clump is cut.")
     ] = 256,
-    scheduler: options.Scheduler = None,
-    workers: options.Workers = None,
-    threads: options.Threads = 1,
+    scheduler: options.SchedulerOption = None,
+    workers: options.WorkersOption = None,
+    threads: options.ThreadsOption = 1,
 ) -> None:
     """Segment an image of any size: writes labels with a pyramid as OME-Zarr, and a table of cells.
 
@@ -144,7 +144,9 @@ def _show(events: Iterator[StageDone | LargeResult], bar: Progress) -> LargeResu
     return result
 
 
-def _find_source(path: Path, selection: Selection, diameter_um: float | None) -> tuple[Source, float | None]:
+def _find_source(
+    path: Path, selection: Selection, diameter_um: float | None
+) -> tuple[SourcePlane, float | None]:
     """Find the one plane that is meant, and the diameter in its pixels."""
     with open_image(path, windows=True) as first:
         check_scene(first, selection)
@@ -157,7 +159,7 @@ def _find_source(path: Path, selection: Selection, diameter_um: float | None) ->
                 "and call it once for each"
             )
         diameter = None if diameter_um is None else pixels_for(diameter_um, image)
-        return Source(path, image.info.scene, place, selection.channel), diameter
+        return SourcePlane(path, image.info.scene, place, selection.channel), diameter
 
 
 def _scale(predictor: Predictor, diameter: float | str | None, path: Path) -> float:
@@ -176,7 +178,7 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
 
 def _report(result: LargeResult) -> None:
 
-    paths = escape(one_line(", ".join(str(path) for path in (result.labels, *result.beside))))
+    paths = escape(escape_controls(", ".join(str(path) for path in (result.labels, *result.beside))))
     console.print(f"{result.cells} cells → {paths}{' (made before)' if result.skipped else ''}")
     if doubt := doubt_about(result.confidence):
         console.print(f"{doubt}: look at the outlines before you trust the cells, see docs/trust.md")

@@ -22,7 +22,7 @@ console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def one_line(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Show control characters as escapes: a file's name starts no new line and moves no cursor."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
 
@@ -36,7 +36,7 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a message that has not been shown, with the traceback of a defect."""
-        text = f"{record.levelname.lower()}: {one_line(record.getMessage())}"
+        text = f"{record.levelname.lower()}: {escape_controls(record.getMessage())}"
         if text in self._shown:
             return
         self._shown.add(text)
@@ -93,7 +93,7 @@ class Notes:
             if note not in self._taken:
                 self._taken[note] = None
                 if len(self._taken) <= self._most:
-                    console.print(f"note: {escape(one_line(note))}")
+                    console.print(f"note: {escape(escape_controls(note))}")
 
     def close(self, where: str = "") -> None:
         """Print how many notes there were that were not printed, and where they are found."""

@@ -27,7 +27,7 @@ def command(
     validation: Annotated[
         list[Path] | None, typer.Option(help="The same, for early stopping; may be repeated.")
     ] = None,
-    split_components: options.SplitComponents = None,
+    split_components: options.SplitComponentsOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder.")] = None,
     changes: Annotated[
         list[str] | None,

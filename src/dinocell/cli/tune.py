@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from dinocell.cli import options
-from dinocell.cli.outputs import make_folder
+from dinocell.cli.outputs import create_output_folder
 from dinocell.cli.terminal import Notes, console, progress_bar
 from dinocell.datasets.folder import find_items
 from dinocell.errors import InputError
@@ -24,15 +24,15 @@ def command(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The preset.")] = Path("preset.yaml"),
     model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
-    channel: options.Channel = None,
-    split_components: options.SplitComponents = None,
+    channel: options.ChannelOption = None,
+    split_components: options.SplitComponentsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
 ) -> None:
     """Find diameter, thresholds, merge and channel for your images; no network is trained."""
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")
-    make_folder(output.parent)
+    create_output_folder(output.parent)
     items = find_items(images, masks, channel=channel, split_components=split_components)
     pipeline = DINOCellPipeline(model, device=device)
     with progress_bar() as bar:

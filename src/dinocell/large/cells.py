@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.io.planes import Window
 from dinocell.labels import Labels
-from dinocell.large.grid import Window, widen, window_shape
+from dinocell.large.arrays import CellIds, IntArray
+from dinocell.large.grid import widen
 from dinocell.measure.cells import Intensities, measure_cells
 from dinocell.measure.confidence import cell_confidence
 from dinocell.measure.outlines import Polygon, cell_polygons
-
-Ints = NDArray[np.int64]
-Ids = NDArray[np.uint64]
+from dinocell.preprocess.resampling import window_shape
 
 _MARGIN = 1
 """Pixels around a cell that decide about its neighbours and its confidence."""
@@ -36,17 +36,17 @@ class Cells:
         By number, in rising order, in positions of the image; empty where they were not asked for.
     """
 
-    numbers: Ids
+    numbers: CellIds
     table: dict[str, NDArray[Any]]
     polygons: dict[int, list[Polygon]]
 
 
 def describe_cells(
-    numbers: Ids,
-    boxes: Ints,
+    numbers: CellIds,
+    boxes: IntArray,
     shape: tuple[int, int],
     *,
-    read_labels: Callable[[Window], Ids],
+    read_labels: Callable[[Window], CellIds],
     read_channels: Callable[[Window], Intensities],
     read_map: Callable[[Window], NDArray[np.float32]],
     pixel_size_um: float | None = None,
@@ -110,7 +110,7 @@ def describe_cells(
     return Cells(numbers, table, dict(sorted(polygons.items())))
 
 
-def _windows(boxes: Ints, shape: tuple[int, int], largest: int) -> Iterator[tuple[Window, Ints]]:
+def _windows(boxes: IntArray, shape: tuple[int, int], largest: int) -> Iterator[tuple[Window, IntArray]]:
     """Give windows and the cells to be measured in them, in rising order."""
     if not len(boxes):
         # One pixel tells what channels there are.
@@ -129,7 +129,7 @@ def _windows(boxes: Ints, shape: tuple[int, int], largest: int) -> Iterator[tupl
             pending += _split(members, boxes, largest)
 
 
-def _around(boxes: Ints, shape: tuple[int, int]) -> Window:
+def _around(boxes: IntArray, shape: tuple[int, int]) -> Window:
     (top, left), (bottom, right) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
     return widen((slice(top, bottom), slice(left, right)), _MARGIN, shape)
 
@@ -139,7 +139,7 @@ def _area(window: Window) -> int:
     return height * width
 
 
-def _split(members: Ints, boxes: Ints, largest: int) -> list[Ints]:
+def _split(members: IntArray, boxes: IntArray, largest: int) -> list[IntArray]:
     """Split cells that need more than the largest window into two groups that need less."""
     sizes = (boxes[members, 2:] - boxes[members, :2]).prod(axis=1)
     by_size = members[np.argsort(sizes, kind="stable")]
@@ -154,14 +154,14 @@ def _split(members: Ints, boxes: Ints, largest: int) -> list[Ints]:
     return np.array_split(members[np.argsort(middles[:, axis], kind="stable")], 2)
 
 
-def _compact(labels: Ids) -> tuple[Ids, Labels]:
+def _compact(labels: CellIds) -> tuple[CellIds, Labels]:
     """Give the numbers in a window in rising order, and its cells as 1…N in the same order."""
     ids = np.unique(labels)
     ids = ids[ids > 0]
     return ids, np.searchsorted(ids, labels, side="right").astype(np.int32)
 
 
-def _find(numbers: Ids, ids: Ids, window: Window) -> Ints:
+def _find(numbers: CellIds, ids: CellIds, window: Window) -> IntArray:
     """Give the compact numbers of cells in a window."""
     missing = numbers[~np.isin(numbers, ids)]
     if missing.size:
@@ -173,7 +173,9 @@ def _find(numbers: Ids, ids: Ids, window: Window) -> Ints:
     return np.searchsorted(ids, numbers) + 1
 
 
-def _trace(cells: Labels, wanted: Ints, numbers: Ids, origin: tuple[int, int]) -> Mapping[int, list[Polygon]]:
+def _trace(
+    cells: Labels, wanted: IntArray, numbers: CellIds, origin: tuple[int, int]
+) -> Mapping[int, list[Polygon]]:
     """Trace the cells that are wanted, and give them their numbers and their place in the image."""
     known = np.zeros(int(cells.max(initial=0)) + 1, np.int32)
     known[wanted] = np.arange(1, wanted.size + 1)

@@ -16,13 +16,13 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dinocell.large.grid import Block, Grid, Window
-from dinocell.large.workspace import Record
+from dinocell.io.planes import Window
+from dinocell.large.arrays import IntArray
+from dinocell.large.grid import Block, BlockGrid
+from dinocell.large.workspace import BlockRecord
 
-Ints = NDArray[np.int64]
 
-
-def label_faces(mask: NDArray[np.bool_], block: Block) -> Record:
+def label_faces(mask: NDArray[np.bool_], block: Block) -> BlockRecord:
     """Describe the components of a block that touch its edges.
 
     Parameters
@@ -45,7 +45,7 @@ def label_faces(mask: NDArray[np.bool_], block: Block) -> Record:
     found = ndimage.find_objects(numbers)
     origin = np.array([span.start for span in block.window])
     boxes = np.array([_as_box(found[number - 1]) for number in ids], np.int64).reshape(-1, 4)
-    record: Record = {
+    record: BlockRecord = {
         name: np.searchsorted(ids, edge).astype(np.int32) + (edge > 0) for name, edge in edges.items()
     }
     record["boxes"] = boxes + np.tile(origin, 2)
@@ -57,7 +57,7 @@ def _as_box(window: Window) -> tuple[int, int, int, int]:
     return window[0].start, window[1].start, window[0].stop, window[1].stop
 
 
-def _first_pixels(edges: Record, count: int, shape: tuple[int, ...]) -> Ints:
+def _first_pixels(edges: BlockRecord, count: int, shape: tuple[int, ...]) -> IntArray:
     """Give of every number a pixel on an edge where it is."""
     height, width = shape
     seeds = np.zeros((count, 2), np.int64)
@@ -91,25 +91,25 @@ class Components:
         One pixel of every part.
     """
 
-    owners: Ints
-    boxes: Ints
-    seeds: Ints
-    part_blocks: Ints
-    part_components: Ints
-    part_seeds: Ints
+    owners: IntArray
+    boxes: IntArray
+    seeds: IntArray
+    part_blocks: IntArray
+    part_components: IntArray
+    part_seeds: IntArray
 
 
-def join_faces(grid: Grid, read: Callable[[Block], Record]) -> Components:
+def join_faces(grid: BlockGrid, read: Callable[[Block], BlockRecord]) -> Components:
     """Join the components of all blocks across the faces between them.
 
     Parameters
     ----------
-    grid : Grid
+    grid : BlockGrid
     read : callable
         Gives the record of a block, as `label_faces` made it. Two rows of blocks are held at a time.
     """
-    edges: list[Ints] = []
-    parts: list[tuple[Ints, Ints, Ints]] = []
+    edges: list[IntArray] = []
+    parts: list[tuple[IntArray, IntArray, IntArray]] = []
     count = 0
     above: list[_Faces] = []
     for row in range(grid.rows):
@@ -129,18 +129,18 @@ def join_faces(grid: Grid, read: Callable[[Block], Record]) -> Components:
 class _Faces:
     """The edges of a block, by numbers that are unique in the image; −1 where there is no component."""
 
-    def __init__(self, record: Record, offset: int) -> None:
+    def __init__(self, record: BlockRecord, offset: int) -> None:
         self.top, self.bottom, self.left, self.right = (
             np.where(record[name] > 0, record[name].astype(np.int64) + (offset - 1), -1)
             for name in ("top", "bottom", "left", "right")
         )
 
 
-def _pairs_in_row(blocks: list[_Faces]) -> list[Ints]:
+def _pairs_in_row(blocks: list[_Faces]) -> list[IntArray]:
     return [_touching(a.right, b.left) for a, b in itertools.pairwise(blocks)]
 
 
-def _pairs_between(above: list[_Faces], below: list[_Faces]) -> list[Ints]:
+def _pairs_between(above: list[_Faces], below: list[_Faces]) -> list[IntArray]:
     """Pair what touches across the faces and the corners between two rows of blocks."""
     pairs = [_touching(a.bottom, b.top) for a, b in zip(above, below, strict=False)]
     corners = [(a.bottom[-1], b.top[0]) for a, b in zip(above, below[1:], strict=False)]
@@ -149,7 +149,7 @@ def _pairs_between(above: list[_Faces], below: list[_Faces]) -> list[Ints]:
     return [*pairs, diagonal[(diagonal >= 0).all(axis=1)]]
 
 
-def _touching(first: Ints, second: Ints) -> Ints:
+def _touching(first: IntArray, second: IntArray) -> IntArray:
     """Pair the components on two sides of a face, neighbours by a corner included."""
     pairs = np.concatenate(
         [
@@ -161,7 +161,7 @@ def _touching(first: Ints, second: Ints) -> Ints:
     return np.unique(pairs[(pairs >= 0).all(axis=1)], axis=0)
 
 
-def _group(part_blocks: Ints, boxes: Ints, seeds: Ints, edges: Ints) -> Components:
+def _group(part_blocks: IntArray, boxes: IntArray, seeds: IntArray, edges: IntArray) -> Components:
     count = len(part_blocks)
     graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count))
     n_groups, group = connected_components(graph, directed=False) if count else (0, np.empty(0, np.int64))

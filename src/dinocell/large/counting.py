@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 
-Counts = dict[str, NDArray[Any]]
+BlockCounts = dict[str, NDArray[Any]]
 """What `count_block` found, ready for `numpy.savez`: keys, counts, finite, nonfinite, min and max."""
 
 DIGIT_BITS = 16
@@ -47,7 +47,7 @@ class CountRequest:
     prefixes: tuple[int, ...]
 
 
-def count_block(gray: NDArray[Any], request: CountRequest) -> Counts:
+def count_block(gray: NDArray[Any], request: CountRequest) -> BlockCounts:
     """Count the keys of a block that a pass asks for.
 
     Parameters

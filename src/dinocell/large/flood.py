@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dinocell.io.planes import Window
 from dinocell.labels import Labels, relabel
+from dinocell.large.arrays import IntArray
 from dinocell.large.components import Components, window_of
-from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
+from dinocell.large.grid import Block, BlockGrid, widen, within
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import boundary_widths, distance_to_labels
+from dinocell.preprocess.resampling import window_shape
 
 _WIDEST = 2.0
 """A block's window is widened for its components to so many times its pixels; what needs more is alone."""
 
-Ints = NDArray[np.int64]
 Map = NDArray[np.floating[Any]]
 
 
@@ -43,8 +45,8 @@ class FloodTask:
     number: int
     window: Window
     block: Block | None
-    seeds: Ints
-    cut_seeds: Ints
+    seeds: IntArray
+    cut_seeds: IntArray
 
     @property
     def name(self) -> str:
@@ -71,13 +73,13 @@ class FloodPlan:
     cut: int
 
 
-def plan_floods(components: Components, grid: Grid, *, largest: int, halo: int) -> FloodPlan:
+def plan_floods(components: Components, grid: BlockGrid, *, largest: int, halo: int) -> FloodPlan:
     """Share components out: to the block that they begin in, to a task of their own, or to all their blocks.
 
     Parameters
     ----------
     components : Components
-    grid : Grid
+    grid : BlockGrid
     largest : int
         Pixels of the window that one task may look at.
     halo : int
@@ -99,7 +101,7 @@ def plan_floods(components: Components, grid: Grid, *, largest: int, halo: int) 
 
 
 def _own_tasks(
-    components: Components, grid: Grid, windows: list[Window], whole: NDArray[np.bool_], largest: int
+    components: Components, grid: BlockGrid, windows: list[Window], whole: NDArray[np.bool_], largest: int
 ) -> tuple[list[FloodTask], NDArray[np.bool_]]:
     """Widen the blocks' windows to their components; what would make one too wide gets a task of its own."""
     tasks: list[FloodTask] = []
@@ -119,7 +121,7 @@ def _own_tasks(
     return tasks, large
 
 
-def _by_block(blocks: Ints, pixels: Ints, chosen: NDArray[np.bool_], count: int) -> list[Ints]:
+def _by_block(blocks: IntArray, pixels: IntArray, chosen: NDArray[np.bool_], count: int) -> list[IntArray]:
     """Sort the chosen pixels into as many lists as there are blocks."""
     order = np.flatnonzero(chosen)[np.argsort(blocks[chosen], kind="stable")]
     return np.split(pixels[order], np.searchsorted(blocks[order], np.arange(1, count)))
@@ -155,11 +157,11 @@ class Flooded:
 
     labels: Labels
     rims: NDArray[np.float32]
-    boxes: Ints
+    boxes: IntArray
     torn: int
 
 
-def flood(
+def flood_components(
     task: FloodTask, read: Callable[[Window], Map], thresholds: Thresholds, shape: tuple[int, int]
 ) -> Flooded:
     """Flood what a task asks for.
@@ -240,14 +242,16 @@ def _count_torn(labels: Labels, window: Window, shape: tuple[int, int]) -> int:
     return int(np.count_nonzero(np.unique(np.concatenate(found)))) if found else 0
 
 
-def _boxes(labels: Labels) -> Ints:
+def _boxes(labels: Labels) -> IntArray:
     """Give the box of every cell, (N + 1, 4): first row and column, last row and column plus 1."""
     found = ndimage.find_objects(labels)
     boxes = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in found]
     return np.array([(0, 0, 0, 0), *boxes], np.int64)
 
 
-def split_by_block(flooded: Flooded, task: FloodTask, grid: Grid) -> Iterator[tuple[Block, Ints, Labels]]:
+def split_by_block(
+    flooded: Flooded, task: FloodTask, grid: BlockGrid
+) -> Iterator[tuple[Block, IntArray, Labels]]:
     """Give the cells' pixels in every block but the task's own that has any: block, place in it, cell.
 
     Places count the block's pixels in row-major order.

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-Window = tuple[slice, slice]
-"""Rows and columns of an image."""
+from dinocell.io.planes import Window
+from dinocell.preprocess.resampling import window_shape
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Grid:
+class BlockGrid:
     """The blocks of an image.
 
     Attributes
@@ -81,11 +81,6 @@ class Grid:
         """Give the blocks that share pixels with a window, in row-major order."""
         rows, columns = (range(span.start // self.side, -(-span.stop // self.side)) for span in window)
         return (self.block(row, column) for row in rows for column in columns)
-
-
-def window_shape(window: Window) -> tuple[int, int]:
-    """Give height and width of a window in pixels."""
-    return window[0].stop - window[0].start, window[1].stop - window[1].start
 
 
 def widen(window: Window, margin: int, shape: tuple[int, int]) -> Window:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dinocell.io.planes import Window
 from dinocell.labels import Labels
-from dinocell.large.grid import Block, Grid, Window, widen, window_shape, within
-from dinocell.large.workspace import Record
+from dinocell.large.arrays import IntArray
+from dinocell.large.grid import Block, BlockGrid, widen, within
+from dinocell.large.workspace import BlockRecord
 from dinocell.postprocess.watershed import grow_boundaries
-
-Ints = NDArray[np.int64]
+from dinocell.preprocess.resampling import window_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +32,10 @@ class Part:
 
     task: int
     cells: Labels
-    places: Ints | None = None
+    places: IntArray | None = None
 
 
-class Canvas:
+class CellCanvas:
     """A window on which the parts of tasks are painted; cells get compact numbers 1…N.
 
     Parameters
@@ -44,13 +45,13 @@ class Canvas:
         Gives what is known of a task's cells: ``rims``, float32 (N + 1,), and ``boxes``, int64 (N + 1, 4).
     """
 
-    def __init__(self, window: Window, flooded: Callable[[int], Record]) -> None:
+    def __init__(self, window: Window, flooded: Callable[[int], BlockRecord]) -> None:
         self.window = window
         self.cells: Labels = np.zeros(window_shape(window), np.int32)
         self._flooded = flooded
         self._bases: dict[int, int] = {}
         self._rims: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
-        self._boxes: list[Ints] = [np.zeros((1, 4), np.int64)]
+        self._boxes: list[IntArray] = [np.zeros((1, 4), np.int64)]
         self._count = 0
 
     def paint(self, block: Block, part: Part) -> None:
@@ -88,7 +89,7 @@ class Canvas:
         high = (boxes[:, 2] + rims > rows.stop) | (boxes[:, 3] + rims > columns.stop)
         return np.asarray(low | high)
 
-    def ids(self, offsets: Ints) -> NDArray[np.uint64]:
+    def ids(self, offsets: IntArray) -> NDArray[np.uint64]:
         """Give the image-wide number of every compact one, (N + 1,): 0 is 0; `offsets` are the tasks'."""
         ids = np.zeros(self._count + 1, np.uint64)
         for task, base in self._bases.items():
@@ -99,25 +100,25 @@ class Canvas:
 
 def grow_block(
     block: Block,
-    grid: Grid,
+    grid: BlockGrid,
     halo: int,
     parts_in: Callable[[Block, Window], Iterable[Part]],
-    flooded: Callable[[int], Record],
-    offsets: Ints,
-) -> tuple[NDArray[np.uint64], Record]:
+    flooded: Callable[[int], BlockRecord],
+    offsets: IntArray,
+) -> tuple[NDArray[np.uint64], BlockRecord]:
     """Put a block together from all tasks that have cells in it or near it.
 
     Parameters
     ----------
     block : Block
-    grid : Grid
+    grid : BlockGrid
     halo : int
         The widest rim of the image, in pixels.
     parts_in : callable
         Gives the parts in a block, cut to a window that counts the block's pixels, in an order that does not
         depend on who asks.
     flooded : callable
-        Gives what is known of a task's cells, as for `Canvas`.
+        Gives what is known of a task's cells, as for `CellCanvas`.
     offsets : int64 array, shape (tasks,)
         What a task's number of a cell is increased by.
 
@@ -130,7 +131,7 @@ def grow_block(
         column, last row and column plus 1, in the image) and whether each is ``shared``, which is to say may
         have pixels in other blocks, with or without pixels on the edge of this one.
     """
-    canvas = Canvas(widen(block.window, halo + 1, grid.shape), flooded)
+    canvas = CellCanvas(widen(block.window, halo + 1, grid.shape), flooded)
     for near in grid.touching(canvas.window):
         for part in parts_in(near, within(canvas.window, near.window)):
             canvas.paint(near, part)
@@ -139,7 +140,7 @@ def grow_block(
     return ids[grown], _describe(grown, ids, canvas.leave(block.window), block)
 
 
-def _describe(grown: Labels, ids: NDArray[np.uint64], leaves: NDArray[np.bool_], block: Block) -> Record:
+def _describe(grown: Labels, ids: NDArray[np.uint64], leaves: NDArray[np.bool_], block: Block) -> BlockRecord:
     areas = np.bincount(grown.ravel(), minlength=len(ids))
     areas[0] = 0
     there = np.flatnonzero(areas)
@@ -149,7 +150,7 @@ def _describe(grown: Labels, ids: NDArray[np.uint64], leaves: NDArray[np.bool_],
     return {"ids": ids[order], "areas": areas[order], "boxes": boxes[rank], "shared": leaves[order]}
 
 
-def _boxes(labels: Labels, ids: NDArray[Any]) -> Ints:
+def _boxes(labels: Labels, ids: NDArray[Any]) -> IntArray:
     found = ndimage.find_objects(labels)
     boxes = [
         (rows.start, columns.start, rows.stop, columns.stop) for rows, columns in (found[n - 1] for n in ids)

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.large.workspace import Record
-
-Ints = NDArray[np.int64]
-Ids = NDArray[np.uint64]
+from dinocell.large.arrays import CellIds, IntArray
+from dinocell.large.workspace import BlockRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +27,10 @@ class Numbers:
         Of the whole cell: first row and column, last row and column plus 1.
     """
 
-    ids: Ids
-    numbers: Ids
+    ids: CellIds
+    numbers: CellIds
     owned: NDArray[np.bool_]
-    boxes: Ints
+    boxes: IntArray
 
 
 class Numbering:
@@ -46,14 +44,14 @@ class Numbering:
 
     def __init__(self, min_size: int) -> None:
         self._min_size = min_size
-        self._shared_parts: list[tuple[Ints, Ids, Ints, Ints]] = []
+        self._shared_parts: list[tuple[IntArray, CellIds, IntArray, IntArray]] = []
         self._own_counts: list[int] = []
         self._ids = np.empty(0, np.uint64)
         self._kept = self._owners = np.empty(0, np.int64)
         self._boxes = np.empty((0, 4), np.int64)
         self._starts = self._numbers = np.empty(0, np.uint64)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: BlockRecord) -> None:
         """Take in what growth found out about the next block."""
         shared, areas = record["shared"], record["areas"]
         blocks = np.full(int(shared.sum()), len(self._own_counts), np.int64)
@@ -86,7 +84,7 @@ class Numbering:
         rank = np.arange(len(order)) - (np.cumsum(shared) - shared)[owners]
         self._numbers[order] = self._starts[owners] + (inner[owners] + rank + 1).astype(np.uint64)
 
-    def of_block(self, index: int, record: Record) -> Numbers:
+    def block_numbers(self, index: int, record: BlockRecord) -> Numbers:
         """Give the final numbers in a block, whose record this is."""
         ids, shared = record["ids"], record["shared"]
         numbers, boxes = np.zeros(len(ids), np.uint64), record["boxes"].copy()
@@ -98,7 +96,7 @@ class Numbering:
         return Numbers(ids, numbers, owned, boxes)
 
 
-def renumber(labels: Ids, numbers: Numbers) -> Ids:
+def renumber(labels: CellIds, numbers: Numbers) -> CellIds:
     """Give the cells of a block their final numbers.
 
     Parameters
@@ -117,7 +115,7 @@ def shrink(labels: NDArray[Any]) -> NDArray[Any]:
     return labels[::2, ::2]
 
 
-def level_shapes(shape: tuple[int, int], smallest: int) -> Iterator[tuple[int, int]]:
+def pyramid_shapes(shape: tuple[int, int], smallest: int) -> Iterator[tuple[int, int]]:
     """Give the shapes of a pyramid's levels, the finest first, until one fits into a square."""
     while True:
         yield shape

@@ -17,8 +17,8 @@ from typing import Any
 from dinocell.errors import OutputError
 from dinocell.extras import import_extra
 from dinocell.large import stages
-from dinocell.large.plan import MADE, paths_beside, plan_hash, plan_of, said_of
-from dinocell.large.settings import Job
+from dinocell.large.plan import MADE, paths_beside, plan_hash, read_plan_hash, read_provenance
+from dinocell.large.settings import LargeJob
 from dinocell.large.workspace import Workspace
 from dinocell.results.formats import BLOCK_FORMATS
 
@@ -32,7 +32,7 @@ _OURS = re.compile(
 
 
 @contextmanager
-def prepared(job: Job, output: Path, plan: Mapping[str, Any], *, overwrite: bool) -> Iterator[None]:
+def prepared(job: LargeJob, output: Path, plan: Mapping[str, Any], *, overwrite: bool) -> Iterator[None]:
     """Hold the work folder, and keep of it what counts: all of the same plan, the map of the same image.
 
     Raises
@@ -41,14 +41,14 @@ def prepared(job: Job, output: Path, plan: Mapping[str, Any], *, overwrite: bool
         If another run holds it; if there is an output, or work on another map, without `overwrite`; if
         something is there that is not ours; if image and output overlap.
     """
-    folder = job.of_map.folder.parent
+    folder = job.map_workspace.folder.parent
     targets = (output, *paths_beside(output, job.settings))
     _refuse_overlap(job.source.path, (*targets, folder))
     _refuse_replacing(targets, plan_hash(plan), overwrite=overwrite)
     _refuse_foreign(folder)
     with _held(folder):
         work = Workspace(folder)
-        others = [path for path in folder.glob("map-*") if path != job.of_map.folder]
+        others = [path for path in folder.glob("map-*") if path != job.map_workspace.folder]
         if others and not overwrite:
             raise OutputError(
                 f"{folder} holds work that differs in {_differing(work.read_json(_PLAN), plan)}, expected "
@@ -56,7 +56,7 @@ def prepared(job: Job, output: Path, plan: Mapping[str, Any], *, overwrite: bool
             )
         passed = [path for name in ("labels-*", "done-*", "gone-*", _OLD) for path in folder.glob(name)]
         for path in (*others, *passed):
-            if path != job.of_labels.folder:
+            if path != job.label_workspace.folder:
                 logger.info("%s is removed: it is of another run", path)
                 _remove(path)
         work.write_json(_PLAN, plan)
@@ -76,9 +76,9 @@ def _refuse_overlap(source: Path, targets: tuple[Path, ...]) -> None:
 def _refuse_replacing(targets: tuple[Path, ...], plan: str, *, overwrite: bool) -> None:
     """Refuse to replace results unasked, and what is no result of this kind at all."""
     output, *beside = targets
-    said = said_of(output)
+    said = read_provenance(output)
     made = {output: plan_hash({key: said.get(key) for key in ("map", "labels")}) if said else None}
-    for path, how in (made | {path: plan_of(path) for path in beside}).items():
+    for path, how in (made | {path: read_plan_hash(path) for path in beside}).items():
         if not os.path.lexists(path) or how == plan:  # left by a run that was stopped while it ended
             continue
         if not how or path.is_symlink():
@@ -140,14 +140,14 @@ def _held(folder: Path) -> Iterator[None]:
                 shutil.rmtree(folder)
 
 
-def publish(job: Job, output: Path, plan: Mapping[str, Any], *, keep_map: bool) -> None:
+def publish(job: LargeJob, output: Path, plan: Mapping[str, Any], *, keep_map: bool) -> None:
     """Give the results their names: labels last, as their being there says that all is done.
 
     Whoever is killed meanwhile has lost the labels at most, and the same call makes them of the map again.
 
     Parameters
     ----------
-    job : Job
+    job : LargeJob
         Whose work folders hold the results.
     output : Path
         Where the labels go; what is there is replaced.
@@ -161,17 +161,17 @@ def publish(job: Job, output: Path, plan: Mapping[str, Any], *, keep_map: bool) 
     OutputError
         If a result cannot be put into its place.
     """
-    folder, beside = job.of_map.folder.parent, paths_beside(output, job.settings)
+    folder, beside = job.map_workspace.folder.parent, paths_beside(output, job.settings)
     done, old = folder / f"done-{plan_hash(plan)}", folder / _OLD
     for name in job.settings.formats:
-        Workspace(job.of_labels.folder / BLOCK_FORMATS[name].folder_ending).write_json(
+        Workspace(job.label_workspace.folder / BLOCK_FORMATS[name].folder_ending).write_json(
             MADE, {"plan": plan_hash(plan)}
         )
     every = paths_beside(output, replace(job.settings, formats=tuple(BLOCK_FORMATS)))
     try:
         old.mkdir(exist_ok=True)
-        job.of_labels.folder.rename(done)
-        for path in (output, *(path for path in every if plan_of(path))):
+        job.label_workspace.folder.rename(done)
+        for path in (output, *(path for path in every if read_plan_hash(path))):
             if path.exists():
                 path.rename(old / path.name)
         for name, target in zip(job.settings.formats, beside, strict=True):

@@ -14,8 +14,8 @@ from dinocell.io.images import open_image, stem_of
 from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.saving import printable
 from dinocell.io.selected_planes import find_channel
-from dinocell.large.grid import Grid
-from dinocell.large.settings import Job, LargeSettings, Network, Source
+from dinocell.large.grid import BlockGrid
+from dinocell.large.settings import LargeJob, LargeSettings, SourcePlane, TileModelLoader
 from dinocell.large.workspace import Workspace
 from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.version import __version__
@@ -70,8 +70,8 @@ class LargeResult:
 
 
 def plan_job(
-    source: Source, output: Path, network: Network, settings: LargeSettings
-) -> tuple[Job, dict[str, Any]]:
+    source: SourcePlane, output: Path, network: TileModelLoader, settings: LargeSettings
+) -> tuple[LargeJob, dict[str, Any]]:
     """Look at the image, and write down all that decides about the result.
 
     Parameters
@@ -83,7 +83,7 @@ def plan_job(
 
     Returns
     -------
-    Job
+    LargeJob
     dict
         Ready for JSON: ``map``, what decides about the distance map, and ``labels``, what else about labels.
 
@@ -93,12 +93,12 @@ def plan_job(
         If the image cannot be read, or has no such scene.
     """
     with open_image(source.path, scene=source.scene, windows=True) as image:
-        info, state = image.info, state_of(image)
+        info, state = image.info, image_state(image)
         number, name = find_channel(image, source.channel) or (None, None)
     _check_blocks(info.shape[3:], settings.block, source.path)
-    source = Source(source.path.absolute(), source.scene, source.place, number)
+    source = SourcePlane(source.path.absolute(), source.scene, source.place, number)
     asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
-    of_map = {name: asked.pop(name) for name in ("scale", "block")} | {
+    map_plan = {name: asked.pop(name) for name in ("scale", "block")} | {
         "version": __version__,
         "image": printable(str(source.path)),
         "state": state,
@@ -109,15 +109,15 @@ def plan_job(
         "shape": list(info.shape[3:]),
         "network": network.described(),
     }
-    plan = {"map": of_map, "labels": asked | {"formats": list(settings.formats)}}
+    plan = {"map": map_plan, "labels": asked | {"formats": list(settings.formats)}}
     folder = output.with_name(f"{output.name}.work").absolute()
-    places = Workspace(folder / f"map-{plan_hash(of_map)}"), Workspace(folder / f"labels-{plan_hash(plan)}")
-    return Job(source, network, settings, info.shape[3:], info.pixel_size_um, *places), plan
+    places = Workspace(folder / f"map-{plan_hash(map_plan)}"), Workspace(folder / f"labels-{plan_hash(plan)}")
+    return LargeJob(source, network, settings, info.shape[3:], info.pixel_size_um, *places), plan
 
 
 def _check_blocks(shape: tuple[int, int], side: int, path: Path) -> None:
     """Raise for an image that would take months: of an OME-Zarr hardly anything need be there."""
-    count = len(Grid(shape, side))
+    count = len(BlockGrid(shape, side))
     if count > _MAX_BLOCKS:
         raise InputError(
             f"{path} has {shape[0]} × {shape[1]} pixels, which are {count} blocks of {side}, expected at "
@@ -125,7 +125,7 @@ def _check_blocks(shape: tuple[int, int], side: int, path: Path) -> None:
         )
 
 
-def state_of(image: LazyImage) -> str:
+def image_state(image: LazyImage) -> str:
     """Return a hash of size and time of change of all files that an image is read from.
 
     The content of a slide takes too long to be hashed before and after.
@@ -144,12 +144,12 @@ def paths_beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:
     return tuple(output.with_name(f"{stem}_{BLOCK_FORMATS[name].folder_ending}") for name in settings.formats)
 
 
-def made_before(job: Job, output: Path, plan: Mapping[str, Any]) -> LargeResult | None:
+def find_finished(job: LargeJob, output: Path, plan: Mapping[str, Any]) -> LargeResult | None:
     """Return the result if it is there already, with all that belongs to it and made by the same plan."""
-    made = said_of(output)
+    made = read_provenance(output)
     beside = paths_beside(output, job.settings)
     if any(made.get(key) != plan[key] for key in plan) or any(
-        plan_of(path) != plan_hash(plan) for path in beside
+        read_plan_hash(path) != plan_hash(plan) for path in beside
     ):
         return None
     with suppress(KeyError, TypeError):
@@ -159,7 +159,7 @@ def made_before(job: Job, output: Path, plan: Mapping[str, Any]) -> LargeResult 
     return None
 
 
-def said_of(output: Path) -> dict[str, Any]:
+def read_provenance(output: Path) -> dict[str, Any]:
     """Read what labels say of how they were made; empty where they are not ours, or not there."""
     with suppress(FileFormatError, AttributeError):
         made = Workspace(output).read_json("zarr.json").get("attributes", {}).get("dinocell")
@@ -168,7 +168,7 @@ def said_of(output: Path) -> dict[str, Any]:
     return {}
 
 
-def plan_of(folder: Path) -> str | None:
+def read_plan_hash(folder: Path) -> str | None:
     """Read by which plan tables were made; None where they are not ours, or not there."""
     with suppress(FileFormatError):
         found = Workspace(folder).read_json(MADE).get("plan")

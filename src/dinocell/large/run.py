@@ -20,18 +20,18 @@ from dinocell.io.readers.ngff import (
 from dinocell.large import stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
-from dinocell.large.grid import Block, Grid
-from dinocell.large.numbers import Numbering, Numbers, level_shapes
+from dinocell.large.grid import Block, BlockGrid
+from dinocell.large.numbers import Numbering, Numbers, pyramid_shapes
 from dinocell.large.outcome import prepared, publish
-from dinocell.large.plan import LargeResult, made_before, paths_beside, plan_job, state_of
-from dinocell.large.settings import Job, LargeSettings, Network, Source
+from dinocell.large.plan import LargeResult, find_finished, image_state, paths_beside, plan_job
+from dinocell.large.settings import LargeJob, LargeSettings, SourcePlane, TileModelLoader
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.large.workspace import CHUNK, Workspace
 from dinocell.preprocess.preprocessing import to_grayscale
 from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.executor import Executor
 
-ItemT = TypeVar("ItemT")
+_ItemT = TypeVar("_ItemT")
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class StageDone:
 
 
 def segment_large(
-    source: Source,
+    source: SourcePlane,
     output: Path,
-    network: Network,
+    network: TileModelLoader,
     settings: LargeSettings,
     executor: Executor,
     *,
@@ -60,10 +60,10 @@ def segment_large(
 
     Parameters
     ----------
-    source : Source
+    source : SourcePlane
     output : Path
         The OME-Zarr to be made; tables and polygons are put beside it.
-    network : Network
+    network : TileModelLoader
     settings : LargeSettings
     executor : Executor
         Where blocks are worked on.
@@ -87,7 +87,7 @@ def segment_large(
         If there are other results, or nothing can be written.
     """
     job, plan = plan_job(source, output, network, settings)
-    if not overwrite and (made := made_before(job, output, plan)) is not None:
+    if not overwrite and (made := find_finished(job, output, plan)) is not None:
         yield made
         return
     with prepared(job, output, plan, overwrite=overwrite):
@@ -119,7 +119,7 @@ def segment_large(
 class _Run:
     """The stages of one image."""
 
-    def __init__(self, job: Job, executor: Executor) -> None:
+    def __init__(self, job: LargeJob, executor: Executor) -> None:
         self.job, self.executor = job, executor
 
     def find_statistics(self) -> Generator[StageDone, None, StreamedStatistics]:
@@ -136,14 +136,14 @@ class _Run:
             arguments = (self.job, search.request, stage)
             yield from self._run(stage, stages.count_intensities, blocks, len(blocks), arguments, _name)
             for block in blocks:
-                search.add(self.job.of_map.read_record(stage, block.name))
+                search.add(self.job.map_workspace.read_record(stage, block.name))
             search.finish_pass()
         return search.result()
 
     def predict(self, statistics: StreamedStatistics) -> Iterator[StageDone]:
         """Predict the distance map."""
         grid = self.job.map_grid
-        _create(self.job.of_map, stages.MAP, self.job.shape, "float32", grid.side)
+        _create(self.job.map_workspace, stages.MAP, self.job.shape, "float32", grid.side)
         arguments = (self.job, statistics.found)
         yield from self._run("map", stages.predict_block, grid, len(grid), arguments, _name, on_device=True)
 
@@ -151,9 +151,11 @@ class _Run:
         """Find the components, join them, and flood them."""
         job, grid = self.job, self.job.grid
         yield from self._run("components", stages.label_block, grid, len(grid), (job,), _name)
-        components = join_faces(grid, lambda block: self.job.of_labels.read_record("components", block.name))
+        components = join_faces(
+            grid, lambda block: self.job.label_workspace.read_record("components", block.name)
+        )
         floods = plan_floods(components, grid, largest=job.settings.largest, halo=job.settings.halo)
-        _create(job.of_labels, stages.CELLS, job.shape, "int32", grid.side)
+        _create(job.label_workspace, stages.CELLS, job.shape, "int32", grid.side)
         tasks = floods.tasks
         yield from self._run("flood", stages.flood_block, tasks, len(tasks), (job,), lambda task: task.name)
         return floods
@@ -162,22 +164,24 @@ class _Run:
         """Grow the cells and number them; gives how many there are, and how many of them are torn."""
         job, grid = self.job, self.job.grid
         halo, torn = self._count_cells(floods)
-        _create(job.of_labels, stages.GROWN, job.shape, "uint64", grid.side)
+        _create(job.label_workspace, stages.GROWN, job.shape, "uint64", grid.side)
         yield from self._run("growth", stages.grow, grid, len(grid), (job, halo), _name)
         numbering = Numbering(job.settings.min_size)
         for block in grid:
-            numbering.add(self.job.of_labels.read_record("growth", block.name))
+            numbering.add(self.job.label_workspace.read_record("growth", block.name))
         cells = numbering.finish()
-        _create(job.of_labels, f"{stages.LABELS}/0", job.shape, "uint64", grid.side, compressor="zstd")
+        _create(job.label_workspace, f"{stages.LABELS}/0", job.shape, "uint64", grid.side, compressor="zstd")
 
         def numbered(blocks: Iterable[Block]) -> Iterator[tuple[Block, Numbers]]:
             for block in blocks:
                 yield (
                     block,
-                    numbering.of_block(block.index, self.job.of_labels.read_record("growth", block.name)),
+                    numbering.block_numbers(
+                        block.index, self.job.label_workspace.read_record("growth", block.name)
+                    ),
                 )
 
-        done = self.job.of_labels.records("numbers")
+        done = self.job.label_workspace.records("numbers")
         left = (block for block in grid if block.name not in done)
         yield from self._run(
             "numbers", stages.number, numbered(left), len(grid), (job,), lambda item: item[0].name
@@ -188,11 +192,11 @@ class _Run:
         """Write down by what every task's numbers are increased; gives the widest rim, and the torn cells."""
         counts, widest, torn = [0], 0.0, 0
         for task in floods.tasks:
-            record = self.job.of_labels.read_record("flood", task.name)
+            record = self.job.label_workspace.read_record("flood", task.name)
             counts.append(len(record["rims"]) - 1)
             widest, torn = max(widest, float(record["rims"].max())), torn + int(record["torn"])
         offsets = np.cumsum(np.array(counts[:-1], np.int64))
-        self.job.of_labels.write_record("offsets", "tasks", {"offsets": offsets})
+        self.job.label_workspace.write_record("offsets", "tasks", {"offsets": offsets})
         return int(widest), torn
 
     def build_pyramid(self) -> Iterator[StageDone]:
@@ -200,15 +204,20 @@ class _Run:
         job = self.job
         for level, shape in enumerate(self._level_shapes()):
             if level:
-                grid = Grid(shape, job.settings.block)
+                grid = BlockGrid(shape, job.settings.block)
                 _create(
-                    job.of_labels, f"{stages.LABELS}/{level}", shape, "uint64", grid.side, compressor="zstd"
+                    job.label_workspace,
+                    f"{stages.LABELS}/{level}",
+                    shape,
+                    "uint64",
+                    grid.side,
+                    compressor="zstd",
                 )
                 name = f"level-{level}"
                 yield from self._run(name, stages.shrink_block, grid, len(grid), (job, level), _name)
 
     def _level_shapes(self) -> list[tuple[int, int]]:
-        return list(level_shapes(self.job.shape, CHUNK))
+        return list(pyramid_shapes(self.job.shape, CHUNK))
 
     def describe(self, provenance: dict[str, Any]) -> Generator[StageDone, None, float | None]:
         """Write tables and polygons; gives the sum of all cells' confidence, None where there are none."""
@@ -216,9 +225,9 @@ class _Run:
         if not job.settings.formats:
             return None
         for name in job.settings.formats:
-            self.job.of_labels.make_folder(BLOCK_FORMATS[name].folder_ending)
+            self.job.label_workspace.create_folder(BLOCK_FORMATS[name].folder_ending)
         yield from self._run("described", stages.describe_block, grid, len(grid), (job, provenance), _name)
-        records = (self.job.of_labels.read_record("described", block.name) for block in grid)
+        records = (self.job.label_workspace.read_record("described", block.name) for block in grid)
         return float(sum(record.get("confidence", 0.0) for record in records))
 
     def describe_labels(self, provenance: Mapping[str, Any]) -> None:
@@ -231,22 +240,22 @@ class _Run:
         ]
         attributes = label_attributes(ON_ZARR_3, axes, levels) | {"dinocell": dict(provenance)}
         for name, content in group_files(ON_ZARR_3, attributes).items():
-            self.job.of_labels.write_json(f"{stages.LABELS}/{name}", content)
+            self.job.label_workspace.write_json(f"{stages.LABELS}/{name}", content)
 
     def _run(
         self,
         stage: str,
         function: Callable[..., None],
-        items: Iterable[ItemT],
+        items: Iterable[_ItemT],
         total: int,
         arguments: tuple[Any, ...],
-        name_of: Callable[[ItemT], str],
+        name_of: Callable[[_ItemT], str],
         *,
         on_device: bool = False,
     ) -> Iterator[StageDone]:
         """Do what has no record yet."""
-        of_map = function in (stages.count_intensities, stages.predict_block)
-        done = (self.job.of_map if of_map else self.job.of_labels).records(stage)
+        for_map = function in (stages.count_intensities, stages.predict_block)
+        done = (self.job.map_workspace if for_map else self.job.label_workspace).records(stage)
         count = len(done)
         yield StageDone(stage, count, total)
         left = (item for item in items if name_of(item) not in done)
@@ -255,10 +264,10 @@ class _Run:
             yield StageDone(stage, count, total)
 
 
-def _check_unchanged(job: Job, plan: Mapping[str, Any]) -> None:
+def _check_unchanged(job: LargeJob, plan: Mapping[str, Any]) -> None:
     """Raise where somebody wrote to the image while labels were made of it: they are not published."""
     with open_image(job.source.path, scene=job.source.scene, windows=True) as image:
-        if state_of(image) != plan["map"]["state"]:
+        if image_state(image) != plan["map"]["state"]:
             raise FileFormatError(
                 f"{job.source.path} changed while it was read, expected files at rest: wait until they are "
                 "written, then begin anew with --overwrite"

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.io.images import open_image
-from dinocell.io.planes import Pixels
+from dinocell.io.planes import Pixels, Window
 from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.selected_planes import read_channels, read_selected_plane
 from dinocell.io.selection import SelectedPlane
-from dinocell.large.grid import Grid, Window
+from dinocell.large.grid import BlockGrid
 from dinocell.large.workspace import Workspace
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
@@ -41,7 +41,7 @@ class TileModel(Protocol):
         ...
 
 
-class Network(Protocol):
+class TileModelLoader(Protocol):
     """A tile model that is not loaded yet: hashable, and small enough to travel to workers."""
 
     def load(self) -> TileModel:
@@ -54,7 +54,7 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class Source:
+class SourcePlane:
     """One plane of an image file.
 
     Attributes
@@ -73,18 +73,18 @@ class Source:
     channel: int | str | None
 
     @contextmanager
-    def opened(self) -> Iterator["Plane"]:
+    def opened(self) -> Iterator["OpenedPlane"]:
         """Open the file for reading windows of the plane."""
         with open_image(self.path, scene=self.scene, windows=True) as image:
-            yield Plane(image, self)
+            yield OpenedPlane(image, self)
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class OpenedPlane:
     """An opened plane."""
 
     image: LazyImage
-    source: Source
+    source: SourcePlane
 
     def read(self, rows: slice, columns: slice) -> Pixels:
         """Read a window of what is segmented, (Y, X) or (Y, X, S)."""
@@ -144,37 +144,37 @@ class LargeSettings:
 
 
 @dataclass(frozen=True)
-class Job:
+class LargeJob:
     """A large image with all that workers need to know.
 
     Attributes
     ----------
-    source : Source
-    network : Network
+    source : SourcePlane
+    network : TileModelLoader
     settings : LargeSettings
     shape : (int, int)
         The plane's (Y, X).
     pixel_size_um : float or None
-    of_map : Workspace
+    map_workspace : Workspace
         What the thresholds do not change: the distance map.
-    of_labels : Workspace
+    label_workspace : Workspace
         The rest.
     """
 
-    source: Source
-    network: Network
+    source: SourcePlane
+    network: TileModelLoader
     settings: LargeSettings
     shape: tuple[int, int]
     pixel_size_um: float | None
-    of_map: Workspace
-    of_labels: Workspace
+    map_workspace: Workspace
+    label_workspace: Workspace
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> BlockGrid:
         """The blocks."""
-        return Grid(self.shape, self.settings.block)
+        return BlockGrid(self.shape, self.settings.block)
 
     @property
-    def map_grid(self) -> Grid:
+    def map_grid(self) -> BlockGrid:
         """The blocks of the distance map: larger, as tiles on the faces are predicted for either side."""
-        return Grid(self.shape, 2 * self.settings.block)
+        return BlockGrid(self.shape, 2 * self.settings.block)

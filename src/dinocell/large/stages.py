@@ -11,18 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.io.planes import Window
 from dinocell.large.cells import Cells, describe_cells
 from dinocell.large.components import label_faces
 from dinocell.large.counting import CountRequest, count_block
-from dinocell.large.flood import FloodTask, flood, mask_threshold, split_by_block
-from dinocell.large.grid import Block, Window, window_shape, within
+from dinocell.large.flood import FloodTask, flood_components, mask_threshold, split_by_block
+from dinocell.large.grid import Block, within
 from dinocell.large.growth import Part, grow_block
 from dinocell.large.numbers import Numbers, renumber, shrink
-from dinocell.large.settings import Job, Plane
-from dinocell.large.workspace import Record, strips
+from dinocell.large.settings import LargeJob, OpenedPlane
+from dinocell.large.workspace import BlockRecord, strips
 from dinocell.preprocess.intensity_range import IntensityRange
 from dinocell.preprocess.preprocessing import preprocess_window, to_grayscale
-from dinocell.preprocess.resampling import resize_window, scaled_shape
+from dinocell.preprocess.resampling import resize_window, scaled_shape, window_shape
 from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.tiling import Tile, blend, tiles_touching
 from dinocell.workers.executor import device_lock
@@ -34,14 +35,14 @@ _STRIP = 512
 """Rows that are preprocessed at a time: in between, pixels in colour take many bytes."""
 
 
-def count_intensities(block: Block, job: Job, request: CountRequest, stage: str) -> None:
+def count_intensities(block: Block, job: LargeJob, request: CountRequest, stage: str) -> None:
     """Count the intensities of a block."""
     with job.source.opened() as plane:
         gray = to_grayscale(plane.read(*block.window))
-    job.of_map.write_record(stage, block.name, count_block(gray, request))
+    job.map_workspace.write_record(stage, block.name, count_block(gray, request))
 
 
-def predict_block(block: Block, job: Job, found: IntensityRange) -> None:
+def predict_block(block: Block, job: LargeJob, found: IntensityRange) -> None:
     """Predict the distance map of a block of the map's own grid.
 
     Raises
@@ -66,8 +67,8 @@ def predict_block(block: Block, job: Job, found: IntensityRange) -> None:
         raise InputError(
             "the distance map holds NaN or infinite values, expected a sound model: train it again"
         )
-    job.of_map.write_array(MAP, block.window, distance)
-    job.of_map.write_record(MAP, block.name, {})
+    job.map_workspace.write_array(MAP, block.window, distance)
+    job.map_workspace.write_record(MAP, block.name, {})
 
 
 def _moved(span: slice, by: int) -> slice:
@@ -75,7 +76,7 @@ def _moved(span: slice, by: int) -> slice:
 
 
 def _predict_window(
-    window: Window, shape: tuple[int, int], plane: Plane, job: Job, found: IntensityRange
+    window: Window, shape: tuple[int, int], plane: OpenedPlane, job: LargeJob, found: IntensityRange
 ) -> NDArray[np.float32]:
     """Predict the tiles of the rescaled image that touch a window of it, and blend them there."""
     model = job.network.load()
@@ -100,36 +101,38 @@ def _predict_window(
         return blend(tiles, predictions, shape, window)
 
 
-def label_block(block: Block, job: Job) -> None:
+def label_block(block: Block, job: LargeJob) -> None:
     """Describe the components of a block that touch its edges."""
     mask = _read_map(job, block.window) > mask_threshold(job.settings.thresholds)
-    job.of_labels.write_record("components", block.name, label_faces(mask, block))
+    job.label_workspace.write_record("components", block.name, label_faces(mask, block))
 
 
-def _read_map(job: Job, window: Window) -> NDArray[np.float32]:
-    return job.of_map.read_array(MAP, window)
+def _read_map(job: LargeJob, window: Window) -> NDArray[np.float32]:
+    return job.map_workspace.read_array(MAP, window)
 
 
-def flood_block(task: FloodTask, job: Job) -> None:
+def flood_block(task: FloodTask, job: LargeJob) -> None:
     """Flood the components of a task, and leave the cells where their blocks find them."""
-    flooded = flood(task, lambda window: _read_map(job, window), job.settings.thresholds, job.shape)
-    workspace = job.of_labels
+    flooded = flood_components(
+        task, lambda window: _read_map(job, window), job.settings.thresholds, job.shape
+    )
+    workspace = job.label_workspace
     if task.block is not None:
         own = flooded.labels[within(task.block.window, task.window)]
         workspace.write_array(CELLS, task.block.window, own)
     for block, places, cells in split_by_block(flooded, task, job.grid):
         workspace.write_record(f"pieces/{block.name}", task.name, {"places": places, "cells": cells})
     torn = np.array(flooded.torn)
-    record: Record = {"rims": flooded.rims, "boxes": flooded.boxes, "torn": torn}
+    record: BlockRecord = {"rims": flooded.rims, "boxes": flooded.boxes, "torn": torn}
     workspace.write_record("flood", task.name, record)
 
 
-def grow(block: Block, job: Job, halo: int) -> None:
+def grow(block: Block, job: LargeJob, halo: int) -> None:
     """Put a block together from the cells of all tasks, and grow them."""
-    workspace = job.of_labels
+    workspace = job.label_workspace
     offsets = workspace.read_record("offsets", "tasks")["offsets"]
 
-    def flooded(task: int) -> Record:
+    def flooded(task: int) -> BlockRecord:
         return workspace.read_record("flood", f"{task:012d}")
 
     labels, record = grow_block(
@@ -139,51 +142,51 @@ def grow(block: Block, job: Job, halo: int) -> None:
     workspace.write_record("growth", block.name, record)
 
 
-def _parts(block: Block, window: Window, job: Job) -> Iterator[Part]:
+def _parts(block: Block, window: Window, job: LargeJob) -> Iterator[Part]:
     rows, columns = (_moved(inner, span.start) for inner, span in zip(window, block.window, strict=True))
-    yield Part(block.index, job.of_labels.read_array(CELLS, (rows, columns)))
+    yield Part(block.index, job.label_workspace.read_array(CELLS, (rows, columns)))
     stage = f"pieces/{block.name}"
-    for name in sorted(job.of_labels.records(stage)):
-        piece = job.of_labels.read_record(stage, name)
+    for name in sorted(job.label_workspace.records(stage)):
+        piece = job.label_workspace.read_record(stage, name)
         yield Part(int(name), piece["cells"], piece["places"])
 
 
-def number(item: tuple[Block, Numbers], job: Job) -> None:
+def number(item: tuple[Block, Numbers], job: LargeJob) -> None:
     """Give the cells of a block their final numbers."""
     block, numbers = item
-    labels = job.of_labels.read_array(GROWN, block.window)
-    job.of_labels.write_array(f"{LABELS}/0", block.window, renumber(labels, numbers))
+    labels = job.label_workspace.read_array(GROWN, block.window)
+    job.label_workspace.write_array(f"{LABELS}/0", block.window, renumber(labels, numbers))
     owned = numbers.owned
     order = np.argsort(numbers.numbers[owned])
     record = {"numbers": numbers.numbers[owned][order], "boxes": numbers.boxes[owned][order]}
-    job.of_labels.write_record("numbers", block.name, record)
+    job.label_workspace.write_record("numbers", block.name, record)
 
 
-def shrink_block(block: Block, job: Job, level: int) -> None:
+def shrink_block(block: Block, job: LargeJob, level: int) -> None:
     """Make a block of a coarser level from the next finer one."""
     finer = f"{LABELS}/{level - 1}"
     rows, columns = (
         slice(2 * span.start, min(2 * span.stop, length))
-        for span, length in zip(block.window, job.of_labels.shape_of(finer), strict=True)
+        for span, length in zip(block.window, job.label_workspace.shape_of(finer), strict=True)
     )
     coarse = np.empty(window_shape(block.window), np.uint64)
     for strip in strips(rows.stop - rows.start, _STRIP):  # of even height
-        part = job.of_labels.read_array(finer, (_moved(strip, rows.start), columns))
+        part = job.label_workspace.read_array(finer, (_moved(strip, rows.start), columns))
         coarse[strip.start // 2 : (strip.stop + 1) // 2] = shrink(part)
-    job.of_labels.write_array(f"{LABELS}/{level}", block.window, coarse)
-    job.of_labels.write_record(f"level-{level}", block.name, {})
+    job.label_workspace.write_array(f"{LABELS}/{level}", block.window, coarse)
+    job.label_workspace.write_record(f"level-{level}", block.name, {})
 
 
-def describe_block(block: Block, job: Job, provenance: dict[str, Any]) -> None:
+def describe_block(block: Block, job: LargeJob, provenance: dict[str, Any]) -> None:
     """Write the table and the polygons of the cells that begin in a block."""
-    owned = job.of_labels.read_record("numbers", block.name)
+    owned = job.label_workspace.read_record("numbers", block.name)
     formats = job.settings.formats
     with job.source.opened() as plane:
         cells = describe_cells(
             owned["numbers"],
             owned["boxes"],
             job.shape,
-            read_labels=lambda window: job.of_labels.read_array(f"{LABELS}/0", window),
+            read_labels=lambda window: job.label_workspace.read_array(f"{LABELS}/0", window),
             read_channels=lambda window: _intensities(plane, window),
             read_map=lambda window: _read_map(job, window),
             pixel_size_um=job.pixel_size_um,
@@ -193,16 +196,16 @@ def describe_block(block: Block, job: Job, provenance: dict[str, Any]) -> None:
     for name in formats:
         _write_cells(name, cells, block, job, provenance)
     sure = np.array(cells.table["confidence"].sum(dtype=np.float64))
-    job.of_labels.write_record("described", block.name, {"confidence": sure})
+    job.label_workspace.write_record("described", block.name, {"confidence": sure})
 
 
-def _intensities(plane: Plane, window: Window) -> Any:
+def _intensities(plane: OpenedPlane, window: Window) -> Any:
     """Read what cells are measured in: every channel of several, else gray, as `dinocell segment` does."""
     info = plane.image.info
     return plane.read_channels(window) if info.shape[1] > 1 else to_grayscale(plane.read(*window))
 
 
-def _write_cells(name: str, cells: Cells, block: Block, job: Job, provenance: dict[str, Any]) -> None:
+def _write_cells(name: str, cells: Cells, block: Block, job: LargeJob, provenance: dict[str, Any]) -> None:
     chosen = BLOCK_FORMATS[name]
-    path = job.of_labels.folder / chosen.folder_ending / f"part-{block.name}{chosen.suffix}"
+    path = job.label_workspace.folder / chosen.folder_ending / f"part-{block.name}{chosen.suffix}"
     chosen.write_block(path, cells.table, cells.polygons, provenance)

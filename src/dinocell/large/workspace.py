@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from dinocell.errors import FileFormatError, OutputError
 from dinocell.extras import import_extra
 from dinocell.io.opening import read_whole
-from dinocell.io.planes import decoding
+from dinocell.io.planes import Window, decoding
 from dinocell.io.saving import atomic_path
-from dinocell.large.grid import Window
 
 CHUNK = 512
 """Side in pixels of what is compressed together, where blocks are a multiple of it."""
 
-Record = dict[str, NDArray[Any]]
+BlockRecord = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Workspace:
         with atomic_path(target) as temporary, temporary.open("wb") as file:
             np.savez(file, **record)  # type: ignore[arg-type]  # no name is that of an option
 
-    def read_record(self, stage: str, name: str) -> Record:
+    def read_record(self, stage: str, name: str) -> BlockRecord:
         """Read a record."""
         path = self.folder / "records" / stage / f"{name}.npz"
         with self._reading(path), np.load(path, allow_pickle=False) as stored:
@@ -114,7 +113,7 @@ class Workspace:
         folder = self.folder / "records" / stage
         return {file.stem for file in folder.glob("*.npz") if not file.name.startswith(".")}
 
-    def make_folder(self, name: str) -> None:
+    def create_folder(self, name: str) -> None:
         """Make a folder for files, if it is not there."""
         with self._writing():
             (self.folder / name).mkdir(parents=True, exist_ok=True)

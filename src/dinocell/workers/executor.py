@@ -14,8 +14,8 @@ from dinocell.errors import DINOCellError, InputError, WorkerError
 from dinocell.extras import import_extra
 from dinocell.version import __version__
 
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
+_ItemT = TypeVar("_ItemT")
+_ResultT = TypeVar("_ResultT")
 
 RETRIES = 2
 """Times that a task which failed is tried again."""
@@ -49,12 +49,12 @@ class Executor(Protocol):
 
     def map(
         self,
-        function: Callable[..., ResultT],
-        items: Iterable[ItemT],
+        function: Callable[..., _ResultT],
+        items: Iterable[_ItemT],
         *arguments: Any,
         on_device: bool = False,
-        given_up: Callable[[ItemT, WorkerError], ResultT] | None = None,
-    ) -> Generator[tuple[ItemT, ResultT]]:
+        given_up: Callable[[_ItemT, WorkerError], _ResultT] | None = None,
+    ) -> Generator[tuple[_ItemT, _ResultT]]:
         """Yield every item and what the function made of it, as tasks end, in any order.
 
         Items are taken as they are needed. Closing the generator drops what is left; what another process is
@@ -92,18 +92,18 @@ class HereExecutor:
 
     def map(
         self,
-        function: Callable[..., ResultT],
-        items: Iterable[ItemT],
+        function: Callable[..., _ResultT],
+        items: Iterable[_ItemT],
         *arguments: Any,
         on_device: bool = False,
-        given_up: Callable[[ItemT, WorkerError], ResultT] | None = None,
-    ) -> Generator[tuple[ItemT, ResultT]]:
+        given_up: Callable[[_ItemT, WorkerError], _ResultT] | None = None,
+    ) -> Generator[tuple[_ItemT, _ResultT]]:
         """Yield every item and what the function made of it, in their order: see `Executor.map`."""
         for item in items:
             yield item, _try(function, item, arguments)
 
 
-def _try(function: Callable[..., ResultT], item: Any, arguments: tuple[Any, ...]) -> ResultT:
+def _try(function: Callable[..., _ResultT], item: Any, arguments: tuple[Any, ...]) -> _ResultT:
     for _ in range(RETRIES):
         try:
             return function(item, *arguments)
@@ -137,12 +137,12 @@ class DaskExecutor:
 
     def map(
         self,
-        function: Callable[..., ResultT],
-        items: Iterable[ItemT],
+        function: Callable[..., _ResultT],
+        items: Iterable[_ItemT],
         *arguments: Any,
         on_device: bool = False,
-        given_up: Callable[[ItemT, WorkerError], ResultT] | None = None,
-    ) -> Generator[tuple[ItemT, ResultT]]:
+        given_up: Callable[[_ItemT, WorkerError], _ResultT] | None = None,
+    ) -> Generator[tuple[_ItemT, _ResultT]]:
         """Yield every item and what the function made of it, as tasks end: see `Executor.map`.
 
         As many tasks are handed over as keep the workers busy, so that neither memory nor the scheduler is
@@ -150,7 +150,7 @@ class DaskExecutor:
         """
         distributed = import_distributed()
         ended = distributed.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
-        handed_over: dict[Any, ItemT] = {}
+        handed_over: dict[Any, _ItemT] = {}
         rest = iter(items)
         try:
             while True:
@@ -165,7 +165,7 @@ class DaskExecutor:
                     return
                 self._wait(ended)
                 future, outcome = next(ended)
-                result: ResultT = _result_of(outcome, handed_over[future], given_up)
+                result: _ResultT = _result_of(outcome, handed_over[future], given_up)
                 yield handed_over.pop(future), result
         finally:
             ended.clear()
@@ -222,8 +222,8 @@ class DaskExecutor:
 
 
 def _run(
-    version: str, function: Callable[..., ResultT], item: Any, arguments: tuple[Any, ...]
-) -> list[ResultT]:
+    version: str, function: Callable[..., _ResultT], item: Any, arguments: tuple[Any, ...]
+) -> list[_ResultT]:
     """Run a task in a worker, which may have come after the others were asked for their version.
 
     Returns

@@ -14,8 +14,8 @@ import cv2
 
 from dinocell.errors import InputError, WorkerError
 
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
+_ItemT = TypeVar("_ItemT")
+_ResultT = TypeVar("_ResultT")
 
 _LAST_SECONDS = 5.0  # in which a process whose pipe has ended is gone
 
@@ -66,8 +66,8 @@ class OrderedPool:
         self._kill([*self._idle, *self._busy])
 
     def map(
-        self, function: Callable[..., ResultT], items: Iterable[ItemT], *arguments: Any
-    ) -> Iterator[tuple[ItemT, ResultT]]:
+        self, function: Callable[..., _ResultT], items: Iterable[_ItemT], *arguments: Any
+    ) -> Iterator[tuple[_ItemT, _ResultT]]:
         """Yield every item and the result of the function.
 
         At most ``2 · workers + 1`` items are taken whose results were not yet yielded. One map goes on at a
@@ -90,7 +90,7 @@ class OrderedPool:
             for item in items:
                 yield item, function(item, *arguments)
             return
-        taken: dict[int, ItemT] = {}
+        taken: dict[int, _ItemT] = {}
         outcomes: dict[int, _Outcome] = {}
         try:
             for number, item in enumerate(items):
@@ -103,7 +103,7 @@ class OrderedPool:
         finally:
             self._kill([*self._busy])
 
-    def _next_result(self, taken: dict[int, ItemT], outcomes: dict[int, _Outcome]) -> tuple[ItemT, Any]:
+    def _next_result(self, taken: dict[int, _ItemT], outcomes: dict[int, _Outcome]) -> tuple[_ItemT, Any]:
         number = next(iter(taken))
         while number not in outcomes:
             self._receive(outcomes)
