@@ -58,7 +58,7 @@ def times(count: int, period_ms: float = 0.0, measured_ms: float = 0.0) -> Loop:
 
 
 def phases(counts: Sequence[int], period_ms: float) -> Loop:
-    """Times in several phases."""
+    """Return a loop over times in several phases."""
     periods = [{**times(count, period_ms).parameters} for count in counts]
     return Loop(8, sum(counts), {"pPeriod": periods, "pPeriodValid": b"\x01" * len(counts)})
 
@@ -79,7 +79,7 @@ def custom(count: int) -> Loop:
 
 @dataclass
 class FakeND2:
-    """What a file holds.
+    """Content of a file.
 
     `pixels` has shape (loops…, C, Y, X) or, in colour, (loops…, C, Y, X, 3) as R, G, B.
     """

@@ -16,7 +16,7 @@ on_x86 = pytest.mark.skipif(
 
 
 def texture(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.uint8]:
-    """Uneven grays: smooth light, fine grain."""
+    """Return uneven grays: smooth light and fine grain."""
     rng = np.random.default_rng(seed)
     light = gaussian_filter(rng.random(shape), 20)
     light = (light - light.min()) / np.ptp(light)

@@ -1,4 +1,4 @@
-"""Tiny TIFF, PNG and NPY files put together byte by byte, so that they may say what no writer would."""
+"""Tiny TIFF, PNG and NPY files put together byte by byte, so that they can hold what no writer writes."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ def tiff(pixels: np.ndarray, **options: object) -> bytes:
 
 
 def tags_of(width: int, length: int, strip: tuple[int, int], **more: int) -> dict[int, tuple[int, int, int]]:
-    """Tags of a gray page: code → type, count, value."""
+    """Return the tags of a gray page: code → type, count, value."""
     values = {
         256: width,
         257: length,
@@ -38,7 +38,7 @@ def directory(tags: dict[int, tuple[int, int, int]], following: int) -> bytes:
 
 
 def chain(count: int, last: int = 0) -> bytes:
-    """Give a stack of `count` pages of 2 × 2 pixels, the last of which points to the byte `last`."""
+    """Return a stack of `count` pages of 2 × 2 pixels, the last of which points to the byte `last`."""
     one = directory(tags_of(2, 2, (8, 4)), 0)
     start = 12 + np.arange(count) * len(one)
     table = np.tile(np.frombuffer(one, np.uint8), (count, 1))
@@ -48,7 +48,7 @@ def chain(count: int, last: int = 0) -> bytes:
 
 
 def compressed(width: int, length: int, scheme: int, data: bytes, **more: int) -> bytes:
-    """Give a page of one compressed strip."""
+    """Return a page of one compressed strip."""
     page = directory(tags_of(width, length, (8, len(data)), _259=scheme, **more), 0)
     return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + page
 
@@ -85,7 +85,7 @@ def along(stop: str) -> str:
 
 
 def named(*names: str) -> str:
-    """Give an image of one page a slice, each in a file of its own."""
+    """Return an image of one page for each slice, each in a file of its own."""
     places = "".join(
         f'<TiffData FirstZ="{at}" IFD="0" PlaneCount="1">'
         f'<UUID FileName="{name}">urn:uuid:{at}</UUID></TiffData>'
@@ -111,7 +111,7 @@ def write_ome_set(folder: Path, planes: np.ndarray, stem: str = "set", axis: str
 
 
 def png(compressed_rows: bytes) -> bytes:
-    """Give a gray PNG of 8 × 8 pixels whose checksums are right, whatever its rows are."""
+    """Return a gray PNG of 8 × 8 pixels whose checksums are right, whatever its rows are."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -122,7 +122,7 @@ def png(compressed_rows: bytes) -> bytes:
 
 
 def deflated(mebibytes: int) -> bytes:
-    """Give a stream of zeros, made quickly: after a full flush blocks repeat."""
+    """Compress a stream of zeros quickly: after a full flush blocks repeat."""
     squeezed = zlib.compressobj()
     first, block = (squeezed.compress(bytes(2**20)) + squeezed.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     return first + block * (mebibytes - 1) + squeezed.flush()
@@ -136,7 +136,7 @@ def jpeg_bomb() -> bytes:
 
 
 def below_itself(branches: int) -> bytes:
-    """Give a page whose directories below are all the page itself."""
+    """Return a page whose directories below are all the page itself."""
     page = tags_of(2, 2, (8, 4)) | {330: (4, branches, 12 if branches == 1 else 200)}
     data = struct.pack("<2sHI", b"II", 42, 12) + b"\1\2\3\4" + directory(page, 0)
     return data.ljust(200, b"\0") + struct.pack("<I", 12) * branches

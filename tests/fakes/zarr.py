@@ -41,7 +41,7 @@ def write_ome_zarr(
 def write_array(
     folder: Path, pixels: Array, version: str, axes: str, chunks: tuple[int, ...] | None = None
 ) -> None:
-    """Write one level, one chunk a plane unless `chunks` says otherwise."""
+    """Write one level, with one chunk for each plane unless `chunks` is given."""
     chunks = chunks or tuple(
         size if axis in "yx" else 1 for axis, size in zip(axes, pixels.shape, strict=True)
     )
@@ -53,7 +53,7 @@ def write_array(
 
 
 def multiscale(axes: str, levels: int, scale: dict[str, float], units: dict[str, str]) -> dict[str, Any]:
-    """Give an entry of ``multiscales``."""
+    """Return an entry of ``multiscales``."""
     described = [{"name": axis, "type": TYPES.get(axis, "space")} for axis in axes]
     for axis in described:
         if axis["name"] in units:
@@ -67,7 +67,7 @@ def multiscale(axes: str, levels: int, scale: dict[str, float], units: dict[str,
 
 
 def write_group(folder: Path, attributes: dict[str, Any], version: str) -> None:
-    """Write what a group says."""
+    """Write the attributes of a group."""
     folder.mkdir(parents=True, exist_ok=True)
     if version == "0.5":
         for entry in attributes.get("multiscales", ()):
@@ -81,7 +81,7 @@ def write_group(folder: Path, attributes: dict[str, Any], version: str) -> None:
 
 
 def attributes_of(group: Path, version: str) -> dict[str, Any]:
-    """Read what a group says; of version 0.5 with ``ome`` in it."""
+    """Read the attributes of a group; of version 0.5 with ``ome`` in it."""
     if version == "0.5":
         stored: dict[str, Any] = json.loads((group / "zarr.json").read_text())["attributes"]
         return stored
@@ -90,7 +90,7 @@ def attributes_of(group: Path, version: str) -> dict[str, Any]:
 
 
 def noise(*shape: int, dtype: str = "uint16") -> Array:
-    """Values that differ from place to place."""
+    """Return values that differ from place to place."""
     values = np.random.default_rng(0).random(shape)
     if dtype == "bool":
         return values > 0.5

@@ -23,7 +23,7 @@ SCENES, TIMES, CHANNELS, SLICES = 2, 2, 2, 3
 
 
 def stack(dtype: str = "uint16", samples: int = 1) -> Array:
-    """Pixels of all scenes, times, channels and slices; those of the scenes are equally large."""
+    """Return pixels of all scenes, times, channels and slices, all scenes equally large."""
     values = np.random.default_rng(0).random((SCENES, TIMES, CHANNELS, SLICES, 17, 23, samples))
     return (values * (1 if dtype[0] == "f" else np.iinfo(dtype).max)).astype(dtype)
 
@@ -128,7 +128,7 @@ def mutate(data: bytes, at: int, layout: str, value: int) -> bytes:
 
 
 def test_a_damaged_directory_never_reaches_libczi(tmp_path: Path) -> None:
-    """The second entry begins at 32 + 128 + 172 of the segment; a dimension's size is 8 bytes into it."""
+    # the second entry begins at 32 + 128 + 172 of the segment, the size of a dimension 8 bytes into it
     data = write(tmp_path / "a.czi", stack()).read_bytes()
     directory = struct.unpack_from("<q", data, 84)[0]
     second = directory + 32 + 128 + 172
@@ -180,7 +180,7 @@ def read_mutated(folder: str, first: int, last: int) -> None:
 
 
 def test_mutated_files_neither_crash_nor_escape(tmp_path: Path) -> None:
-    """In a process of its own: libCZI is native code."""
+    # in a process of its own: libCZI is native code
     write(tmp_path / "a.czi", stack(), channel_names={0: "DAPI", 1: "GFP"}, scale_x=1e-6, scale_y=1e-6)
     code = f"from tests.io.test_czi import read_mutated; read_mutated({str(tmp_path)!r}, 0, 300)"
     done = subprocess.run(

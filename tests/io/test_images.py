@@ -137,7 +137,7 @@ STACKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", STACKS)
 def test_a_stack_needs_a_page(tmp_path: Path, kind: str) -> None:
-    pixels = noise(3, 20, 30, dtype="uint16")  # three pages are no RGB
+    pixels = noise(3, 20, 30, dtype="uint16")  # three pages are not RGB
     file = tmp_path / "a.tif"
     tifffile.imwrite(file, pixels, **STACKS[kind])
     with pytest.raises(
@@ -272,7 +272,7 @@ def test_png_round_trip(tmp_path: Path, dtype: str, samples: tuple[int, ...]) ->
 
 
 def png_of(height: int, width: int, *data: bytes, extra: bytes = b"") -> bytes:
-    """Gray PNG of 8 bits with the given data in it, and chunks before them."""
+    """Return a gray PNG of 8 bits with the given data in it, and chunks before them."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     body = b"".join(png_chunk(b"IDAT", part) for part in data)
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + extra + body + png_chunk(b"IEND", b"")
@@ -288,7 +288,7 @@ def deflated_zeros(count: int) -> bytes:
 
 
 def test_a_png_inflates_to_no_more_than_its_pixels(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """libpng would inflate all of it, and print that it is too much."""
+    # libpng would inflate all of it, and print that it is too much
     bomb = deflated_zeros(2**27)
     assert len(bomb) < 2**18
     for data in ([bomb], [bomb[:500], bomb[500:]]):
@@ -367,7 +367,7 @@ def test_libpng_prints_nothing_about_a_bad_profile(tmp_path: Path, capfd: pytest
 
 
 def packed_png(values: Array, depth: int) -> bytes:
-    """Gray PNG of 1, 2 or 4 bits, which Pillow does not write."""
+    """Encode a gray PNG of 1, 2 or 4 bits, which Pillow does not write."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -640,7 +640,7 @@ def test_labels_of_another_writer(tmp_path: Path) -> None:
         (np.array([[0.5, 1.0]]), "float64 values that are not whole, expected one plane of ids"),
         (np.array([[np.nan, 1.0]], np.float32), "float32 values that are not whole"),
         (np.array([[np.inf, 1.0]], np.float32), "float32 values that are not whole"),
-        (noise(5, 6, 3), r"has 3 channels \(colours are no ids\), expected one plane of ids"),
+        (noise(5, 6, 3), r"has 3 channels \(colours are not ids\), expected one plane of ids"),
     ],
 )
 def test_what_is_not_ids(tmp_path: Path, values: Array, message: str) -> None:

@@ -172,7 +172,7 @@ SMALL = lif([FakeLIF("a", ramp(4, 5), "YX", LENGTHS)])
 
 
 def changed(old: str, new: str) -> bytes:
-    """Give a small file with another description."""
+    """Return a small file with another description."""
     length = struct.unpack("<I", SMALL[9:13])[0]
     text = SMALL[13 : 13 + 2 * length].decode("utf-16-le")
     assert old in text

@@ -139,7 +139,7 @@ def without_frame(at: int) -> FakeND2:
 
 
 def chunks_of(fake: FakeND2, **changed: bytes) -> bytes:
-    """Give a file with other metadata."""
+    """Return a file with other metadata."""
     picture = lite("SLxPictureMetadata", fake.picture(colour=False))
     frame = fake.frame(np.moveaxis(fake.pixels, 0, 2)[..., None])
     attributes = lite("SLxImageAttributes", fake.describe(np.zeros((1, 5, 7, 1, 1), "uint16")))
@@ -156,7 +156,7 @@ SMALL = FakeND2(ramp(1, 5, 7))
 
 
 def nested_bomb() -> bytes:
-    """Give levels that all claim to reach to the end, so that each is copied with all that follow."""
+    """Return levels that all claim to reach to the end, so that each is copied with all that follow."""
     level = b"\x0b\x00" + struct.pack("<IQ", 1, 0)
     return level * 20000 + bytes(100_000)
 

@@ -106,7 +106,7 @@ def test_only_the_chunks_of_the_plane_are_opened(tmp_path: Path, version: str) -
 def test_only_chunks_that_are_there_are_read_of_very_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: str, options: dict[str, Any]
 ) -> None:
-    """A plane of 15,000 chunks, of which four are stored; the others hold the fill value."""
+    # a plane of 15,000 chunks, of which four are stored; the others hold the fill value
     shape, version = (2, 200, 450), "0.5" if options["zarr_format"] == 3 else "0.4"
     array = zarr.create_array(
         tmp_path / "a.zarr" / "0", shape=shape, dtype="uint16", chunks=(1, 2, 3), fill_value=7, **options
@@ -327,7 +327,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, version: str) -> None:
 
 
 class Bomb:
-    """Makes a file beside where the test runs when it is unpickled."""
+    """Object that creates a folder where the test runs when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.mkdir, ("unpickled",)
@@ -456,7 +456,7 @@ def read_mutated(source: str, scratch: str, first: int, last: int) -> None:
 @VERSIONS
 @pytest.mark.parametrize("codec", ["blosc", "zlib", "zstd"])
 def test_mutated_folders_neither_crash_nor_escape(tmp_path: Path, version: str, codec: str) -> None:
-    """In a process of its own: codecs are native code."""
+    # in a process of its own: codecs are native code
     folder, pixels = tmp_path / "a.zarr", noise(2, 2, 40, 40)
     write_ome_zarr(folder, pixels, "czyx", version=version, channel_names=("a", "b"))
     shutil.rmtree(folder / "0")

@@ -1,4 +1,4 @@
-"""One door for image files: axes, scales, names, scenes as they were written; a plane is read alone."""
+"""Opened image files: axes, scales, names, scenes as they were written; a plane is read alone."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 
 def numbered(*shape: int, dtype: str = "uint16") -> Array:
-    """Every value another, so that no two planes can be mixed up."""
+    """Return values that are all distinct, so that no two planes can be mixed up."""
     return np.arange(np.prod(shape)).astype(dtype).reshape(shape)
 
 

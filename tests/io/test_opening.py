@@ -52,7 +52,7 @@ def test_a_file_is_read_whole_up_to_a_size(tmp_path):
 
 
 def _in_folder(read, name):
-    """Make a reader of a file that it finds by its name in a folder."""
+    """Return a reader of a file that it finds by its name in a folder."""
 
     def read_there(path):
         path.rename(path.parent / name)

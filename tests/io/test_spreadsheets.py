@@ -39,7 +39,7 @@ def test_every_table_is_written_so(tmp_path):
 
 
 def test_no_other_module_writes_texts_as_csv():
-    """Rows of `metrics.csv` are numbers alone."""
+    # rows of metrics.csv, which run_folder writes, are numbers alone
     source = Path(dinocell.__file__).parent
     texts = {path.name: path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
     writers = {name for name, text in texts.items() if re.search(r"csv\.(Dict)?[wW]riter\(", text)}

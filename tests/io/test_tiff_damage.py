@@ -24,7 +24,7 @@ def noise(*shape: int) -> Array:
 
 
 def patched(data: bytes, code: int, values: Any, at: int = 0) -> bytes:
-    """Give a copy in which value number `at` of a tag of the first page, and those after it, are others."""
+    """Return a copy with other values of a tag of the first page, from number `at` on."""
     changed = bytearray(data)
     with tifffile.TiffFile(io.BytesIO(data)) as tif:
         tag = tif.pages.first.tags[code]
@@ -36,7 +36,7 @@ def patched(data: bytes, code: int, values: Any, at: int = 0) -> bytes:
 
 
 def entry(data: bytes, code: int, **others: int) -> bytes:
-    """Give a copy in which the directory says another kind, count or place of a tag."""
+    """Return a copy whose directory has another kind, count or place of a tag."""
     changed = bytearray(data)
     with tifffile.TiffFile(io.BytesIO(data)) as tif:
         start = tif.pages.first.tags[code].offset
@@ -104,7 +104,7 @@ PARTS: dict[str, tuple[dict[str, Any], int, int]] = {  # options, the tags of pl
 
 
 def blank(pixels: Array, options: dict[str, Any], part: int) -> Array:
-    """Give the pixels without those of a strip or tile."""
+    """Return the pixels with those of a strip or tile set to 0."""
     height, width = options.get("tile", (8, 64))
     across = 64 // width
     row, column = part // across * height, part % across * width
@@ -313,7 +313,7 @@ def test_another_size_than_is_stored_is_refused_or_said(
 
 
 def fits(layout: str, shape: tuple[int, ...]) -> bool:
-    """Whether a page of another shape has as many tiles, or bytes a row, so that no reader can know."""
+    """Return whether a page of another shape has as many tiles or bytes a row, so that no reader can know."""
     if layout == "raw tiles":
         return (-(-shape[0] // 16), -(-shape[1] // 32)) == (3, 2)
     return layout == "bits" and (shape[0], -(-shape[1] // 8)) == (48, 8)

@@ -1,4 +1,4 @@
-"""The planes that a TIFF file speaks of are its pages: none left out in silence, none of another file."""
+"""Planes that a TIFF file describes are its pages: none is left out unnoticed, none is of another file."""
 
 import struct
 from pathlib import Path
@@ -127,10 +127,10 @@ def test_broken_xml_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b"ImageJ=", b"InageJ=", "looks like ImageJ's and is none"),
-        (b"images=6", b"ima\x01es=6", "has characters that are no text"),
-        (b"images=6", b"ima\0es=6", "has characters that are no text"),
-        (b"slices=3", b"sli\x81\xd5s=3", "is no text"),
+        (b"ImageJ=", b"InageJ=", "looks like ImageJ's but cannot be read as that"),
+        (b"images=6", b"ima\x01es=6", "has characters that are not text"),
+        (b"images=6", b"ima\0es=6", "has characters that are not text"),
+        (b"slices=3", b"sli\x81\xd5s=3", "is not a text"),
         (b"images=6\nslices=3", b"imbges=6\nslices=2", "has bytes for 2 planes more"),
     ],
 )
@@ -150,7 +150,7 @@ def test_a_damaged_description_is_named(
 def test_ome_xml_without_its_end_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = write(tmp_path / "a.tif", noise(3, 9, 14), xml("<TiffData/>").replace("</OME>", "</OOE>"))
     np.testing.assert_array_equal(pages_of(file), noise(3, 9, 14))
-    assert "looks like OME-XML and is none" in said(caplog)
+    assert "looks like OME-XML but cannot be read as that" in said(caplog)
 
 
 # Planes that are not there

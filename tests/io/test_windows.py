@@ -185,20 +185,20 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     """Write and open each kind once."""
     images: dict[str, LazyImage] = {}
 
-    def give(kind: str) -> LazyImage:
+    def open_kind(kind: str) -> LazyImage:
         if kind not in images:
             if "zarr" in kind:
                 pytest.importorskip("zarr")
             images[kind] = open_image(KINDS[kind][0](tmp_path_factory.mktemp("kind")))
         return images[kind]
 
-    yield give
+    yield open_kind
     for image in images.values():
         image.close()
 
 
 def ranges(length: int) -> st.SearchStrategy[slice]:
-    """Give ranges within a length that are not empty, often at its ends."""
+    """Draw ranges within a length that are not empty, often at its ends."""
     bounds = st.lists(
         st.integers(0, length) | st.sampled_from([0, length]), min_size=2, max_size=2, unique=True
     )

@@ -1,4 +1,4 @@
-"""Identity of images on disk: all files that are read for them, their hash, and what shows a change."""
+"""Identity of images on disk: all files that are read for them, their hash, and stamps that show a change."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 def files_read(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Add to some files those that are read along with them: the other ones of OME-TIFF sets.
+    """Add the files that are read along with some files: the others of their OME-TIFF sets.
 
     Returns
     -------
     tuple of Path
-        Each once; what does not exist or cannot be opened stands for itself.
+        Each file once; one that does not exist or cannot be opened stands for itself.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -38,14 +38,15 @@ def _set_of(path: Path) -> tuple[Path, ...]:
 def join_sets(paths: Iterable[Path]) -> tuple[dict[Path, tuple[Path, ...]], list[Path]]:
     """Take the files of an OME-TIFF set as one image, read from the first of them that is given.
 
-    Where descriptions contradict each other, none is dropped unless all its files are read with another one.
+    If descriptions contradict each other, an image is dropped only if all its files are read with another
+    one.
 
     Returns
     -------
     images : dict of Path to tuple of Path
         All files that each image is read from, in the order given.
     parts : list of Path
-        What was given, but is read with another one.
+        Files that were given, but are read with another one.
     """
     images: dict[Path, tuple[Path, ...]] = {}
     parts: list[Path] = []
@@ -65,7 +66,7 @@ def join_sets(paths: Iterable[Path]) -> tuple[dict[Path, tuple[Path, ...]], list
 
 
 def stamp_of(files: Iterable[Path]) -> Stamp:
-    """Return what changes when somebody writes to one of some files, or to a file within a Zarr folder.
+    """Return a stamp that changes when somebody writes to one of the files, or within a Zarr folder.
 
     A file that does not exist has size and time −1.
     """
@@ -73,9 +74,9 @@ def stamp_of(files: Iterable[Path]) -> Stamp:
 
 
 def hash_stamps(files: Iterable[Path], top: Path) -> str:
-    """Compute the SHA-256 of names below a folder, sizes and times of change of some files.
+    """Compute the SHA-256 of the names below a folder, sizes and times of change of files.
 
-    It stands for their content where that is too much to be read.
+    It stands for their content if that is too much to be read.
     """
     digest = hashlib.sha256()
     for name, size, time in _stamps(files):
@@ -100,24 +101,25 @@ def _stamp(file: Path) -> tuple[str, int, int]:
 
 
 def _stamps_within(folder: Path) -> Iterator[tuple[str, int, int]]:
-    """List what is in a Zarr folder, but for the labels, so that writing them does not change the image."""
+    """Yield stamps of all files in a Zarr folder but the labels: writing those does not change the image."""
     for path, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if name != "labels")
         yield from (_stamp(Path(path, name)) for name in sorted(files))
 
 
 def hash_files(files: Iterable[Path]) -> str:
-    """Compute the SHA-256 of what an image is read from.
+    """Compute the SHA-256 of the files that an image is read from.
 
     Parameters
     ----------
     files : iterable of Path
-        One: the hash is that of its content. Several: of a line each, `HASH NAME`, sorted by name.
+        Of one file the hash is that of its content; of several, that of a line `HASH NAME` for each, sorted
+        by name.
 
     Raises
     ------
     FileFormatError
-        If one cannot be read.
+        If a file cannot be read.
     """
     several = sorted(files, key=lambda file: file.name)
     if len(several) == 1:
@@ -129,8 +131,8 @@ def hash_files(files: Iterable[Path]) -> str:
 def hash_file(path: Path) -> str:
     """Compute the SHA-256 of a file's content.
 
-    Of a Zarr folder, which may hold millions of files, their names, sizes and times of change are hashed in
-    place of their content. The labels within are left out, so that writing them does not change the source.
+    A Zarr folder may hold millions of files: their names, sizes and times of change are hashed instead of
+    their content. The labels in it are left out, so that writing them does not change the hash of the image.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Read image and label files: the one door to all formats.
+"""Read image and label files of all formats.
 
-The format is told by a file's content, not by its name. Values are never rescaled; colours are R, G, B.
+The format is recognised by a file's content, not by its name. Values are never rescaled; colours are R, G, B.
 """
 
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ class Image:
     pixels : array, shape (Y, X) or (Y, X, C)
         Booleans, integers or floats in the file's own dtype, native byte order.
     axes : str
-        ``"YX"``; ``"YXS"`` with the samples S of a colour, RGB or RGBA; ``"YXC"`` with stains C.
+        ``"YX"``; ``"YXS"`` with the samples S of a colour, RGB or RGBA; ``"YXC"`` with channels C.
     pixel_size_yx_um : (float, float) or None
-        Height and width of a pixel in micrometres; None where the file does not say them of the specimen.
+        Height and width of a pixel in micrometres; None if the file does not give them for the specimen.
     channel_names : tuple of str
-        One a channel, ``""`` for a channel without a name; empty where the file names none.
+        One for each channel, ``""`` for a channel without a name; empty if the file names none.
     """
 
     pixels: Pixels
@@ -41,7 +41,7 @@ class Image:
 
     @property
     def pixel_size_um(self) -> float | None:
-        """Edge of the pixels in micrometres where they are square; None where they are not, or unknown."""
+        """Edge of the pixels in micrometres if they are square; None if they are not, or not known."""
         return square_edge(self.pixel_size_yx_um)
 
 
@@ -51,29 +51,29 @@ def open_image(path: PathLike, *, scene: int | str = 0, windows: bool = False) -
     Parameters
     ----------
     path : path
-        The file; of an OME-Zarr its folder.
+        The file, or the folder of an OME-Zarr.
     scene : int or str
-        Which of the file's scenes (series, positions). A number is counted from 0; a text is a name or, where
-        no scene has it, a number. ``"name:1"`` and ``"number:1"`` say which.
+        Which of the file's scenes (series, positions). A number is counted from 0; a text is a name or, if no
+        scene has that name, a number. ``"name:1"`` and ``"number:1"`` tell the two apart.
     windows : bool
-        Only windows are going to be read: planes may have up to `MAX_WINDOWED_PIXELS` pixels rather than
-        `MAX_PIXELS` where the format allows to read them so, which are OME-Zarr, and TIFF that is
-        uncompressed or in tiles or strips of at most 2²⁸ values each.
+        Whether only windows are going to be read. Planes may then have up to `MAX_WINDOWED_PIXELS` pixels
+        instead of `MAX_PIXELS`, in formats that can be read so: OME-Zarr, and TIFF that is uncompressed or in
+        tiles or strips of at most 2²⁸ values each.
 
     Returns
     -------
     LazyImage
-        For a ``with`` block, or to be closed; `LazyImage.info` says what it is, `LazyImage.read_plane` and
-        `LazyImage.read_window` read.
+        Use it in a ``with`` block, or close it. `LazyImage.info` describes it, `LazyImage.read_plane` and
+        `LazyImage.read_window` read it.
 
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If the file does not exist.
     FileFormatError
         If it is empty, damaged, too large, of another format, or not of real numbers.
     InputError
-        If there is no such scene, or two could be meant.
+        If the scene does not exist, or two could be meant.
     MissingExtraError
         If its format needs a package that is not installed.
     """
@@ -87,34 +87,36 @@ def open_image(path: PathLike, *, scene: int | str = 0, windows: bool = False) -
 def read_image(path: PathLike, *, channel: int | str | None = None, page: int | None = None) -> Image:
     """Read one plane of an image file of any format that `open_image` knows.
 
-    Palette PNG and BMP become RGB; a palette TIFF, where it is a lookup table, stays as stored. Alpha is kept
-    beside RGB and dropped beside gray. Orientation tags are not applied, so that images and masks agree.
+    PNG and BMP with a palette become RGB; the palette of a TIFF is a lookup table, so its values stay as
+    stored. Alpha is kept beside RGB and dropped beside gray. Orientation tags are not applied, so that images
+    and masks agree.
 
     Parameters
     ----------
     path : path
         The file.
     channel : int or str, optional
-        Keep this channel only. A number is counted from 0; a text is a name (of colours R, G, B, A) or, where
-        no channel has it, a number. ``"name:1"`` and ``"number:1"`` say which.
+        Keep this channel only. A number is counted from 0; a text is a name (of colours R, G, B, A) or, if no
+        channel has that name, a number. ``"name:1"`` and ``"number:1"`` tell the two apart.
     page : int, optional
-        Plane of a stack, counted from 0: in a TIFF over all series and their axes but Y, X and channels, the
-        last one fastest; elsewhere over times and, within each, z slices of the first scene.
+        Plane of a stack, counted from 0. In a TIFF it is counted over all series and, within each, over all
+        axes but Y, X and channels, the last axis fastest; in other formats over the times of the first scene
+        and, within each, the z slices.
 
     Returns
     -------
     Image
-        Pixels (Y, X), or (Y, X, C) where the file has colours or several channels and none was chosen.
+        Pixels (Y, X), or (Y, X, C) if the file has colours or several channels and none was chosen.
 
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If the file does not exist.
     FileFormatError
         If it is a folder, empty, damaged, incomplete, too large, of another format, or not of real numbers.
     InputError
-        If it is a stack and `page` is not given, `page` is out of range, or there is no such `channel` or two
-        that could be meant.
+        If it is a stack and `page` is not given, if `page` is out of range, or if `channel` does not exist or
+        could mean two.
     """
     file = Path(path)
     return Image(*find_reader(file).read_page(file, page, channel))
@@ -126,8 +128,9 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     Parameters
     ----------
     path : path
-        A file of integers, booleans (one cell), or floats that are whole numbers. Of an OME-Zarr the folder:
-        what it says to be labels, as `dinocell segment-large` writes them, or the labels beside its image.
+        A file of integers, booleans (one cell), or floats that are whole numbers; or the folder of an
+        OME-Zarr that is labels itself, as `dinocell segment-large` writes them, or has labels beside its
+        image.
     page : int, optional
         Plane of a stack, as in `read_image`.
 
@@ -138,7 +141,7 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If the file does not exist.
     FileFormatError
         If it cannot be read, is a JPEG or BMP, holds colours or fractions instead of ids, or several labels.
     InputError
@@ -154,7 +157,7 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     file = reader.find_labels(file)
     pixels = read_image(file, page=page).pixels
     if pixels.ndim == 3:
-        raise FileFormatError(f"{file} has {pixels.shape[2]} channels (colours are no ids), {remedy}")
+        raise FileFormatError(f"{file} has {pixels.shape[2]} channels (colours are not ids), {remedy}")
     if pixels.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             ids = pixels.astype(np.int64)

@@ -7,9 +7,9 @@ import yaml
 from dinocell.errors import ConfigError
 
 MAX_VALUES = 100_000
-"""That a text may stand for, aliases counted as often as they occur: a few lines of them make billions."""
+"""Most values of a text, aliases counted as often as they occur: a few lines of them make billions."""
 
-# What the library lets escape of values that their tag does not fit, as `!!int x` or 2026-02-30.
+# Exceptions that the library raises for values that do not fit their tag, as `!!int x` or 2026-02-30.
 _UNREADABLE = (
     yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
@@ -19,7 +19,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """The library's safe loader, which takes no text for a date."""
+    """The library's safe loader, but dates stay texts."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (as the library declares it)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
@@ -34,7 +34,7 @@ def parse_yaml(text: str, where: str) -> Any:
     ----------
     text : str
     where : str
-        What the error message begins with.
+        Start of the error message.
 
     Raises
     ------
@@ -60,9 +60,13 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def _count_values(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
-    """Count the values that a node stands for; raise where they are too many or not what settings hold.
+    """Count the values that a node stands for; raise ValueError for too many, or for unfit ones.
 
-    `counts` holds those of nodes that were seen, 0 while their own values are being counted.
+    `counts` has the numbers of the nodes seen so far, 0 while their own values are being counted::
+
+        a: &a [x, y]          3 values
+        b: &b [*a, *a]        1 + 3 + 3 = 7
+        c: [*b, *b]           1 + 7 + 7 = 15: each line more doubles them
     """
     if node in counts:
         if not counts[node]:
@@ -74,7 +78,7 @@ def _count_values(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
     if isinstance(node, yaml.ScalarNode) and not node.value.isascii():
         node.value.encode()  # a UnicodeError is a ValueError
     if isinstance(node, yaml.MappingNode):
-        _refuse_repeated_keys(node)
+        _check_keys(node)
         inner = [value for pair in node.value for value in pair]
     else:
         inner = node.value if isinstance(node, yaml.SequenceNode) else []
@@ -85,7 +89,8 @@ def _count_values(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
     return total
 
 
-def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
+def _check_keys(node: yaml.MappingNode) -> None:
+    """Raise ValueError for a key that occurs twice."""
     seen: set[str] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:

@@ -1,4 +1,4 @@
-"""What a plane of an image file may be: its size, its page, its channel; what it says when it is damaged."""
+"""Limits and checks of planes: their size, numbers and windows, and the errors of damaged files."""
 
 import operator
 import os
@@ -20,19 +20,19 @@ Pixels = NDArray[Any]
 PathLike = str | os.PathLike[str]
 
 Window = tuple[slice, slice]
-"""Rows and columns of a plane."""
+"""Rows and columns of a part of a plane."""
 
 MAX_PIXELS = 2**31
-"""A plane or window of more pixels (height × width) is not read, and refused before memory is taken."""
+"""Most pixels (height × width) of a plane or window; larger ones raise an error before memory is taken."""
 
 MAX_WINDOWED_PIXELS = 2**62
-"""Of a plane that is only read in windows."""
+"""Most pixels of a plane that is only read in windows."""
 
 METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
-"""What readers let escape on damaged tags and descriptions."""
+"""Exceptions that reading damaged tags and descriptions raises."""
 
-# What the decoders let escape on damaged files; imagecodecs' own errors are RuntimeErrors, and numpy takes
-# the header of an array for Python's tokens.
+# Exceptions that decoders raise on damaged files; those of imagecodecs are RuntimeErrors, and numpy reads the
+# header of an array as tokens of Python.
 _DECODE_ERRORS = (
     *METADATA_ERRORS, AssertionError, EOFError, MemoryError, OSError, RuntimeError, SystemError, cv2.error,
     struct.error, tokenize.TokenError, zlib.error,
@@ -41,12 +41,12 @@ _DECODE_ERRORS = (
 
 @contextmanager
 def decoding(file: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a decoder raises on a damaged file into one error that names it.
+    """Convert whatever a decoder raises on a damaged file into one error that names the file.
 
     Raises
     ------
     FileFormatError
-        For any of them; DINOCell's own errors pass.
+        For any of these exceptions; DINOCell's own errors pass.
     """
     try:
         yield
@@ -63,7 +63,7 @@ def decoding(file: Path, kind: str) -> Iterator[None]:
 
 
 def checked_index(index: int | None, count: int, what: str, file: Path) -> int:
-    """Return a number of a page, time, channel or slice that exists; None stands for the only one."""
+    """Return the number of a page, time, channel or slice that exists; None stands for the only one."""
     if index is None and count > 1:
         raise InputError(
             f"{file} is a stack of {count} {what}s, expected a single one: choose with {what}=N, "
@@ -85,7 +85,7 @@ def check_size(
     largest: int = MAX_PIXELS,
     remedy: str = "export it again, or cut it into tiles",
 ) -> None:
-    """Refuse a plane without pixels or with more than `largest`, and say what to do."""
+    """Raise FileFormatError, with a remedy, for a plane without pixels or with more than `largest`."""
     if not 0 < height * width <= largest:
         raise FileFormatError(
             f"{file} says it has {height} × {width} pixels, expected 1 to {largest} a plane: {remedy}"
@@ -93,12 +93,12 @@ def check_size(
 
 
 def checked_window(rows: slice, columns: slice, height: int, width: int, file: Path) -> Window:
-    """Return a window with numbers as its bounds; None stands for the first and the last ones.
+    """Return a window whose bounds are numbers; None stands for those of the plane.
 
     Raises
     ------
     InputError
-        If it is empty, not within the plane, leaves something out or has more than `MAX_PIXELS` pixels.
+        If it is empty, reaches beyond the plane, has a step, or has more than `MAX_PIXELS` pixels.
     """
     window = []
     for bounds, length, what in ((rows, height, "rows"), (columns, width, "columns")):

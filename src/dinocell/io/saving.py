@@ -22,7 +22,7 @@ from dinocell.labels import validate_labels
 from dinocell.version import __version__
 
 NAME_BYTES = 255
-"""Of a file's name, at most, on nearly all file systems."""
+"""Most bytes of a file's name, on nearly all file systems."""
 
 
 def write_labels(
@@ -32,9 +32,9 @@ def write_labels(
     pixel_size_um: float | tuple[float, float] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a label image as a zlib-compressed TIFF that `read_labels` gives back bit by bit.
+    """Write a label image as a zlib-compressed TIFF that `read_labels` reads back bit by bit.
 
-    It is an OME-TIFF where there is a pixel size or a provenance to be stored; the same input gives the same
+    It is an OME-TIFF if there is a pixel size or a provenance to be stored. The same input gives the same
     bytes.
 
     Parameters
@@ -42,19 +42,19 @@ def write_labels(
     path : path
         Name ending in .tif or .tiff; an existing file is replaced in one step.
     labels : integer array, shape (Y, X)
-        Stored as uint16, as uint32 where an id is above 65535, as int32 where pixels are −1 (ignore).
+        Stored as uint16; as uint32 if an id is above 65535; as int32 if pixels are −1 (ignore).
     pixel_size_um : float or (float, float), optional
         Edge of a pixel in micrometres, or its height and width, 1e-5 to 1e5; stored in the OME-XML and in
         TIFF's own tags.
     provenance : mapping, optional
-        How the labels were made, of what JSON can hold; stored in the OME-XML as a comment of namespace
-        ``dinocell``.
+        How the labels were made, in values that JSON can hold; stored in the OME-XML as a comment of
+        namespace ``dinocell``.
 
     Raises
     ------
     InputError
-        If `labels` is no label image or empty, the name ends otherwise, or the pixel size or the provenance
-        cannot be stored.
+        If `labels` is empty or not a label image, if the name ends otherwise, or if the pixel size or the
+        provenance cannot be stored.
     OutputError
         If the file cannot be written.
     """
@@ -72,7 +72,7 @@ def _ome_options(
     pixel_size_um: float | tuple[float, float] | None,
     provenance: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Give what makes tifffile write an OME-TIFF; nothing where there is nothing to say."""
+    """Return the options with which tifffile writes an OME-TIFF; empty if there is nothing to store in it."""
     if pixel_size_um is None and not provenance:
         return {}
     metadata: dict[str, Any] = {"axes": "YX", "Name": "labels", "Creator": f"DINOCell {__version__}"}
@@ -93,12 +93,12 @@ def _ome_options(
 
 
 def encode_provenance(provenance: Mapping[str, Any]) -> str:
-    """Write down how a result was made, as one line of JSON in ASCII.
+    """Encode how a result was made as one line of JSON in ASCII.
 
     Raises
     ------
     InputError
-        If it holds what JSON cannot, NaN among it.
+        If it holds values that JSON cannot hold, such as NaN.
     """
     try:
         return json.dumps(dict(provenance), allow_nan=False)
@@ -110,7 +110,7 @@ def encode_provenance(provenance: Mapping[str, Any]) -> str:
 
 
 def write_image(path: PathLike, pixels: Pixels) -> None:
-    """Write an image as PNG or zlib-compressed TIFF that `read_image` gives back bit by bit.
+    """Write an image as PNG or zlib-compressed TIFF that `read_image` reads back bit by bit.
 
     Parameters
     ----------
@@ -150,13 +150,13 @@ def write_image(path: PathLike, pixels: Pixels) -> None:
 
 
 def printable(text: str) -> str:
-    """Replace what is no Unicode, as names of files may hold and JSON may not, by U+FFFD."""
+    """Replace what is not Unicode by U+FFFD: names of files may hold it, JSON may not."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 @contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to, and rename it when the block ends well.
+    """Yield a temporary name beside `path` to write to, and rename it when the block ends well.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 
 
 def _temporary_name(name: str) -> str:
-    """Return the name to write a file under; of a long one, a hash and its end stand for it."""
+    """Return the name to write a file under: a hash and the end of the name, if that is long."""
     ending = f".tmp-{os.getpid()}"
     if len(os.fsencode(f".{name}{ending}")) > NAME_BYTES:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]

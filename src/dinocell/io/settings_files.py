@@ -15,7 +15,7 @@ from dinocell.io.plain_yaml import parse_yaml
 from dinocell.settings import explain_problem
 
 MAX_SETTINGS_BYTES = 2**20
-"""Of a file of settings: reading YAML takes a second for so much."""
+"""Most bytes of a file of settings: reading so much YAML takes a second."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -27,12 +27,12 @@ def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
     ----------
     path : Path
     remedy : str
-        What the error message advises when there is none.
+        Advice at the end of the error message if the file does not exist.
 
     Raises
     ------
     FileMissingError
-        If there is no such file, or it is none.
+        If the file does not exist or cannot be read.
     ConfigError
         If it is not YAML, has more than `MAX_SETTINGS_BYTES`, or holds no settings.
     """
@@ -56,7 +56,7 @@ def read_settings(
     Parameters
     ----------
     kind : pydantic model
-        What the settings are checked against.
+        The model that the settings are checked against.
     path : Path, optional
         The file; the defaults otherwise.
     changes : sequence of str
@@ -72,7 +72,7 @@ def read_settings(
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If the file does not exist.
     ConfigError
         If it is not YAML, has an unknown key, or a value out of bounds.
 
@@ -108,12 +108,12 @@ def _change(settings: dict[str, Any], change: str) -> None:
 
 
 def commented_yaml(settings: BaseModel) -> str:
-    """Write settings as YAML with the meaning and the bounds of each as a comment above it.
+    """Convert settings to YAML, with the meaning and the bounds of each as a comment above it.
 
     Returns
     -------
     str
-        What `read_settings` reads back.
+        Text that `read_settings` reads back.
     """
     return "\n".join(_commented(settings)) + "\n"
 
@@ -133,7 +133,7 @@ def _commented(settings: BaseModel) -> Iterator[str]:
 
 
 _END_OF_SCALAR = "...\n"
-"""What YAML writes after a lone scalar."""
+"""Text that YAML writes after a lone scalar."""
 
 _SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
 

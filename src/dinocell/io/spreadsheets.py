@@ -1,4 +1,4 @@
-"""Write CSV that a spreadsheet shows as it is written, and never computes."""
+"""Write CSV files that a spreadsheet shows as they are written, and never computes."""
 
 import csv
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from pathlib import Path
 from dinocell.io.saving import atomic_path
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
-"""What a text may begin with that Excel, LibreOffice and Google Sheets take for a formula (OWASP)."""
+"""First characters of texts that Excel, LibreOffice and Google Sheets take for formulas (OWASP)."""
 
 
 def write_rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
-    """Write rows as CSV in UTF-8; the first of them is mostly the header.
+    """Write rows as CSV in UTF-8; the first one is usually the header.
 
     Texts come from names of files, folders and channels, which anybody may have chosen.
 
@@ -25,7 +25,7 @@ def write_rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
 
 def shown_as_text(cell: object) -> object:
-    """Return a cell with an apostrophe before it where it would be taken for a formula.
+    """Return a cell, with an apostrophe before it if it would be taken for a formula.
 
     Examples
     --------

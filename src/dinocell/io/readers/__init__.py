@@ -1,1 +1,1 @@
-"""How image files are read: one file a format, each with a `LazyImage` of its own."""
+"""Readers of image files: one `Reader` for each format, with a `LazyImage` of its own."""

@@ -82,7 +82,7 @@ class CziReader(Reader):
 
 
 class _CziImage(LazyImage):
-    """A scene: its number in the file, None where there are no scenes, and its rectangle of pixels."""
+    """A scene: its number in the file, None for a file without scenes, and its rectangle of pixels."""
 
     def __init__(
         self, file: Path, info: ImageInfo, document: Any, number: int | None, rectangle: Any
@@ -149,7 +149,7 @@ def _open_scene(file: Path, document: Any, scene: int | str, n_tiles: int) -> La
 
 
 def _pixel_type(document: Any, n_channels: int, file: Path) -> tuple[np.dtype[Any], int]:
-    """Give the dtype and the samples a pixel that all channels share."""
+    """Return the dtype and the samples of a pixel that all channels share."""
     kinds = sorted({document.get_channel_pixel_type(channel) for channel in range(n_channels)})
     if len(kinds) != 1 or kinds[0] not in _PIXEL_TYPES:
         raise FileFormatError(
@@ -161,7 +161,7 @@ def _pixel_type(document: Any, n_channels: int, file: Path) -> tuple[np.dtype[An
 
 
 class _Metadata:
-    """What the file's XML says, as far as it is sound; pixels do not depend on it."""
+    """Content of the file's XML, as far as it is sound; pixels do not depend on it."""
 
     def __init__(self, document: Any) -> None:
         import tifffile  # for its reader of XML alone
@@ -174,7 +174,7 @@ class _Metadata:
         self._dimensions = _nested(tree, "Information", "Image", "Dimensions")
 
     def scene_names(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        """Name the scenes; one without a name is called by its number in the file."""
+        """Return the names of the scenes; one without a name is called by its number in the file."""
         stored = {
             str(scene.get("Index")): str(scene.get("Name") or "")
             for scene in _listed(self._dimensions, "S", "Scenes", "Scene")
@@ -182,17 +182,17 @@ class _Metadata:
         return tuple(stored.get(str(number)) or str(number) for number in numbers) or ("0",)
 
     def channel_names(self, count: int) -> tuple[str, ...]:
-        """Name the channels."""
+        """Return the names of the channels."""
         channels = _listed(self._dimensions, "Channels", "Channel")
         return matching_names([str(channel.get("Name") or "") for channel in channels], count)
 
     def scaling(self) -> tuple[tuple[float, float] | None, float | None]:
-        """Return (Y, X) of the pixels and the distance of slices, in micrometres; the file has metres."""
+        """Return (Y, X) of a pixel and the distance of slices in micrometres; the file has metres."""
         steps = {item.get("Id"): positive(item.get("Value"), micrometres("m")) for item in self._scaling}
         return known_size(steps.get("Y"), steps.get("X")), steps.get("Z")
 
     def time_step(self) -> float | None:
-        """Give the seconds between times, where they are equally spaced."""
+        """Return the seconds between times if they are equally spaced, else None."""
         return positive(_nested(self._dimensions, "T", "Positions", "Interval").get("Increment"))
 
 
@@ -203,13 +203,13 @@ def _nested(tree: Any, *keys: str) -> Mapping[str, Any]:
 
 
 def _listed(tree: Any, *keys: str) -> list[dict[str, Any]]:
-    """Give the elements of one name; a single one is no list in `tifffile.xml2dict`."""
+    """Return the elements of one name; `tifffile.xml2dict` does not put a single one into a list."""
     found = _nested(tree, *keys[:-1]).get(keys[-1])
     return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
 
 
 def _check_directory(stream: BinaryIO) -> int:
-    """Count the listed tiles, walking them before libCZI does: it crashes on a damaged list."""
+    """Count the listed tiles; they are checked before libCZI walks them, as it crashes on a damaged list."""
     size = stream.seek(0, os.SEEK_END)
     _segment(stream, 0, b"ZISRAWFILE", size)
     stream.seek(84)
@@ -239,7 +239,7 @@ def _check_directory(stream: BinaryIO) -> int:
 
 
 def _segment(stream: BinaryIO, position: int, name: bytes, size: int) -> int:
-    """Go to the content of a segment and return its length; segments of other kinds or lengths are damage."""
+    """Move to the content of a segment and return its length; raise ValueError for another kind or length."""
     if not 0 <= position <= size - _SEGMENT.size:
         raise ValueError("a segment is beyond its end")
     stream.seek(position)

@@ -38,17 +38,17 @@ class ImageInfo:
     shape : (int, int, int, int, int)
         Times, channels, z slices, height and width: T, C, Z, Y, X.
     samples : int
-        Values a pixel within a plane: 1, or 3 or 4 where planes are in colour (R, G, B and perhaps alpha).
+        Values of a pixel within a plane: 1, or 3 or 4 if planes are in colour (R, G, B and perhaps alpha).
     dtype : dtype
         Booleans, integers or floats.
     pixel_size_yx_um : (float, float) or None
-        Height and width of a pixel in micrometres; None where the file does not say them of the specimen.
+        Height and width of a pixel in micrometres; None if the file does not give them for the specimen.
     z_step_um : float or None
         Distance of z slices in micrometres.
     time_step_s : float or None
         Seconds from one time to the next.
     channel_names : tuple of str
-        One a channel, ``""`` for a channel without a name; empty where the file names none.
+        One for each channel, ``""`` for a channel without a name; empty if the file names none.
     missing_planes : int
         Number of planes that the file says it has and that are not in it.
     """
@@ -67,23 +67,24 @@ class ImageInfo:
 
     @property
     def pixel_size_um(self) -> float | None:
-        """Edge of the pixels in micrometres where they are square; None where they are not, or unknown."""
+        """Edge of the pixels in micrometres if they are square; None if they are not, or not known."""
         return square_edge(self.pixel_size_yx_um)
 
 
 class LazyImage(ABC):
     """One scene of an opened image file, whose pixels are read when they are asked for.
 
-    Use it in a ``with`` block, or close it. A reader implements `_read` and, where it holds a file, `close`;
-    where it need not decode a whole plane for a window of it, `_read_window` and `chunk_shape` as well.
+    Use it in a ``with`` block, or close it. A reader implements `_read` and, if it holds a file, `close`. If
+    it can read a window without decoding the whole plane, it implements `_read_window` and `chunk_shape` as
+    well.
 
     Parameters
     ----------
     path : path
     info : ImageInfo
-        What the file says about this scene; checked here.
+        Description of this scene; checked here.
     largest : int
-        Pixels that a plane may have; more than `MAX_PIXELS` only where windows are read without the plane.
+        Pixels that a plane may have; more than `MAX_PIXELS` only if windows are read without the plane.
 
     Raises
     ------
@@ -100,9 +101,9 @@ class LazyImage(ABC):
 
     @property
     def chunk_shape(self) -> tuple[int, int]:
-        """Rows and columns of the pixels that are decoded at a time: of the whole plane, or of its parts.
+        """Rows and columns of the pixels that are decoded at a time: the whole plane, or one of its parts.
 
-        Windows whose bounds are multiples of it, or the plane's, decode nothing in vain.
+        A window whose bounds are multiples of it, or those of the plane, decodes nothing in vain.
         """
         return self.info.shape[3:]
 
@@ -122,7 +123,8 @@ class LazyImage(ABC):
         Returns
         -------
         array, shape (Y, X) or (Y, X, S)
-            In the file's own dtype, native byte order, C-contiguous; S is `ImageInfo.samples` where not 1.
+            In the file's own dtype, native byte order, C-contiguous; S is `ImageInfo.samples` if that is not
+            1.
 
         Raises
         ------
@@ -140,20 +142,22 @@ class LazyImage(ABC):
     def read_window(self, rows: slice, columns: slice, t: int = 0, c: int = 0, z: int = 0) -> Pixels:
         """Read a window of one plane: the same as ``read_plane(t, c, z)[rows, columns]``.
 
-        OME-Zarr and TIFF decode only the chunks, tiles or strips that it lies in, so that damage elsewhere
-        goes unseen. Of other formats every call decodes the plane anew: read the plane, to use many windows.
+        OME-Zarr and TIFF decode only the chunks, tiles or strips that the window lies in, so damage elsewhere
+        is not noticed. Other formats decode the whole plane at every call: to use many windows of them, read
+        the plane.
 
         Parameters
         ----------
         rows, columns : slice
-            Bounds within the plane; None stands for its own. At least one pixel, at most `MAX_PIXELS`.
+            Bounds within the plane; None stands for those of the plane. At least one pixel, at most
+            `MAX_PIXELS`.
         t, c, z : int
             Time, channel and slice, counted from 0.
 
         Returns
         -------
         array, shape (Y, X) or (Y, X, S)
-            As of `read_plane`; it shares no memory with other windows.
+            As `read_plane` returns it; it shares no memory with other windows.
 
         Raises
         ------
@@ -197,10 +201,10 @@ class LazyImage(ABC):
 
     @abstractmethod
     def _read(self, t: int, c: int, z: int) -> NDArray[Any]:
-        """Read a plane that the information says is there."""
+        """Read a plane that exists according to `info`."""
 
     def _read_window(self, rows: slice, columns: slice, t: int, c: int, z: int) -> NDArray[Any]:
-        """Read a window within a plane that the information says is there; its bounds are numbers."""
+        """Read a window of a plane that exists according to `info`; its bounds are numbers."""
         plane = self._checked(self._read(t, c, z), *self.info.shape[3:])
         return plane[rows, columns].copy()  # a view would keep the plane in memory
 
@@ -233,7 +237,7 @@ def _check_info(info: ImageInfo, path: Path) -> None:
 
 @contextmanager
 def closed_on_error(opened: _Closeable) -> Iterator[None]:
-    """Close what was opened if the block fails; otherwise it stays open for the image that holds it."""
+    """Close what was opened if the block fails; otherwise leave it open for the image that holds it."""
     with ExitStack() as stack:
         stack.callback(opened.close)
         yield

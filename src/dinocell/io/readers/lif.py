@@ -1,4 +1,4 @@
-"""LIF: files of Leica's LAS, taken apart by the package liffile, whose planes are read one at a time."""
+"""LIF, the format of Leica's LAS: described by the package liffile, its planes read one at a time."""
 
 import io
 import math
@@ -76,7 +76,7 @@ class LifReader(Reader):
 
 
 class _BoundedReader(io.BufferedReader):
-    """A file of which no more is asked than it holds: memory is taken for all that a damaged header says."""
+    """A file that is never asked for more than it holds: a damaged header may claim any amount."""
 
     def __init__(self, raw: io.FileIO) -> None:
         super().__init__(raw)
@@ -89,7 +89,7 @@ class _BoundedReader(io.BufferedReader):
 
 
 def _check_header(stream: _BoundedReader, file: Path) -> None:
-    """Refuse what liffile would read without a limit, and entities, before the XML is parsed."""
+    """Raise ValueError for a description that is too large or has entities, before liffile parses it."""
     magic, _, second, length = _HEADER.unpack(stream.read(_HEADER.size))
     if (magic, second) != (0x70, 0x2A):
         raise ValueError("its first bytes are of another format")
@@ -106,7 +106,7 @@ def _check_header(stream: _BoundedReader, file: Path) -> None:
 
 
 def _list_scenes(root: ElementTree.Element) -> list[tuple[str, ElementTree.Element]]:
-    """Return all images with their names, in the order of the file; two may have the same name."""
+    """List all images with their names, in the order of the file; two may have the same name."""
     scenes: list[tuple[str, ElementTree.Element]] = []
     project = root.find("./Element")
     waiting = [("", project)] if project is not None else []
@@ -124,7 +124,7 @@ def _list_scenes(root: ElementTree.Element) -> list[tuple[str, ElementTree.Eleme
 
 @dataclass(frozen=True)
 class _Dimension:
-    """One axis of an image: bytes from one element to the next, distance from the first to the last."""
+    """Axis of an image: `step` bytes from one element to the next, `length` from the first to the last."""
 
     axis: str
     count: int
@@ -133,12 +133,12 @@ class _Dimension:
     unit: str
 
     def spacing(self, unit_of: Callable[[object], float]) -> float | None:
-        """Return the distance of two elements, None where the file does not say it."""
+        """Return the distance of two neighbours; None if the file does not give it."""
         return positive(abs(self.length) / (self.count - 1), unit_of(self.unit)) if self.count > 1 else None
 
 
 def _read_dimensions(image: ElementTree.Element) -> list[_Dimension]:
-    """Return all axes, the one with the largest step first; a second one of a kind is one of the others."""
+    """Return all axes, the one with the largest step first; a second one of a kind gets no letter."""
     dimensions: list[_Dimension] = []
     for node in image.findall("./ImageDescription/Dimensions/DimensionDescription"):
         axis = _AXES.get(int(node.attrib["DimID"]), "")
@@ -158,7 +158,7 @@ def _read_dimensions(image: ElementTree.Element) -> list[_Dimension]:
 
 @dataclass(frozen=True)
 class _Channels:
-    """Bytes from the start of a pixel to each sample of each channel, as (C, S)."""
+    """Channels: `offsets` are bytes from the start of a pixel to each sample of each channel, (C, S)."""
 
     offsets: list[list[int]]
     dtype: np.dtype[Any]
@@ -202,7 +202,7 @@ def _name_channel(node: ElementTree.Element) -> str:
 
 
 class _LIFImage(LazyImage):
-    """One image; its planes may lie in its memory block with any steps between rows, pixels and channels."""
+    """One image; its memory block may have any steps between rows, pixels and channels."""
 
     def __init__(self, file: Path, lif: Any, stream: _BoundedReader, scene: int | str) -> None:
         self._stream = stream
@@ -285,7 +285,7 @@ def _find_block(lif: Any, element: ElementTree.Element) -> Any:
 
 
 def _check_block(block: Any, dimensions: list[_Dimension], channels: _Channels, file_size: int) -> int:
-    """Return where the pixels begin, once all of them are known to lie in the block and in the file."""
+    """Return where the pixels begin; raise ValueError unless all of them are in the block and the file."""
     available = min(block.size, file_size - block.offset)
     offsets = [offset for samples in channels.offsets for offset in samples]
     if min(offsets) < 0 or any(d.step < 0 or d.count < 1 for d in dimensions):

@@ -1,7 +1,8 @@
-"""Which scene or channel of an image file is meant, by number or by name; one rule for all of DINOCell.
+"""Choice of a scene or channel of an image file by number or by name; one rule for all of DINOCell.
 
-A number of Python or YAML is counted from 0. A text is a name; where nothing has that name, digits are a
-number. Digits that name one and number another are refused: ``name:1`` and ``number:1`` tell them apart.
+A number of Python or YAML is counted from 0. A text is a name; if nothing has that name, digits are a number.
+Digits that are the name of one and the number of another are an error: ``name:1`` and ``number:1`` tell them
+apart.
 """
 
 from collections import Counter
@@ -17,8 +18,8 @@ _LISTED, _LONGEST_NAME, _LONGEST_NUMBER = 10, 40, 10  # how much of the names in
 def matching_names(names: Sequence[str], count: int) -> tuple[str, ...]:
     """Return the names that a file gives its `count` channels, ``""`` for those without.
 
-    Empty where nothing is named, or where there are not as many names as channels: then nobody knows whose
-    they are.
+    Empty if nothing is named, or if there are not as many names as channels: then it is not known which
+    channel each belongs to.
 
     Examples
     --------
@@ -29,17 +30,17 @@ def matching_names(names: Sequence[str], count: int) -> tuple[str, ...]:
 
 
 def distinct_names(names: Sequence[str], what: str) -> list[str]:
-    """Return one name for each of several things, of which no two are the same.
+    """Return one name for each of several things, no two of them the same.
 
-    A name that only one of them has stays. Those that share a name, or have none, get their number, again and
-    again until no other has that name.
+    A name that only one thing has stays. Things that share a name, or have none, get their number appended,
+    again and again until nothing else has that name.
 
     Parameters
     ----------
     names : sequence of str
-        Perhaps empty ones.
+        Names may be empty.
     what : str
-        Stands for an empty name.
+        Used in place of an empty name.
 
     Examples
     --------
@@ -115,7 +116,7 @@ def choose_scene(scenes: Sequence[str], scene: int | str, file: Path) -> int:
     FileFormatError
         If the file has no scene.
     InputError
-        If there is no such scene, or several could be meant; the scenes that there are, are named.
+        If the scene does not exist, or several could be meant; the message lists the scenes.
 
     Examples
     --------
@@ -145,12 +146,12 @@ def channel_index(info: ImageInfo, channel: int | str, file: Path) -> int:
     Returns
     -------
     int
-        ``c * info.samples + s``: of channel c the sample s. Without colours, the channel.
+        ``c * info.samples + s`` for sample s of channel c. Without colours, the number of the channel.
 
     Raises
     ------
     InputError
-        If there is no such channel, or several could be meant; the channels that there are, are named.
+        If the channel does not exist, or several could be meant; the message lists the channels.
     """
     return choose(_stored_names(info), channel, "channel", file)
 
@@ -163,8 +164,8 @@ def choose(names: Sequence[str], wanted: int | str, what: str, file: Path) -> in
     names : sequence of str
         Of all of them; an empty name names nothing.
     wanted : int or str
-        A number is one, counted from 0. A text is a name, or one that `distinct_names` makes; where nothing
-        has that name, digits are a number. ``name:TEXT`` is a name alone, ``number:N`` a number alone, unless
+        A number is counted from 0. A text is a name, or one that `distinct_names` returns; if nothing has
+        that name, digits are a number. ``name:TEXT`` is only a name and ``number:N`` only a number, unless
         something has that very name.
     what : str
         What they are, such as ``"channel"``.
@@ -174,7 +175,7 @@ def choose(names: Sequence[str], wanted: int | str, what: str, file: Path) -> in
     Raises
     ------
     InputError
-        If there is none, several have that name, or digits are the name of one and the number of another.
+        If nothing is meant, several have that name, or digits are the name of one and the number of another.
 
     Examples
     --------
@@ -193,7 +194,7 @@ def choose(names: Sequence[str], wanted: int | str, what: str, file: Path) -> in
 
 
 def _meant(names: Sequence[str], wanted: str, what: str, file: Path) -> int | None:
-    """Return the number of what a text means; None if it means nothing that is there."""
+    """Return the number of what a text means; None if that does not exist."""
     by_name, by_number = _by_name(names, wanted, what, file), _by_number(names, wanted)
     counts_so = str(by_number) == wanted  # nobody counts 00, 01, …
     if by_name is not None and by_number not in (None, by_name) and counts_so:
@@ -211,7 +212,7 @@ def _meant(names: Sequence[str], wanted: str, what: str, file: Path) -> int | No
 
 
 def _by_name(names: Sequence[str], wanted: str, what: str, file: Path) -> int | None:
-    """Return the number of the one of that name: a stored one, else one that tells those apart without."""
+    """Return the number of what has a name: a stored one, else one that `distinct_names` returns."""
     found = [at for at, name in enumerate(names) if name and name == wanted]
     if len(found) > 1:
         first = ", ".join(f"number:{at}" if str(at) in names else str(at) for at in found[:_LISTED])
@@ -224,14 +225,14 @@ def _by_name(names: Sequence[str], wanted: str, what: str, file: Path) -> int | 
 
 
 def _by_number(names: Sequence[str], wanted: str) -> int | None:
-    """Return the number that a text of digits is, where there is such a one."""
+    """Return the number that a text of digits stands for, if it exists."""
     if not (wanted.isascii() and wanted.isdigit() and len(wanted) < _LONGEST_NUMBER):
         return None
     return int(wanted) if int(wanted) < len(names) else None
 
 
 def _listed(names: Sequence[str], what: str) -> str:
-    """List what there is, as far as it fits on one line."""
+    """List what exists, as far as it fits on one line."""
     count = len(names)
     if not any(names):
         return f"{count} {what}{'s' if count > 1 else ''}"

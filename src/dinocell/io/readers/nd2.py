@@ -1,4 +1,4 @@
-"""ND2: files of Nikon's NIS-Elements, described by the package nd2, whose frames are read one at a time."""
+"""ND2, the format of Nikon's NIS-Elements: described by the package nd2, its frames read one at a time."""
 
 import math
 import struct
@@ -196,14 +196,14 @@ class _ND2Image(LazyImage):
 
 
 def _fold_loops(experiment: list[Any]) -> list[tuple[str, int]]:
-    """Return axis (T, P or Z) and length of each loop, the outermost first."""
+    """Return the axis (T, P or Z) and the length of each loop, the outermost first."""
     axes = [_AXES.get(loop.type, "") for loop in experiment]
     other = "T" if "Z" in axes else "Z"
     return [(axis or other, int(loop.count)) for axis, loop in zip(axes, experiment, strict=True)]
 
 
 def _check_planned(loops: list[tuple[str, int]], chunks: _Chunks, file: Path) -> None:
-    """Refuse loops that are far too long, or too short: frames would be left out."""
+    """Raise FileFormatError for loops far longer than the frames, or shorter: frames would be left out."""
     stored = sum(name.startswith(b"ImageDataSeq|") for name in chunks.offsets)
     planned = math.prod(count for _, count in loops)
     # an outermost loop that was stopped half way is left out by NIS-Elements too
@@ -222,7 +222,7 @@ def _position_names(experiment: list[Any], count: int) -> tuple[str, ...]:
 
 
 def _steps(experiment: list[Any], loops: list[tuple[str, int]]) -> tuple[float | None, float | None]:
-    """Return z step in micrometres and time step in seconds, of axes that are made of one loop."""
+    """Return z step in micrometres and time step in seconds, for axes that consist of one loop."""
     kinds = [axis for axis, _ in loops]
     steps: dict[str, float] = {}
     for loop in experiment:

@@ -1,4 +1,4 @@
-"""The metadata of an ND2 file, followed as nd2 will and measured before it does."""
+"""Metadata of an ND2 file, followed and measured before the package nd2 does so without a limit."""
 
 import struct
 import zlib
@@ -12,13 +12,13 @@ _LISTS = {"no_name", "BinaryItem", "TextInfoItem", "Wavelength", "MinSrc", "MaxS
 
 
 class MetadataScan:
-    """Follows metadata as nd2 will, and counts what they take: nd2 itself unpacks them without a limit."""
+    """Walk over metadata in the way of nd2 that counts the memory they would take."""
 
     def __init__(self) -> None:
         self.left = _MOST_METADATA
 
     def check(self, data: bytes) -> None:
-        """Refuse metadata that take too much memory, and XML at which nd2 would warn."""
+        """Raise for metadata that would take too much memory, and for XML at which nd2 would warn."""
         self._take(data)
         if not data.startswith(b"<"):
             try:

@@ -14,7 +14,7 @@ from dinocell.io.readers.reader import Reader
 
 
 class NpyImage(LazyImage):
-    """An NPY file as one plane. Parameters and errors as of `LazyImage`; `header` maps it, read by nobody."""
+    """An NPY file as one plane; `header` maps it. Parameters and errors as of `LazyImage`."""
 
     def __init__(self, path: Path, info: ImageInfo, header: np.memmap) -> None:
         super().__init__(path, info)

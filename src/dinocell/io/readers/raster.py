@@ -88,7 +88,7 @@ class RasterImage(LazyImage):
 def single_plane(
     file: Path, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any], scene: int | str
 ) -> ImageInfo:
-    """Describe a file that holds one plane (Y, X), or (Y, X, S) in colour, and names nothing.
+    """Describe a file that holds one plane (Y, X), or (Y, X, S) in colour, without further metadata.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def _decode_jpeg(data: bytes, file: Path) -> Pixels:
 
 
 class JpegHeader(NamedTuple):
-    """Header of a JPEG stream; `scan` is where its pixels begin, height and width 0 are unsaid."""
+    """Header of a JPEG stream; `scan` is where its pixels begin, height and width 0 are not known."""
 
     height: int
     width: int
@@ -230,20 +230,20 @@ def jpeg_header(data: bytes) -> JpegHeader:
 def _check_bmp_bytes(data: bytes, pixels: int) -> int:
     """Check that the header, palette and pixels of a BMP fit one another and the file.
 
-    What stands after the end of the file that the header names is not looked at. Up to there colour profiles
-    and padding may follow the pixels, or pixels whose rows or columns a damaged header leaves out.
+    Bytes beyond the end that the header gives are ignored. Up to that end the pixels may be followed by
+    colour profiles and padding, or by pixels whose rows or columns a damaged header leaves out.
 
     Parameters
     ----------
     data : bytes
-        Of the file.
+        Content of the file.
     pixels : int
-        Bytes of the pixels, by width, height and bits.
+        Bytes of the pixels, computed from width, height and bits.
 
     Returns
     -------
     int
-        How many bytes follow the pixels of which nothing says whether they are pixels.
+        Number of bytes after the pixels that may be pixels as well.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Checks of what a TIFF file says of its pages against what is stored: tags, strips and tiles."""
+"""Checks of the pages of a TIFF file: tags, strips and tiles against the pixels that they should hold."""
 
 import math
 import struct
@@ -125,7 +125,7 @@ def _rows_of(keyframe: Any, at: int) -> int:
 
 
 def _check_raw_bytes(page: Any, number: int, parts: list[int], warn: Warn) -> None:
-    """Hold the bytes of strips and tiles that are stored as they are against those of their pixels."""
+    """Check that strips and tiles that are stored as they are have the bytes of their pixels."""
     keyframe, counts = page.keyframe, page.databytecounts
     if keyframe.parent.is_lsm or keyframe.parent.is_stk or keyframe.imagedepth > 1:  # these count otherwise
         return
@@ -153,7 +153,7 @@ def _check_raw_bytes(page: Any, number: int, parts: list[int], warn: Warn) -> No
 
 
 def _tile_bytes(keyframe: Any, at: int) -> set[int]:
-    """Return the bytes that a tile may have: those at the right and lower edges may be cut."""
+    """Return the sizes in bytes that a tile may have: tiles at the right and lower edges may be cut."""
     height, width, _ = coded_shape(keyframe)
     n_down, n_across = math.ceil(keyframe.imagelength / height), math.ceil(keyframe.imagewidth / width)
     rows = min(height, keyframe.imagelength - at // n_across % n_down * height)
@@ -165,7 +165,7 @@ def _tile_bytes(keyframe: Any, at: int) -> set[int]:
 def check_ends(page: Any, warn: Warn) -> None:
     """Check that the first and last strip or tile of a page decode to the size that its tags say.
 
-    tifffile checks that there is enough, and for some compressions leaves out in silence what is beyond.
+    tifffile checks that they are large enough, and for some compressions drops without a word what is beyond.
 
     Parameters
     ----------

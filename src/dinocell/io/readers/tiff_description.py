@@ -1,4 +1,4 @@
-"""The description of a TIFF file, which says how its pages make up an image: whether it looks damaged."""
+"""Damage of the description of a TIFF file, which tells how its pages make up an image."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ _CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f]")
 
 
 def damage_of_description(tif: Any, left_out: set[str]) -> str:
-    """Return what looks damaged in the description of the first page, empty where nothing does.
+    """Return a warning if the description of the first page looks damaged, else an empty text.
 
     Parameters
     ----------
@@ -25,18 +25,18 @@ def damage_of_description(tif: Any, left_out: set[str]) -> str:
     text = tif.pages.first.tags.valueof(270) or ""
     remedy = "and what it says of its pages may be lost: check their number and order"
     if isinstance(text, bytes):
-        return f"its description is no text, {remedy}"
+        return f"its description is not a text, {remedy}"
     kinds = [kind for kind, (_, looks) in _LOOKS.items() if isinstance(text, str) and looks.search(text)]
     for kind in kinds:
         if kind not in left_out and not getattr(tif, f"is_{kind}"):
-            return f"its description looks like {_LOOKS[kind][0]} and is none, {remedy}"
+            return f"its description looks like {_LOOKS[kind][0]} but cannot be read as that, {remedy}"
     if isinstance(text, str) and (_CONTROLS.search(text) or (kinds and "\0" in text)):
-        return f"its description has characters that are no text, {remedy}"
+        return f"its description has characters that are not text, {remedy}"
     return ""
 
 
 def bytes_for_more_planes(series: Any, n_stored: int) -> int:
-    """Return how many more planes the file has room for, of which ImageJ describes all by one page."""
+    """Return how many more planes a file has room for, if ImageJ describes all of them by one page."""
     keyframe = series.keyframe
     if series.kind != "imagej" or series.dataoffset is None or len(keyframe.parent.pages) > 1:
         return 0

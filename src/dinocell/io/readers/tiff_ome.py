@@ -1,4 +1,4 @@
-"""OME-XML in a TIFF file: what it says of images, and whether tifffile may follow it."""
+"""OME-XML in a TIFF file: the images it describes, and whether tifffile may follow it."""
 
 import math
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _NEIGHBOURS = (".tif", ".tiff", ".tf2", ".tf8", ".btf")
 
 @dataclass
 class OmeImage:
-    """What OME-XML says of one image."""
+    """Description of one image in OME-XML."""
 
     name: str
     pixels: dict[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class OmeImage:
 
 
 class OmeScan:
-    """Reads OME-XML as a stream: its images, the files it names, and how much it makes tifffile do."""
+    """Scan of OME-XML as a stream: its images, the files it names, and how much work it gives tifffile."""
 
     def __init__(self, xml: str, n_pages: int, file: Path) -> None:
         self.images: list[OmeImage] = []
@@ -75,7 +75,7 @@ class OmeScan:
                 raise self._too_much(f"more than {MAX_PAGES} values along an axis")
 
     def check_planes(self, smallest: int) -> None:
-        """Refuse so many planes, or so large beside the smallest page, that tifffile's lists get huge."""
+        """Raise FileFormatError for so many planes, or so large ones, that tifffile's lists get huge."""
         planes = pixels = 0
         for image in self.images:
             sizes = [abs(int(image.pixels.get(f"Size{axis}", 1))) for axis in "TCZYX"]
@@ -93,21 +93,21 @@ class OmeScan:
 
 
 def own_xml(scan: OmeScan, xml: str) -> str | None:
-    """Return OME-XML in which the planes of the file itself name no file, so that no other is read for them.
+    """Return OME-XML in which the file's own planes name no file, so that no other file is read for them.
 
-    The file's own planes are those under its name, or all where only one file is named: the file was renamed
-    or copied.
+    Its own planes are those under its name. If only one file is named at all, all planes are its own: it was
+    renamed or copied.
 
     Parameters
     ----------
     scan : OmeScan
-        Of this XML.
+        The scan of this XML.
     xml : str
 
     Returns
     -------
     str or None
-        None where the file is none of those named: what its planes are is not known.
+        None if several files are named and this one is not: which planes are its own is not known.
     """
     if not scan.has_places:
         return xml
@@ -129,12 +129,12 @@ def own_xml(scan: OmeScan, xml: str) -> str | None:
 
 
 def check_neighbours(scan: OmeScan, found: Directories) -> dict[str, Directories]:
-    """Allow OME-XML to name TIFF files in the same folder, and nothing else, before tifffile opens them.
+    """Check that OME-XML names TIFF files in the same folder and nothing else, before tifffile opens them.
 
     Returns
     -------
     dict
-        What a walk over each of them has found, by name.
+        Findings of a walk over each of them, by name.
     """
     folder = scan.file.resolve().parent
     neighbours: dict[str, Directories] = {}
@@ -152,21 +152,21 @@ def check_neighbours(scan: OmeScan, found: Directories) -> dict[str, Directories
 
 
 def _may_be_followed(neighbour: Path, name: str) -> bool:
-    """Return whether a name in OME-XML is a plain one of a TIFF file, and what it names is no link."""
+    """Return whether a name in OME-XML is the plain name of a TIFF file that is not a link."""
     if not name.lower().endswith(_NEIGHBOURS) or set(name) & set("/\\:\0") or neighbour.is_symlink():
         return False
     return neighbour.is_file() or not neighbour.exists()
 
 
 def ome_set(file: Path) -> tuple[Path, ...]:
-    """List the files of the OME-TIFF set that a file is part of, which are read as one image.
+    """Return the files of the OME-TIFF set that a file is part of, which are read as one image.
 
     Only the description of the file itself is read.
 
     Returns
     -------
     tuple of Path
-        Those that exist, sorted by name, the file itself among them as it was given; it alone where it is no
+        Those that exist, sorted by name, with the file itself as it was given. Only that file if it is not an
         OME-TIFF, names no other file, is not among those that it names, or is damaged.
 
     Raises

@@ -1,4 +1,4 @@
-"""Comparison of the planes that a TIFF file speaks of with the pages that it has."""
+"""Comparison of the planes that a TIFF file describes with the pages that it has."""
 
 import itertools
 from collections import Counter
@@ -12,7 +12,7 @@ _ALL_PAGES = frozenset({"ome", "imagej", "shaped", "fluoview", "scanimage"})
 
 
 def find_misfit(walked: Walked, stacks: list[Stack]) -> str:
-    """Return what does not add up between planes and pages; empty where all does."""
+    """Return in which way planes and pages do not add up; empty if they do."""
     kinds = {stack.series.kind for stack in stacks}
     if not kinds <= _ALL_PAGES:
         return ""
@@ -31,7 +31,7 @@ def find_misfit(walked: Walked, stacks: list[Stack]) -> str:
 
 
 def _places(walked: Walked, stack: Stack) -> Iterable[tuple[str, int]]:
-    """List the directories that a stack's planes have."""
+    """List file and place of the directories of a stack's planes."""
     series = stack.series
     if series.dataoffset is not None and not series.is_multifile:
         name = series.keyframe.parent.filehandle.name
@@ -41,7 +41,7 @@ def _places(walked: Walked, stack: Stack) -> Iterable[tuple[str, int]]:
 
 
 def _run(walked: Walked, stack: Stack) -> list[int]:
-    """List the directories of planes that are stored in one run; there may be only that of the first."""
+    """List the directories of planes that are stored in one run; perhaps only the first plane has one."""
     keyframe = stack.keyframe
     found = walked.files[keyframe.parent.filehandle.name]
     first = found.numbers.get(keyframe.offset)
@@ -49,7 +49,7 @@ def _run(walked: Walked, stack: Stack) -> list[int]:
 
 
 def check_runs(walked: Walked, stacks: list[Stack]) -> None:
-    """Check that the directories of planes in one run all say the same.
+    """Check that the directories of planes in one run store them all alike.
 
     Raises
     ------

@@ -1,4 +1,15 @@
-"""Windows of one page of a TIFF file: the rows, tiles or strips that they lie in, checked and decoded."""
+"""Windows of one page of a TIFF file: the rows, tiles or strips that they lie in, checked and decoded.
+
+A window across four of six tiles of 16 × 16 pixels; only these four are read, and what they share with the
+window is copied::
+
+    rows 8:20, columns 10:40        0        16        32        48
+                                  0 ┌─────────┬─────────┬─────────┐
+                                    │      ┌──┼─────────┼────┐    │   tiles 0, 1, 2
+                                 16 ├──────┼──┼─────────┼────┼────┤
+                                    │      └──┼─────────┼────┘    │   tiles 3, 4, 5
+                                 32 └─────────┴─────────┴─────────┘
+"""
 
 import itertools
 import math
@@ -14,7 +25,7 @@ from dinocell.io.readers.tiff_checks import CODED_JPEG, check_parts, coded_shape
 from dinocell.io.readers.tiff_messages import Warn
 
 LARGEST_PAGE = MAX_PIXELS * len(SAMPLES)
-"""Values that a page, or a window of it, may have."""
+"""Most values of a page, or of a window of it."""
 
 _LARGEST_PART = 2**28  # values of a tile or strip that is decoded for a window
 
@@ -30,7 +41,7 @@ def has_parts(keyframe: Any) -> bool:
 
 
 def part_shape(keyframe: Any) -> tuple[int, int]:
-    """Return rows and columns of what is read at a time, of a page that has parts."""
+    """Return rows and columns of what is read at a time from a page that has parts."""
     return (1, keyframe.imagewidth) if keyframe.is_final else coded_shape(keyframe)[:2]
 
 
@@ -88,7 +99,7 @@ def is_one_run(page: Any) -> bool:
 
 
 def _parts_within(keyframe: Any, window: Window) -> Iterator[int]:
-    """Return the numbers of the tiles or strips that a window lies in."""
+    """Yield the numbers of the tiles or strips that a window lies in."""
     height, width, _ = coded_shape(keyframe)
     n_down, n_across = math.ceil(keyframe.imagelength / height), math.ceil(keyframe.imagewidth / width)
     down, across = (
@@ -100,7 +111,7 @@ def _parts_within(keyframe: Any, window: Window) -> Iterator[int]:
 
 
 def _paste(part: Pixels, out: Pixels, down: int, across: int) -> None:
-    """Copy what a part (1, Y, X, S) and a window (1, Y, X, S) share.
+    """Copy the pixels that a part (1, Y, X, S) and a window (1, Y, X, S) share.
 
     `down` and `across` are where the window begins within the part, negative where the part begins later.
     """

@@ -1,4 +1,4 @@
-"""A series of a TIFF file as numbered planes, each or a window of it read only when all of it is there."""
+"""A series of a TIFF file as numbered planes; a plane or window is read only if all of it is there."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ _LARGEST_TILE = 2**24  # values that a tile of a small image may have
 class Stack:
     """A tifffile series as planes: by number, or by time, channel and slice.
 
-    Of a numbered page the channels are the samples (R, G, B) or else the axis C.
+    The channels of a numbered page are its samples (R, G, B) or, without these, the axis C.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Stack:
         self._check_storage(file)
 
     def _stored_axes(self) -> str:
-        """Name the axes of the series that a page's rows and columns are along; empty where they are none."""
+        """Return the axes of the series along a page's rows and columns; empty if they are not among them."""
         keyframe = self.keyframe
         if self.lead < 0 or self.shape[self.lead :] != keyframe.shape or not {"Y", "X"} <= set(keyframe.axes):
             return ""
@@ -87,7 +87,7 @@ class Stack:
 
     @property
     def n_stored(self) -> int:
-        """Number of pages that the planes are stored in."""
+        """Number of pages that hold the planes."""
         return math.prod(self.shape[: max(self.lead, 0)])
 
     @property
@@ -100,7 +100,7 @@ class Stack:
         return min(along["Y"], height), min(along["X"], width)
 
     def _set_axes(self, sizes: dict[str, int]) -> None:
-        """Lay out all axes as times, channels and slices."""
+        """Group all axes as times, channels and slices."""
         rest = [axis for axis in self.axes if axis not in "TCZYXS"]
         is_rgb = self.is_colour and sizes["S"] in (3, 4)
         groups = {"T": ["T"], "C": ["C"] if is_rgb or self.n_channels == 1 else ["C", "S"], "Z": ["Z"]}
@@ -113,7 +113,7 @@ class Stack:
         self.samples = sizes["S"] if is_rgb else 1
 
     def _check_storage(self, file: Path) -> None:
-        """Raise for what would take memory beyond the image, or claims pages that are not there."""
+        """Raise for parts larger than the image, and for pages that are claimed but not there."""
         keyframe, series = self.keyframe, self.series
         check_tags(keyframe, self._warn)
         if keyframe.is_tiled:
@@ -136,14 +136,14 @@ class Stack:
             raise ValueError(f"it says it has {stored} pages, the last are missing")
 
     def missing(self) -> int:
-        """Count the planes that the file says it has and that are not in it."""
+        """Count the planes that the file describes but does not hold."""
         if self.series.kind != "ome":  # of other kinds that is refused
             return 0
         planes = math.prod(self.sizes[:3])
         return sum(page is None for page in self.series) * planes // max(self.n_stored, 1)
 
     def has_plane(self, t: int, c: int, z: int) -> bool:
-        """Return whether a plane that the file says it has is in it."""
+        """Return whether a plane that the file describes is in it."""
         if self.series.kind != "ome" or self.shape[self.lead :] != self.keyframe.shape:
             return True
         return all(self.series[number] is not None for number in self._numbers(self._chosen(t, c, z)))
@@ -185,7 +185,7 @@ class Stack:
         return {d: int(at) for d, at in zip(dims, index, strict=True)}
 
     def _read(self, chosen: dict[int, int], last: str, window: Window | None = None) -> Pixels:
-        """Read where the chosen axes have one index each; of the others `last` comes after Y and X."""
+        """Read at one index along each chosen axis; of the other axes, `last` comes after Y and X."""
         lead = self.lead
         if window is not None and self.stored_axes == "XY":
             window = window[::-1]

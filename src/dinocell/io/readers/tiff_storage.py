@@ -1,4 +1,4 @@
-"""Which tags of a TIFF file its pixels need, and how a page is stored by their values in the file."""
+"""Tags of a TIFF file that its pixels need, and how their values store a page."""
 
 import math
 from typing import NamedTuple
@@ -9,18 +9,18 @@ NEEDED_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347,
      *range(512, 522), 529, 530, 531, 532, 32997, 32998, 33628, 33629, 34361, 34412}
 )  # fmt: skip
-"""Tags without which pixels cannot be read, or become others: sizes, storage, places, tables of decoders."""
+"""Tags without which pixels cannot be read, or change: sizes, storage, places, tables of decoders."""
 
 PRIVATE = 32768
-"""From here on the codes of tags are of vendors."""
+"""Codes of tags from here on belong to vendors."""
 
 _TAKE_ANYTHING = ((5,), (32773,))  # LZW and PackBits
 
 
 class Storage(NamedTuple):
-    """The values of the tags that decoding a page needs, empty where a tag is not there and has no default.
+    """Values of the tags that decoding a page needs; empty if a tag is missing and has no default.
 
-    One value stands for several that are equal.
+    One value stands for several equal ones.
     """
 
     width: TagValues
@@ -45,12 +45,12 @@ class Storage(NamedTuple):
 
     @property
     def takes_any_bytes(self) -> bool:
-        """Return whether pixels are compressed in a way whose decoder seldom notices damage."""
+        """True if pixels are compressed in a way whose decoder seldom notices damage."""
         return self.compression in _TAKE_ANYTHING
 
     @property
     def raw_part_bytes(self) -> int | None:
-        """Most bytes that a strip or tile has where pixels are stored as they are, else None."""
+        """Most bytes of a strip or tile if pixels are stored as they are, else None."""
         needed = (self.width, self.length, self.bits, self.samples, self.rows_per_strip)
         if self.compression != (1,) or not all(needed):
             return None
@@ -69,11 +69,11 @@ _DEFAULTS: dict[int, TagValues] = {
 }  # fmt: skip
 
 STORAGE_TAGS = frozenset(_DEFAULTS)
-"""Codes of the tags that say how a page is stored."""
+"""Codes of the tags for how a page is stored."""
 
 
 def storage_of(tags: dict[int, TagValues]) -> Storage:
-    """Return how a page is stored, written in one way where TIFF allows several.
+    """Return how a page is stored, in one form where TIFF allows several.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ class Tag(NamedTuple):
 
     @property
     def is_inline(self) -> bool:
-        """Whether the values are in the entry itself."""
+        """True if the values are in the entry itself."""
         return self.size <= len(self.value)
 
 

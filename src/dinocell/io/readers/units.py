@@ -1,7 +1,7 @@
 """Units of length and time as image files write them: one table for all readers.
 
 It holds all of OME's UnitsLength and UnitsTime, the long names of UDUNITS that NGFF uses, and what ImageJ and
-Leica write. What is no length, such as "pixel" or "reference frame", is not in it.
+Leica write. "pixel" and "reference frame" are not lengths, so they are not in it.
 """
 
 import math
@@ -17,7 +17,7 @@ _PREFIXES = {
 
 
 def _with_prefixes(symbol: str, words: tuple[str, ...], exponent: int) -> dict[str, float]:
-    """List a unit with all prefixes, by symbol and by name; `exponent` is that of the unit in ours."""
+    """Return a unit with all prefixes, by symbol and by name; one is 10 to the `exponent` of ours."""
     found: dict[str, float] = {}
     for prefix, (name, power) in _PREFIXES.items():
         factor = float(f"1e{power + exponent}")  # 10.0**-3 would be rounded
@@ -43,7 +43,7 @@ _LONGEST = 40
 
 
 def micrometres(unit: object) -> float:
-    r"""Return the micrometres of a unit of length; NaN for what is none.
+    r"""Return the micrometres of a unit of length; NaN for anything else.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ def micrometres(unit: object) -> float:
 
 
 def seconds(unit: object) -> float:
-    """Return the seconds of a unit of time; NaN for what is none."""
+    """Return the seconds of a unit of time; NaN for anything else."""
     return _find(unit, _SECONDS)
 
 
 def positive(number: object, factor: float = 1.0) -> float | None:
-    """Return a length or duration times a factor; None where it is no positive number."""
+    """Return a length or duration times a factor; None if it is not a positive number."""
     try:
         value = float(number) * factor  # type: ignore[arg-type]
     except (OverflowError, TypeError, ValueError):
@@ -73,12 +73,12 @@ def positive(number: object, factor: float = 1.0) -> float | None:
 
 
 def known_size(y: float | None, x: float | None) -> tuple[float, float] | None:
-    """Return the height and width of a pixel, where both are known."""
+    """Return the height and width of a pixel if both are known, else None."""
     return None if y is None or x is None else (y, x)
 
 
 def square_edge(size: tuple[float, float] | None) -> float | None:
-    """Return the edge of pixels whose sides differ by less than 1 %, of whose size nothing else is known.
+    """Return the edge of a pixel whose sides differ by at most 1 %; None for others or unknown ones.
 
     Examples
     --------

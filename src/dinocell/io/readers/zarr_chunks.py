@@ -1,4 +1,4 @@
-"""Chunks of a Zarr array: where there may be millions, only those that are in its folder are read."""
+"""Chunks of a Zarr array: if there may be millions, only those that are in its folder are read."""
 
 import math
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MANY = 2**12
-"""Chunks that are asked for one by one; each takes about half a millisecond, also where it is not there."""
+"""Most chunks that are asked for one by one: each takes about half a millisecond, even if it is missing."""
 
 _KEY = re.compile(r"(?:c[./])?(\d{1,18}(?:[./]\d{1,18})*)")
 
@@ -20,13 +20,13 @@ Coordinates = tuple[int, ...]
 
 
 class ChunkReader:
-    """Reads parts of an array, each in a time that what is stored decides, whatever the array claims.
+    """Reader of parts of an array, in a time that depends on the chunks stored, not on those claimed.
 
     Parameters
     ----------
     array : zarr.Array
     folder : Path
-        That holds its chunks.
+        The folder of its chunks.
     """
 
     def __init__(self, array: Any, folder: Path) -> None:
@@ -34,7 +34,7 @@ class ChunkReader:
         self.grid: Coordinates = array.shards or array.chunks  # a shard is a file of chunks
 
     def read(self, where: tuple[int | slice, ...]) -> NDArray[Any]:
-        """Read the same as ``array[where]``; slices are without a step.
+        """Read ``array[where]``; slices are without a step.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class ChunkReader:
 
     @cached_property
     def _stored(self) -> list[Coordinates]:
-        """Which chunks or shards are in the folder."""
+        """Chunks or shards that are in the folder."""
         return [at for key in self._files() if (at := self._coordinates(key)) is not None]
 
     def _files(self) -> Iterator[str]:
