@@ -8,7 +8,7 @@ from tests.cases import CASES
 from tests.fakes import coco as fakes_coco
 from tests.fakes import ctc as fakes_ctc
 
-from dinocell.datasets.formats import FORMATS, find_items, open_dataset, recognise
+from dinocell.datasets.formats import DATASET_FORMATS, find_items, open_dataset, recognise
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.datasets.store import StoreItem
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError
@@ -79,7 +79,7 @@ TOLD = {"cellpose": "folder"}
 """What is told as something else: their pairs are named as others are."""
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", DATASET_FORMATS)
 def test_a_format_is_opened_by_its_name_and_told_by_its_files(tmp_path, monkeypatch, name):
     expected = WRITERS[name](tmp_path)
     paths = [tmp_path] if name != "csv" else []
@@ -100,7 +100,7 @@ def test_a_format_is_opened_by_its_name_and_told_by_its_files(tmp_path, monkeypa
 
 
 def test_every_format_has_a_fake():
-    assert WRITERS.keys() == FORMATS.keys()
+    assert WRITERS.keys() == DATASET_FORMATS.keys()
 
 
 def test_cellposes_cytoplasm_is_read_alone_where_the_format_is_named(tmp_path):
@@ -145,7 +145,7 @@ def test_a_store_is_opened_where_it_can_be_evaluated(tmp_path, whole):
             open_dataset(store)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", DATASET_FORMATS)
 def test_every_format_can_be_processed_and_opened_again(tmp_path, name):
     expected = WRITERS[name](tmp_path / "in")
     path = tmp_path / "in" / (FILES[name] if name == "csv" else "")

@@ -10,7 +10,7 @@ import typer
 from dinocell.cli import app
 from dinocell.cli.commands import COMMANDS as COMMAND_LINE
 from dinocell.cli.commands import load_command
-from dinocell.datasets.formats import FORMATS as DATASET_FORMATS
+from dinocell.datasets.formats import DATASET_FORMATS
 from dinocell.datasets.table import TABLE_COLUMNS
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS
 from dinocell.measure.cells import measure_cells

@@ -9,21 +9,12 @@ from rich.markup import escape
 
 from dinocell.cli import options
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
-from dinocell.datasets.formats import find_items
+from dinocell.datasets.formats import DATASET_FORMATS, find_items, formats_taking
 from dinocell.datasets.inspect import contact_sheet, describe
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.datasets.store import INFO, DINOCellDataset, StoreInfo
 from dinocell.errors import FileFormatError
 from dinocell.io.saving import write_image
-
-INPUTS = {
-    "livecell": "LIVECell's COCO JSON, or a folder with it; images are found by name below its folder.",
-    "cellpose": "A folder of NNN_img.png and NNN_masks.png.",
-    "dsb2018": "A folder of ID/images and ID/masks, one mask file a cell.",
-    "ctc": "A Cell Tracking Challenge dataset, or one of its sequences.",
-    "folder": "A folder of NAME_img.* and NAME_masks.*, or of images (see --masks).",
-    "csv": "A table with the columns image and masks, perhaps ignore, name, channel, scene, t and z.",
-}
 
 app = typer.Typer(
     help="Turn annotated images into a store to train or evaluate on.",
@@ -32,11 +23,16 @@ app = typer.Typer(
 )
 
 
+def _for(option: str, text: str) -> str:
+    """Return the help of an option, with the formats that take it."""
+    return f"{', '.join(formats_taking(option))}: {text}"
+
+
 def _command_for(format_name: str) -> Callable[..., None]:
     """Make the command of a format."""
 
     def command(
-        source: Annotated[Path, typer.Argument(help=INPUTS[format_name], metavar="INPUT")],
+        source: Annotated[Path, typer.Argument(help=DATASET_FORMATS[format_name].input, metavar="INPUT")],
         output: Annotated[Path, typer.Option("--output", "-o", help="The store's folder.")],
         whole: Annotated[
             bool, typer.Option("--whole", help="Keep images whole, to evaluate on, instead of cutting crops.")
@@ -50,14 +46,17 @@ def _command_for(format_name: str) -> Callable[..., None]:
             typer.Option(help="Bring the median cell of every image to this diameter in pixels."),
         ] = None,
         images: Annotated[
-            Path | None, typer.Option(help="livecell: the folder below which the images are.")
+            Path | None, typer.Option(help=_for("images", "the folder below which the images are."))
         ] = None,
-        masks: Annotated[Path | None, typer.Option(help="folder: the folder of masks.")] = None,
+        masks: Annotated[Path | None, typer.Option(help=_for("masks", "the folder of masks."))] = None,
         channel: Annotated[
             str | None,
             typer.Option(
-                help="cellpose, folder: name or number (from 0) of the channel to use; name:1 or number:1 "
-                "where it could be either."
+                help=_for(
+                    "channel",
+                    "name or number (from 0) of the channel to use; name:1 or number:1 where it could be "
+                    "either.",
+                )
             ),
         ] = None,
         split_components: options.SplitComponentsOption = None,
@@ -66,7 +65,6 @@ def _command_for(format_name: str) -> Callable[..., None]:
         ] = None,
         strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
     ) -> None:
-
         items = find_items(
             format_name,
             source,
@@ -108,8 +106,8 @@ def _report(info: StoreInfo, output: Path) -> None:
         raise typer.Exit(1)
 
 
-for _name, _input in INPUTS.items():
-    app.command(_name, help=_input)(_command_for(_name))
+for _name, _format in DATASET_FORMATS.items():
+    app.command(_name, help=_format.input)(_command_for(_name))
 
 
 @app.command("inspect")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dinocell.datasets.dataset_format import DatasetFormat
 from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import FileMissingError
@@ -73,3 +74,12 @@ def find_items(folder: Path, *, channel: int | str | None = None) -> list[Cellpo
 def _number(pair: Pair) -> tuple[bool, int, str]:
     is_number = pair.name.isdecimal()
     return not is_number, int(pair.name) if is_number else 0, pair.name
+
+
+FORMAT = DatasetFormat(
+    name="cellpose",
+    input="A folder of NNN_img.png and NNN_masks.png.",
+    find_items=find_items,
+    options=("channel",),
+)
+"""Never recognised, as other pairs have such names, too: these are read with all their channels."""

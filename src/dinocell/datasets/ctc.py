@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dinocell.datasets.dataset_format import DatasetFormat
 from dinocell.datasets.items import AnnotatedImage, check_sizes
 from dinocell.datasets.masks import Masks, read_masks
 from dinocell.errors import FileFormatError, FileMissingError, InputError
@@ -171,3 +172,18 @@ def _list(folder: Path) -> list[Path]:
         raise FileFormatError(
             f"{folder} cannot be opened ({exc.strerror}), expected {_EXPECTED}: check its permissions"
         ) from exc
+
+
+def _is_dataset(path: Path) -> bool:
+    """Return whether a folder is a dataset of the challenge, or one of its sequences."""
+    path = path.absolute()  # "." has no name
+    is_sequence = path.name.isdecimal() and path.with_name(f"{path.name}_GT").is_dir()
+    return is_sequence or any(path.glob("[0-9][0-9]_GT"))
+
+
+FORMAT = DatasetFormat(
+    name="ctc",
+    input="A Cell Tracking Challenge dataset, or one of its sequences.",
+    find_items=find_items,
+    recognises=_is_dataset,
+)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.datasets.dataset_format import DatasetFormat
 from dinocell.datasets.folder import list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes
 from dinocell.datasets.masks import check_masks
@@ -139,3 +140,15 @@ def _crop(mask: NDArray[np.bool_]) -> tuple[tuple[slice, slice], NDArray[np.bool
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return box, mask[box].copy()
+
+
+def _is_stage(path: Path) -> bool:
+    return any(file.stem == file.parents[1].name for file in path.glob("*/images/*.png"))
+
+
+FORMAT = DatasetFormat(
+    name="dsb2018",
+    input="A folder of ID/images and ID/masks, one mask file a cell.",
+    find_items=find_items,
+    recognises=_is_stage,
+)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image, describe_left_out
+from dinocell.datasets.dataset_format import DatasetFormat
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.datasets.masks import read_masks
 from dinocell.datasets.origin import ImagePlane, read_plane
@@ -270,3 +271,16 @@ def _match_folders(images: Path, masks: Path) -> list[Pair]:
                 )
         pairs.append(Pair(stem, here[stem], found[stem][0], next(iter(ignored.values()), None)))
     return pairs
+
+
+def _has_pairs(path: Path) -> bool:
+    return any(path.glob("*_img.*")) or any((path / name).is_dir() for name in MASK_FOLDERS)
+
+
+FORMAT = DatasetFormat(
+    name="folder",
+    input="A folder of NAME_img.* and NAME_masks.*, or of images (see --masks).",
+    find_items=find_items,
+    options=("masks", "channel"),
+    recognises=_has_pairs,
+)

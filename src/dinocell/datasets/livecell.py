@@ -19,6 +19,7 @@ from dinocell.datasets.coco_masks import (
     draw_cells,
     mask_pixels,
 )
+from dinocell.datasets.dataset_format import DatasetFormat
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.datasets.masks import check_masks
 from dinocell.errors import FileFormatError, FileMissingError, OutputError
@@ -261,3 +262,16 @@ class _Annotations:
                 self.masks[image_id, bool(annotation.get("iscrowd"))].append(mask)
                 return True
         return False
+
+
+def _is_json(path: Path) -> bool:
+    return any(path.glob("*.json")) if path.is_dir() else path.suffix.lower() == ".json"
+
+
+FORMAT = DatasetFormat(
+    name="livecell",
+    input="LIVECell's COCO JSON, or a folder with it; images are found by name below its folder.",
+    find_items=find_items,
+    options=("images",),
+    recognises=_is_json,
+)

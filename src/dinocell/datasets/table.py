@@ -5,6 +5,7 @@ import difflib
 import io
 from pathlib import Path
 
+from dinocell.datasets.dataset_format import DatasetFormat
 from dinocell.datasets.folder import Pair
 from dinocell.datasets.origin import ImagePlane
 from dinocell.errors import FileFormatError, FileMissingError
@@ -152,3 +153,15 @@ def _plane_of(where: str, row: dict[str, str]) -> tuple[ImagePlane | None, str]:
         scene or None, int(t) if t else None, int(z) if z and not projection else None, projection
     )
     return plane, "".join(parts)
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() == ".csv" and not path.is_dir()
+
+
+FORMAT = DatasetFormat(
+    name="csv",
+    input="A table with the columns image and masks, perhaps ignore, name, channel, scene, t and z.",
+    find_items=find_items,
+    recognises=_is_table,
+)
