@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from dinocell.labels import IGNORE
 from dinocell.postprocess.distance import labels_to_distance
-from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, bounding_boxes, random_crop
+from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, random_crop
+from dinocell.training.warp import bounding_boxes
 from tests.cases import CASES, disk
 
 Labels = NDArray[np.int32]

@@ -26,9 +26,9 @@ from dinocell.errors import (
 from dinocell.io.saving import write_labels
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training import EpochRecord, train
-from dinocell.training.augment import bounding_boxes
 from dinocell.training.config import Dataset
 from dinocell.training.samples import Annotated, TrainingSamples, load_annotated
+from dinocell.training.warp import bounding_boxes
 from tests.fakes.training import disks, make_config, rows_of
 
 

@@ -21,8 +21,9 @@ from dinocell.datasets.masks import first_few
 from dinocell.datasets.store import DINOCellDataset, is_store
 from dinocell.errors import ConfigError, DINOCellError, FileFormatError, InputError, WorkerError
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
-from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, bounding_boxes, random_crop
+from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, random_crop
 from dinocell.training.config import Dataset, TrainConfig
+from dinocell.training.warp import bounding_boxes
 
 logger = logging.getLogger(__name__)
 

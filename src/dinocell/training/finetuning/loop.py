@@ -26,7 +26,7 @@ from dinocell.labels import IGNORE
 from dinocell.metrics.scores import Scores, score_labels
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.preprocess.preprocessing import preprocess
-from dinocell.training.augment import Crop, bounding_boxes, random_crop
+from dinocell.training.augment import Crop, random_crop
 from dinocell.training.finetuning.cached_features import FEATURES_PREFIX, CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.finetuning.learner import Learner
@@ -41,6 +41,7 @@ from dinocell.training.finetuning.result import (
     LeftOut,
     write_result,
 )
+from dinocell.training.warp import bounding_boxes
 
 CROP_SIZE = 128
 """Side of a crop in pixels where features are local: large enough for whole cells, and quick."""

@@ -194,7 +194,7 @@ def _write_planes(path: Path, files: Sequence[Path], config: PretrainConfig) -> 
 
 
 def read_planes(
-    path: Path, preprocessing: Preprocessing, stains_in_colours: bool
+    path: Path, preprocessing: Preprocessing, split_colours: bool
 ) -> list[NDArray[np.uint8]] | DINOCellError:
     """Read and preprocess the images of a file.
 
@@ -202,7 +202,7 @@ def read_planes(
     ----------
     path : Path
     preprocessing : Preprocessing
-    stains_in_colours : bool
+    split_colours : bool
         Whether the channels of a colour image are kept apart rather than made gray.
 
     Returns
@@ -212,7 +212,7 @@ def read_planes(
         returned, so that the caller decides whether to go on.
     """
     try:
-        return [_preprocess_channels(image, preprocessing, stains_in_colours) for image in _pages(path)]
+        return [_preprocess_channels(image, preprocessing, split_colours) for image in _pages(path)]
     except InputError as error:  # of the pixels, which does not name the file
         return FileFormatError(f"{path}: {error}")
     except DINOCellError as error:
@@ -235,10 +235,10 @@ def _pages(path: Path) -> Iterator[Image]:
 
 
 def _preprocess_channels(
-    image: Image, preprocessing: Preprocessing, stains_in_colours: bool
+    image: Image, preprocessing: Preprocessing, split_colours: bool
 ) -> NDArray[np.uint8]:
     pixels = image.pixels
-    if image.axes == "YXS" and stains_in_colours:
+    if image.axes == "YXS" and split_colours:
         pixels = pixels[:, :, :3]
     elif image.axes != "YXC":
         return preprocess(pixels, preprocessing)[None]
