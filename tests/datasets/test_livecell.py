@@ -160,7 +160,7 @@ def test_named_labels_come_back_from_packed_run_lengths(name):
 
 
 def read_image_of(shape, cells, expected):
-    drawn, overlapped = coco_masks.draw_cells([mask_pixels(cell, shape, "here") for cell in cells], [], shape)
+    drawn, overlapped = coco_masks.draw_masks([mask_pixels(cell, shape, "here") for cell in cells], [], shape)
     np.testing.assert_array_equal(drawn, expected)
     assert overlapped == 0
 

@@ -33,7 +33,7 @@ from dinocell.datasets import process
 from dinocell.datasets.folder import Pair
 from dinocell.datasets.inspect import describe
 from dinocell.datasets.prepare import MAX_DIAMETER_SCALE
-from dinocell.datasets.process import ItemDone, ProcessSettings, _hash_items
+from dinocell.datasets.process import ProcessSettings, StoreProgress, _hash_items
 from dinocell.datasets.records import StoreInfo, hash_entries
 from dinocell.datasets.store import DINOCellDataset, find_items
 from dinocell.datasets.writer import partial_folder
@@ -341,7 +341,7 @@ def test_of_two_cells_that_are_cut_alike_the_maps_tell_the_items_apart(tmp_path)
 def test_progress_is_told_after_every_image(tmp_path):
     *events, info = finish(fake_items(), tmp_path / "store", WHOLE)
     assert events == [
-        ItemDone(name, stage, number, len(CASES))
+        StoreProgress(name, stage, number, len(CASES))
         for stage in ("measure", "process")
         for number, name in enumerate(CASES, 1)
     ]

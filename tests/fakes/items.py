@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.datasets.items import AnnotatedImage
-from dinocell.datasets.process import ItemDone, ProcessSettings, process
+from dinocell.datasets.process import ProcessSettings, StoreProgress, process
 from dinocell.datasets.store import StoreInfo
 from tests.cases import CASES
 
@@ -72,7 +72,7 @@ def begin(items: list[FakeItem], folder: Path, settings: ProcessSettings = SMALL
 
 def finish(
     items: list[FakeItem], folder: Path, settings: ProcessSettings = SMALL
-) -> list[ItemDone | StoreInfo]:
+) -> list[StoreProgress | StoreInfo]:
     """Process to the end, and give what was told."""
     return list(process(items, folder, settings, workers=0))
 

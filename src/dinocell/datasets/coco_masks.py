@@ -211,7 +211,7 @@ def _unpack(counts: str) -> list[int]:
     return runs
 
 
-def draw_cells(
+def draw_masks(
     cells: list[NDArray[np.int64]], crowds: list[NDArray[np.int64]], shape: tuple[int, int]
 ) -> tuple[Labels, int]:
     """Draw cells by their pixels, and count the pixels that several share.

@@ -16,7 +16,7 @@ from dinocell.datasets.coco_masks import (
     StoredMasks,
     as_mask,
     damage_error,
-    draw_cells,
+    draw_masks,
     mask_pixels,
 )
 from dinocell.datasets.dataset_format import DatasetFormat
@@ -97,7 +97,7 @@ class CocoImage:
         crowds = [
             mask_pixels(mask, self.shape, f"{where}, crowd {n}") for n, mask in enumerate(self.crowds, 1)
         ]
-        labels, overlapped = draw_cells(cells, crowds, self.shape)
+        labels, overlapped = draw_masks(cells, crowds, self.shape)
         labels, notes = check_masks(labels, where, split_components=self.split_components)
         return AnnotatedImage(pixels, labels, overlapped_pixels=overlapped, notes=notes)
 

@@ -18,14 +18,14 @@ from dinocell.io.saving import printable
 from dinocell.version import __version__
 from dinocell.workers.pool import OrderedPool
 
-__all__ = ["ItemDone", "ProcessSettings", "process"]
+__all__ = ["ProcessSettings", "StoreProgress", "process"]
 
 MAX_WORKERS = 4
 """Default number at most: one process writes what they prepare, and each takes 120 MB."""
 
 
 @dataclass(frozen=True)
-class ItemDone:
+class StoreProgress:
     """Progress of one image, measured or processed.
 
     Attributes
@@ -56,7 +56,7 @@ def process(
     *,
     workers: int | None = None,
     strict: bool = False,
-) -> Iterator[ItemDone | StoreInfo]:
+) -> Iterator[StoreProgress | StoreInfo]:
     """Build a store, image by image; started again after a kill, it goes on where it stopped.
 
     Parameters
@@ -73,7 +73,7 @@ def process(
 
     Yields
     ------
-    ItemDone
+    StoreProgress
         After every image.
     StoreInfo
         Last.
@@ -125,17 +125,17 @@ class _Run:
 
     def outcomes(
         self, stage: str, items: Sequence[Item], total: int, function: Callable[..., Any], *arguments: Any
-    ) -> Iterator[tuple[ItemDone, Any]]:
+    ) -> Iterator[tuple[StoreProgress, Any]]:
         """Apply a function to every item; yield the progress and the result, None where it failed."""
         results = self.pool.map(_result_or_failure, items, function, *arguments)
         for done, (item, result) in enumerate(results, total - len(items) + 1):
             if not isinstance(result, Failure):
-                yield ItemDone(item.name, stage, done, total), result
+                yield StoreProgress(item.name, stage, done, total), result
                 continue
             if self.strict:
                 raise FileFormatError(result.reason)
             self.failures[item.name] = result
-            yield ItemDone(item.name, stage, done, total, result.reason), None
+            yield StoreProgress(item.name, stage, done, total, result.reason), None
 
 
 def _result_or_failure(item: Item, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -152,7 +152,7 @@ def _result_or_failure(item: Item, function: Callable[..., Any], *arguments: Any
 
 def _largest(
     run: _Run, items: Sequence[Item], settings: ProcessSettings
-) -> Generator[ItemDone, None, tuple[int, int]]:
+) -> Generator[StoreProgress, None, tuple[int, int]]:
     """Find the height and the width that hold every image."""
     height = width = 0
     for event, shape in run.outcomes("measure", items, len(items), measure, settings):

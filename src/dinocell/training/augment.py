@@ -49,7 +49,7 @@ class Augmentation(Section):
 LARGEST_SIDE = 2**15 - 2
 """In pixels, of an image that OpenCV warps."""
 
-Values = NDArray[np.float32]
+Gray = NDArray[np.float32]
 
 NO_AUGMENTATION = Augmentation(flip=0, rotate=0, scale=(1, 1), brightness=(1, 1), invert=0)
 
@@ -153,45 +153,45 @@ def _random_centre(length: int, window: float, rng: np.random.Generator) -> floa
 def _change_intensity(
     image: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    values: Values = image.astype(np.float32) / np.float32(255)
+    values: Gray = image.astype(np.float32) / np.float32(255)
     for change in INTENSITY_CHANGES:
         values = change(values, settings, rng)
     return np.asarray(np.rint(np.clip(values, 0, 1) * 255), np.uint8)
 
 
-def _invert(values: Values, settings: Augmentation, rng: np.random.Generator) -> Values:
+def _invert(values: Gray, settings: Augmentation, rng: np.random.Generator) -> Gray:
     return 1 - values if rng.random() < settings.invert else values
 
 
-def _apply_gamma(values: Values, settings: Augmentation, rng: np.random.Generator) -> Values:
+def _apply_gamma(values: Gray, settings: Augmentation, rng: np.random.Generator) -> Gray:
     values **= math.exp(rng.uniform(*np.log(settings.gamma)))
     return values
 
 
-def _change_contrast(values: Values, settings: Augmentation, rng: np.random.Generator) -> Values:
+def _change_contrast(values: Gray, settings: Augmentation, rng: np.random.Generator) -> Gray:
     mean = float(values.mean())
     return (values - mean) * rng.uniform(*settings.contrast) + mean
 
 
-def _change_brightness(values: Values, settings: Augmentation, rng: np.random.Generator) -> Values:
+def _change_brightness(values: Gray, settings: Augmentation, rng: np.random.Generator) -> Gray:
     values *= rng.uniform(*settings.brightness)
     return values
 
 
-def _blur(values: Values, settings: Augmentation, rng: np.random.Generator) -> Values:
+def _blur(values: Gray, settings: Augmentation, rng: np.random.Generator) -> Gray:
     if settings.blur > 0 and rng.random() < 0.5:
         return np.asarray(cv2.GaussianBlur(values, (0, 0), rng.uniform(0.1, settings.blur)))
     return values
 
 
-def _add_noise(values: Values, settings: Augmentation, rng: np.random.Generator) -> Values:
+def _add_noise(values: Gray, settings: Augmentation, rng: np.random.Generator) -> Gray:
     if settings.noise > 0 and rng.random() < 0.5:
         sigma = rng.uniform(0, settings.noise) / 255
         values += sigma * rng.standard_normal(values.shape, np.float32)
     return values
 
 
-INTENSITY_CHANGES: tuple[Callable[[Values, Augmentation, np.random.Generator], Values], ...] = (
+INTENSITY_CHANGES: tuple[Callable[[Gray, Augmentation, np.random.Generator], Gray], ...] = (
     _invert,
     _apply_gamma,
     _change_contrast,

@@ -12,7 +12,7 @@ from dinocell.errors import CheckpointError
 from dinocell.io.readers.naming import distinct_names
 from dinocell.models.checkpoint import previous_folder, read_config, replaced_folder, write_checkpoint
 from dinocell.training.adaptation import merged
-from dinocell.training.config import BEST, LAST, Dataset, TrainConfig
+from dinocell.training.config import BEST_FOLDER, LAST_FOLDER, Dataset, TrainConfig
 from dinocell.training.environment import describe_environment, write_environment
 from dinocell.training.run_folder import add_row, create_run_folder, forget_later_rows, write_settings
 from dinocell.training.saved_state import STATE_FILE, encode_state, restore_state
@@ -54,14 +54,14 @@ def prepare_training(config: TrainConfig, *, resume: bool) -> bool:
         If its last checkpoint is missing or lacks the state of the training.
     """
     folder = config.output
-    for name in (LAST, BEST):
+    for name in (LAST_FOLDER, BEST_FOLDER):
         _recover(folder / name)
-    create_run_folder(folder, (LAST, BEST), resume=resume)
+    create_run_folder(folder, (LAST_FOLDER, BEST_FOLDER), resume=resume)
     for left in folder.glob(".*.tmp-*"):  # by a run that was killed while it wrote
         left.unlink(missing_ok=True)
-    last = folder / LAST
+    last = folder / LAST_FOLDER
     if not (resume and last.exists()):
-        _check_replaceable(folder / BEST)
+        _check_replaceable(folder / BEST_FOLDER)
         return False
     if not (last / STATE_FILE).is_file():
         raise CheckpointError(
@@ -92,7 +92,7 @@ def open_training(state: TrainingState, config: TrainConfig, *, resume: bool) ->
         environment = describe_environment(config)
         state.data = _data(config, environment)
     if resume:
-        restore_state(state, folder / LAST / STATE_FILE, _decisive(config, state))
+        restore_state(state, folder / LAST_FOLDER / STATE_FILE, _decisive(config, state))
     if not state.is_main:
         return
     write_environment(folder, environment)
@@ -106,9 +106,9 @@ def save_checkpoints(state: TrainingState, config: TrainConfig, record: EpochRec
     model = merged(state.average.model)
     model.config = model.config.model_copy(update={"training": _describe(config, state)})
     if best:
-        model.save_pretrained(config.output / BEST)
+        model.save_pretrained(config.output / BEST_FOLDER)
     encoded = encode_state(state, _decisive(config, state))
-    with replaced_folder(config.output / LAST) as temporary:
+    with replaced_folder(config.output / LAST_FOLDER) as temporary:
         write_checkpoint(temporary, model.config, model.state_dict())
         (temporary / STATE_FILE).write_bytes(encoded)
 

@@ -10,7 +10,7 @@ from dinocell.settings import Range, Section
 from dinocell.tiling import MAX_TILE
 from dinocell.training.augment import Augmentation
 
-LAST, BEST = "last", "best_model"
+LAST_FOLDER, BEST_FOLDER = "last", "best_model"
 """Folders in the run folder: the checkpoint to resume from, and the one of the lowest validation loss."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]

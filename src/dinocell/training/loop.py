@@ -18,7 +18,7 @@ from dinocell.io.presence import check_still_there
 from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.training.checkpoints import EpochRecord, open_training, prepare_training, save_checkpoints
-from dinocell.training.config import BEST, LAST, TrainConfig
+from dinocell.training.config import BEST_FOLDER, LAST_FOLDER, TrainConfig
 from dinocell.training.logs import RunLog
 from dinocell.training.samples import TrainingBatch, TrainingSamples, load_annotated, validation_batches
 from dinocell.training.state import TrainingState, new_state
@@ -71,7 +71,7 @@ def train(
     for event in training_steps(config, resume=resume):
         if progress is not None:
             progress(event)
-    return config.output / BEST
+    return config.output / BEST_FOLDER
 
 
 def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[StepDone | EpochRecord]:
@@ -102,7 +102,7 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     with explain_out_of_memory(_advice(config)), _log(state, config) as log:
         yield from _epochs(state, samples, validation, log)
     if state.is_main:
-        check_still_there(config.output / BEST / name for name in (CONFIG_FILE, WEIGHTS_FILE))
+        check_still_there(config.output / BEST_FOLDER / name for name in (CONFIG_FILE, WEIGHTS_FILE))
 
 
 def _log(state: TrainingState, config: TrainConfig) -> "contextlib.AbstractContextManager[RunLog | None]":
@@ -162,7 +162,7 @@ def _step(state: TrainingState, batches: list[TrainingBatch], step: int, samples
 
 
 def _remedy(config: TrainConfig) -> str:
-    last = config.output / LAST
+    last = config.output / LAST_FOLDER
     kept = f"; the last good weights are in {last}" if last.exists() else ""
     return f"look at the images, or lower optimiser.learning_rate and start anew{kept}"
 

@@ -11,7 +11,7 @@ from dinocell.io.saving import atomic_path
 from dinocell.io.settings_files import commented_yaml
 from dinocell.settings import Section
 
-CONFIG_FILE = "config.yaml"
+SETTINGS_FILE = "config.yaml"
 METRICS_FILE = "metrics.csv"
 
 
@@ -59,7 +59,7 @@ def write_settings(folder: Path, config: Section) -> None:
     OutputError
         If they cannot be written.
     """
-    with atomic_path(folder / CONFIG_FILE) as temporary:
+    with atomic_path(folder / SETTINGS_FILE) as temporary:
         temporary.write_text(commented_yaml(config), encoding="utf-8")
 
 

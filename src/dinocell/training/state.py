@@ -13,7 +13,7 @@ from dinocell.models.checkpoint import read_config
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.adaptation import adapt, parameter_groups
 from dinocell.training.average import WeightAverage
-from dinocell.training.config import LAST, TrainConfig
+from dinocell.training.config import LAST_FOLDER, TrainConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -141,7 +141,7 @@ def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) 
 
 def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
     if resume:
-        return DINOCell(read_config(config.output / LAST))
+        return DINOCell(read_config(config.output / LAST_FOLDER))
     if config.start_from is None:
         return DINOCell.from_variant(config.model, backbone_weights=config.backbone.weights)
     model = DINOCell.from_pretrained(config.start_from)
