@@ -34,7 +34,7 @@ class Corrected:
     Attributes
     ----------
     name : str
-        Of the results: the image's stem, of a plane of a stack with ``_s01``, ``_t0003``, ``_z002``.
+        Name of the results: the image's stem, for a plane of a stack with ``_s01``, ``_t0003``, ``_z002``.
     image, labels : Path
     unchecked : Path or None
         Non-zero where nobody has looked; None if all of it was checked.

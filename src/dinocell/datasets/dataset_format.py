@@ -18,9 +18,9 @@ class DatasetFormat:
     Attributes
     ----------
     name : str
-        By which a user asks for it.
+        Name by which a user asks for it.
     input : str
-        What its path is, for help texts.
+        Description of its path, for help texts.
     find_items : callable
         Lists the annotated images of a path; takes `options` as keywords.
     options : tuple of str

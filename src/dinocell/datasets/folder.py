@@ -34,7 +34,7 @@ class Pair:
         Unique in its dataset.
     image, masks : Path
     ignore : Path or None
-        Non-zero pixels of this file count for nothing.
+        File whose non-zero pixels are ignored.
     channel : int, str or None
         The image's only channel to read, by number (from 0) or name, as of
         `dinocell.io.images.read_image`; None keeps all of them.
@@ -162,7 +162,7 @@ def list_images(folder: Path, expected: str) -> dict[str, Path]:
     ----------
     folder : Path
     expected : str
-        What the error message says should be in the folder.
+        Description of the expected files, for the error message.
 
     Raises
     ------

@@ -29,7 +29,7 @@ class AnnotatedImage:
     overlapped_pixels : int
         Pixels that the annotation gives to several cells; one of them has it here.
     preprocessing : Preprocessing, optional
-        What the pixels went through already; None for an image as in its file.
+        Preprocessing that was applied to the pixels; None for an image as in its file.
     notes : tuple of str
         Notes for users of the labels, a line a file: that they were split into pieces, for example.
     """

@@ -11,9 +11,16 @@ PIECE = 2**20  # of a file, read at a time
 
 
 class JsonReader:
-    """Reads a JSON value by value; as a whole, LIVECell's takes gigabytes.
+    """Reader of a JSON value by value; as a whole, LIVECell's takes gigabytes.
 
-    `json` parses the values, so that whatever it takes is taken, NaN too. Every method may raise ValueError.
+    `json` parses the values, so that all it accepts is accepted: NaN, infinity and integers of any length,
+    which other programs write and ijson's quick reader refuses. Every method may raise ValueError.
+
+    A value that the end of the piece in memory cuts off is parsed again with at least twice as much::
+
+        file     {"images": [{"id": 1}, {"id": 2}], "annotations": …
+        piece              [{"id": 1}, {"i           {"id": 1} is whole, {"i is not: read on
+                                       {"id": 2}], "annotat
     """
 
     def __init__(self, file: TextIO) -> None:

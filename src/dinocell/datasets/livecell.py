@@ -145,7 +145,7 @@ def find_items(annotations: Path, *, images: Path | None = None) -> list[CocoIma
 
 def _choose_json(folder: Path) -> Path:
     files = sorted(path for path in folder.glob("*.json") if path.is_file())
-    if len(files) > 1:  # told by their bytes, as parsing takes minutes
+    if len(files) > 1:  # distinguished by their bytes, as parsing takes minutes
         files = [file for file in files if _has_words(file, {b'"images"', b'"annotations"'})]
     if not files:
         raise FileMissingError(f"{folder} holds no annotations: expected one file of {EXPECTED}")

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from dinocell.errors import FileFormatError, FileMissingError
 
-# What numpy raises on damaged files, whose header may hold anything.
+# Errors that numpy raises on damaged files, whose header may hold anything.
 _UNREADABLE = (
     ValueError, TypeError, OSError, EOFError, OverflowError, RecursionError, MemoryError, SyntaxError,
     TokenError,

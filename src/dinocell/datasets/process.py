@@ -57,7 +57,7 @@ def process(
     workers: int | None = None,
     strict: bool = False,
 ) -> Iterator[StoreProgress | StoreInfo]:
-    """Build a store, image by image; started again after a kill, it goes on where it stopped.
+    """Build a store, image by image; started again after a kill, it continues where it stopped.
 
     Parameters
     ----------

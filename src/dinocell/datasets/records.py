@@ -62,7 +62,7 @@ class StoreInfo(Section):
     dinocell : str
         Version that wrote it.
     content_sha256 : str
-        Of all items: equal content, equal hash.
+        Hash of all items: equal content, equal hash.
     """
 
     format: str
@@ -89,7 +89,7 @@ class IndexEntry(Section):
     item : int
         Its place in the arrays.
     name : str
-        Of the image it was cut from.
+        Name of the image that the item was cut from.
     files : tuple of str
         Names of the files that the image was read from.
     image_shape : (int, int)
@@ -105,7 +105,7 @@ class IndexEntry(Section):
     overlapped_pixels : int
         In the whole image.
     sha256 : str
-        Of the item's image, distance map and labels.
+        Hash of the item's image, distance map and labels.
     notes : tuple of str
         Notes on the image's labels; with its first item.
     """

@@ -25,7 +25,7 @@ class Repairs:
     unchecked_cells : int
         Cells that the mark touches; they are ignored as a whole.
     unchecked_share : float
-        Of the image's pixels, those cells included.
+        Share of the image's pixels, those cells included.
     """
 
     split: int = 0

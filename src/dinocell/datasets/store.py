@@ -171,7 +171,7 @@ class StoreItem:
     shape : (int, int)
         Height and width of the image without its padding.
     preprocessing : Preprocessing
-        What it went through.
+        Preprocessing that was applied to the image.
     split_components : bool or None
         How ids are taken, see `dinocell.datasets.masks.check_masks`.
     """

@@ -140,7 +140,7 @@ def parameter_groups(
         After `adapt`.
     settings : BackboneTraining
     learning_rate : float
-        Of the decoder.
+        Highest rate of the decoder.
 
     Returns
     -------

@@ -57,7 +57,7 @@ def prepare_training(config: TrainConfig, *, resume: bool) -> bool:
     for name in (LAST_FOLDER, BEST_FOLDER):
         _recover(folder / name)
     create_run_folder(folder, (LAST_FOLDER, BEST_FOLDER), resume=resume)
-    for left in folder.glob(".*.tmp-*"):  # by a run that was killed while it wrote
+    for left in folder.glob(".*.tmp-*"):  # of a run that was killed while it wrote
         left.unlink(missing_ok=True)
     last = folder / LAST_FOLDER
     if not (resume and last.exists()):

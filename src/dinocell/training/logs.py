@@ -23,7 +23,7 @@ from dinocell.reports.pictures import BOTH, PREDICTED, TRUE
 TENSORBOARD_FOLDER = "tensorboard"
 
 WANDB_ID_FILE = "wandb_id.txt"
-"""Holds the id under which Weights & Biases knows a run, so that it goes on there when it is resumed."""
+"""File of a run's id at Weights & Biases, under which a resumed run continues there."""
 
 PANEL = "input, true map, predicted map, outlines (true blue, predicted orange, both yellow)"
 """Caption of the pictures that `panel` returns, from left to right."""
@@ -45,7 +45,7 @@ class RunLog:
     config : mapping
         The run's settings, for Weights & Biases.
     resume_step : int
-        Last step before the run goes on, 0 for a new one: what was logged of later steps is forgotten.
+        Last step before a run is resumed, 0 for a new one: what was logged of later steps is forgotten.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def panel(
     true_map, predicted_map : float array, shape (Y, X)
         In [0, 1].
     valid : bool array, shape (Y, X)
-        Other pixels are hatched; they count for nothing.
+        Other pixels are hatched.
     thresholds : Thresholds, optional
         Of either map.
 

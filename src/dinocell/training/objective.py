@@ -32,7 +32,7 @@ def map_loss(logits: Tensor, distance: Tensor, valid: Tensor, counts: Tensor, lo
     ----------
     logits, distance : float tensor, shape (B, Y, X)
     valid : bool tensor, shape (B, Y, X)
-        Other pixels count for nothing.
+        Other pixels are ignored.
     counts : tensor, shape (2,)
         Divisors of the sums over pixels: `pixel_counts` of all batches whose gradients are added up. Two
         batches with 3 and 1 valid pixels weigh 3 to 1, as one batch of 4 would.

@@ -25,7 +25,7 @@ from dinocell.errors import CheckpointError
 
 STATE_FILE = "state.pt"
 
-# What torch raises on damaged files, and on states of another model or layout.
+# Errors that torch raises on damaged files, and on states of another model or layout.
 _UNREADABLE = (
     RuntimeError,
     KeyError,

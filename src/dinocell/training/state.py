@@ -28,24 +28,24 @@ class TrainingState:
     accelerator : Accelerator
         The process group, of one process or of several that `torchrun` started.
     model : DINOCell
-        What learns.
+        The model that learns.
     parallel : nn.Module
         The model as it is called: gradients are averaged over the processes.
     average : WeightAverage
         Its moving average.
     optimiser : Optimizer
     scaler : GradScaler
-        Of the loss, for float16.
+        Scaler of the loss, for float16.
     mode : str
-        Of the backbone: frozen, full or lora.
+        Training mode of the backbone: frozen, full or lora.
     precision : torch.dtype
-        Of the forward pass.
+        Number format of the forward pass.
     data : dict
         Hashes and weights of the datasets, where this process is the one that writes.
     epoch, bad_epochs : int
         Epochs done; of them, the last ones without a better validation loss.
     best_loss : float
-        Of the validation.
+        Lowest loss of the validation so far.
     seconds : float
         Time taken, over all sessions.
     """

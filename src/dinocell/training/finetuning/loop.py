@@ -91,7 +91,7 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
     Yields
     ------
     LeftOut, ImageRead, CropsDone, FinetuneStep
-        As it goes on.
+        While it runs.
     FinetuneResult
         Last, when ``model``, ``scores.csv`` and ``config.yaml`` are in the output folder.
 

@@ -87,7 +87,7 @@ class FinetuneResult:
     times : StepTimes or None
         Times that show what cached features saved; None where the backbone learned too.
     seconds : float
-        Of all of it.
+        Time of the whole run.
     notes : tuple of str
         Odd things about the label images that a user must know.
     """
@@ -123,7 +123,7 @@ def write_result(
     model : DINOCell
         With the learned weights; gets the training record.
     labels : sequence of int32 array
-        Of all images; their cells widen the diameters that the model is best at.
+        Labels of all images; their cells widen the diameters that the model is best at.
     result : FinetuneResult
 
     Raises

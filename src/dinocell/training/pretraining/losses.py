@@ -58,7 +58,7 @@ def dino_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor
     teacher : float tensor, shape (G, B, K)
         Probabilities.
     temperature : float
-        Of the student's softmax.
+        Temperature of the student's softmax.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def ibot_loss(student: Tensor, teacher: Tensor, masks: Tensor, *, temperature: f
     masks : bool tensor, shape (V, N)
         The hidden ones of the N patches of every view; M in all.
     temperature : float
-        Of the student's softmax.
+        Temperature of the student's softmax.
 
     Returns
     -------

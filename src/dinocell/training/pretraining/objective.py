@@ -63,7 +63,7 @@ def batch_losses(
     batch : ViewBatch
     config : PretrainConfig
     temperature : float
-        Of the teacher's targets.
+        Temperature of the teacher's targets.
 
     Returns
     -------

@@ -25,7 +25,7 @@ from dinocell.training.saved_state import STATE_FILE, encode_state, restore_stat
 BACKBONE_FOLDER = "backbone"
 
 _FREE = {"images", "exclude", "output", "weights", "epochs", "workers", "precision"}
-"""Settings that may change when a run goes on."""
+"""Settings that may change when a run is resumed."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class PretrainRecord:
     loss, dino, ibot, koleo : float
         Means over the epoch: the weighted sum, and its parts before they are weighted.
     entropy, information, spread, rank : float
-        Of the teacher's answers to the last large views, see `watch`: entropy of the mean assignment and
-        information of an assignment (0 to 1), spread of the features (0 to about 1) and their rank.
+        Measures of the teacher's answers to the last large views, see `watch`: entropy of the mean assignment
+        and information of an assignment (0 to 1), spread of the features (0 to about 1) and their rank.
     collapsed : bool
         Whether entropy or spread show that the network gives one answer to all images.
     seconds : float

@@ -44,7 +44,7 @@ class Planes:
     offsets : tuple of int
         Bytes of the file before each image.
     sha256 : str
-        Of the pixels of all images.
+        Hash of the pixels of all images.
     skipped : tuple of str
         A line for every file that could not be read.
     """
@@ -209,7 +209,7 @@ def read_planes(
     -------
     list of uint8 array, shape (C, Y, X); or DINOCellError
         An image a page; several channels where they are kept apart. The error of an unreadable file is
-        returned, so that the caller decides whether to go on.
+        returned, so that the caller can continue.
     """
     try:
         return [_preprocess_channels(image, preprocessing, split_colours) for image in _pages(path)]

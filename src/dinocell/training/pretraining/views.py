@@ -81,7 +81,7 @@ def cut_field(
     ----------
     image : uint8 array, shape (C, Y, X)
     side : int
-        Of the part in pixels; less where the image ends.
+        Side of the part in pixels; less where the image ends.
     smallest : int
         Side in pixels to which smaller images are extended by mirroring.
     rng : numpy.random.Generator

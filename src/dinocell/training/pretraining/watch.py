@@ -17,7 +17,7 @@ def assignment_entropy(logits: Tensor, *, temperature: float) -> float:
     Parameters
     ----------
     logits : float tensor, shape (N, K)
-        Of the teacher.
+        Logits of the teacher.
     temperature : float
 
     Returns
@@ -36,7 +36,7 @@ def assignment_information(logits: Tensor, *, temperature: float) -> float:
     Parameters
     ----------
     logits : float tensor, shape (N, K)
-        Of the teacher.
+        Logits of the teacher.
     temperature : float
 
     Returns
