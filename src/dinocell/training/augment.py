@@ -204,3 +204,8 @@ INTENSITY_CHANGES: tuple[Callable[[Gray, Augmentation, np.random.Generator], Gra
 To add one, write a function, list it here, and give it a setting in `Augmentation`. It belongs at the end, so
 that the others draw the same numbers with the same seed.
 """
+
+
+def use_one_thread(_worker: int) -> None:
+    """Limit OpenCV to one thread, in a process that prepares crops beside others."""
+    cv2.setNumThreads(0)

@@ -92,7 +92,7 @@ def open_training(state: TrainingState, config: TrainConfig, *, resume: bool) ->
         environment = describe_environment(config)
         state.data = _data(config, environment)
     if resume:
-        restore_state(state, folder / LAST_FOLDER / STATE_FILE, _decisive(config, state))
+        restore_state(state, folder / LAST_FOLDER / STATE_FILE, _decisive_settings(config, state))
     if not state.is_main:
         return
     write_environment(folder, environment)
@@ -107,13 +107,13 @@ def save_checkpoints(state: TrainingState, config: TrainConfig, record: EpochRec
     model.config = model.config.model_copy(update={"training": _describe(config, state)})
     if best:
         model.save_pretrained(config.output / BEST_FOLDER)
-    encoded = encode_state(state, _decisive(config, state))
+    encoded = encode_state(state, _decisive_settings(config, state))
     with replaced_folder(config.output / LAST_FOLDER) as temporary:
         write_checkpoint(temporary, model.config, model.state_dict())
         (temporary / STATE_FILE).write_bytes(encoded)
 
 
-def _decisive(config: TrainConfig, state: TrainingState) -> dict[str, Any]:
+def _decisive_settings(config: TrainConfig, state: TrainingState) -> dict[str, Any]:
     """Select what a resumed run must share: not the paths, the length, the devices and the logs."""
     data = {"train", "validation", "output"}
     length = {"epochs", "patience"}

@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from dinocell.datasets.masks import first_few
 from dinocell.datasets.store import DINOCellDataset, is_store
 from dinocell.errors import ConfigError, DINOCellError, FileFormatError, InputError, WorkerError
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
-from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, random_crop
+from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, random_crop, use_one_thread
 from dinocell.training.config import Dataset, TrainConfig
 from dinocell.training.warp import bounding_boxes
 
@@ -201,7 +200,7 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
             batch_size=share,
             sampler=itertools.chain.from_iterable(range(start, start + share) for start in starts),
             num_workers=config.workers,
-            worker_init_fn=_single_threaded,
+            worker_init_fn=use_one_thread,
             prefetch_factor=4 if config.workers else None,
             pin_memory=torch.cuda.is_available(),
         )
@@ -264,7 +263,3 @@ def validation_batches(items: Sequence[Annotated], crop_size: int, batch_size: i
         )
         for i in range(0, len(crops), batch_size)
     ]
-
-
-def _single_threaded(_worker: int) -> None:
-    cv2.setNumThreads(0)

@@ -78,14 +78,14 @@ def optimise(state: TrainingState, batches: Sequence[TrainingBatch], step: int, 
     state.scaler.unscale_(state.optimiser)
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.optimiser.clip_grad_norm)
     done = Step(float(accelerator.reduce(total, "sum").item()), float(norm))
-    _refuse_infinite(done, step, scaled=state.scaler.is_enabled())
+    _check_finite(done, step, scaled=state.scaler.is_enabled())
     state.scaler.step(state.optimiser)
     state.scaler.update()
     state.average.update(state.model, step)
     return done
 
 
-def _refuse_infinite(done: Step, step: int, *, scaled: bool) -> None:
+def _check_finite(done: Step, step: int, *, scaled: bool) -> None:
     if not math.isfinite(done.loss):
         raise TrainingError(f"the loss is {done.loss} at step {step + 1}")
     if not math.isfinite(done.gradient_norm) and not scaled:  # a scaler skips the step, and scales less

@@ -121,7 +121,7 @@ def open_pretraining(state: PretrainState, config: PretrainConfig, planes: Plane
     """
     folder = config.output
     if resume:
-        restore_state(state, folder / STATE_FILE, _decisive(config, planes))
+        restore_state(state, folder / STATE_FILE, _decisive_settings(config, planes))
     write_settings(folder, config)
     forget_later_rows(folder, PretrainRecord, state.epoch)
 
@@ -133,11 +133,11 @@ def save_backbone(
     add_row(config.output, record)
     outcome = PretrainOutcome(len(planes), planes.sha256, state.epoch, state.seconds)
     write_backbone(config.output / BACKBONE_FOLDER, state.model, config, outcome)
-    encoded = encode_state(state, _decisive(config, planes))
+    encoded = encode_state(state, _decisive_settings(config, planes))
     with atomic_path(config.output / STATE_FILE) as path:
         path.write_bytes(encoded)
 
 
-def _decisive(config: PretrainConfig, planes: Planes) -> dict[str, Any]:
+def _decisive_settings(config: PretrainConfig, planes: Planes) -> dict[str, Any]:
     """Select what a resumed run must share, the pixels of the images included."""
     return config.model_dump(mode="json", exclude=_FREE) | {"set of images": planes.sha256}

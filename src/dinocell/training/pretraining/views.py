@@ -13,14 +13,13 @@ features of a cell come to be the same whichever channel shows it.
 import math
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dinocell.training.augment import random_crop
+from dinocell.training.augment import random_crop, use_one_thread
 from dinocell.training.pretraining.config import GlobalViews, LocalViews, Masking, PretrainConfig
 from dinocell.training.pretraining.unlabelled import Planes
 
@@ -67,7 +66,7 @@ class ViewSamples(Dataset[ViewBatch]):
             batch_size=size,
             sampler=range(first_step * size, last_step * size),
             num_workers=workers,
-            worker_init_fn=_single_threaded,
+            worker_init_fn=use_one_thread,
             prefetch_factor=4 if workers else None,
         )
 
@@ -181,7 +180,3 @@ def block_mask(grid: int, count: int, rng: np.random.Generator) -> NDArray[np.bo
     chosen = rng.choice(free, count - int(mask.sum()), replace=False)
     mask.ravel()[chosen] = True
     return mask
-
-
-def _single_threaded(_worker: int) -> None:
-    cv2.setNumThreads(0)
