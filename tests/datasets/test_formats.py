@@ -1,4 +1,4 @@
-"""Every format by its name, and told by its files."""
+"""Every format by its name, and recognised by its files."""
 
 from pathlib import Path
 
@@ -75,18 +75,18 @@ WRITERS = {
 FILES = {"livecell": "livecell_coco_val.json", "csv": "pairs.csv", "ctc": "01"}
 """What may be named instead of the folder; a table has to be."""
 
-TOLD = {"cellpose": "folder"}
-"""What is told as something else: their pairs are named as others are."""
+RECOGNISED_AS = {"cellpose": "folder"}
+"""Formats that are recognised as another: their pairs are named as others are."""
 
 
 @pytest.mark.parametrize("name", DATASET_FORMATS)
-def test_a_format_is_opened_by_its_name_and_told_by_its_files(tmp_path, monkeypatch, name):
+def test_a_format_is_opened_by_its_name_and_recognised_by_its_files(tmp_path, monkeypatch, name):
     expected = WRITERS[name](tmp_path)
     paths = [tmp_path] if name != "csv" else []
     if name in FILES:
         paths.append(tmp_path / FILES[name])
     for path in paths:
-        assert recognise(path) == TOLD.get(name, name)
+        assert recognise(path) == RECOGNISED_AS.get(name, name)
         for items in (find_items(name, path), find_items(name, str(path)), open_dataset(path)):
             found = {item.name: item.read().labels for item in items}
             assert found.keys() <= expected.keys()
@@ -95,7 +95,7 @@ def test_a_format_is_opened_by_its_name_and_told_by_its_files(tmp_path, monkeypa
                 np.testing.assert_array_equal(labels, expected[key])
         if path.is_dir():
             monkeypatch.chdir(path)
-            assert recognise(Path()) == TOLD.get(name, name)
+            assert recognise(Path()) == RECOGNISED_AS.get(name, name)
             assert len(open_dataset(Path())) == len(items)
 
 
@@ -208,7 +208,7 @@ def test_what_is_not_there_or_no_dataset_is_refused(tmp_path):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data")
 def test_the_shared_data_is_told():
-    told = {path.name: recognise(path) for path in sorted((SHARED / "val").iterdir()) if path.is_dir()}
-    assert told == dict.fromkeys(told, "folder")
-    assert {"bbbc039_nuclei", "dsb2018_nuclei", "usiigaci_phase"} <= told.keys()
+    found = {path.name: recognise(path) for path in sorted((SHARED / "val").iterdir()) if path.is_dir()}
+    assert found == dict.fromkeys(found, "folder")
+    assert {"bbbc039_nuclei", "dsb2018_nuclei", "usiigaci_phase"} <= found.keys()
     assert recognise(SHARED / "originals" / "dsb2018_folders") == "dsb2018"

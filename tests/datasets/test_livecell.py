@@ -296,7 +296,7 @@ def test_a_folder_must_hold_one_json_of_annotations(tmp_path, monkeypatch, piece
         ('{"images": [{"id": 1, "file_name": "..", "height": 1, "width": []}], "annotations": []}', "1 has"),
     ],
 )
-def test_a_json_that_is_none_of_ours_is_refused(tmp_path, content, message):
+def test_a_json_without_images_and_annotations_is_refused(tmp_path, content, message):
     file = tmp_path / "x.json"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(FileFormatError, match=message) as caught:

@@ -217,7 +217,7 @@ def test_what_must_be_known_of_the_labels_is_told_and_recorded_once(tmp_path):
     assert f"note: {note}" in describe(dataset)
 
 
-def test_an_unfinished_store_is_not_gone_on_with_when_labels_are_split_otherwise(tmp_path):
+def test_an_unfinished_store_is_not_resumed_when_labels_are_split_otherwise(tmp_path):
     items = fake_items()
     begin(items, tmp_path / "store")
     split = [replace(item, split_components=True) for item in items]
@@ -550,7 +550,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     assert max(peaks) < 400
 
 
-def test_work_is_not_gone_on_with_after_a_file_of_a_set_has_changed(tmp_path):
+def test_work_is_not_resumed_after_a_file_of_a_set_has_changed(tmp_path):
     image, other = write_ome_set(tmp_path, np.full((2, 40, 40), 9, np.uint8))
     masks = tmp_path / "masks.png"
     write_image(masks, np.full((40, 40), 3, np.uint8))

@@ -41,7 +41,7 @@ def expected(tmp_path_factory):
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_stopped_store_is_gone_on_with(tmp_path, expected, whole):
+def test_a_stopped_store_is_resumed(tmp_path, expected, whole):
     options, store = (WHOLE if whole else SMALL), tmp_path / "store"
     begin(fake_items(), store, options, images=2)
     assert not store.exists()
@@ -143,7 +143,7 @@ def unkilled(tmp_path_factory):
 @pytest.mark.parametrize(
     ("points", "workers"), [((1, 60), 0), ((0, 30, 90, 115), 0), ((20,), 2)], ids=["few", "many", "processes"]
 )
-def test_a_killed_process_is_gone_on_with(tmp_path, unkilled, points, workers):
+def test_a_killed_process_is_resumed(tmp_path, unkilled, points, workers):
     store, script = tmp_path / "store", tmp_path / "script.py"
     index = partial_folder(store) / "store" / "index.jsonl"
     script.write_text(KILLED)

@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         open_log(tmp_path)
 
 
-# Weights & Biases, by a package that keeps what it is told
+# Weights & Biases, by a package that keeps what it receives
 
 
 class FakeWandb(SimpleNamespace):
@@ -127,7 +127,7 @@ def wandb(monkeypatch):
     return package
 
 
-def test_wandb_gets_everything_too_and_goes_on_with_its_run(tmp_path, wandb):
+def test_wandb_gets_everything_too_and_resumes_its_run(tmp_path, wandb):
     with open_log(tmp_path, wandb=True, config={"seed": 1}) as log:
         log.scalars(10, NUMBERS)
         log.images(10, np.zeros((2, 4, 6, 3), np.uint8))
@@ -218,7 +218,7 @@ def test_a_panel_shows_input_both_maps_and_both_outlines(crop):
     assert not drawn[45, 20]
 
 
-def test_a_panel_hatches_what_counts_for_nothing(crop):
+def test_a_panel_hatches_what_is_ignored(crop):
     image, true_map, predicted_map, valid = crop
     plain = panel(image, true_map, predicted_map, valid)
     valid = valid.copy()

@@ -168,7 +168,7 @@ def test_transformers_reads_the_result(folder, tmp_path, model, name):
             torch.testing.assert_close(theirs(x).feature_maps[3], ours(x)[3])
 
 
-def test_pretraining_goes_on_from_weights(folder, tmp_path):
+def test_pretraining_starts_from_weights(folder, tmp_path):
     first = pretrain(make_config(folder, tmp_path / "first"))
     config = make_config(folder, tmp_path / "second", "optimiser.learning_rate=1e-12", weights=str(first))
     second = pretrain(config)
@@ -260,7 +260,7 @@ def start(config):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_bit_by_bit(folder, tmp_path):
+def test_a_killed_run_is_resumed_bit_by_bit(folder, tmp_path):
     whole = make_config(folder, tmp_path / "whole", model="nano", epochs=3)
     broken = whole.model_copy(update={"output": tmp_path / "broken"})
     process = start(whole)

@@ -156,7 +156,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(folder, tmp_path):
         train(config)
 
 
-def test_start_from_goes_on_from_those_weights(folder, tmp_path):
+def test_start_from_begins_with_those_weights(folder, tmp_path):
     train(make_config(folder, tmp_path / "a", epochs=1, steps_per_epoch=1))
     start = tmp_path / "a" / "best_model"
     config = make_config(folder, tmp_path / "b", start_from=start, epochs=1, steps_per_epoch=1)
@@ -232,7 +232,7 @@ def test_unfreeze_last_must_fit_the_backbone(folder, published):
         train(make_tiny_config(folder, published, "backbone.unfreeze_last=1", "backbone.mode=full"))
 
 
-def test_a_run_that_goes_on_from_a_frozen_one_stays_frozen(folder, published, tmp_path):
+def test_a_run_that_starts_from_a_frozen_one_stays_frozen(folder, published, tmp_path):
     train(make_tiny_config(folder, published))
     first = tmp_path / "run" / "best_model"
     second = make_tiny_config(folder, published, "backbone.weights=null", start_from=first)

@@ -157,7 +157,7 @@ def test_settings_that_do_not_fit_the_model_or_the_machine_are_refused(folder, t
         train(make_config(folder, tmp_path / "run", precision="float16"))
 
 
-def test_a_run_goes_on_with_the_same_data_alone(folder, tmp_path):
+def test_a_run_is_resumed_with_the_same_data_alone(folder, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(folder, data)
     config = make_config(folder, tmp_path / "run", epochs=1, validation=[{"path": data}])
