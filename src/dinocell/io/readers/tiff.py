@@ -13,7 +13,7 @@ module               its job
 `tiff_storage`       how a page is stored, by its tags
 `tiff_spans`         bytes that pixels share with anything else
 `tiff_ome`           OME-XML: which files and how many planes it names
-`tiff_walked`        findings of the walks over all files of a set
+`tiff_file_set`      findings of the walks over all files of a set
 `tiff_stack`         series as planes numbered by time, channel and slice
 `tiff_pages`         planes that are described against pages that exist
 `tiff_checks`        tags, strips and tiles of a page against its pixels

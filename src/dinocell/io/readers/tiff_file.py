@@ -16,12 +16,12 @@ from dinocell.io.readers.lazy import ImageInfo, closed_on_error
 from dinocell.io.readers.naming import matching_names
 from dinocell.io.readers.tiff_description import bytes_for_more_planes, damage_of_description
 from dinocell.io.readers.tiff_directories import Directories, check_directories
+from dinocell.io.readers.tiff_file_set import FileSet
 from dinocell.io.readers.tiff_messages import FileWarnings, LoggedMessages
 from dinocell.io.readers.tiff_ome import OmeImage, OmeScan, check_neighbours, ome_set, own_xml
 from dinocell.io.readers.tiff_pages import check_runs, find_misfit
 from dinocell.io.readers.tiff_scale import Description, describe_series
 from dinocell.io.readers.tiff_stack import Stack
-from dinocell.io.readers.tiff_walked import Walked
 
 
 class OpenedTiff:
@@ -49,19 +49,19 @@ class OpenedTiff:
         self.file = file
         self.files = ome_set(file)
         self._ome: list[OmeImage] = []
-        self._walked = Walked(file, found)
+        self._file_set = FileSet(file, found)
         self._warnings = FileWarnings(file)
         left_out: set[str] = set()  # kinds whose metadata do not fit the file
         while True:
             self.tif = self._open(found, left_out)
             with closed_on_error(self.tif):
                 self.stacks = [
-                    Stack(series, file, self._warnings.add, self._walked, largest)
+                    Stack(series, file, self._warnings.add, self._file_set, largest)
                     for series in self.tif.series
                 ]
                 messages.check()
                 self._check_stacks()
-                misfit = find_misfit(self._walked, self.stacks)
+                misfit = find_misfit(self._file_set, self.stacks)
             if not misfit:
                 break
             self.tif.close()
@@ -74,7 +74,7 @@ class OpenedTiff:
     def _leave_out(self, kind: str, misfit: str, left_out: set[str]) -> None:
         """Leave out the metadata of a kind, which do not fit the pages."""
         name = {"ome": "OME-XML", "imagej": "ImageJ description"}.get(kind, f"{kind} description")
-        if len(self._walked.files) > 1:  # which pages of which file there are besides is not for us to guess
+        if len(self._file_set.files) > 1:  # pages of which file are left over cannot be known
             raise ValueError(f"its {name} {misfit}")
         left_out.add(kind)
         self._warnings.add(f"its {name} {misfit}, it is left out and all pages are taken: check their order")
@@ -88,7 +88,7 @@ class OpenedTiff:
                     f"{missing} of the {planes} planes that its OME-XML speaks of are not there: "
                     "look for more files of the set"
                 )
-        for text in (*self._walked.oddities(), damage_of_description(self.tif, left_out)):
+        for text in (*self._file_set.oddities(), damage_of_description(self.tif, left_out)):
             if text:
                 self._warnings.add(text)
         stack = self.stacks[0]
@@ -139,7 +139,7 @@ class OpenedTiff:
                 f"it is one file of a set that {scan.elsewhere[:80]} describes, its own planes are taken: "
                 "name that file for all of them"
             )
-        self._walked.files |= check_neighbours(scan, found)
+        self._file_set.files |= check_neighbours(scan, found)
         scan.check_planes(found.smallest)
         self._ome = scan.images
         return "" if xml is text else xml
@@ -152,7 +152,7 @@ class OpenedTiff:
         claimed = int((self.tif.imagej_metadata or {}).get("images", 1)) if self.tif.is_imagej else 1
         if stack.series.kind == "imagej" and claimed > stack.n_pages * stack.n_channels:
             raise ValueError(f"it says it has {claimed} images, but has {stack.n_pages * stack.n_channels}")
-        check_runs(self._walked, self.stacks)
+        check_runs(self._file_set, self.stacks)
 
     def info(self, number: int, scenes: tuple[str, ...]) -> ImageInfo:
         """Describe one stack as an image of its own."""

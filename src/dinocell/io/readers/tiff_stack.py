@@ -12,6 +12,7 @@ from dinocell.errors import FileFormatError
 from dinocell.io.planes import MAX_PIXELS, Pixels, Window, check_size
 from dinocell.io.readers.lazy import SAMPLES
 from dinocell.io.readers.tiff_checks import YCBCR_JPEG, check_ends, check_parts, check_tags
+from dinocell.io.readers.tiff_file_set import FileSet
 from dinocell.io.readers.tiff_messages import Warn
 from dinocell.io.readers.tiff_parts import (
     LARGEST_PAGE,
@@ -21,7 +22,6 @@ from dinocell.io.readers.tiff_parts import (
     part_shape,
     read_rows,
 )
-from dinocell.io.readers.tiff_walked import Walked
 
 _OTHER_COLOURS = (5, 6, 8, 9, 10, 32845)  # TIFF's CMYK, YCbCr, Lab (three of them) and LogLuv
 _COLOUR = (2, 6)  # photometric interpretations RGB and YCbCr
@@ -31,7 +31,20 @@ _LARGEST_TILE = 2**24  # values that a tile of a small image may have
 class Stack:
     """A tifffile series as planes: by number, or by time, channel and slice.
 
-    The channels of a numbered page are its samples (R, G, B) or, without these, the axis C.
+    A series is an array whose first axes number its stored pages and whose last ones are within a page. Of 5
+    times, 2 slices and 3 channels, stored as gray pages of 64 × 48 pixels::
+
+        axes     T  Z  C | Y   X       n_outer = 3 axes number the pages
+        shape    5  2  3 | 64  48      the time t, slice z, channel c is page (t * 2 + z) * 3 + c
+
+    and of 5 times in colour, stored as pages whose samples follow on one another::
+
+        axes     T | Y   X   S         n_outer = 1
+        shape    5 | 64  48  3         the time t is page t, red its sample 0
+
+    Other programs store several planes, or an axis after Y and X, within one page. What is chosen is
+    therefore an index by dimension: ``{0: t, 1: z, 2: c}`` above. The channels of a page that is asked for by
+    its number are its samples (R, G, B) or, without these, the axis C.
 
     Parameters
     ----------
@@ -39,7 +52,7 @@ class Stack:
     file : Path
     warn : callable
         Called with what the user should know of the file.
-    walked : Walked
+    file_set : FileSet
         How each page is stored.
     largest : int
         As of `open_tiff`.
@@ -50,17 +63,17 @@ class Stack:
         series: tifffile.TiffPageSeries,
         file: Path,
         warn: Warn,
-        walked: Walked,
+        file_set: FileSet,
         largest: int = MAX_PIXELS,
     ) -> None:
         self.series, self.keyframe = series, series.keyframe
-        self._warn, self._walked = warn, walked
+        self._warn, self._file_set = warn, file_set
         self._is_one_run: dict[int, bool] = {}  # pages that have been checked
         self.axes, self.shape = series.get_axes(squeeze=True), series.get_shape(squeeze=True)
         sizes = dict(zip(self.axes, self.shape, strict=True))
         if not {"Y", "X"} <= set(sizes):
             raise FileFormatError(f"{file} has axes {self.axes}, expected Y and X: save it as a plain TIFF")
-        self.lead = len(self.shape) - self.keyframe.ndim
+        self.n_outer = len(self.shape) - self.keyframe.ndim
         self.stored_axes = self._stored_axes()
         self.reads_windows = self.stored_axes in ("YX", "XY") and has_parts(self.keyframe)
         check_size(sizes["Y"], sizes["X"], file, largest=largest if self.reads_windows else MAX_PIXELS)
@@ -81,14 +94,15 @@ class Stack:
     def _stored_axes(self) -> str:
         """Return the axes of the series along a page's rows and columns; empty if they are not among them."""
         keyframe = self.keyframe
-        if self.lead < 0 or self.shape[self.lead :] != keyframe.shape or not {"Y", "X"} <= set(keyframe.axes):
+        is_split = self.n_outer < 0 or self.shape[self.n_outer :] != keyframe.shape
+        if is_split or not {"Y", "X"} <= set(keyframe.axes):
             return ""
-        return "".join(self.axes[self.lead + keyframe.axes.index(axis)] for axis in "YX")
+        return "".join(self.axes[self.n_outer + keyframe.axes.index(axis)] for axis in "YX")
 
     @property
     def n_stored(self) -> int:
         """Number of pages that hold the planes."""
-        return math.prod(self.shape[: max(self.lead, 0)])
+        return math.prod(self.shape[: max(self.n_outer, 0)])
 
     @property
     def chunk_shape(self) -> tuple[int, int]:
@@ -126,7 +140,7 @@ class Stack:
                 f"of {len(SAMPLES)} samples: export its slices as pages of their own"
             )
         stored = self.n_stored
-        if series.kind == "ome" or self.shape[self.lead :] != keyframe.shape:
+        if series.kind == "ome" or self.shape[self.n_outer :] != keyframe.shape:
             return
         if series.dataoffset is not None and not series.is_multifile:
             is_whole = series.dataoffset + stored * keyframe.nbytes <= keyframe.parent.filehandle.size
@@ -144,7 +158,7 @@ class Stack:
 
     def has_plane(self, t: int, c: int, z: int) -> bool:
         """Return whether a plane that the file describes is in it."""
-        if self.series.kind != "ome" or self.shape[self.lead :] != self.keyframe.shape:
+        if self.series.kind != "ome" or self.shape[self.n_outer :] != self.keyframe.shape:
             return True
         return all(self.series[number] is not None for number in self._numbers(self._chosen(t, c, z)))
 
@@ -173,11 +187,11 @@ class Stack:
 
     def _numbers(self, chosen: dict[int, int]) -> list[int]:
         """List the numbers of the stored pages in which the chosen axes have one index each."""
-        lead = self.lead
-        outer = itertools.product(
-            *([chosen[d]] if d in chosen else range(self.shape[d]) for d in range(lead))
+        outer = self.shape[: self.n_outer]
+        indices = itertools.product(
+            *([chosen[d]] if d in chosen else range(length) for d, length in enumerate(outer))
         )
-        return [int(np.ravel_multi_index((0, *at), (1, *self.shape[:lead]))) for at in outer]
+        return [int(np.ravel_multi_index((0, *index), (1, *outer))) for index in indices]
 
     def _at(self, dims: list[int], number: int) -> dict[int, int]:
         """Return the index along each of some axes, the last one fastest."""
@@ -186,13 +200,12 @@ class Stack:
 
     def _read(self, chosen: dict[int, int], last: str, window: Window | None = None) -> Pixels:
         """Read at one index along each chosen axis; of the other axes, `last` comes after Y and X."""
-        lead = self.lead
         if window is not None and self.stored_axes == "XY":
             window = window[::-1]
-        if self.shape[lead:] != self.keyframe.shape:
+        if self.shape[self.n_outer :] != self.keyframe.shape:
             raise ValueError(f"stored pages do not fit the axes {self.axes}")
         stored = [self._stored_page(number, window) for number in self._numbers(chosen)]
-        inner = tuple(chosen.get(d, slice(None)) for d in range(lead, len(self.shape)))
+        inner = tuple(chosen.get(d, slice(None)) for d in range(self.n_outer, len(self.shape)))
         block = stored[0][inner] if len(stored) == 1 else np.stack([array[inner] for array in stored])
         left = [axis for d, axis in enumerate(self.axes) if d not in chosen]
         return block.transpose([left.index(axis) for axis in ("Y", "X", last) if axis in left])
@@ -244,10 +257,10 @@ class Stack:
         bool
             Whether its rows follow on one another in the file.
         """
-        own, first = self._walked.storage(page), self._walked.storage(self.keyframe)
+        own, first = self._file_set.storage(page), self._file_set.storage(self.keyframe)
         if own is not None and first is not None and own != first:  # tifffile goes by the first page's
             raise ValueError(f"plane {number} is not stored like the first one")
-        is_wrong, is_odd = self._walked.shares_bytes(page)
+        is_wrong, is_odd = self._file_set.shares_bytes(page)
         if is_wrong:
             raise ValueError(f"plane {number} has bytes in common with other parts of the file")
         if is_odd:

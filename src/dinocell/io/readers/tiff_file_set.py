@@ -9,7 +9,7 @@ from dinocell.io.readers.tiff_directories import Directories
 from dinocell.io.readers.tiff_storage import PRIVATE, Storage
 
 
-class Walked:
+class FileSet:
     """Findings of a walk over the directories of each file of an image, by the file's name."""
 
     def __init__(self, own: Path, found: Directories) -> None:
