@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dinocell
-from dinocell.io.spreadsheets import shown_as_text, write_rows
+from dinocell.io.spreadsheets import escape_formula, write_rows
 from dinocell.reports.tables import write_table
 from dinocell.results.table import write_csv
 
@@ -15,12 +15,12 @@ from dinocell.results.table import write_csv
     "text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3+cmd", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x")']
 )
 def test_what_a_spreadsheet_would_compute_is_shown_as_text(text):
-    assert shown_as_text(text) == f"'{text}"
+    assert escape_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("value", ["-0.5", "+1e-3", "-nan", "a=1", "'=1", "", " =1", 5, -5, -0.5, None, True])
 def test_numbers_and_other_texts_stay_as_they_are(value):
-    assert shown_as_text(value) is value
+    assert escape_formula(value) is value
 
 
 def test_every_table_is_written_so(tmp_path):

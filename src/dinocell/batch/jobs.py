@@ -24,7 +24,7 @@ from dinocell.io.planes import Pixels
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.saving import NAME_BYTES, printable
 from dinocell.io.selected_planes import find_channel, missing_channels, read_channels, read_selected_plane
-from dinocell.io.selection import SelectedPlane, check_scene, pixels_for, select_planes
+from dinocell.io.selection import SelectedPlane, check_scene, diameter_in_pixels, select_planes
 from dinocell.results.formats import FORMATS
 from dinocell.version import __version__
 
@@ -264,7 +264,7 @@ def _measured_channels(
 def _diameter(image: LazyImage, settings: BatchSettings) -> Diameter:
     if settings.diameter_um is None:
         return settings.diameter
-    return pixels_for(settings.diameter_um, image)
+    return diameter_in_pixels(settings.diameter_um, image)
 
 
 def _provenance(

@@ -16,7 +16,7 @@ from dinocell.inference.prediction import Predictor
 from dinocell.inference.remote_model import ModelNetwork
 from dinocell.io.images import open_image
 from dinocell.io.selected_planes import find_channel
-from dinocell.io.selection import Selection, check_scene, pixels_for, select_planes
+from dinocell.io.selection import Selection, check_scene, diameter_in_pixels, select_planes
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, SourcePlane
@@ -158,7 +158,7 @@ def _find_source(
                 f"{path}: {1 + len(others)} planes were chosen, expected one: give one --time and one --z, "
                 "and call it once for each"
             )
-        diameter = None if diameter_um is None else pixels_for(diameter_um, image)
+        diameter = None if diameter_um is None else diameter_in_pixels(diameter_um, image)
         return SourcePlane(path, image.info.scene, place, selection.channel), diameter
 
 

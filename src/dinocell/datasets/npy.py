@@ -3,7 +3,6 @@
 import io
 import os
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,7 @@ from numpy.lib.format import open_memmap, write_array_header_1_0
 from numpy.typing import DTypeLike, NDArray
 
 from dinocell.errors import FileFormatError, FileMissingError
-
-# Errors that numpy raises on damaged files, whose header may hold anything.
-_UNREADABLE = (
-    ValueError, TypeError, OSError, EOFError, OverflowError, RecursionError, MemoryError, SyntaxError,
-    TokenError,
-)  # fmt: skip
+from dinocell.io.planes import DECODE_ERRORS
 
 
 def open_npy(path: Path) -> NDArray[Any]:
@@ -42,7 +36,7 @@ def open_npy(path: Path) -> NDArray[Any]:
         raise FileMissingError(f"{path} is missing: expected the output folder of `dinocell process`")
     try:
         array: NDArray[Any] = open_memmap(path, mode="r")
-    except _UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise FileFormatError(f"{path} is damaged or no array: {error}. Process the data again") from error
     if array.ndim < 3 or array.dtype.kind not in "uif" or array.size == 0:
         raise FileFormatError(

@@ -4,6 +4,7 @@ import operator
 import os
 import struct
 import tokenize
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,12 +32,14 @@ MAX_WINDOWED_PIXELS = 2**62
 METADATA_ERRORS = (ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
 """Exceptions that reading damaged tags and descriptions raises."""
 
-# Exceptions that decoders raise on damaged files; those of imagecodecs are RuntimeErrors, and numpy reads the
-# header of an array as tokens of Python.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     *METADATA_ERRORS, AssertionError, EOFError, MemoryError, OSError, RuntimeError, SystemError, cv2.error,
-    struct.error, tokenize.TokenError, zlib.error,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+"""Exceptions that decoders raise on damaged files.
+
+Those of imagecodecs are RuntimeErrors, and numpy reads the header of an array as tokens of Python.
+"""
 
 
 @contextmanager
@@ -52,7 +55,7 @@ def decoding(file: Path, kind: str) -> Iterator[None]:
         yield
     except DINOCellError:
         raise
-    except _DECODE_ERRORS as exc:
+    except DECODE_ERRORS as exc:
         detail = " ".join(f"{exc}".split())[:120] or type(exc).__name__
         if isinstance(exc, struct.error):
             detail = "it ends too early"

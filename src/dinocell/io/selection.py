@@ -175,7 +175,7 @@ def check_scene(image: LazyImage, selection: Selection) -> None:
         )
 
 
-def pixels_for(diameter_um: float, image: LazyImage) -> float:
+def diameter_in_pixels(diameter_um: float, image: LazyImage) -> float:
     """Convert a diameter from micrometres to pixels.
 
     Raises

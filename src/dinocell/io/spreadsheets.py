@@ -21,15 +21,15 @@ def write_rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
         If the file cannot be written.
     """
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([shown_as_text(cell) for cell in row] for row in rows)
+        csv.writer(file).writerows([escape_formula(cell) for cell in row] for row in rows)
 
 
-def shown_as_text(cell: object) -> object:
+def escape_formula(cell: object) -> object:
     """Return a cell, with an apostrophe before it if it would be taken for a formula.
 
     Examples
     --------
-    >>> shown_as_text("=1+1"), shown_as_text("-0.5"), shown_as_text(-0.5)
+    >>> escape_formula("=1+1"), escape_formula("-0.5"), escape_formula(-0.5)
     ("'=1+1", '-0.5', -0.5)
     """
     if not isinstance(cell, str) or not cell.startswith(FORMULA_SIGNS) or _is_number(cell):

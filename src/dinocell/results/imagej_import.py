@@ -1,8 +1,6 @@
 """ROI sets of ImageJ back to labels: what was written here, and what people drew."""
 
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,7 +11,7 @@ import numpy as np
 
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError
 from dinocell.extras import import_extra
-from dinocell.io.planes import METADATA_ERRORS, PathLike
+from dinocell.io.planes import DECODE_ERRORS, PathLike
 from dinocell.labels import Labels
 from dinocell.measure.filling import choose_ids, fill_polygons
 from dinocell.measure.outlines import Polygon, Ring
@@ -27,7 +25,6 @@ _MAX_CURVES = 2**18  # of a composite: each becomes many corners
 _CURVE_CORNERS = 32  # of a Bézier curve of a composite
 _MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)  # java.awt.geom.PathIterator's segments
 _SEGMENT_POINTS = {_MOVE: 1, _LINE: 1, _QUADRATIC: 2, _CUBIC: 3, _CLOSE: 0}
-_DAMAGE = (*METADATA_ERRORS, AssertionError, EOFError, MemoryError, OSError, RuntimeError, struct.error)
 _EXPECTED = "expected a ROI set (.zip) or a ROI (.roi) of ImageJ"
 
 
@@ -65,7 +62,7 @@ def read_imagej_rois(path: PathLike, shape: tuple[int, int]) -> Labels:
     for entry, data in _load(file):
         try:
             rois.append((entry, roifile.ImagejRoi.frombytes(data)))
-        except _DAMAGE as exc:
+        except DECODE_ERRORS as exc:
             raise _damaged(file, entry, exc) from exc
     _check_kinds(rois, file)
     if len({_plane(roi) for _, roi in rois}) > 1:
@@ -101,7 +98,7 @@ def _load(file: Path) -> Iterator[tuple[str, bytes]]:
         raise
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FileMissingError(f"{file} does not exist, {_EXPECTED}: check the path") from exc
-    except (*_DAMAGE, zipfile.BadZipFile, zlib.error) as exc:
+    except DECODE_ERRORS as exc:
         raise _damaged(file, "", exc) from exc
 
 
@@ -150,7 +147,7 @@ def _pieces(roi: Any, file: Path) -> list[Polygon]:
             rings = [_box_ring(roi)]
         if not all(np.isfinite(ring).all() for ring in rings):
             raise ValueError("a coordinate is not finite")
-    except _DAMAGE as exc:
+    except DECODE_ERRORS as exc:
         raise _damaged(file, roi.name, exc) from exc
     return [Polygon(rings[0], tuple(rings[1:]))] if rings else []
 
