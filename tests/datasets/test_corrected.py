@@ -3,14 +3,14 @@ import json
 import numpy as np
 import pytest
 import tifffile
-from tests.cases import CASES, disk
+from tests.cases import disk
 from typer.testing import CliRunner
 
 from dinocell.cli import app
 from dinocell.datasets.corrected import find_corrected
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.datasets.origin import ImageFiles, ImagePlane, Origin, find_by_name, read_origin
-from dinocell.datasets.repairs import Repairs, repair
+from dinocell.datasets.repairs import Repairs
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.io.images import read_labels, stem_of
 from dinocell.io.saving import write_image, write_labels
@@ -250,37 +250,6 @@ def test_two_files_for_one_image_are_refused(folders):
         find_corrected(images, results)
 
 
-def test_a_line_through_a_cell_makes_two_and_specks_go():
-    labels = np.zeros((40, 40), np.int32)
-    labels[5:25, 5:25] = 9
-    labels[np.arange(5, 25), np.arange(5, 25)] = 0  # a diagonal line, one pixel wide
-    labels[30:32, 30:32] = 9  # a speck of four pixels
-    repaired, split, specks = repair(labels)
-    assert (split, specks) == (1, 1)
-    assert [int((repaired == number).sum()) for number in range(1, 4)] == [190, 190, 0]
-    assert repaired[6, 20] != repaired[20, 6]
-    assert not repaired[30:32, 30:32].any()
-
-
-def test_a_pixel_at_the_corner_of_its_cell_stays():
-    labels = np.zeros((10, 10), np.int32)
-    labels[2:6, 2:6] = 3
-    labels[6, 6] = 3
-    repaired, split, specks = repair(labels)
-    np.testing.assert_array_equal(repaired, labels > 0)
-    assert (split, specks) == (0, 0)
-
-
-@pytest.mark.parametrize("name", sorted(CASES.keys() - {"specks"}))
-def test_whole_cells_are_left_as_they_are(name):
-    labels = CASES[name]
-    before = labels.copy()
-    repaired, split, specks = repair(labels)
-    np.testing.assert_array_equal(labels, before)
-    assert (split, specks) == (0, 0)
-    np.testing.assert_array_equal(repaired, labels)
-
-
 def test_cells_that_the_mark_touches_are_ignored_whole(folders):
     images, results = folders
     labels = edited(results)
@@ -294,7 +263,6 @@ def test_cells_that_the_mark_touches_are_ignored_whole(folders):
     np.testing.assert_array_equal(image.labels == -1, ignored)
     np.testing.assert_array_equal(image.labels == 1, labels == 1)
     assert repairs == Repairs(unchecked_cells=1, unchecked_share=ignored.mean())
-    assert str(Repairs(2, 1, 1, 0.12)) == "2 cells split into their pieces, 1 speck dropped, 12% unchecked"
 
 
 def test_a_mark_says_that_a_person_has_looked(folders):

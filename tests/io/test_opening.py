@@ -10,7 +10,7 @@ from dinocell.errors import DINOCellError, FileFormatError, UnknownModelError
 from dinocell.evaluation.preset import read_preset
 from dinocell.io.identity import hash_file
 from dinocell.io.images import open_image, read_image, read_labels
-from dinocell.io.opening import is_folder, open_regular, read_whole
+from dinocell.io.opening import is_folder, open_regular, read_json_object, read_whole
 from dinocell.io.settings_files import read_yaml
 from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint, read_config
 from dinocell.models.network.dinocell import DINOCell
@@ -31,6 +31,16 @@ def test_only_regular_files_are_opened(tmp_path):
         assert reason in refused.value.strerror
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "none")
+
+
+def test_what_holds_no_json_object_is_read_as_empty(tmp_path):
+    path = tmp_path / "x.json"
+    assert read_json_object(path) == {}
+    for text, expected in (('{"a": [1]}', {"a": [1]}), ("[1]", {}), ('{"a"', {}), ("[" * 100_000, {})):
+        path.write_text(text)
+        assert read_json_object(path) == expected
+    path.write_bytes(b'{"\xff": 1}')
+    assert read_json_object(path) == {}
 
 
 def test_a_name_that_is_too_long_is_no_folder_and_no_image(tmp_path):
