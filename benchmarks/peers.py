@@ -1,6 +1,6 @@
 """Other tools beside DINOCell in one run, each in an environment of its own: seconds and peak memory.
 
-python benchmarks/peers.py --prepare ENVS        (once: makes the environments, some 5 GB)
+python benchmarks/peers.py --prepare ENVS        (once: creates the environments, some 5 GB)
 python benchmarks/peers.py --environments ENVS [--data FOLDER …] [--scales 1 0.5] [--side 2048]
                            [--threads 2] [--repeats 3] [--only NAME …] [--json FILE]
 
@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,21 @@ import numpy as np
 
 from ceiling import default_folders
 from dinocell import evaluate
-from dinocell.evaluation.baselines.script_tool import ScriptTool, run_script
+from dinocell.evaluation.baselines.script_tool import (
+    ScriptTool,
+    read_report,
+    read_tool_labels,
+    run_to_end,
+    write_job,
+)
 from dinocell.machine import processor_name
 from postprocessing import mosaic
 
 SCRIPTS = Path(__file__).parent / "peers"
-NETWORK, POST = "network", "post-processing"
+NETWORK, POST, DERIVE = "network", "post-processing", "derive"
+INPUT = {NETWORK: "image", POST: "labels", DERIVE: "labels"}
+"""Arrays that the parts work on."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 TORCH = ("torch==2.13.0",)
 INSTALLED = {
@@ -58,7 +66,7 @@ INSTALLED = {
 
 @dataclass(frozen=True)
 class Peer:
-    """A row of the table.
+    """Row of the table.
 
     Attributes
     ----------
@@ -67,6 +75,8 @@ class Peer:
         Of the folder beside this file.
     environment : str
         A key of `INSTALLED`; empty for the environment of this process.
+    model : str or None
+        As the script knows it.
     options : dict
         For the script.
     postprocesses : bool
@@ -76,25 +86,26 @@ class Peer:
     name: str
     script: str
     environment: str = ""
+    model: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     postprocesses: bool = False
 
 
 PEERS = (
-    Peer("DINOCell nano", "peer_dinocell", "", {"model": "nano"}, True),
-    Peer("DINOCell small", "peer_dinocell", "", {"model": "small"}),
-    Peer("DINOCell small in SAMCell's loop", "peer_dinocell", "", {"model": "small", "loop": True}),
-    Peer("StarDist, whole image", "peer_stardist", "stardist", {}, True),
-    Peer("StarDist, tiled", "peer_stardist", "stardist", {"tiled": True}),
-    Peer("Cellpose 3", "peer_cellpose", "cellpose3", {}, True),
-    Peer("Cellpose-SAM, bfloat16", "peer_cellpose", "cellpose", {"bfloat16": True}, True),
-    Peer("Cellpose-SAM, float32", "peer_cellpose", "cellpose", {"bfloat16": False}),
+    Peer("DINOCell nano", "peer_dinocell", "", "nano", postprocesses=True),
+    Peer("DINOCell small", "peer_dinocell", "", "small"),
+    Peer("DINOCell small in SAMCell's loop", "peer_dinocell", "", "small", {"loop": True}),
+    Peer("StarDist, whole image", "peer_stardist", "stardist", postprocesses=True),
+    Peer("StarDist, tiled", "peer_stardist", "stardist", options={"tiled": True}),
+    Peer("Cellpose 3", "peer_cellpose", "cellpose3", postprocesses=True),
+    Peer("Cellpose-SAM, bfloat16", "peer_cellpose", "cellpose", None, {"bfloat16": True}, True),
+    Peer("Cellpose-SAM, float32", "peer_cellpose", "cellpose", options={"bfloat16": False}),
 )
 
 
 @dataclass
 class Task:
-    """One cell of the table: a part of a peer's work on an image, and what its runs gave."""
+    """Cell of the table: a part of a peer's work on an image, and what its runs gave."""
 
     peer: Peer
     part: str
@@ -105,17 +116,17 @@ class Task:
 
     @property
     def seconds(self) -> list[float]:
-        """Of all runs."""
+        """Seconds of all runs."""
         return [run["seconds"] for run in self.runs]
 
     def as_json(self) -> dict[str, Any]:
-        """Give all that was measured."""
+        """Return all that was measured."""
         named = {"peer": self.peer.name, "part": self.part, "image": self.image}
         return named | ({"failure": self.failure} if self.failure else {"runs": self.runs})
 
 
 def prepare(environments: Path, names: list[str]) -> None:
-    """Make the environments that are not there yet."""
+    """Create the environments that are not there yet."""
     for name in names:
         folder = environments / name
         if not (folder / "bin" / "python").is_file():
@@ -127,26 +138,29 @@ def prepare(environments: Path, names: list[str]) -> None:
 
 
 def run_part(task: Task, part: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run a part in a process of its own; what it measured, or the task's `failure`."""
+    """Run a part in a process of its own; return what it measured, or set the task's `failure`."""
     python = sys.executable
     if task.peer.environment:
         python = str(options.environments / task.peer.environment / "bin" / "python")
         if not Path(python).is_file():
             task.failure = f"no environment: run `{Path(__file__).name} --prepare {options.environments}`"
             return {}
-    job = {"part": part, "threads": options.threads, "options": task.peer.options}
-    (task.folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    result = task.folder / "result.json"
-    result.unlink(missing_ok=True)
-    tool = ScriptTool(task.peer.name, SCRIPTS / f"{task.peer.script}.py", python, timeout=options.timeout)
-    running = run_script(task.folder, tool, [])
-    try:
-        next(running)
-    except StopIteration as ended:
-        task.failure = ended.value
-    with suppress(FileNotFoundError):
-        return dict(json.loads(result.read_text(encoding="utf-8")))
-    return {}
+    tool = ScriptTool(
+        task.peer.name,
+        SCRIPTS / f"{task.peer.script}.py",
+        python,
+        device="cpu",
+        model=task.peer.model,
+        timeout=options.timeout,
+        options={"part": part, "threads": options.threads, **task.peer.options},
+    )
+    name = INPUT[part]
+    write_job(task.folder, tool, [name])
+    (task.folder / "result.json").unlink(missing_ok=True)
+    task.failure = run_to_end(task.folder, tool, [name])
+    report = read_report(task.folder)
+    task.failure = task.failure or report.failed.get(name, "")
+    return dict(report.measured)
 
 
 def plan(options: argparse.Namespace, folder: Path) -> Iterator[Task]:
@@ -174,14 +188,14 @@ def measure(task: Task, options: argparse.Namespace) -> None:
     if task.failure or max(task.seconds, default=0) > options.once_above:
         return
     if task.part == POST and not task.runs:
-        run_part(task, "derive", options)
+        run_part(task, DERIVE, options)
         if task.failure:
             return
     measured = run_part(task, task.part, options)
     if not task.failure:
-        found = task.folder / "found.npy"
         if task.part == POST and not task.runs:
-            scores = evaluate(np.load(task.folder / "labels.npy"), np.load(found))
+            true = np.load(task.folder / "labels.npy")
+            scores = evaluate(true, read_tool_labels(task.folder, INPUT[POST], true.shape))
             counts = scores.counts
             measured |= {"ap": {str(level): scores.ap[level] for level in (0.5, 0.75)}}
             measured |= {"cells": counts.predicted_cells}

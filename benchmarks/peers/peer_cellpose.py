@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peer_job import run_job
+from peer_job import run_part
 
 MAJOR = int(version("cellpose").split(".")[0])
 IMPORTED = {
@@ -50,7 +50,7 @@ CPU = torch.device("cpu")
 
 
 class Untrained(models.CellposeModel):
-    """A CellposeModel of version 4 that needs no file of weights."""
+    """CellposeModel of version 4 that needs no file of weights."""
 
     def __init__(self, *, bfloat16: bool) -> None:
         dtype = torch.bfloat16 if bfloat16 else torch.float32
@@ -59,7 +59,7 @@ class Untrained(models.CellposeModel):
 
 
 class Cellpose:
-    """A CellposeModel.
+    """CellposeModel with random weights.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Cellpose:
         return self.model.eval(image, compute_masks=False, **channels)[1][1:3]
 
     def derive(self, labels: Any) -> dict[str, Any]:
-        """Make the targets of its training: flows five times as long, and logits far from 0."""
+        """Compute the targets of its training: flows five times as long, and logits far from 0."""
         _, inside, *flows = dynamics.labels_to_flows([labels], device=CPU)[0]
         return {"flows": 5 * np.stack(flows[:2]), "logits": 20 * inside - 10}
 
@@ -94,4 +94,4 @@ class Cellpose:
 
 
 if __name__ == "__main__":
-    run_job(Cellpose)
+    run_part(Cellpose)

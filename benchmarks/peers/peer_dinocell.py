@@ -1,6 +1,6 @@
 """DINOCell, and its network in the plainest loop; see peer_job.py.
 
-The loop does what SAMCell does: one tile of 256 a pass at a stride of 192, its contrast equalised tile by
+The loop does what SAMCell does: one tile of 256 a pass at a stride of 192, CLAHE tile by
 tile, and a cosine blend. Only the network is ours, where SAMCell's is SAM's ViT-B at four times the side.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from peer_job import run_job
+from peer_job import run_part
 
 from dinocell import DINOCellPipeline, labels_to_distance
 from dinocell.models.network.dinocell import normalise
@@ -21,7 +21,7 @@ TILE, OVERLAP = 256, 64
 
 
 class Dinocell:
-    """A pipeline on the CPU.
+    """Pipeline on the CPU with random weights.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Dinocell:
         return [canvas.finish()]
 
     def derive(self, labels: Any) -> dict[str, Any]:
-        """Make the target of its training."""
+        """Compute the target of its training."""
         return {"distance": labels_to_distance(labels)}
 
     def postprocess(self, ideal: dict[str, Any]) -> Any:
@@ -67,4 +67,4 @@ class Dinocell:
 
 
 if __name__ == "__main__":
-    run_job(Dinocell)
+    run_part(Dinocell)

@@ -16,7 +16,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 import tensorflow
 from csbdeep.utils import normalize
-from peer_job import run_job
+from peer_job import run_part
 from stardist import edt_prob, star_dist
 from stardist.models import Config2D, StarDist2D
 
@@ -52,7 +52,7 @@ class Stardist:
         return self.model.predict(normalize(image, 1, 99.8), n_tiles=tiles, show_tile_progress=False)
 
     def derive(self, labels: Any) -> dict[str, Any]:
-        """Make the targets of its training."""
+        """Compute the targets of its training."""
         return {
             "prob": edt_prob(labels)[::GRID, ::GRID],
             "dist": star_dist(labels, RAYS, grid=(GRID, GRID)),
@@ -65,4 +65,4 @@ class Stardist:
 
 
 if __name__ == "__main__":
-    run_job(Stardist)
+    run_part(Stardist)

@@ -20,7 +20,7 @@ from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.evaluation.baselines import script_tool
 from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
-from dinocell.evaluation.compare import ImageDone, OwnTool, ToolResult, compare
+from dinocell.evaluation.compare import OwnTool, ToolProgress, ToolResult, compare
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.saving import write_image, write_labels
 from dinocell.metrics.scores import evaluate
@@ -93,7 +93,7 @@ def stub(tmp_path):
 
 def result_of(items, tool):
     *progress, result = compare(items, [tool])
-    assert all(isinstance(step, ImageDone) for step in progress)
+    assert all(isinstance(step, ToolProgress) for step in progress)
     assert isinstance(result, ToolResult)
     return result
 
@@ -117,7 +117,7 @@ def test_scores_are_those_of_evaluate(items, stub):
         compare(items, [OwnTool("dinocell", lambda: pipeline), stub(THRESHOLD, device="cpu", model="m")])
     )
     own, other = (step for step in steps if isinstance(step, ToolResult))
-    assert [(s.tool, s.done, s.total) for s in steps if isinstance(s, ImageDone)] == [
+    assert [(s.tool, s.done, s.total) for s in steps if isinstance(s, ToolProgress)] == [
         (tool, done, 3) for tool in ("dinocell", "stub") for done in (1, 2, 3)
     ]
     for result in (own, other):
@@ -192,7 +192,7 @@ def test_a_header_that_claims_a_huge_array_reads_none_of_it(tmp_path):
             file, {"descr": "<i4", "fortran_order": False, "shape": (10**7, 10**7)}
         )
     with pytest.raises(FileFormatError, match="labels cannot be used"):
-        script_tool.read_labels(tmp_path, "x", (96, 120))
+        script_tool.read_tool_labels(tmp_path, "x", (96, 120))
 
 
 def test_a_tool_that_fails_on_every_image_was_not_run(items, stub):
@@ -255,7 +255,7 @@ def test_closing_ends_the_tool_and_what_it_started_and_leaves_no_file(items, stu
     time.sleep(3600)
     """
     steps = compare(items, [stub(body, model=str(tmp_path / "pids"))])
-    assert next(steps) == ImageDone("stub", 1, 3)
+    assert next(steps) == ToolProgress("stub", 1, 3)
     *processes, job = (tmp_path / "pids").read_text().split()
     assert all(map(running, processes))
     steps.close()

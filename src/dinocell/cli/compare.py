@@ -20,7 +20,7 @@ from dinocell.datasets.formats import open_dataset
 from dinocell.datasets.items import Item
 from dinocell.errors import InputError
 from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
-from dinocell.evaluation.compare import ImageDone, OwnTool, ToolResult, compare
+from dinocell.evaluation.compare import OwnTool, ToolProgress, ToolResult, compare
 from dinocell.evaluation.comparison import comparison_rows, split_by_dataset
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.metrics.score_table import scores_shown
@@ -136,7 +136,7 @@ def _run(
     with progress_bar() as bar, contextlib.closing(compare(items, tools)) as steps:
         tasks = {tool.name: bar.add_task(escape(tool.name), total=len(items)) for tool in tools}
         for step in steps:
-            if isinstance(step, ImageDone):
+            if isinstance(step, ToolProgress):
                 bar.update(tasks[step.tool], completed=step.done)
             else:
                 results.append(step)

@@ -18,12 +18,12 @@ from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.datasets.masks import check_masks
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
 from dinocell.evaluation.baselines.script_tool import (
-    Report,
+    ScriptReport,
     ScriptTool,
-    one_line,
-    read_labels,
     read_report,
+    read_tool_labels,
     run_script,
+    to_one_line,
     write_job,
 )
 from dinocell.inference.pipeline import DINOCellPipeline
@@ -39,7 +39,7 @@ class OwnTool:
     ----------
     name : str
     load : callable
-        Makes the pipeline; its time is the load time.
+        Loads the pipeline; its time is the load time.
     """
 
     name: str
@@ -47,8 +47,8 @@ class OwnTool:
 
 
 @dataclass(frozen=True)
-class ImageDone:
-    """Progress: how many images a tool has segmented."""
+class ToolProgress:
+    """Progress of a tool: the number of images that it has segmented."""
 
     tool: str
     done: int
@@ -57,7 +57,7 @@ class ImageDone:
 
 @dataclass(frozen=True)
 class ImageOutcome:
-    """What became of an image.
+    """Outcome of one image.
 
     Attributes
     ----------
@@ -65,11 +65,11 @@ class ImageOutcome:
     scores : Scores
         Where the tool failed, those of no predicted cell: all true ones are missed.
     seconds : float
-        NaN where the tool failed or did not say.
+        NaN where the tool failed or did not report them.
     failure : str
-        Why there are no labels; empty where there are.
+        Reason why there are no labels; empty where there are.
     notes : tuple of str
-        What must be known of the label images, true or the tool's.
+        Remarks on the label images, true or the tool's.
     """
 
     name: str
@@ -81,7 +81,7 @@ class ImageOutcome:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool did.
+    """Result of one tool.
 
     Attributes
     ----------
@@ -89,13 +89,13 @@ class ToolResult:
     images : tuple of ImageOutcome
         In the order of the items; empty where the tool did not run or failed on every image.
     reason : str
-        Why it did not run, or what went wrong although it did; empty where nothing did.
+        Reason why it did not run, or what went wrong although it did; empty where nothing did.
     version, model, device : str
-        As the tool says.
+        As the tool reports them.
     load_seconds : float
         NaN where unknown.
     notes : tuple of str
-        What must be known of the label images, true or the tool's.
+        Remarks on the label images, true or the tool's.
     """
 
     tool: str
@@ -108,7 +108,7 @@ class ToolResult:
     notes: tuple[str, ...] = ()
 
 
-Steps = Generator[ImageDone | ToolResult, None, None]
+Steps = Generator[ToolProgress | ToolResult, None, None]
 
 
 def compare(items: Sequence[Item], tools: Sequence[OwnTool | ScriptTool]) -> Steps:
@@ -125,7 +125,7 @@ def compare(items: Sequence[Item], tools: Sequence[OwnTool | ScriptTool]) -> Ste
 
     Yields
     ------
-    ImageDone
+    ToolProgress
         After every image.
     ToolResult
         After every tool.
@@ -163,8 +163,8 @@ def _run_own(tool: OwnTool, items: Sequence[Item]) -> Steps:
             seconds = time.perf_counter() - start
             scores = score_labels(annotated.labels, labels)
             outcomes.append(ImageOutcome(item.name, scores, seconds, notes=annotated.notes))
-        yield ImageDone(tool.name, len(outcomes), len(items))
-    report = Report(
+        yield ToolProgress(tool.name, len(outcomes), len(items))
+    report = ScriptReport(
         version=__version__,
         model=pipeline.model.config.variant,
         device=pipeline.predictor.device,
@@ -184,7 +184,7 @@ def _run_script(tool: ScriptTool, items: Sequence[Item]) -> Steps:
             while True:
                 next(steps)
                 done += 1
-                yield ImageDone(tool.name, done, len(items))
+                yield ToolProgress(tool.name, done, len(items))
         except StopIteration as finished:
             reason: str = finished.value
         finally:
@@ -192,7 +192,7 @@ def _run_script(tool: ScriptTool, items: Sequence[Item]) -> Steps:
         try:
             report = read_report(folder)
         except FileFormatError as error:
-            report, reason = Report(), reason or str(error)
+            report, reason = ScriptReport(), reason or str(error)
         outcomes = [
             _score(folder, name, item, report, reason, tool.name)
             for name, item in zip(names, items, strict=True)
@@ -213,12 +213,12 @@ def _write_images(folder: Path, tool: ScriptTool, items: dict[str, Item]) -> Non
     write_job(folder, tool, list(items))
 
 
-def _score(folder: Path, name: str, item: Item, report: Report, reason: str, tool: str) -> ImageOutcome:
+def _score(folder: Path, name: str, item: Item, report: ScriptReport, reason: str, tool: str) -> ImageOutcome:
     annotated = _read(item)
     if name in report.failed:
-        return _missed(item, annotated, one_line(report.failed[name]))
+        return _missed(item, annotated, to_one_line(report.failed[name]))
     try:
-        labels = read_labels(folder, name, annotated.labels.shape)
+        labels = read_tool_labels(folder, name, annotated.labels.shape)
         where = f"labels of {item.name} by {tool}"
         labels, notes = check_masks(labels, where, split_components=False)  # scored as the tool means them
     except FileFormatError as error:
@@ -245,7 +245,7 @@ def _missed(item: Item, annotated: AnnotatedImage, failure: str) -> ImageOutcome
     return ImageOutcome(item.name, scores, math.nan, failure, annotated.notes)
 
 
-def _result(tool: str, outcomes: list[ImageOutcome], reason: str, report: Report) -> ToolResult:
+def _result(tool: str, outcomes: list[ImageOutcome], reason: str, report: ScriptReport) -> ToolResult:
     notes = tuple(note for outcome in outcomes for note in outcome.notes)
     if all(outcome.failure for outcome in outcomes):
         reason = reason or f"it failed on every image, first {outcomes[0].name}: {outcomes[0].failure}"

@@ -1,17 +1,19 @@
-"""What the scripts beside this one share: each runs another tool over the images of a JOB folder.
+"""The part that all scripts beside this one share: each runs another tool over the images of a JOB folder.
 
 The Python of that tool's environment executes them, so they import the standard library, NumPy and the tool,
 never DINOCell, and keep to what Python 3.9 knows. Any script that follows the same protocol can be compared:
 ``python SCRIPT JOB``, where the folder JOB holds
 
-- ``job.json``: ``{"names": ["00000", …], "options": {"device": "auto", "model": null}}``;
+- ``job.json``: ``{"names": ["00000", …], "options": {"device": "auto", "model": null}}``; there may be more
+  options, which only some scripts know;
 - ``NAME.npy`` for each name: an image, (Y, X) or (Y, X, C), as in its file;
 
 and the script writes into it
 
 - ``NAME_labels.npy``: integers (Y, X), 0 is background; nothing for an image that it could not segment;
 - ``result.json``, all of it optional: ``package``, ``version``, ``model``, ``device``, ``load_seconds``
-  (without imports), ``seconds`` (``{NAME: seconds}``) and ``failed`` (``{NAME: reason}``);
+  (without imports), ``seconds`` (``{NAME: seconds}``), ``failed`` (``{NAME: reason}``) and ``measured``
+  (whatever else the script measured);
 - a line ``done NAME`` to stdout after each image, which moves the progress bar and restarts the timeout.
 
 Exit code 3 says that a package is missing and 4 that weights are, with ``error: what, and what to do`` as a
@@ -29,7 +31,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,26 +49,28 @@ _import_seconds: list[float] = []
 
 
 class PackageMissingError(Exception):
-    """The tool is not installed here, or cannot be imported."""
+    """Error where the tool is not installed here, or cannot be imported."""
 
     exit_code = 3
 
 
 class WeightsMissingError(Exception):
-    """The tool's weights are not here and cannot be fetched."""
+    """Error where the tool's weights are not here and cannot be fetched."""
 
     exit_code = 4
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A tool whose model is loaded.
+    """Tool whose model is loaded.
 
     Attributes
     ----------
     package, version, model, device : str
     segment : callable
         Image (Y, X) or (Y, X, C) to labels (Y, X).
+    measured : dict
+        Values of JSON that `segment` may add to; they are in the report.
     """
 
     package: str
@@ -74,6 +78,7 @@ class Baseline:
     model: str
     device: str
     segment: Callable[[Any], Any]
+    measured: dict[str, Any] = field(default_factory=dict)
 
 
 def run_job(load: Callable[[dict[str, Any]], Baseline]) -> None:
@@ -94,22 +99,23 @@ def run_job(load: Callable[[dict[str, Any]], Baseline]) -> None:
     start = time.perf_counter()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a tool prints must not mix with "done NAME"
-            rival = load(job["options"])
+            baseline = load(job["options"])
     except (PackageMissingError, WeightsMissingError) as refusal:
         sys.stderr.write(f"\nerror: {refusal}\n")
         sys.exit(refusal.exit_code)
     report: dict[str, Any] = {
-        "package": rival.package,
-        "version": rival.version,
-        "model": rival.model,
-        "device": rival.device,
+        "package": baseline.package,
+        "version": baseline.version,
+        "model": baseline.model,
+        "device": baseline.device,
         "load_seconds": max(time.perf_counter() - start - sum(_import_seconds), 0.0),
         "seconds": {},
         "failed": {},
+        "measured": baseline.measured,
     }
     _write_report(folder, report)
     for name in job["names"]:
-        _segment_one(folder, name, rival, report)
+        _segment_one(folder, name, baseline, report)
         _write_report(folder, report)
         sys.stdout.write(f"done {name}\n")
         sys.stdout.flush()
@@ -149,7 +155,7 @@ def require(module: str, *, tool: str, packages: str) -> Any:
 
 @contextlib.contextmanager
 def loading_weights(remedy: str) -> Iterator[None]:
-    """Say what to do where a tool cannot load or fetch its weights.
+    """Explain what to do where a tool cannot load or fetch its weights.
 
     Raises
     ------
@@ -172,7 +178,7 @@ def to_gray(image: Any) -> Any:
 
 
 def to_rgb(image: Any) -> Any:
-    """Give an image three channels: gray is repeated, alpha dropped.
+    """Convert an image to three channels: gray is repeated, alpha dropped.
 
     Raises
     ------
@@ -195,12 +201,12 @@ def _end_with_reader() -> None:
     os._exit(1)
 
 
-def _segment_one(folder: Path, name: str, rival: Baseline, report: dict[str, Any]) -> None:
+def _segment_one(folder: Path, name: str, baseline: Baseline, report: dict[str, Any]) -> None:
     image = np.load(folder / f"{name}.npy", allow_pickle=False)
     start = time.perf_counter()
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            labels = np.asarray(rival.segment(image))
+            labels = np.asarray(baseline.segment(image))
     except Exception as error:  # noqa: BLE001 (whatever a tool raises is its reason; the other images go on)
         report["failed"][name] = _in_words(error)
         return

@@ -14,7 +14,7 @@ from typing import Any
 
 from baseline_job import Baseline, PackageMissingError, loading_weights, require, run_job  # type: ignore[import-not-found]
 
-REMEDY = (
+_REMEDY = (
     "connect to the internet once, or download cpsam_v2 from https://huggingface.co/mouseland/cellpose-sam "
     "and add --tool-model cellpose=FILE"
 )
@@ -33,7 +33,7 @@ def load(options: dict[str, Any]) -> Baseline:
     settings = {} if wanted is None else {"pretrained_model": wanted}
     if ":" in device:
         settings["device"] = require("torch", tool="cellpose", packages="cellpose").device(device)
-    with loading_weights(REMEDY):
+    with loading_weights(_REMEDY):
         model = models.CellposeModel(gpu=device != "cpu", **settings)
         loaded = Path(model.pretrained_model).name
         if wanted is not None and loaded != Path(wanted).name:  # it takes its default for a name it lacks

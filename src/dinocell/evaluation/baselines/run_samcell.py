@@ -26,7 +26,7 @@ BASE_MODEL = "facebook/sam-vit-base"
 
 
 class _Swallowed(logging.Handler):
-    """Keeps what SAMCell logs where it goes on with an empty result."""
+    """Log handler that keeps the errors with which SAMCell goes on to an empty result."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -69,7 +69,7 @@ def load(options: dict[str, Any]) -> Baseline:
 
 
 def to_uint8(image: Any) -> Any:
-    """Make an image 8-bit gray."""
+    """Convert an image to 8-bit gray."""
     gray = to_gray(image).astype(np.float64)
     if image.dtype != np.uint8:
         low, high = gray.min(), gray.max()

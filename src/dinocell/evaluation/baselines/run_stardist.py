@@ -18,7 +18,7 @@ from typing import Any
 from baseline_job import Baseline, loading_weights, require, run_job, to_gray, to_rgb  # type: ignore[import-not-found]
 
 DEFAULT_MODEL = "2D_versatile_fluo"
-REMEDY = (
+_REMEDY = (
     "connect to the internet once, or unpack a model of https://github.com/stardist/stardist-models/releases "
     "and add --tool-model stardist=FOLDER"
 )
@@ -35,7 +35,7 @@ def load(options: dict[str, Any]) -> Baseline:
     stardist_2d = require("stardist.models", tool="stardist", packages=packages).StarDist2D
     name = options["model"] or DEFAULT_MODEL
     folder = Path(name)
-    with loading_weights(REMEDY):
+    with loading_weights(_REMEDY):
         if folder.is_dir():
             model = stardist_2d(None, name=folder.name, basedir=str(folder.parent))
         else:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -36,7 +36,7 @@ _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class ScriptTool:
-    """Another tool, run by a script.
+    """Tool other than DINOCell, run by a script.
 
     Attributes
     ----------
@@ -46,11 +46,13 @@ class ScriptTool:
     python : str
         The Python of the tool's environment.
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``; what the tool really used is in its report.
+        ``auto``, ``cpu``, ``cuda`` or ``mps``; the device that the tool really used is in its report.
     model : str, optional
         A file, folder or name that the script knows; its default otherwise.
     timeout : float, optional
         Seconds for one image, the first with loading; then the tool is stopped.
+    options : mapping
+        Further options of the job, of what JSON can hold.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class ScriptTool:
     device: str = "auto"
     model: str | None = None
     timeout: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.script.is_file():
@@ -81,8 +84,8 @@ class ScriptTool:
             raise InputError(f"{self.name}: timeout is {self.timeout}, expected seconds above 0")
 
 
-class Report(Section):
-    """What a script says in ``result.json``; all of it is optional."""
+class ScriptReport(Section):
+    """Report of a script in ``result.json``; all of it is optional."""
 
     package: str = ""
     version: str = ""
@@ -91,6 +94,7 @@ class Report(Section):
     load_seconds: _Seconds | None = None
     seconds: dict[str, _Seconds] = Field(default_factory=dict)
     failed: dict[str, str] = Field(default_factory=dict)
+    measured: dict[str, Any] = Field(default_factory=dict)
 
 
 def write_job(folder: Path, tool: ScriptTool, names: Sequence[str]) -> None:
@@ -98,7 +102,7 @@ def write_job(folder: Path, tool: ScriptTool, names: Sequence[str]) -> None:
     model = tool.model
     if model is not None and Path(model).exists():
         model = str(Path(model).absolute())  # the script runs in another folder
-    job = {"names": list(names), "options": {"device": tool.device, "model": model}}
+    job = {"names": list(names), "options": {**tool.options, "device": tool.device, "model": model}}
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 
@@ -121,7 +125,7 @@ def run_script(folder: Path, tool: ScriptTool, names: Sequence[str]) -> Generato
     Returns
     -------
     str
-        Why it did not end well; empty if it did.
+        Reason why it did not end well; empty if it did.
     """
     python = str(Path(shutil.which(tool.python) or tool.python).absolute())
     try:
@@ -146,7 +150,17 @@ def run_script(folder: Path, tool: ScriptTool, names: Sequence[str]) -> Generato
     return _explain_exit(process.returncode, folder / _STDERR)
 
 
-def read_report(folder: Path) -> Report:
+def run_to_end(folder: Path, tool: ScriptTool, names: Sequence[str]) -> str:
+    """Run a tool's script to its end; return why it did not end well, empty if it did. See `run_script`."""
+    steps = run_script(folder, tool, names)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            return str(finished.value)
+
+
+def read_report(folder: Path) -> ScriptReport:
     """Read ``result.json``; a script that left none has said nothing.
 
     Raises
@@ -155,19 +169,19 @@ def read_report(folder: Path) -> Report:
         If it is something else.
     """
     try:
-        return Report.model_validate_json(read_whole(folder / "result.json"))
+        return ScriptReport.model_validate_json(read_whole(folder / "result.json"))
     except FileNotFoundError:
-        return Report()
+        return ScriptReport()
     except OSError as error:
         raise FileFormatError(f"its result.json cannot be read ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        message = one_line(f"{where} {first['msg']}")
+        message = to_one_line(f"{where} {first['msg']}")
         raise FileFormatError(f"its result.json is not as expected ({message})") from error
 
 
-def read_labels(folder: Path, name: str, shape: tuple[int, ...]) -> Labels:
+def read_tool_labels(folder: Path, name: str, shape: tuple[int, ...]) -> Labels:
     """Read the labels of an image.
 
     Raises
@@ -175,7 +189,7 @@ def read_labels(folder: Path, name: str, shape: tuple[int, ...]) -> Labels:
     FileMissingError
         If the script wrote none.
     FileFormatError
-        If they are no label image of that shape.
+        If they are not a label image of that shape.
     """
     file = folder / f"{name}_labels.npy"
     try:
@@ -186,19 +200,19 @@ def read_labels(folder: Path, name: str, shape: tuple[int, ...]) -> Labels:
     except FileNotFoundError as error:
         raise FileMissingError("it wrote no labels") from error
     except (OSError, ValueError, EOFError) as error:  # InputError is a ValueError
-        raise FileFormatError(f"its labels cannot be used ({one_line(str(error))})") from error
+        raise FileFormatError(f"its labels cannot be used ({to_one_line(str(error))})") from error
     if labels.min(initial=0) < 0:
         raise FileFormatError(f"its labels cannot be used (ids from {labels.min()}, expected 0 and above)")
     return labels
 
 
-def one_line(text: str) -> str:
-    """Make foreign text one line that a terminal shows as it is."""
+def to_one_line(text: str) -> str:
+    """Convert foreign text to one line that a terminal shows as it is."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:600]
 
 
 def _follow(process: subprocess.Popen[bytes], names: set[str], limit: float) -> Generator[str, None, bool]:
-    """Yield the names that the script prints; whether it ended by itself within the limit for each."""
+    """Yield the names that the script prints; return whether it ended by itself within the limit for each."""
     # Not a SimpleQueue, whose `get` may wait for ever when its time is up while a lock is being passed on.
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
@@ -255,6 +269,6 @@ def _last_line(stderr: Path) -> str:
     with stderr.open("rb") as file:
         file.seek(max(stderr.stat().st_size - 65536, 0))
         text = file.read().decode("utf-8", "replace")
-    lines = [one_line(line) for line in text.splitlines() if line.strip()]
+    lines = [to_one_line(line) for line in text.splitlines() if line.strip()]
     stated = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (stated or lines or [""])[-1]
