@@ -1,4 +1,4 @@
-"""How long all metrics take: images of 1000×1000 px with 500 cells, beside stardist.matching.
+"""Seconds that all metrics take on images of 1000×1000 px with 500 cells, beside stardist.matching.
 
 python benchmarks/scoring.py [number of images]
 """

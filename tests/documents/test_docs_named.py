@@ -14,7 +14,7 @@ from dinocell.datasets.formats import DATASET_FORMATS
 from dinocell.datasets.table import TABLE_COLUMNS
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS
 from dinocell.measure.cells import measure_cells
-from dinocell.results.formats import BLOCK_FORMATS, DEFAULT_FORMATS, FORMATS
+from dinocell.results.formats import BLOCK_FORMATS, DEFAULT_FORMATS, PLANE_FORMATS
 from dinocell.training.checkpoints import EpochRecord
 from dinocell.training.pretraining.state import PretrainRecord
 from tests.cases import disk
@@ -118,9 +118,9 @@ def _named_beside(page):
 
 def test_the_table_of_result_formats_is_the_programs():
     rows = table_rows(DOCS / "formats.md", "| `--format` |")
-    assert {row[0].strip("`") for row in rows} == FORMATS.keys()
+    assert {row[0].strip("`") for row in rows} == PLANE_FORMATS.keys()
     for name, file, *_ in rows:
-        ending = FORMATS[name.strip("`")].ending
+        ending = PLANE_FORMATS[name.strip("`")].ending
         assert file == (f"`STEM{ending}`" if ending else "`labels/dinocell` in the source")
 
 
@@ -129,16 +129,16 @@ def test_formats_of_results_are_those_of_the_program(page):
     large = page.name == "large.md"
     for line in [part for code in code_of(page) for part in code]:
         for values in re.findall(r"--format[ =]([a-z,]+)", line):
-            known = {*BLOCK_FORMATS, "none"} if large or "segment-large" in line else FORMATS.keys()
+            known = {*BLOCK_FORMATS, "none"} if large or "segment-large" in line else PLANE_FORMATS.keys()
             assert set(values.split(",")) <= set(known), line
 
 
 def test_the_help_of_format_names_every_format():
-    for command, known in (("segment", FORMATS), ("segment-large", BLOCK_FORMATS)):
+    for command, known in (("segment", PLANE_FORMATS), ("segment-large", BLOCK_FORMATS)):
         (option,) = (p for p in load_command(command).params if "--format" in p.opts)
         assert all(re.search(rf"\b{name}\b", option.help) for name in known), option.help
     for name in DEFAULT_FORMATS:
-        assert f"STEM{FORMATS[name].ending}" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert f"STEM{PLANE_FORMATS[name].ending}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 READABLE = {name for reader in READERS for name in (reader.name, *reader.kinds)}

@@ -100,7 +100,7 @@ def result_of(items, tool):
 
 @pytest.mark.parametrize("split", [None, True, False])
 def test_labels_of_a_tool_are_scored_as_they_are_and_a_mask_is_named(items, stub, split):
-    """`split_components` is for the annotation: it neither mends nor refuses what a tool gives."""
+    """Check that `split_components` is for the annotation: it neither mends nor refuses what a tool gives."""
     items = [replace(item, split_components=split) for item in items]
     mask = THRESHOLD.replace("ndimage.label(image > 100)[0].astype", "(image > 100).astype")
     result = result_of(items, stub(mask))
@@ -432,7 +432,7 @@ def fakes(tmp_path, monkeypatch):
 
 
 def shapes():
-    """The same cells as gray, 16-bit, RGB, RGBA and one pixel wide."""
+    """List the same cells as gray, 16-bit, RGB, RGBA and one pixel wide."""
     gray = (40 + 130 * (cells() > 0)).astype(np.uint8)
     images = [
         gray,
@@ -510,9 +510,9 @@ def test_an_error_that_samcell_swallows_is_a_failure(items, fakes, tmp_path):
     fakes("samcell")
     (tmp_path / "w.pt").touch()
     flat = InMemory("flat", np.full((96, 120), 9, np.uint8), cells())
-    stains = InMemory("stains", np.zeros((96, 120, 5), np.uint8), cells())
+    channels = InMemory("channels", np.zeros((96, 120, 5), np.uint8), cells())
     tool = ScriptTool("samcell", BASELINES["samcell"], model=str(tmp_path / "w.pt"))
-    result = result_of([items[0], flat, stains], tool)
+    result = result_of([items[0], flat, channels], tool)
     assert [image.failure for image in result.images] == [
         "",
         "RuntimeError: Error in run: flat image",
@@ -545,12 +545,12 @@ def test_what_cannot_be_compared_is_refused(items, stub, tmp_path, monkeypatch):
 
 
 def test_an_image_that_dinocell_refuses_counts_as_missed(items):
-    stains = InMemory("stains", np.zeros((96, 120, 5), np.uint8), cells())
+    channels = InMemory("channels", np.zeros((96, 120, 5), np.uint8), cells())
     own = OwnTool("dinocell", lambda: DINOCellPipeline("nano", device="cpu"))
-    result = result_of([items[0], stains], own)
+    result = result_of([items[0], channels], own)
     assert "5 channels" in result.images[1].failure
     assert (result.images[0].failure, result.images[1].scores.counts.missed) == ("", 3)
-    assert result_of([stains], own).images == ()
+    assert result_of([channels], own).images == ()
 
 
 app = typer.Typer()

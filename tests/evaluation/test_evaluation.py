@@ -96,7 +96,7 @@ def test_the_search_finds_the_thresholds_that_score_best():
     coarse = {"merge": (0.5, 1.0)}
     points = list(search_thresholds([perfect[:2], perfect[2:]], coarse=coarse, fine=grid, start=start))
     best = max(points, key=lambda point: point.objective)
-    # On perfect maps a low mask threshold keeps the rim.
+    # On perfect maps a low mask threshold keeps the boundary.
     assert best.thresholds.cell_fill_threshold == 0.02
     assert best.objective == pytest.approx(np.mean([best.ap50, best.ap75]))
     assert points[0].thresholds == start

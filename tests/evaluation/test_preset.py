@@ -29,7 +29,7 @@ def test_a_preset_survives_a_round_trip(tmp_path):
         ("model: nano\nthresholds: {}\ndiameter: .inf", "diameter: .*finite"),
         ("model: nano\nthresholds: {merge: .nan}", r"thresholds\.merge: .*finite"),
         ("- 1", "holds no settings"),
-        ("thresholds: {}", "is no preset: model: Field required"),
+        ("thresholds: {}", "is not a preset: model: Field required"),
         ("a: [", "is not YAML"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],

@@ -226,12 +226,12 @@ def test_a_picture_that_cannot_be_drawn_becomes_a_note(tmp_path):
     write_labels(tmp_path / "damaged_labels.tif", PREDICTED)
     item, result = scored("damaged")
     many = np.zeros((*TRUE.shape, 7), np.uint8)
-    write_labels(tmp_path / "stains_labels.tif", PREDICTED)
-    _, of_stained = scored("stains")
+    write_labels(tmp_path / "channels_labels.tif", PREDICTED)
+    _, of_channels = scored("channels")
     pairs = [
         *(scored(name) for name in ("gone", "other", "small", "unlisted")),
         (BrokenItem(item.name, item.annotated), result),
-        (FakeItem("stains", AnnotatedImage(many, TRUE)), of_stained),
+        (FakeItem("channels", AnnotatedImage(many, TRUE)), of_channels),
     ]
     page = Page(report(tmp_path, *pairs, missing=("unlisted",)))
     assert page.pictures() == []

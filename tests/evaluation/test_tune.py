@@ -18,7 +18,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 def disks(folder, name, *, radius=13, seed=0, colour=False):
-    """Bright disks; in colour they show in the third channel alone."""
+    """Draw bright disks; in colour they show in the third channel alone."""
     rng = np.random.default_rng(seed)
     labels = np.zeros((96, 96), np.int32)
     for number, (row, column) in enumerate([(r, c) for r in (16, 48, 80) for c in (16, 48, 80)], start=1):
@@ -32,7 +32,7 @@ def disks(folder, name, *, radius=13, seed=0, colour=False):
 
 
 def halved_sample(folder):
-    """The two halves of a sample image at half its size: nuclei smaller than nano is best at."""
+    """Write the two halves of a sample image at half its size: nuclei smaller than nano is best at."""
     image = read_image(SAMPLES / "fluorescence_1_img.png").pixels
     labels = read_labels(SAMPLES / "fluorescence_1_masks.png")
     image = cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA)
@@ -89,7 +89,7 @@ def test_the_channel_with_the_cells_is_found(nano, tmp_path):
 def test_images_without_cells_or_of_other_channels_are_refused(nano, tmp_path):
     write_image(tmp_path / "a_img.png", np.zeros((20, 20), np.uint8))
     write_labels(tmp_path / "a_masks.tif", np.zeros((20, 20), np.int32))
-    with pytest.raises(InputError, match="no annotated cell"):
+    with pytest.raises(InputError, match="no image has an annotated cell"):
         list(tune(nano, find_items(tmp_path)))
     tifffile.imwrite(tmp_path / "b_img.tif", np.zeros((2, 20, 20), np.uint8), metadata={"axes": "CYX"})
     write_labels(tmp_path / "b_masks.tif", np.eye(20, dtype=np.int32))

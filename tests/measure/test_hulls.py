@@ -46,7 +46,7 @@ def test_any_pieces(labels: Labels) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_two_far_pixels_and_a_disk(seed: int) -> None:
-    """Long sides of any slope pass close by the centres of pixels."""
+    """Try long sides of any slope, which pass close by the centres of pixels."""
     rng = np.random.default_rng(seed)
     labels = disk((150, 130), (60, 70), 20).astype(np.int32)
     labels[tuple(rng.integers(0, (150, 130), (2, 2)).T)] = 1
@@ -75,7 +75,7 @@ def test_a_horseshoe_and_its_mirror_images_have_hulls_of_the_same_size() -> None
 
 
 def test_a_long_chain_beside_short_ones() -> None:
-    """A pixel in the corner takes the sides of a disk away one by one, long after other cells are done."""
+    """Take a pixel in a corner: it removes the sides of a disk one by one, after other cells are done."""
     labels = CASES["many"].copy()
     labels = np.pad(labels, ((0, 0), (0, 420)))
     labels[disk(labels.shape, (150, 500), 140)] = labels.max() + 1

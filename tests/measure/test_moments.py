@@ -9,22 +9,24 @@ from numpy.typing import NDArray
 from skimage.measure import perimeter_crofton
 
 from dinocell.labels import Labels, relabel
-from dinocell.measure.moments import crofton_perimeters, find_places, measure_ellipses
+from dinocell.measure.moments import crofton_perimeters, find_extents, measure_ellipses
 from dinocell.measure.runs import find_runs, sort_runs
 from tests.cases import CASES
 
 
 def ellipse_of(labels: NDArray[np.int32]) -> dict[str, float]:
     runs = sort_runs(find_runs(labels))
-    return {name: float(column[0]) for name, column in measure_ellipses(runs, find_places(runs)).items()}
+    return {name: float(column[0]) for name, column in measure_ellipses(runs, find_extents(runs)).items()}
 
 
-def test_places_by_hand() -> None:
-    places = find_places(sort_runs(find_runs(np.array([[0, 1, 1, 2], [1, 0, 0, 1], [0, 0, 1, 0]], np.int32))))
-    assert places.area.tolist() == [5, 1]
-    assert [sums.tolist() for sums in places.sums] == [[0 + 0 + 1 + 1 + 2, 0], [1 + 2 + 0 + 3 + 2, 3]]
-    assert [side.tolist() for side in places.begin] == [[0, 0], [0, 3]]
-    assert [side.tolist() for side in places.end] == [[3, 1], [4, 4]]
+def test_extents_by_hand() -> None:
+    extents = find_extents(
+        sort_runs(find_runs(np.array([[0, 1, 1, 2], [1, 0, 0, 1], [0, 0, 1, 0]], np.int32)))
+    )
+    assert extents.area.tolist() == [5, 1]
+    assert [sums.tolist() for sums in extents.sums] == [[0 + 0 + 1 + 1 + 2, 0], [1 + 2 + 0 + 3 + 2, 3]]
+    assert [side.tolist() for side in extents.begin] == [[0, 0], [0, 3]]
+    assert [side.tolist() for side in extents.end] == [[3, 1], [4, 4]]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_a_cell_turned_by_90_degrees(labels: NDArray[np.int32]) -> None:
 
 
 def test_a_round_cell_has_eccentricity_0_and_no_rounding_gives_it_another() -> None:
-    """Sums about the first row and column of 301 would leave differences of 1e-13."""
+    """Take cells where sums about the first row and column of 301 would leave differences of 1e-13."""
     y, x = np.mgrid[-150:151, -150:151]
     assert ellipse_of((y**2 + x**2 <= 150**2).astype(np.int32))["eccentricity"] == 0
 

@@ -210,7 +210,7 @@ def test_an_edge_of_many_corners() -> None:
 def test_a_million_long_edges_cost_what_they_enclose_and_not_what_they_cross(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every edge crosses all rows: of upright ones and of those far away only the ends count."""
+    """Take edges that all cross all rows: of upright ones and of those far away only the ends count."""
     monkeypatch.setattr("dinocell.measure.filling._MAX_WORK", 2**21)
     comb = np.stack([np.repeat(np.linspace(0, 64, 500_000), 2), np.tile([-9.0, 99, 99, -9], 250_000)], axis=1)
     drawn = fill_polygons({1: [Polygon(comb)]}, (64, 64))

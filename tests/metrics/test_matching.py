@@ -24,7 +24,7 @@ SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9)
 
 @st.composite
 def label_pairs(draw: st.DrawFn, lowest: int = 0) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """A true and a predicted label image of equal shape, with ids that have gaps."""
+    """Draw a true and a predicted label image of equal shape, with ids that have gaps."""
     shape = draw(SHAPES)
     true_ids = st.sampled_from([i for i in (-1, 0, 0, 1, 2, 5, 2**31 - 1) if i >= lowest])
     predicted_ids = st.sampled_from([0, 0, 1, 3, 4, 9, 2**31 - 1])

@@ -33,7 +33,7 @@ NOTHING = (row(0, 0, 0), row(0, 0, 0))
 
 
 def random_pair(seed: int) -> Pair:
-    """Rectangles that touch, and a copy with cells merged, halved, moved, dropped or made up.
+    """Draw rectangles that touch, and a copy with cells merged, halved, moved, dropped or made up.
 
     Pixel (0, 0) is background in both, and both have a cell.
     """
@@ -67,8 +67,8 @@ def _disturb(labels: NDArray[np.int32], cell: int, rng: np.random.Generator) -> 
     elif change == "drop":
         labels[ys, xs] = 0
     elif change == "shrink":
-        rim = (ys == ys.min()) | (xs == xs.min())
-        labels[ys[rim], xs[rim]] = 0
+        outermost = (ys == ys.min()) | (xs == xs.min())
+        labels[ys[outermost], xs[outermost]] = 0
     elif change == "new":
         y, x = rng.integers(1, 34, 2)
         labels[y : y + 5, x : x + 5] = 200 + cell
@@ -336,7 +336,7 @@ def test_agrees_with_ctcmetrics(tmp_path: Path) -> None:
 
 
 def _ctc_scores(true: NDArray[np.int32], predicted: NDArray[np.int32], folder: Path) -> list[float]:
-    """SEG, DET, NS, FN, FP of py-ctcmetrics, which reads files and needs a background pixel in both."""
+    """Compute SEG, DET, NS, FN, FP by py-ctcmetrics, which reads files that need a background pixel."""
     from ctc_metrics.metrics import det, seg
     from ctc_metrics.utils.representations import count_acyclic_graph_correction_operations, match
 

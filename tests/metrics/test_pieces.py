@@ -62,7 +62,7 @@ def row_of_disks(*centres, ids, radius=6):
 
 @pytest.mark.parametrize(("distance", "named"), [(1, False), (2, True)])
 def test_an_id_is_shared_by_cells_that_lie_farther_apart_than_a_cell_is_wide(distance, named):
-    """Disks 13 wide, 20 apart, leave 7 pixels between neighbours and 27 between every second one."""
+    """Take disks 13 wide, 20 apart: 7 pixels lie between neighbours and 27 between every second one."""
     ids = [1, 2, 3, 4, 5, 6, 7, 8, 9]
     ids[distance] = 1
     found = find_pieces(row_of_disks(*range(9), ids=ids))
@@ -93,7 +93,7 @@ def test_two_distant_cells_of_the_only_id_are_a_mask_and_two_close_ones_may_be_o
 
 @pytest.mark.parametrize("tiny", [5, 6, 20])
 def test_one_tiny_cell_makes_no_mask_of_cells_with_specks(tiny):
-    """Four cells of 50 × 50, one of a few pixels, and 14 specks of the brush of 6 pixels."""
+    """Take four cells of 50 × 50, one of a few pixels, and 14 specks of the brush of 6 pixels."""
     labels = np.zeros((200, 300), np.int32)
     for number in range(1, 5):
         labels[10:60, 60 * number : 60 * number + 50] = number

@@ -16,7 +16,7 @@ from dinocell.cli import app
 from dinocell.errors import FileMissingError
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_image
-from dinocell.results.formats import FORMATS, parse_formats
+from dinocell.results.formats import PLANE_FORMATS, parse_formats
 from tests.cases import disk
 from tests.fakes.tiff import write_ome_set
 
@@ -29,7 +29,7 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """One image in every format but that of OME-Zarr; made once, not to be changed."""
+    """Write one image in every format but that of OME-Zarr; once, not to be changed."""
     folder = tmp_path_factory.mktemp("formats")
     labels = np.zeros((128, 140), np.int32)
     for number, centre in enumerate([(30, 30), (40, 95), (95, 50), (3, 60)], start=1):
@@ -38,7 +38,7 @@ def results(tmp_path_factory):
     image.parent.mkdir()
     size = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
     tifffile.imwrite(image, (40 + 120 * (labels > 0)).astype(np.uint8), metadata={"axes": "YX"} | size)
-    chosen = ",".join(set(FORMATS) - {"zarr"})
+    chosen = ",".join(set(PLANE_FORMATS) - {"zarr"})
     result = run("segment", image, "-o", folder / "out", "--format", chosen)
     assert result.exit_code == 0, result.output
     return folder
@@ -70,10 +70,12 @@ def test_every_format_holds_the_same_labels(results):
 def test_every_file_that_has_a_place_for_it_says_how_it_was_made(results):
     record = json.loads((results / "out" / "cells_provenance.json").read_text())
     digest = record["provenance"]["source"]["sha256"].encode()
-    for name in set(FORMATS) - {"zarr", "csv", "npy", "distance"}:
-        content = (results / "out" / f"cells{FORMATS[name].ending}").read_bytes()
+    for name in set(PLANE_FORMATS) - {"zarr", "csv", "npy", "distance"}:
+        content = (results / "out" / f"cells{PLANE_FORMATS[name].ending}").read_bytes()
         assert digest in content, name
-    assert set(record["files"]) == {f"cells{FORMATS[name].ending}" for name in set(FORMATS) - {"zarr"}}
+    assert set(record["files"]) == {
+        f"cells{PLANE_FORMATS[name].ending}" for name in set(PLANE_FORMATS) - {"zarr"}
+    }
 
 
 def test_labels_go_into_the_zarr_they_were_found_in(results, tmp_path):

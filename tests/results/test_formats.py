@@ -6,19 +6,19 @@ import pytest
 
 from dinocell.datasets.belonging import DERIVED_ENDINGS
 from dinocell.io.readers.formats import IMAGE_SUFFIXES
-from dinocell.results.formats import BLOCK_FORMATS, DEFAULT_FORMATS, FORMATS
+from dinocell.results.formats import BLOCK_FORMATS, DEFAULT_FORMATS, PLANE_FORMATS
 
 
 def test_endings_tell_formats_apart():
-    endings = [found.ending for found in FORMATS.values()]
+    endings = [found.ending for found in PLANE_FORMATS.values()]
     assert len(set(endings)) == len(endings)
     folders = [found.folder_ending for found in BLOCK_FORMATS.values()]
     assert len(set(folders)) == len(folders)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PLANE_FORMATS)
 def test_results_that_could_be_taken_for_images_belong_to_theirs(name):
-    ending = Path(f"x{FORMATS[name].ending}")
+    ending = Path(f"x{PLANE_FORMATS[name].ending}")
     if ending.suffix in IMAGE_SUFFIXES:
         assert ending.stem.removeprefix("x") in DERIVED_ENDINGS
 
@@ -28,7 +28,11 @@ def test_the_default_is_a_label_image_a_table_and_a_picture():
 
 
 def test_cells_are_measured_in_every_channel_for_tables_and_objects():
-    assert {name for name, found in FORMATS.items() if found.needs_channels} == {"csv", "parquet", "geojson"}
+    assert {name for name, found in PLANE_FORMATS.items() if found.needs_channels} == {
+        "csv",
+        "parquet",
+        "geojson",
+    }
 
 
 def test_large_images_have_a_table_and_polygons():

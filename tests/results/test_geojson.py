@@ -251,17 +251,20 @@ BAD: dict[str, tuple[Any, str]] = {
     "empty": ("", r"cannot be read \(Expecting value.*export it again"),
     "binary": ("\0\1\2", "cannot be read"),
     "cut": (json.dumps(polygon(SQUARE))[:-9], "cannot be read"),
-    "nan": (json.dumps(polygon([[[0, 0], [1, float("nan")], [1, 1]]])), "NaN is no number of JSON"),
-    "infinity": (json.dumps(polygon([[[0, 0], [1, float("inf")], [1, 1]]])), "Infinity is no number"),
-    "1e400": (json.dumps(polygon(SQUARE)).replace("4,", "1e400,", 1), "feature 1 has a ring that is no list"),
-    "many digits": (json.dumps(polygon(SQUARE)).replace("4,", f"{HUGE},", 1), "ring that is no list"),
+    "nan": (json.dumps(polygon([[[0, 0], [1, float("nan")], [1, 1]]])), "NaN is not a number in JSON"),
+    "infinity": (json.dumps(polygon([[[0, 0], [1, float("inf")], [1, 1]]])), "Infinity is not a number"),
+    "1e400": (
+        json.dumps(polygon(SQUARE)).replace("4,", "1e400,", 1),
+        "feature 1 has a ring that is not a l",
+    ),
+    "many digits": (json.dumps(polygon(SQUARE)).replace("4,", f"{HUGE},", 1), "ring that is not a list"),
     "too many digits": (json.dumps(polygon(SQUARE)).replace("4,", f"{HUGE * 20},", 1), "cannot be read"),
     "deep": ("[" * 200_000, r"cannot be read \(.*recursion"),
-    "deep ring": (polygon([[[[1, 2]]]]), "ring that is no list of corners"),
+    "deep ring": (polygon([[[[1, 2]]]]), "ring that is not a list of corners"),
     "number": (3, "holds no list of features, expected GeoJSON"),
     "bare geometry": ({"type": "Polygon", "coordinates": SQUARE}, "holds no list of features"),
     "features": ({"type": "FeatureCollection", "features": {}}, "holds no list of features"),
-    "no feature": ([polygon(SQUARE), 3], "feature 2 is no Feature"),
+    "no feature": ([polygon(SQUARE), 3], "feature 2 is not a Feature"),
     "point": (
         [polygon(SQUARE), feature({"type": "Point", "coordinates": [1, 2]}, name="Spot\n7")],
         r"feature 2 \('Spot\\n7'\) is a 'Point', expected a Polygon, MultiPolygon.*: remove it",
@@ -272,14 +275,14 @@ BAD: dict[str, tuple[Any, str]] = {
     "no coordinates": (feature({"type": "Polygon"}), "is a 'Polygon', expected"),
     "rings": (
         feature({"type": "MultiPolygon", "coordinates": [3]}),
-        "coordinates that are no lists of rings",
+        "coordinates that are not lists of rings",
     ),
-    "ring": (polygon([3]), "ring that is no list"),
-    "words": (polygon([[["a", "b"]] * 4]), "ring that is no list"),
-    "ragged": (polygon([[[0, 0], [1], [2, 2]]]), "ring that is no list"),
-    "empty ring": (polygon([[]]), "ring that is no list"),
-    "x only": (polygon([[[0], [1], [2]]]), "ring that is no list"),
-    "object": (polygon([{"x": 1}]), "ring that is no list"),
+    "ring": (polygon([3]), "ring that is not a list"),
+    "words": (polygon([[["a", "b"]] * 4]), "ring that is not a list"),
+    "ragged": (polygon([[[0, 0], [1], [2, 2]]]), "ring that is not a list"),
+    "empty ring": (polygon([[]]), "ring that is not a list"),
+    "x only": (polygon([[[0], [1], [2]]]), "ring that is not a list"),
+    "object": (polygon([{"x": 1}]), "ring that is not a list"),
 }
 
 
@@ -299,7 +302,7 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             read_geojson(missing, (4, 5))
     os.mkfifo(tmp_path / "fifo")
     for other in (tmp_path, tmp_path / "fifo"):
-        with pytest.raises(FileFormatError, match="is no file"):
+        with pytest.raises(FileFormatError, match="is not a file"):
             read_geojson(other, (4, 5))
     (tmp_path / "b.json").write_bytes(b'["\xff"]')
     with pytest.raises(FileFormatError, match=r"cannot be read .*utf-8"):

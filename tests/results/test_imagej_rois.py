@@ -28,7 +28,7 @@ PROVENANCE = {"source": "Zélle.tif", "thresholds": [0.5, None]}
 
 
 def shape_of(roi: roifile.ImagejRoi) -> Any:
-    """Give what a ROI encloses, by the even-odd rule."""
+    """Return what a ROI encloses, by the even-odd rule."""
     whole = shapely.Polygon()
     for ring in roi.coordinates(multi=True):
         whole = whole.symmetric_difference(shapely.Polygon(ring))
@@ -119,7 +119,7 @@ def test_cells_stay_on_their_slice(
     plain: bool,
     expected: tuple[int, int, int],
 ) -> None:
-    """ImageJ goes by the position in the header, unless there is a place in a hyperstack."""
+    """Check that ImageJ would go by the position in the header, unless there is a place in a hyperstack."""
     write_imagej_rois(tmp_path / "a.zip", CASES["nested"], **stack_place(counts, t, z, plain=plain))
     for roi in roifile.roiread(tmp_path / "a.zip"):
         assert (roi.position, roi.z_position, roi.t_position) == expected
@@ -331,7 +331,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     for missing in (tmp_path / "no.zip", save(tmp_path / "a.roi", roi_of(KIND.RECT, 0, 0, 1, 1)) / "b.zip"):
         with pytest.raises(FileMissingError, match=r"does not exist, expected a ROI set .*: check the path"):
             read_imagej_rois(missing, (9, 9))
-    with pytest.raises(FileFormatError, match="is no file, expected a ROI set"):
+    with pytest.raises(FileFormatError, match="is not a file, expected a ROI set"):
         read_imagej_rois(tmp_path, (9, 9))
 
 

@@ -32,7 +32,7 @@ STEPS = {"t": 60.0, "c": 1.0, "z": 2.0, "y": 0.5, "x": 0.5}
 
 
 def cells(seed: int = 0, shape: tuple[int, int] = (33, 41)) -> Any:
-    """Ids of all magnitudes, and pixels to ignore."""
+    """Draw ids of all magnitudes, and pixels to ignore."""
     chance = np.random.default_rng(seed)
     return chance.choice(np.array([-1, 0, 1, 255, 256, 70_000, 2**31 - 1], np.int32), shape)
 
@@ -44,7 +44,7 @@ def image(folder: Path, version: str, axes: str = "tczyx", levels: int = 3) -> P
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """List every file below a folder."""
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
@@ -127,7 +127,7 @@ def test_coarser_levels_keep_every_second_pixel(tmp_path: Path, version: str) ->
 
 
 def test_levels_that_drop_the_last_pixel_and_slices(tmp_path: Path) -> None:
-    """Level 1 has 16 of 33 rows, 20 of 41 columns and 2 of 4 slices, as some programs round down."""
+    """Take level 1 with 16 of 33 rows, 20 of 41 columns and 2 of 4 slices, as some programs round down."""
     source = write_ome_zarr(tmp_path / "a.zarr", noise(4, 33, 41), "zyx", levels=2, scale=STEPS)
     shutil.rmtree(source / "1")
     zarr.create_array(source / "1", shape=(2, 16, 20), dtype="uint16", chunks=(1, 16, 20), zarr_format=2)
@@ -170,7 +170,7 @@ def test_metadata_follow_ngff(tmp_path: Path, version: str) -> None:
 
 
 def test_image_without_transformations_gets_ratios(tmp_path: Path) -> None:
-    """Version 0.3 names its axes only; labels are written by the rules of 0.4."""
+    """Write by the rules of 0.4 where version 0.3 names its axes only."""
     source = image(tmp_path / "a.zarr", "0.4", "czyx", 2)
     entry = attributes_of(source, "0.4")["multiscales"][0]
     entry |= {"version": "0.3", "axes": ["c", "z", "y", "x"], "datasets": [{"path": "0"}, {"path": "1"}]}

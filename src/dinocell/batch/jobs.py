@@ -25,7 +25,7 @@ from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.saving import NAME_BYTES, printable
 from dinocell.io.selected_planes import find_channel, missing_channels, read_channels, read_selected_plane
 from dinocell.io.selection import SelectedPlane, check_scene, diameter_in_pixels, select_planes
-from dinocell.results.formats import FORMATS
+from dinocell.results.formats import PLANE_FORMATS
 from dinocell.version import __version__
 
 Status = Literal["done", "skipped", "failed", "planned"]
@@ -138,7 +138,7 @@ def record_path(settings: BatchSettings, name: Path) -> Path:
 
 def result_files(settings: BatchSettings, name: Path) -> dict[str, Path]:
     """Give the files of a plane's results by format; those written into the source have none."""
-    endings = {key: FORMATS[key].ending for key in settings.formats}
+    endings = {key: PLANE_FORMATS[key].ending for key in settings.formats}
     return {key: settings.output / f"{name}{ending}" for key, ending in endings.items() if ending}
 
 
@@ -256,7 +256,7 @@ def _measured_channels(
     image: LazyImage, place: SelectedPlane, settings: BatchSettings
 ) -> tuple[dict[str, Pixels], tuple[str, ...]]:
     """Read the channels that cells are measured in, and name those that are not in the file."""
-    if image.info.shape[1] == 1 or not any(FORMATS[name].needs_channels for name in settings.formats):
+    if image.info.shape[1] == 1 or not any(PLANE_FORMATS[name].needs_channels for name in settings.formats):
         return {}, ()
     return dict(read_channels(image, place)), tuple(missing_channels(image, place))
 

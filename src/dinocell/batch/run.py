@@ -33,7 +33,7 @@ from dinocell.io.saving import printable
 from dinocell.labels import median_diameter
 from dinocell.measure.confidence import doubt_about
 from dinocell.measure.quality import image_quality
-from dinocell.results.formats import FORMATS
+from dinocell.results.formats import PLANE_FORMATS
 from dinocell.results.result_format import PlaneResult
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ WRITE_BEHIND = 2 * WRITERS
 """Planes that wait to be written."""
 
 _ENDINGS = "|".join(
-    re.escape(ending) for ending in (RECORD_ENDING, *(f.ending for f in FORMATS.values())) if ending
+    re.escape(ending) for ending in (RECORD_ENDING, *(f.ending for f in PLANE_FORMATS.values())) if ending
 )
 _TEMPORARY = re.compile(rf"\..+({_ENDINGS})\.tmp-(\d+)", re.DOTALL)
 
@@ -221,7 +221,7 @@ def _write_files(
     write_record(record, unfinished)
     try:
         for name in settings.formats:
-            FORMATS[name].write(files.get(name, plane.source), plane)
+            PLANE_FORMATS[name].write(files.get(name, plane.source), plane)
             if name in files:
                 hashes[files[name].name] = hash_file(files[name])
     except DINOCellError:
@@ -229,7 +229,7 @@ def _write_files(
             write_record(record, unfinished.model_copy(update={"files": hashes}))
         raise
     also = before.formats if before is not None and is_same(before, plane.provenance) else ()
-    return hashes, tuple(name for name in FORMATS if name in {*settings.formats, *also})
+    return hashes, tuple(name for name in PLANE_FORMATS if name in {*settings.formats, *also})
 
 
 def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) -> PlaneResult:

@@ -19,7 +19,7 @@ class BatchSettings:
     output : Path
         Folder of the results.
     formats : tuple of str
-        Names of `dinocell.results.formats.FORMATS`, in the order in which they are written.
+        Names of `dinocell.results.formats.PLANE_FORMATS`, in the order in which they are written.
     model, model_sha256 : str
         Its name, and the hash of its configuration and weights.
     trained : bool

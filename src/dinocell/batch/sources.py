@@ -21,13 +21,13 @@ from dinocell.io.identity import join_sets
 from dinocell.io.images import is_ome_zarr, is_readable
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.readers.ome_zarr import is_labels
-from dinocell.results.formats import FORMATS
+from dinocell.results.formats import PLANE_FORMATS
 
 LINK = "links to a file that is taken"
 NAMED_ONLY = "read when they are named, but not known by their ending"
 NO_IMAGE = "not read as images"
 
-_OURS = (RECORD_ENDING, *(found.ending for found in FORMATS.values() if found.ending), LOG_FILE)
+_OURS = (RECORD_ENDING, *(found.ending for found in PLANE_FORMATS.values() if found.ending), LOG_FILE)
 
 
 @dataclass(frozen=True)

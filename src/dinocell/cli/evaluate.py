@@ -17,7 +17,7 @@ from dinocell.cli.terminal import Notes, console, errors, progress_bar
 from dinocell.datasets.formats import open_dataset
 from dinocell.errors import InputError
 from dinocell.evaluation.output import write_evaluation, write_thresholds
-from dinocell.evaluation.run import EvaluationRun, ItemDone
+from dinocell.evaluation.run import EvaluationProgress, EvaluationRun
 from dinocell.evaluation.scoring import ImageResult, check_distinct_files, pool_results
 from dinocell.evaluation.search import GridPoint
 from dinocell.evaluation.tables import pooled_upper_bound
@@ -120,13 +120,13 @@ def _check_options(
         raise InputError("--write-thresholds needs a checkpoint folder as --model")
 
 
-def _show(run: EvaluationRun, events: Iterable[ItemDone | GridPoint], notes: Notes) -> None:
+def _show(run: EvaluationRun, events: Iterable[EvaluationProgress | GridPoint], notes: Notes) -> None:
     """Show a bar for each dataset and one for the search, and print notes and failures as they come."""
     search: TaskID | None = None
     with progress_bar() as bar:
         tasks = {name: bar.add_task(escape(name), total=len(items)) for name, items in run.datasets.items()}
         for event in events:
-            if isinstance(event, ItemDone):
+            if isinstance(event, EvaluationProgress):
                 notes.add(event.notes)
                 if event.failure:
                     errors.print(f"error: {escape(event.failure)}")

@@ -29,7 +29,7 @@ from dinocell.inference.remote_model import ModelNetwork
 from dinocell.inference.segmentation import TilesDone
 from dinocell.io.saving import printable
 from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
-from dinocell.results.formats import DEFAULT_FORMATS, FORMATS, parse_formats
+from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS, parse_formats
 from dinocell.workers.cluster_start import open_executor
 
 _LISTED = 20  # failures that the closing table names
@@ -42,7 +42,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--format",
-            help=f"{', '.join(reversed(FORMATS))}: one or several, joined by commas. "
+            help=f"{', '.join(reversed(PLANE_FORMATS))}: one or several, joined by commas. "
             f"Default: {','.join(reversed(DEFAULT_FORMATS))}.",
         ),
     ] = None,

@@ -67,7 +67,7 @@ class ImageOutcome:
     seconds : float
         NaN where the tool failed or did not report them.
     failure : str
-        Reason why there are no labels; empty where there are.
+        Reason why the labels are missing; empty where they are not.
     notes : tuple of str
         Remarks on the label images, true or the tool's.
     """
@@ -133,7 +133,7 @@ def compare(items: Sequence[Item], tools: Sequence[OwnTool | ScriptTool]) -> Ste
     Raises
     ------
     InputError
-        If there are no items or no tools, or the items' pixels were preprocessed already.
+        If items or tools are missing, or the items' pixels were preprocessed already.
     OutputError
         If the temporary folder has no room for the images.
     DINOCellError

@@ -13,8 +13,8 @@ from dinocell.metrics.counts import IOU_THRESHOLDS
 from dinocell.metrics.scores import Scores
 from dinocell.reports.charts import new_chart, styles, to_svg
 
-RECALL, MATCHED, BEST = "#0072B2", "#E69F00", "#D55E00"
-"""Colours of recall, of the IoU of the cells that were found, and of the best thresholds."""
+RECALL, MATCHED, FRAME = "#0072B2", "#E69F00", "#D55E00"
+"""Colours of recall, of the IoU of the cells that were found, and of the frame around the best thresholds."""
 
 MAX_BINS, MIN_CELLS = 8, 10
 """Of the sizes of cells: the number of bins, and of cells in each."""
@@ -154,7 +154,7 @@ def draw_surface(surface: Surface, row_name: str, column_name: str) -> str:
         colour, text = "black" if value > middle else "white", f"{value:.3f}".replace("0.", ".")
         axes.text(column + 0.5, row + 0.5, text, color=colour, fontsize=8, ha="center", va="center")
     row, column = divmod(int(np.nanargmax(surface.best)), columns)
-    frame = Rectangle((column, row), 1, 1, fill=False, edgecolor=BEST, linewidth=3, clip_on=False, zorder=3)
+    frame = Rectangle((column, row), 1, 1, fill=False, edgecolor=FRAME, linewidth=3, clip_on=False, zorder=3)
     axes.add_patch(frame)
     axes.set_xticks(np.arange(columns) + 0.5, [f"{value:g}" for value in surface.columns])
     axes.set_yticks(np.arange(rows) + 0.5, [f"{value:g}" for value in surface.rows])

@@ -14,7 +14,7 @@ from dinocell.settings import Channel, Section, first_problem
 
 
 class Preset(Section):
-    """Settings of a segmentation.
+    """Settings of a segmentation, found by tuning.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Preset(Section):
         one that scores best, which need not be the median cell's.
     thresholds : Thresholds
     tuned : dict
-        What it was tuned on, and the scores.
+        The images that it was tuned on, and the scores.
     """
 
     model: str
@@ -43,7 +43,7 @@ def read_preset(path: Path) -> Preset:
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If the file does not exist.
     ConfigError
         If it is not YAML, or has an unknown key or a value out of bounds.
     """
@@ -52,7 +52,7 @@ def read_preset(path: Path) -> Preset:
     try:
         return Preset.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{path} is no preset: {first_problem(error)}. {remedy}") from error
+        raise ConfigError(f"{path} is not a preset: {first_problem(error)}. {remedy}") from error
 
 
 def write_preset(path: Path, preset: Preset) -> None:

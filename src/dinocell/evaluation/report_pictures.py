@@ -17,7 +17,7 @@ from dinocell.reports import charts
 from dinocell.reports.page import format_score
 from dinocell.reports.pictures import BOTH, PREDICTED, TRUE, draw_comparison, png_uri
 
-WORST, BEST = 6, 3
+MOST_WORST, MOST_BEST = 6, 3
 """Numbers of pictures of a dataset that are shown."""
 
 
@@ -47,10 +47,10 @@ def show_pictures(
         items = {item.name: item for item in datasets.get(name, ())}
         defined = [result for result in of_one if not math.isnan(_headline(result))]
         ranked = sorted(defined, key=_headline, reverse=not HEADLINE.higher_is_better)
-        best = min(BEST, len(ranked) // 3)
+        best = min(MOST_BEST, len(ranked) // 3)
         none = "" if ranked else f"<p>no image has a defined {HEADLINE.title}</p>"
         parts.append(f"<h3>{escape(name)}</h3>{none}")
-        worst = ranked[: min(WORST, len(ranked) - best)]
+        worst = ranked[: min(MOST_WORST, len(ranked) - best)]
         for title, chosen in (("Worst", worst), ("Best", ranked[::-1][:best])):
             figures = "".join(_figure(r, items.get(r.name), predicted, name) for r in chosen)
             if figures:

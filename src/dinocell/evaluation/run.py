@@ -31,14 +31,14 @@ ResultOfItem = TypeVar("ResultOfItem")
 _SEEN_BEFORE = {
     CHOSEN_ON: (
         "model's thresholds were chosen on",
-        "this is validation, no test, and the scores are too good",
+        "this is validation, not a test, and the scores are too good",
     ),
-    LEARNED_FROM: ("model learned from", "this is no test, nor validation"),
+    LEARNED_FROM: ("model learned from", "this is neither test nor validation"),
 }
 
 
 @dataclass(frozen=True)
-class ItemDone:
+class EvaluationProgress:
     """Progress by one image, which is scored, or predicted for a search.
 
     Attributes
@@ -86,7 +86,7 @@ class EvaluationRun:
         self.failures: dict[str, None] = {}
         self.notes: list[str] = []
 
-    def score_predictions(self, folder: Path) -> Iterator[ItemDone]:
+    def score_predictions(self, folder: Path) -> Iterator[EvaluationProgress]:
         """Score label images that any program made.
 
         Parameters
@@ -110,7 +110,7 @@ class EvaluationRun:
 
     def score_model(
         self, pipeline: DINOCellPipeline, diameter: Diameter = None, output: Path | None = None
-    ) -> Iterator[ItemDone]:
+    ) -> Iterator[EvaluationProgress]:
         """Segment and score all images, with the best thresholds of a search if there was one.
 
         Parameters
@@ -143,7 +143,7 @@ class EvaluationRun:
 
     def search(
         self, pipeline: DINOCellPipeline, workers: int | None = None
-    ) -> Iterator[ItemDone | GridPoint]:
+    ) -> Iterator[EvaluationProgress | GridPoint]:
         """Predict every distance map once, and search the thresholds that score best on them.
 
         Parameters
@@ -173,7 +173,7 @@ class EvaluationRun:
 
     def _score(
         self, name: str, items: Sequence[Item], score: Callable[[Item], ImageResult]
-    ) -> Iterator[ItemDone]:
+    ) -> Iterator[EvaluationProgress]:
         self.results[name] = []
         for done, result in self._each(name, items, score):
             if result is None:
@@ -184,7 +184,7 @@ class EvaluationRun:
 
     def _each(
         self, name: str, items: Sequence[Item], function: Callable[[Item], ResultOfItem]
-    ) -> Iterator[tuple[ItemDone, ResultOfItem | None]]:
+    ) -> Iterator[tuple[EvaluationProgress, ResultOfItem | None]]:
         """Apply a function to every item; those where it fails are named and have no result."""
         any_done = False
         for number, item in enumerate(items, 1):
@@ -198,7 +198,7 @@ class EvaluationRun:
                 line = f"{name}, {item.name}: {error}"
                 failure = "" if line in self.failures else line
                 self.failures[line] = None
-            yield ItemDone(name, number, len(items), failure=failure), result
+            yield EvaluationProgress(name, number, len(items), failure=failure), result
         if not any_done:
             raise FileFormatError(f"{name}: no image could be scored; the first: {next(iter(self.failures))}")
 

@@ -14,16 +14,16 @@ from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 from dinocell.workers.pool import OrderedPool
 
-Grid = Mapping[str, Sequence[float]]
+ThresholdGrid = Mapping[str, Sequence[float]]
 
-COARSE: Grid = {
+COARSE: ThresholdGrid = {
     "cells_max_threshold": (0.2, 0.35, 0.5, 0.65),
     "cell_fill_threshold": (0.05, 0.09, 0.13, 0.17),
     "merge": (0.5, 0.6, 0.7, 0.85),
 }
 """Tried in every combination first: the surface of a report."""
 
-FINE: Grid = {
+FINE: ThresholdGrid = {
     "cells_max_threshold": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55),
     "merge": (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9),
     "cell_fill_threshold": (0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15, 0.18),
@@ -39,7 +39,7 @@ PredictedImage = tuple[Labels, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class GridPoint:
-    """Thresholds and what they score.
+    """Thresholds and their scores.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class GridPoint:
 
     @property
     def objective(self) -> float:
-        """Mean over datasets of the mean of AP@0.5 and AP@0.75; −1 where there is no cell at all."""
+        """Mean over datasets of the mean of AP@0.5 and AP@0.75; −1 without any cell."""
         values = np.array([self.ap50, self.ap75])
         return float(np.nanmean(values)) if not np.isnan(values).all() else -1.0
 
@@ -62,16 +62,16 @@ class GridPoint:
 def search_thresholds(
     maps: Sequence[Sequence[PredictedImage]],
     *,
-    coarse: Grid = COARSE,
-    fine: Grid = FINE,
+    coarse: ThresholdGrid = COARSE,
+    fine: ThresholdGrid = FINE,
     start: Thresholds | None = None,
     workers: int = 0,
 ) -> Iterator[GridPoint]:
-    """Look for the thresholds that score best, on maps that were predicted once.
+    """Search the thresholds that score best, on maps that were predicted once.
 
-    Every combination of the coarse grid is tried; then, from the best, the two settings that place markers
-    and the two that place rims in turn, each pair on its whole fine grid with the other pair at the best
-    found so far, until a turn finds nothing better.
+    Every combination of the coarse grid is tried. Then, from the best, two pairs of settings are tried in
+    turn: the pair that places markers, and the pair that places boundaries. Each pair is tried on its whole
+    fine grid, with the other pair at the best found so far, until a turn finds nothing better.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def search_thresholds(
     coarse, fine : mapping
         Values to try, by the names of `Thresholds`.
     start : Thresholds, optional
-        Gives what the coarse grid leaves open; tried first.
+        Source of the settings that the coarse grid leaves open; tried first.
     workers : int
         Processes that run watersheds; 0 works in this one.
 
@@ -110,8 +110,8 @@ def search_thresholds(
                 return
 
 
-def _vary(start: Thresholds, grid: Grid, names: tuple[str, ...]) -> Iterator[Thresholds]:
-    """Give every combination of the values of some settings, the others as they are."""
+def _vary(start: Thresholds, grid: ThresholdGrid, names: tuple[str, ...]) -> Iterator[Thresholds]:
+    """Yield every combination of the values of some settings, the others as they are."""
     for values in itertools.product(*(grid[name] for name in names)):
         yield Thresholds.model_validate(start.model_dump() | dict(zip(names, values, strict=True)))
 

@@ -37,7 +37,7 @@ GRID = {
 
 @dataclass(frozen=True)
 class Choice:
-    """One combination of settings.
+    """Combination of settings.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class MapDone:
-    """Progress: how many of the distance maps are predicted and scored."""
+    """Progress: the number of distance maps that are predicted and scored."""
 
     done: int
     total: int
@@ -62,20 +62,20 @@ class MapDone:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What was found.
+    """Result of tuning.
 
     Attributes
     ----------
     best : Choice
         On all images.
     diameter : float or None
-        What `DINOCellPipeline.run` is to be given for the best scale; None for the image as it is.
+        Diameter to pass to `DINOCellPipeline.run` for the best scale; None for the image as it is.
     before, after : Scores
         Pooled over the images: with the model's own settings, and with the best. The latter is optimistic.
     cross_validated : Scores or None
         Every image scored with what was chosen on the others; None with a single image.
     notes : tuple of str
-        What must be known of the label images.
+        Remarks on the label images.
     """
 
     best: Choice
@@ -109,11 +109,11 @@ def tune(
     Raises
     ------
     InputError
-        If there is no cell in any image, or their numbers of channels differ.
+        If the images have no cells, or their numbers of channels differ.
     """
     images = [item.read() for item in items]
     if not any((image.labels > 0).any() for image in images):
-        raise InputError("there is no annotated cell in any image: annotate some")
+        raise InputError("no image has an annotated cell, expected one at least: annotate some")
     channels = _channels(images)
     own = Choice(channels[0], 1.0, pipeline.model.config.thresholds)
     pairs = list(itertools.product(channels, _scales(pipeline, images)))
@@ -159,7 +159,7 @@ def _score_one(job: tuple[Labels, NDArray[np.float32]], grid: list[Thresholds]) 
 
 
 def _thresholds(own: Thresholds) -> list[Thresholds]:
-    """Give the model's own thresholds, and the grid around them."""
+    """Return the model's own thresholds, and the grid around them."""
     grid = [
         own.model_copy(update=dict(zip(GRID, values, strict=True)))
         for values in itertools.product(*GRID.values())
@@ -168,7 +168,7 @@ def _thresholds(own: Thresholds) -> list[Thresholds]:
 
 
 def _channels(images: Sequence[AnnotatedImage]) -> list[int | None]:
-    """List what can be looked at: the image as it is where that is gray or colour, and single channels."""
+    """List the channels to try: None (the image as it is) where that is gray or colour, and single ones."""
     counts = {1 if image.pixels.ndim == 2 else image.pixels.shape[2] for image in images}
     if len(counts) > 1 and counts <= {1, 3, 4}:
         return [None]  # gray and colour mixed: as they are
@@ -209,7 +209,7 @@ def _best(tried: dict[Choice, list[Scores]], chosen_on: Sequence[int]) -> Choice
 
 
 def _objective(scores: Scores) -> float:
-    """Mean of AP@0.5 and AP@0.75; where there is no cell, true or predicted, nothing is wrong: 1."""
+    """Compute the mean of AP@0.5 and AP@0.75; 1 where nothing is wrong, for want of cells."""
     return float(np.nan_to_num([scores.ap[0.5], scores.ap[0.75]], nan=1.0).mean())
 
 

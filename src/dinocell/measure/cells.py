@@ -1,4 +1,4 @@
-"""Measure every cell: one row a cell, one column a property."""
+"""Table of cells: one row a cell, one column a property."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from dinocell.errors import InputError
 from dinocell.labels import Labels, validate_labels
 from dinocell.measure.hulls import convex_areas
 from dinocell.measure.intensities import measure_intensities
-from dinocell.measure.moments import crofton_perimeters, find_places, measure_ellipses
+from dinocell.measure.moments import crofton_perimeters, find_extents, measure_ellipses
 from dinocell.measure.runs import CellRuns, Runs, find_runs, sort_runs
 
 Column = NDArray[Any]
@@ -36,10 +36,10 @@ SHAPE_COLUMNS = {
     "axis_minor_length": "minor_axis",
     "orientation": "orientation",
 }
-"""The names of the same in scikit-image, and ours in the order of the table."""
+"""Names of properties in scikit-image, and ours in the order of the table."""
 
 COMPUTED_COLUMNS = ("circularity", "touches_border", "neighbours")
-"""What follows them, made here."""
+"""Columns that follow them, computed here."""
 
 INTENSITY_COLUMNS = {
     "intensity_mean": "mean_intensity",
@@ -47,7 +47,7 @@ INTENSITY_COLUMNS = {
     "intensity_min": "min_intensity",
     "intensity_max": "max_intensity",
 }
-"""The same of intensities; where there are several channels, each of ours ends in _ and the channel."""
+"""Names of intensities in scikit-image, and ours, which end in _CHANNEL where there are several channels."""
 
 PHYSICAL_COLUMNS = {
     "area": "area_um2",
@@ -184,20 +184,20 @@ def _choose(ids: NDArray[Any], wanted: NDArray[Any] | None) -> NDArray[np.bool_]
 def _measure_shapes(
     runs: Runs, cell_runs: CellRuns, origin: tuple[int, int], whole: tuple[int, ...]
 ) -> dict[str, Column]:
-    places = find_places(cell_runs)
-    area = places.area.astype(np.float64)
+    extents = find_extents(cell_runs)
+    area = extents.area.astype(np.float64)
     measured: dict[str, Column] = {"label": np.arange(1, area.size + 1), "area": area}
     touches = np.zeros(area.size, bool)
     for axis, (name, start, length) in enumerate(zip("yx", origin, whole, strict=True)):
         # Sums of positions are whole numbers: the centre is the same in any window, bit by bit.
-        measured[f"centroid_{name}"] = (places.sums[axis] + start * places.area) / area
-        first, stop = places.begin[axis] + start, places.end[axis] + start
+        measured[f"centroid_{name}"] = (extents.sums[axis] + start * extents.area) / area
+        first, stop = extents.begin[axis] + start, extents.end[axis] + start
         measured |= {f"bbox_{name}0": first, f"bbox_{name}1": stop}
         touches |= (first == 0) | (stop == length)
     measured["equivalent_diameter"] = np.sqrt(4 * area / math.pi)
     measured["solidity"] = area / convex_areas(cell_runs)
     measured["perimeter"] = crofton_perimeters(runs.spread(runs.cell), area.size)
-    measured |= measure_ellipses(cell_runs, places)
+    measured |= measure_ellipses(cell_runs, extents)
     table = {name: measured[name] for name in SHAPE_COLUMNS.values()}
     table["circularity"] = 4 * math.pi * area / table["perimeter"] ** 2
     table["touches_border"] = touches.astype(np.int64)

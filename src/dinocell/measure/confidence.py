@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dinocell.errors import InputError
 from dinocell.labels import Labels, validate_labels
 
-Values = NDArray[np.float64]
+_Values = NDArray[np.float64]
 
 # `python benchmarks/calibration.py --fit` prints these four.
 INTERCEPT = -0.54
@@ -45,9 +45,9 @@ class Evidence(NamedTuple):
         The highest pass to a cell that it touches, as a share of its own peak; 0 where it touches none.
     """
 
-    agreement: Values
-    spill: Values
-    saddle: Values
+    agreement: _Values
+    spill: _Values
+    saddle: _Values
 
 
 def cell_confidence(labels: NDArray[Any], distance_map: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -58,7 +58,7 @@ def cell_confidence(labels: NDArray[Any], distance_map: NDArray[np.floating[Any]
     labels : integer array, shape (Y, X)
         0 is background, cells are 1…N without gaps.
     distance_map : float array, shape (Y, X)
-        What the labels were made from, in [0, 1].
+        The map that the labels were cut from, in [0, 1].
 
     Returns
     -------
@@ -88,7 +88,7 @@ def doubt_about(mean: float | None) -> str | None:
     return None if mean is None or mean >= LOW_MEAN else f"low confidence (mean {mean:.2f})"
 
 
-def evidence_matrix(evidence: Evidence) -> Values:
+def evidence_matrix(evidence: Evidence) -> _Values:
     """Compute the terms that the weights multiply, float64 ``(N, 3)``: logit of agreement, spill, saddle."""
     agreement = np.clip(evidence.agreement, 1 - CERTAIN, CERTAIN)
     return np.stack([np.log(agreement / (1 - agreement)), evidence.spill, evidence.saddle], axis=1)
@@ -141,14 +141,14 @@ def _validate(labels: NDArray[Any], distance_map: NDArray[np.floating[Any]]) -> 
     return cells
 
 
-def _highest(ids: NDArray[Any], values: NDArray[Any], count: int) -> Values:
+def _highest(ids: NDArray[Any], values: NDArray[Any], count: int) -> _Values:
     """Find the largest value of every id, 0 at least."""
     highest = np.zeros(count)
     np.maximum.at(highest, ids, values)
     return highest
 
 
-def _measure_agreement(cells: Labels, inside: NDArray[np.bool_], height: Values, count: int) -> Values:
+def _measure_agreement(cells: Labels, inside: NDArray[np.bool_], height: _Values, count: int) -> _Values:
     """Compare volumes with the perfect hill: distance to the cell's boundary over its largest distance."""
     ids = cells[inside]
     limit = math.hypot(*cells.shape)  # a cell that fills the image has no boundary
@@ -161,7 +161,7 @@ def _measure_agreement(cells: Labels, inside: NDArray[np.bool_], height: Values,
 
 def _measure_boundaries(
     cells: Labels, distance_map: NDArray[np.floating[Any]], count: int
-) -> tuple[Values, Values]:
+) -> tuple[_Values, _Values]:
     """Compute spill and height of the highest pass to a touching cell, by id; entry 0 has no meaning."""
     total, pairs, pass_height = np.zeros(count), np.zeros(count), np.zeros(count)
     for own, other, own_height, other_height in _boundary_pairs(cells, distance_map):

@@ -36,7 +36,7 @@ def fill_polygons(
     shape : (int, int)
         Height and width in pixels.
     name : str
-        What an error message calls the polygons.
+        Name of the polygons in error messages.
 
     Returns
     -------

@@ -1,11 +1,28 @@
-"""Pixels of the convex hull of every cell, counted without drawing it, in whole numbers throughout."""
+"""Pixels of the convex hull of every cell, counted without drawing it, in whole numbers throughout.
+
+A cell of three rows, and its hull, which the pixel + belongs to as well::
+
+    columns  0 1 2 3          left ends of rows   cell 0 2 0, hull 0 0 0
+    row 0    # # # #          right ends of rows  cell 3 3 3, hull 3 3 3
+    row 1    + + # #
+    row 2    # # # #          pixels of the hull: 3 rows · (3 − 0 + 1) = 12
+
+Three steps, for all cells at once:
+
+1. The left side of the hull needs only the first pixel of each row. `_left_middles` lists the middles of its
+   upper, left and lower side, from top to bottom: a chain.
+2. `_bend_outward` drops the points at which a chain bends inward; what is left are the corners of the hull.
+3. In each row, the hull begins where the line between two corners crosses it, rounded up to a whole column.
+   `floor_sums` adds these columns up for all rows between two corners, in as many steps as Euclid's
+   algorithm takes, not as many as there are rows.
+
+The right side is the left side of the mirror image.
+"""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dinocell.measure.runs import CellRuns
+from dinocell.measure.runs import CellRuns, Ints
 
-Ints = NDArray[np.int64]
 Chain = tuple[Ints, Ints, Ints]
 """Cell, position along Y and along X of points, cell after cell and down along Y; positions are doubled, so
 that the middle of a pixel's side is a whole number."""
@@ -72,9 +89,18 @@ def _left_middles(cell: Ints, row: Ints, left: Ints) -> Chain:
 def _bend_outward(chain: Chain) -> Chain:
     """Keep the points of chains that are corners of the hull on its left.
 
-    A point on or right of the line between its neighbours is none, whatever becomes of the neighbours; so all
-    of them can go at once, again and again until none is left. Chains that are done leave early: one long
-    chain that needs many rounds costs no more than its own length a round.
+    A point on or right of the line between its neighbours is not a corner, whatever becomes of the
+    neighbours; so all such points can go at once, again and again until none is left::
+
+        round 0     round 1     round 2
+        a           a           a
+          b          |           |        b is right of a–c, d is right of c–e: both go
+         c           c           |        then c is right of a–e: it goes
+          d          |           |
+        e           e           e
+
+    Chains that are done leave early: one long chain that needs many rounds costs no more than its own length
+    a round.
     """
     done: list[Chain] = []
     while chain[0].size:

@@ -8,18 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.labels import Labels
-from dinocell.measure.runs import CellRuns
+from dinocell.measure.runs import CellRuns, Ints
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 _DIRECTIONS = {(0, 1): 1.0, (1, 0): 1.0, (1, 1): math.sqrt(0.5), (1, -1): math.sqrt(0.5)}
 """Steps (Y, X) along lines, and how far apart the lines through all pixels are."""
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
-    """Size and place of every cell.
+class Extents:
+    """Size, place and extent of every cell.
 
     Attributes
     ----------
@@ -37,8 +36,8 @@ class Places:
     end: tuple[Ints, Ints]
 
 
-def find_places(runs: CellRuns) -> Places:
-    """Find size and place of every cell.
+def find_extents(runs: CellRuns) -> Extents:
+    """Find size, place and extent of every cell.
 
     Parameters
     ----------
@@ -46,11 +45,11 @@ def find_places(runs: CellRuns) -> Places:
 
     Returns
     -------
-    Places
+    Extents
     """
     length = runs.right - runs.left + 1
     last = np.append(runs.begins[1:], runs.row.size)[: runs.begins.size] - 1
-    return Places(
+    return Extents(
         runs.total(length),
         (runs.total(runs.row * length), runs.total((runs.left + runs.right) * length // 2)),
         (runs.row[runs.begins], np.minimum.reduceat(runs.left, runs.begins)),
@@ -58,7 +57,7 @@ def find_places(runs: CellRuns) -> Places:
     )
 
 
-def measure_ellipses(runs: CellRuns, places: Places) -> dict[str, NDArray[Any]]:
+def measure_ellipses(runs: CellRuns, extents: Extents) -> dict[str, NDArray[Any]]:
     """Measure the ellipse with the same second moments as the cell.
 
     Sums of squares are whole numbers, taken from the pixel nearest to the centroid: no figure is lost.
@@ -66,7 +65,7 @@ def measure_ellipses(runs: CellRuns, places: Places) -> dict[str, NDArray[Any]]:
     Parameters
     ----------
     runs : CellRuns
-    places : Places
+    extents : Extents
         Of the same cells.
 
     Returns
@@ -75,8 +74,8 @@ def measure_ellipses(runs: CellRuns, places: Places) -> dict[str, NDArray[Any]]:
         ``eccentricity``, ``major_axis``, ``minor_axis`` (pixels) and ``orientation`` (degrees in [0, 180),
         counterclockwise as displayed, 0 lies along X), as scikit-image defines them.
     """
-    area = places.area
-    variance, difference, covariance = _second_moments(runs, places)
+    area = extents.area
+    variance, difference, covariance = _second_moments(runs, extents)
     # Eigenvalues of the matrix of second moments are (variance ± spread) / 2.
     spread = np.hypot(difference, 2 * covariance)
     larger, smaller = (variance + spread) / 2, np.maximum(variance - spread, 0) / 2
@@ -92,10 +91,10 @@ def measure_ellipses(runs: CellRuns, places: Places) -> dict[str, NDArray[Any]]:
     }
 
 
-def _second_moments(runs: CellRuns, places: Places) -> tuple[Floats, Floats, Floats]:
+def _second_moments(runs: CellRuns, extents: Extents) -> tuple[_Floats, _Floats, _Floats]:
     """Compute variance along X plus along Y, X minus Y, and covariance of the pixels of each cell."""
-    area = places.area
-    middle_y, middle_x = (np.rint(total / area).astype(np.int64) for total in places.sums)
+    area = extents.area
+    middle_y, middle_x = (np.rint(total / area).astype(np.int64) for total in extents.sums)
     member = runs.cell - 1
     y, left = runs.row - middle_y[member], runs.left - middle_x[member]
     length = runs.right - runs.left + 1
@@ -112,7 +111,7 @@ def _second_moments(runs: CellRuns, places: Places) -> tuple[Floats, Floats, Flo
     return variance / area, difference / area, covariance / area
 
 
-def crofton_perimeters(cells: Labels, count: int) -> Floats:
+def crofton_perimeters(cells: Labels, count: int) -> _Floats:
     """Estimate the perimeter of every cell from the lines in 4 directions that meet it.
 
     By Crofton's formula the length of a curve is π / 2 times how often lines cross it, times how far apart

@@ -53,7 +53,7 @@ def draw_outlines(gray: NDArray[np.uint8], labels: NDArray[Any]) -> NDArray[np.u
 
 @dataclass(frozen=True, eq=False)
 class Polygon:
-    """One piece of a cell.
+    """Outline of one piece of a cell.
 
     The pixel of row r and column c covers [c, c + 1] × [r, r + 1], so that its centre is at c + 0.5, r + 0.5.
 
@@ -69,7 +69,7 @@ class Polygon:
 
     @property
     def rings(self) -> tuple[Ring, ...]:
-        """The exterior, then the holes."""
+        """Exterior, then the holes."""
         return (self.exterior, *self.holes)
 
 
@@ -121,8 +121,21 @@ def cell_polygons(labels: NDArray[Any]) -> dict[int, list[Polygon]]:
 def _trace(pieces: NDArray[Any]) -> Iterator[tuple[int, Ring]]:
     """Follow the boundaries of all pieces, the piece on the right hand; pieces have a margin of 0.
 
-    An edge is a pixel and a direction: right along its upper side, down its right side, left along its lower
-    side, up its left side. Where two pixels of a piece touch by a corner, the edge stays with its own pixel.
+    An edge is a pixel and a direction: 0 right along its upper side, 1 down its right side, 2 left along its
+    lower side, 3 up its left side. From each edge one of three follows::
+
+        a) the pixel ahead is of another piece:   turn right, along the next side of the same pixel
+        b) only the pixel ahead is of the piece:  go straight on, along the same side of the pixel ahead
+        c) the pixel to its left is, too:         turn left, along a side of that pixel
+
+            . .         . .         . #
+            # .         # #         # #
+            -->         -->         -->     direction 0, along the upper side of the lower left pixel
+            (a)         (b)         (c)
+
+    Where two pixels of a piece touch by a corner only (the one to the left is, the one ahead is not), rule a)
+    holds: the edge stays with its own pixel. The edges that follow one another form rings, whose corners are
+    where the direction changes.
     """
     flat, width = pieces.ravel(), pieces.shape[1]
     steps = np.array([1, width, -1, -width])

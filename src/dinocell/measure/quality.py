@@ -43,7 +43,7 @@ class Quality:
         ``"cells far from the trained size"``; none for an image that looks well.
     focus : float
         Width of the image's sharpest edges: the standard deviation, in pixels, of the Gaussian blur that
-        makes a step as wide. Compare it within an experiment; NaN where the image has no edges.
+        widens a step as much. Compare it within an experiment; NaN where the image has no edges.
     saturated : float
         Share of the pixels that are clipped at the largest value, in [0, 1].
     diameter : float

@@ -1,4 +1,4 @@
-"""A label image as runs of equal pixels along its rows: what sums over cells are made of."""
+"""A label image as runs of equal pixels along its rows, over which sums of cells are quick."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """All pixels of a label image, background too, run after run in reading order.
+    """Runs of all pixels of a label image, background too, in reading order.
 
     Attributes
     ----------
@@ -48,14 +48,14 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class CellRuns:
-    """The runs of cells 1…N, cell after cell, each in reading order.
+    """Runs of cells 1…N, cell after cell, each in reading order.
 
     Attributes
     ----------
     order : int64 array, shape (K,)
-        Which of the image's runs they are.
+        Their positions among the image's runs.
     begins : int64 array, shape (N,)
-        Where in `order` each cell begins.
+        Position in `order` at which each cell begins.
     cell : int32 array, shape (K,)
         1…N.
     row : int64 array, shape (K,)

@@ -1,8 +1,23 @@
-"""Which predicted cell belongs to which true cell: overlaps counted once, then three ways to pair them.
+"""Matching of predicted with true cells: overlaps are counted once, then paired in one of three ways.
 
 `match_majority` is the rule of the Cell Tracking Challenge, `match_iou` the one-to-one rule of AP, F1 and PQ,
-`match_overlap` the one-to-one pairing that covers most pixels (MMA). Scores are made from them in
-`dinocell.metrics.scores`.
+`match_overlap` the one-to-one pairing that covers most pixels (MMA). Scores are computed from them in
+`dinocell.metrics.counts` and `dinocell.metrics.score_table`.
+
+Three true cells and two predicted ones in a row of pixels::
+
+    true       1 1 1 1 . 2 2 2 2 . 3 3 3 .
+    predicted  a a a . . b b b b b b . . .
+
+    pair    shared pixels   share of the true cell   IoU
+    1, a          3                  3/4             3 / (4 + 3 - 3) = 3/4
+    2, b          4                  4/4             4 / (4 + 6 - 4) = 2/3
+    3, b          1                  1/3             1 / (3 + 6 - 1) = 1/8
+
+    match_majority   1-a, 2-b     (3 is missed: b covers less than half of it)
+    match_iou(0.5)   1-a, 2-b
+    match_iou(0.7)   1-a
+    match_overlap    1-a, 2-b     (7 pixels; with 3-b in place of 2-b they would be 4)
 """
 
 from dataclasses import dataclass
@@ -22,7 +37,7 @@ Reals = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
-    """How many pixels every true cell shares with every predicted cell.
+    """Numbers of pixels that true cells share with predicted cells.
 
     Ignored pixels, and predicted cells that lie mostly inside them, are already left out of every number.
 
@@ -33,7 +48,7 @@ class Overlaps:
     predicted_ids, predicted_areas : int64 array, shape (M,)
         The same of the predicted cells.
     true_index, predicted_index : int64 array, shape (K,)
-        One entry a pair of cells that share pixels: positions in `true_ids` and in `predicted_ids`.
+        One entry for each pair of cells that share pixels: positions in `true_ids` and in `predicted_ids`.
     pixels : int64 array, shape (K,)
         The number of pixels that the two share, at least 1.
     union_pixels : int
@@ -64,14 +79,14 @@ class Overlaps:
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """The pairs that a rule chose among all overlapping ones.
+    """Pairs that a rule chose among all overlapping ones.
 
     Attributes
     ----------
     overlaps : Overlaps
-        What was chosen from.
+        The pairs that were chosen from.
     rule : {'majority', 'iou', 'overlap'}
-        How: `match_majority`, `match_iou` or `match_overlap`.
+        The function that chose: `match_majority`, `match_iou` or `match_overlap`.
     threshold : float or None
         The share of the true cell ('majority', exceeded) or the IoU ('iou', reached) that a pair needed.
     chosen : int64 array, shape (P,)
@@ -105,7 +120,7 @@ class Matching:
 
     @property
     def matches_per_prediction(self) -> Integers:
-        """How many true cells each predicted cell is matched with, int64 ``(M,)``."""
+        """Number of true cells that each predicted cell is matched with, int64 ``(M,)``."""
         overlaps = self.overlaps
         return np.bincount(
             overlaps.predicted_index[self.chosen], minlength=overlaps.predicted_ids.size
@@ -188,8 +203,9 @@ def match_majority(overlaps: Overlaps) -> Matching:
 def match_iou(overlaps: Overlaps, threshold: float = 0.5) -> Matching:
     """Match cells one-to-one where their IoU reaches a threshold.
 
-    As many pairs as possible; among those, the pairs with the largest sum of IoU. Above 0.5 there is no
-    choice; at 0.5 exactly, two halves of one true cell tie and one of them is matched.
+    As many pairs as possible are matched; of several such choices, the one with the largest sum of IoU is
+    taken. Above 0.5 only one choice exists; at 0.5 exactly, two halves of one true cell tie and one of them
+    is matched.
 
     Parameters
     ----------
@@ -232,7 +248,7 @@ def match_overlap(overlaps: Overlaps) -> Matching:
 
 
 class _Pairs(NamedTuple):
-    """The distinct (true id, predicted id) of an image's pixels, sorted, and how many pixels have them."""
+    """Distinct (true id, predicted id) of an image's pixels, sorted, and the number of pixels of each."""
 
     true: Integers
     predicted: Integers
@@ -262,27 +278,37 @@ def _count_pairs(true: Labels, predicted: Labels) -> _Pairs:
 
 
 def _mostly_ignored(pairs: _Pairs) -> Integers:
-    """Ids of the predicted cells with more than half of their pixels ignored."""
+    """Return the ids of the predicted cells with more than half of their pixels ignored."""
     ids, areas = _sum_by_id(pairs.predicted, pairs.pixels)
     _, ignored = _sum_by_id(pairs.predicted, pairs.pixels * (pairs.true == IGNORE))
     return ids[2 * ignored > areas]
 
 
 def _sum_by_id(ids: Integers, values: Integers) -> tuple[Integers, Integers]:
-    """Cells (ids above 0) in order, and the sum of the values of each."""
+    """Return the cells (ids above 0) in order, and the sum of the values of each."""
     distinct, index = np.unique(ids, return_inverse=True)
     sums = np.bincount(index, weights=values, minlength=distinct.size).astype(np.int64)
     return distinct[distinct > 0], sums[distinct > 0]
 
 
 def _heaviest(overlaps: Overlaps, candidates: Integers, weights: NDArray[Any]) -> Integers:
-    """One-to-one choice among candidate pairs with the largest sum of (positive) weights, ascending."""
+    """Choose among candidate pairs, one-to-one, for the largest sum of (positive) weights; ascending.
+
+    SciPy assigns a column to every row, but a cell may stay unmatched. So each row (true cell) gets one more
+    column of its own, which stands for "unmatched" and weighs nothing. Candidates 1-a (weight 3), 2-a
+    (weight 4), 2-b (weight 2) become::
+
+              a   b   1 alone   2 alone
+        1     3   .      0         .
+        2     4   2      .         0
+
+    of which 1-a and 2-b are chosen: 3 + 2 is more than 4 + 0. In a sparse matrix a stored 0 would count as no
+    entry, so 1 is added everywhere; as each row takes one column exactly, this changes no decision.
+    """
     if not candidates.size:
         return candidates
     rows, row = np.unique(overlaps.true_index[candidates], return_inverse=True)
     columns, column = np.unique(overlaps.predicted_index[candidates], return_inverse=True)
-    # SciPy assigns every row. A stand-in column for each row makes "unmatched" a legal choice; since each row
-    # takes exactly one column, 1 added everywhere changes no decision and keeps the stand-ins' weight off 0.
     own = np.arange(rows.size)
     graph = csr_array(
         (

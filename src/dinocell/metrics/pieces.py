@@ -12,10 +12,10 @@ from skimage.measure import label
 from dinocell.labels import IGNORE, Labels, cell_areas
 
 SPECK = 5
-"""A piece of fewer pixels is a trace of the brush and no cell."""
+"""A piece of fewer pixels is not a cell but a trace of the brush."""
 
 CLASSES = 8
-"""A label image of more ids is no map of classes, however many pieces they are in."""
+"""A label image of more ids is not a map of classes, however many pieces they are in."""
 
 _MANY = 3  # pieces an id, on average, that make a mask of a label image
 _SIZEABLE = 0.25  # share of the typical cell from which on a piece may be a cell with another one's id
@@ -23,7 +23,7 @@ _SIZEABLE = 0.25  # share of the typical cell from which on a piece may be a cel
 
 @dataclass(frozen=True)
 class Shared:
-    """An id that cells share which lie far apart.
+    """Id that is shared by cells which lie far apart.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Pieces:
     Attributes
     ----------
     ids : int
-        How many there are.
+        Number of distinct ids.
     pieces : int
         Connected pixels (8-connected) of one id that are large enough to be cells.
     is_mask : bool
@@ -144,7 +144,7 @@ def _share(ids: int) -> float:
 def _lower_median(largest: NDArray[np.int64]) -> float:
     """Return the size of the typical id's largest piece, of ids that are more than a speck.
 
-    Of two it is that of the smaller: a map of classes may have one piece for all that is no cell.
+    Of two it is that of the smaller: a map of classes may have one piece for everything outside of cells.
     """
     cells = largest[largest > SPECK]
     return float(np.quantile(cells if cells.size else largest, 0.5, method="lower"))

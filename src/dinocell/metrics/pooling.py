@@ -136,7 +136,7 @@ def bootstrap_interval(
     Raises
     ------
     InputError
-        If there is no image, no such score, the level is not in (0, 1) or there is no resample.
+        If images or resamples are missing, the score is unknown, or the level is not in (0, 1).
 
     References
     ----------

@@ -18,11 +18,11 @@ _STYLES = (
 )  # fmt: skip
 
 _INK = "#010203"
-"""Stands for the page's text colour."""
+"""Placeholder of the page's text colour."""
 
 
 def require_matplotlib() -> None:
-    """Refuse to go on without matplotlib.
+    """Raise an error if matplotlib is not installed.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def require_matplotlib() -> None:
 
 
 def styles() -> Iterator[tuple[str, str, str]]:
-    """Give each dataset in turn a colour, a marker of matplotlib and a character like it; they come round.
+    """Return an endless cycle of styles: a colour, a marker of matplotlib and a character like it.
 
     The colours are told apart by colour-blind people (Okabe and Ito, 2008), on white and on black.
     """
@@ -41,13 +41,13 @@ def styles() -> Iterator[tuple[str, str, str]]:
 
 
 def legend(keys: Iterable[tuple[str, str, str]]) -> str:
-    """Make a legend as HTML of colours, the characters shown in them, and names that are HTML already."""
+    """Return a legend as HTML for colours, the characters shown in them, and names that are HTML already."""
     spans = (f'<span style="color:{colour}">{shape}</span> {name}' for colour, shape, name in keys)
     return "<p>" + " ".join(f'<span class="key">{span}</span>' for span in spans) + "</p>"
 
 
 def new_chart(width: float, height: float, x_label: str, y_label: str) -> "tuple[Figure, Axes]":
-    """Make a chart of so many inches on a clear ground."""
+    """Create a chart on a transparent ground, its size in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), facecolor="none", layout="constrained")
@@ -63,7 +63,7 @@ def new_chart(width: float, height: float, x_label: str, y_label: str) -> "tuple
 
 
 def to_svg(figure: "Figure", name: str, title: str) -> str:
-    """Give a figure as an element to be put into a page, its ids beginning with `name`."""
+    """Convert a figure to an SVG element for a page; its ids begin with `name`."""
     file = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(file, format="svg", facecolor="none", metadata=nothing)

@@ -15,7 +15,7 @@ TRUE, PREDICTED, BOTH = (0, 190, 255), (255, 105, 0), (255, 240, 60)
 """Colours (R, G, B) of true outlines, of predicted ones, and where the two coincide."""
 
 LARGEST_WIDTH, SMALL_WIDTH = 700, 300
-"""Wider pictures are shrunk to the first; narrower ones than the second are shown at twice their size."""
+"""Pictures wider than the first are shrunk to it; those narrower than the second are doubled in size."""
 
 
 def draw_comparison(gray: NDArray[np.uint8], true: Labels, predicted: Labels) -> NDArray[np.uint8]:

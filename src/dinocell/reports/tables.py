@@ -1,4 +1,4 @@
-"""Tables as CSV, a row a thing, columns by name."""
+"""Tables of rows as CSV, columns by name."""
 
 from collections.abc import Iterable
 from pathlib import Path

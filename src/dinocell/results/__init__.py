@@ -1,1 +1,1 @@
-"""How cells leave and come back: one file a format that other programs read."""
+"""Results in files that other programs read, one file a format, and back to labels."""

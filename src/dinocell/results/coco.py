@@ -47,8 +47,8 @@ def write_coco(
     Raises
     ------
     InputError
-        If `labels` is no label image or empty, there is not one score a cell, or the provenance cannot be
-        stored.
+        If `labels` is not a label image or is empty, there is not one score a cell, or the provenance cannot
+        be stored.
     OutputError
         If the file cannot be written.
     """
@@ -81,7 +81,7 @@ def write_coco(
 
 
 def _annotations(array: NDArray[Any]) -> list[dict[str, Any]]:
-    """Give every cell its mask, box and area, in the order of the ids."""
+    """List every cell with its mask, box and area, in the order of the ids."""
     height, width = array.shape
     flat = array.ravel(order="F")  # COCO's runs go down the columns
     starts = np.flatnonzero(np.diff(flat, prepend=0))
@@ -110,7 +110,7 @@ def _annotations(array: NDArray[Any]) -> list[dict[str, Any]]:
 
 
 def _box(starts: NDArray[np.int64], lengths: NDArray[np.int64], height: int) -> list[int]:
-    """Give left, top, width and height of runs down the columns."""
+    """Return left, top, width and height of runs down the columns."""
     (left, top), (right, bottom) = divmod(starts, height), divmod(starts + lengths - 1, height)
     # A run that goes on in the next column covers both ends of a column.
     wraps = bool((right > left).any())
@@ -119,7 +119,7 @@ def _box(starts: NDArray[np.int64], lengths: NDArray[np.int64], height: int) -> 
 
 
 def _counts(starts: NDArray[np.int64], lengths: NDArray[np.int64], size: int) -> list[int]:
-    """Give the lengths of runs outside and inside by turns, from the first pixel to the last."""
+    """Return the lengths of runs, outside and inside by turns, from the first pixel to the last."""
     bounds = np.stack([starts, starts + lengths], axis=1).ravel()
     counts = np.diff(bounds, prepend=0, append=size)
     return [int(count) for count in (counts if counts[-1] else counts[:-1])]

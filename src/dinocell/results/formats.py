@@ -27,13 +27,13 @@ _ALL = (
     TifFormat(),
 )
 
-FORMATS: dict[str, PlaneFormat] = {each.name: each for each in _ALL if isinstance(each, PlaneFormat)}
+PLANE_FORMATS: dict[str, PlaneFormat] = {each.name: each for each in _ALL if isinstance(each, PlaneFormat)}
 """Formats of `dinocell segment` by name, in the order in which they are written."""
 
 BLOCK_FORMATS: dict[str, BlockFormat] = {each.name: each for each in _ALL if isinstance(each, BlockFormat)}
 """Formats of `dinocell segment-large` by name."""
 
-DEFAULT_FORMATS = tuple(name for name, found in FORMATS.items() if found.by_default)
+DEFAULT_FORMATS = tuple(name for name, found in PLANE_FORMATS.items() if found.by_default)
 """Names of the formats that `dinocell segment` writes where none is asked for."""
 
 
@@ -53,9 +53,9 @@ def parse_formats(values: list[str]) -> tuple[str, ...]:
     ('csv', 'rois', 'tif')
     """
     wanted = {name.strip().lower().lstrip(".") for value in values for name in value.split(",")} - {""}
-    unknown = sorted(wanted - FORMATS.keys())
+    unknown = sorted(wanted - PLANE_FORMATS.keys())
     if unknown:
         raise InputError(
-            f"--format {unknown[0]!r} is not known, expected some of {', '.join(sorted(FORMATS))}"
+            f"--format {unknown[0]!r} is not known, expected some of {', '.join(sorted(PLANE_FORMATS))}"
         )
-    return tuple(name for name in FORMATS if name in wanted) or DEFAULT_FORMATS
+    return tuple(name for name in PLANE_FORMATS if name in wanted) or DEFAULT_FORMATS

@@ -41,7 +41,7 @@ def write_geojson(
     path : path
         An existing file is replaced in one step.
     labels : integer array, shape (Y, X)
-        Ignored pixels (−1) are no cells.
+        Ignored pixels (−1) are not cells.
     measurements : mapping of str to array, shape (N,), optional
         Columns of numbers, in the order of the ids; those that are not finite, and ``label``, are left out.
     object_type : {"annotation", "cell", "detection"}
@@ -57,7 +57,7 @@ def write_geojson(
     Raises
     ------
     InputError
-        If `labels` is no label image, a column is not of one number a cell, or the provenance cannot be
+        If `labels` is not a label image, a column is not of one number a cell, or the provenance cannot be
         stored.
     OutputError
         If the file cannot be written.

@@ -39,9 +39,9 @@ def read_geojson(path: PathLike, shape: tuple[int, int]) -> Labels:
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If the file does not exist.
     FileFormatError
-        If it is no GeoJSON, too large, or a feature has no area or coordinates that are no numbers.
+        If it is not GeoJSON, too large, or a feature has no area or coordinates that are not numbers.
     InputError
         If cells lie on several slices or times, or cover the image too often to be drawn.
     """
@@ -77,12 +77,12 @@ def _load(file: Path) -> Any:
 
 def _check_file(file: Path, size: int) -> None:
     if not file.is_file() or size > MAX_GEOJSON_BYTES:
-        what = f"has {size} bytes" if file.is_file() else "is no file"
+        what = f"has {size} bytes" if file.is_file() else "is not a file"
         raise FileFormatError(f"{file} {what}, {_EXPECTED} of at most {MAX_GEOJSON_BYTES} bytes")
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _features(document: Any, file: Path) -> list[Mapping[str, Any]]:
@@ -97,7 +97,7 @@ def _features(document: Any, file: Path) -> list[Mapping[str, Any]]:
             raise FileFormatError(f"{file} holds no list of features, {_EXPECTED}: export it again")
     for number, feature in enumerate(features, 1):
         if not (isinstance(feature, dict) and feature.get("type") == "Feature"):
-            raise FileFormatError(f"{file}, feature {number} is no Feature, {_EXPECTED}: export it again")
+            raise FileFormatError(f"{file}, feature {number} is not a Feature, {_EXPECTED}: export it again")
     return features
 
 
@@ -138,9 +138,9 @@ def _polygons(feature: Mapping[str, Any], where: str) -> Iterator[Polygon]:
 
 
 def _polygon(rings: Any, where: str) -> Iterator[Polygon]:
-    """Make a polygon of a list of rings; none of an empty list, which GeoJSON allows."""
+    """Convert a list of rings to a polygon; an empty list, which GeoJSON allows, to none."""
     if not isinstance(rings, list):
-        raise FileFormatError(f"{where} has coordinates that are no lists of rings, {_EXPECTED}: redraw it")
+        raise FileFormatError(f"{where} has coordinates that are not lists of rings, {_EXPECTED}: redraw it")
     if rings:
         exterior, *holes = (_ring(ring, where) for ring in rings)
         yield Polygon(exterior, tuple(holes))
@@ -153,7 +153,8 @@ def _ring(ring: Any, where: str) -> Ring:
         points = np.empty(0)
     if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points[:, :2]).all():
         raise FileFormatError(
-            f"{where} has a ring that is no list of corners [x, y] of finite numbers, {_EXPECTED}: redraw it"
+            f"{where} has a ring that is not a list of corners [x, y] of finite numbers, {_EXPECTED}: "
+            "redraw it"
         )
     closed = len(points) > 1 and np.array_equal(points[0, :2], points[-1, :2])
     return points[: len(points) - closed, :2]

@@ -29,7 +29,7 @@ def write_geoparquet(
     """Write a table as Parquet, with the outlines of the cells in one more column, ``geometry``.
 
     A geometry is a Polygon, or a MultiPolygon of a cell in several pieces, as WKB. Coordinates are pixels (x
-    to the right, y down) with the corner of the upper left pixel at 0, 0, so there is no reference system.
+    to the right, y down) with the corner of the upper left pixel at 0, 0, so no reference system is named.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def _geometries(
 
 
 def _describe(geometries: NDArray[np.object_], shapely: Any) -> dict[str, Any]:
-    """Give what GeoParquet says of a file under the key ``geo``."""
+    """Return the metadata of GeoParquet, which a file has under the key ``geo``."""
     column: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": sorted({geometry.geom_type for geometry in geometries}),
@@ -94,7 +94,7 @@ def _describe(geometries: NDArray[np.object_], shapely: Any) -> dict[str, Any]:
 
 
 def _is_oriented(pieces: NDArray[np.object_], shapely: Any) -> bool:
-    """Whether exteriors run counterclockwise and holes clockwise, by the sign of their area."""
+    """Return whether exteriors run counterclockwise and holes clockwise, by the sign of their area."""
     exteriors, rings = shapely.get_exterior_ring(pieces), shapely.get_rings(pieces)
     # If all exteriors are counterclockwise and no other ring is, no hole is either.
     return bool(shapely.is_ccw(exteriors).all() and shapely.is_ccw(rings).sum() == len(exteriors))

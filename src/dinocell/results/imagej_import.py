@@ -48,7 +48,7 @@ def read_imagej_rois(path: PathLike, shape: tuple[int, int]) -> Labels:
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If the file does not exist.
     FileFormatError
         If it is damaged, too large, or has ROIs that enclose no area, such as lines and points.
     InputError
@@ -76,11 +76,11 @@ def read_imagej_rois(path: PathLike, shape: tuple[int, int]) -> Labels:
 
 
 def _load(file: Path) -> Iterator[tuple[str, bytes]]:
-    """Give the bytes of every ROI of a file, with its name in the zip; a single one has none."""
+    """Yield the bytes of every ROI of a file, with its name in the zip; a single one has none."""
     try:
         if not file.is_file():
             file.stat()
-            raise FileFormatError(f"{file} is no file, {_EXPECTED}")
+            raise FileFormatError(f"{file} is not a file, {_EXPECTED}")
         if not zipfile.is_zipfile(file):
             with file.open("rb") as opened:
                 yield "", _checked(opened.read(MAX_ROI_BYTES + 1), MAX_ROI_BYTES, file)
@@ -121,7 +121,7 @@ def _kind(roi: Any) -> str:
 
 
 def _check_kinds(rois: list[tuple[str, Any]], file: Path) -> None:
-    """Refuse ROIs that enclose nothing."""
+    """Raise an error if there are ROIs that enclose nothing."""
     others = [(_kind(roi), roi.name) for _, roi in rois if _kind(roi) not in (*_POLYGONS, "RECT", "OVAL")]
     if others:
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(kind for kind, _ in others).items())
@@ -132,12 +132,12 @@ def _check_kinds(rois: list[tuple[str, Any]], file: Path) -> None:
 
 
 def _plane(roi: Any) -> tuple[int, int, int]:
-    """Give slice and time, where "everywhere" is the first."""
+    """Return position, slice and time of a ROI; "everywhere" counts as the first."""
     return max(roi.position, 1), max(roi.z_position, 1), max(roi.t_position, 1)
 
 
 def _pieces(roi: Any, file: Path) -> list[Polygon]:
-    """Give what a ROI encloses: rings by the even-odd rule."""
+    """Convert a ROI to what it encloses: rings by the even-odd rule."""
     try:
         if roi.composite:
             rings = _path_rings(roi.multi_coordinates.tolist())
@@ -153,7 +153,7 @@ def _pieces(roi: Any, file: Path) -> list[Polygon]:
 
 
 def _box_ring(roi: Any) -> Ring:
-    """Give the outline of a rectangle or an oval."""
+    """Return the outline of a rectangle or an oval."""
     x, y, width, height = roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top
     if roi.subpixelrect:
         x, y, width, height = roi.xd, roi.yd, roi.widthd, roi.heightd
@@ -186,7 +186,7 @@ def _path_rings(path: list[float]) -> list[Ring]:
 
 
 def _curve(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Give corners along a Bézier curve by de Casteljau's scheme, without its first point."""
+    """Compute corners along a Bézier curve by de Casteljau's scheme, without its first point."""
     share = np.arange(1, _CURVE_CORNERS + 1)[:, None] / _CURVE_CORNERS
     levels = [np.broadcast_to(np.array(point), (_CURVE_CORNERS, 2)) for point in points]
     while len(levels) > 1:

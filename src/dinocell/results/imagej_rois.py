@@ -41,7 +41,7 @@ def write_imagej_rois(
     path : path
         Name ending in .zip; an existing file is replaced in one step.
     labels : integer array, shape (Y, X)
-        Ignored pixels (−1) are no cells.
+        Ignored pixels (−1) are not cells.
     position : int
         Where in a stack the cells are, counted from 1 as ImageJ does; 0 is everywhere. See `stack_place`.
     channel, z, t : int
@@ -52,7 +52,7 @@ def write_imagej_rois(
     Raises
     ------
     InputError
-        If `labels` is no label image, or the provenance cannot be stored or takes more than 65535 bytes.
+        If `labels` is not a label image, or the provenance cannot be stored or takes more than 65535 bytes.
     MissingExtraError
         If roifile is not installed.
     OutputError

@@ -37,7 +37,7 @@ def write_label_png(
     Raises
     ------
     InputError
-        If `labels` is no label image or empty, has ids above 65535 or ignored pixels, or the provenance
+        If `labels` is not a label image or is empty, has ids above 65535 or ignored pixels, or the provenance
         cannot be stored.
     OutputError
         If the file cannot be written.
@@ -69,7 +69,7 @@ def write_label_npy(path: PathLike, labels: NDArray[Any]) -> None:
     Raises
     ------
     InputError
-        If `labels` is no label image.
+        If `labels` is not a label image.
     OutputError
         If the file cannot be written.
     """

@@ -33,7 +33,7 @@ def write_overlay(
     Raises
     ------
     InputError
-        If it is no such array or empty, or the provenance cannot be stored.
+        If it is another array or empty, or the provenance cannot be stored.
     OutputError
         If the file cannot be written.
     """

@@ -76,7 +76,7 @@ def write_parquet(path: PathLike, table: Table, *, provenance: Mapping[str, Any]
 
 
 def arrow_table(table: Table, provenance: Mapping[str, Any]) -> Any:
-    """Make the pyarrow.Table that `write_parquet` writes.
+    """Convert a table to the pyarrow.Table that `write_parquet` writes.
 
     Raises
     ------

@@ -30,8 +30,8 @@ from dinocell.io.saving import atomic_path
 _CHUNK = 1024
 
 
-def level_shapes(multiscale: Multiscale, *, projected: bool) -> list[dict[str, int]]:
-    """Give the lengths of the labels' axes, the image's without channels, level by level."""
+def label_shapes(multiscale: Multiscale, *, projected: bool) -> list[dict[str, int]]:
+    """Return the lengths of the labels' axes, which are the image's without channels, level by level."""
     shapes = []
     for level in range(len(multiscale.levels)):
         sizes = dict(zip(multiscale.axes, open_level(multiscale, level).shape, strict=True))
@@ -65,13 +65,13 @@ def is_ours(
     mark: Mapping[str, Any],
     overwrite: bool,
 ) -> bool:
-    """Tell whether the group is there to be filled; one that is not made for this is refused or replaced."""
+    """Return whether the group is there to be filled; another one of its name is an error unless replaced."""
     if not group.exists():
         return False
     made = _read_group(multiscale, group).get("dinocell")
     if isinstance(made, dict) and all(made.get(key) == value for key, value in mark.items()):
         levels = read_multiscales(multiscale.root, group)[0]
-        if level_shapes(levels, projected=False) == shapes:
+        if label_shapes(levels, projected=False) == shapes:
             return True
     if overwrite:
         return False
@@ -84,7 +84,7 @@ def is_ours(
 def create_group(
     multiscale: Multiscale, group: Path, shapes: list[dict[str, int]], made: Mapping[str, Any]
 ) -> None:
-    """Make the whole group under another name, then give it its own."""
+    """Create the whole group under a temporary name, then rename it."""
     group.parent.mkdir(exist_ok=True)
     temporary, old = (group.with_name(f".{group.name}.{what}-{os.getpid()}") for what in ("tmp", "old"))
     try:
@@ -127,7 +127,7 @@ def _create_array(multiscale: Multiscale, folder: Path, sizes: Mapping[str, int]
 def _describe(
     multiscale: Multiscale, shapes: list[dict[str, int]], made: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give the group's attributes: the image's multiscale without channels, and where the image is."""
+    """Return the group's attributes: the image's multiscale without channels, and where the image is."""
     described, kept = multiscale.described, [at for at, axis in enumerate(multiscale.axes) if axis != "c"]
     axes = [described.get("axes", multiscale.axes)[at] for at in kept]  # before version 0.4 they are names
     ratios = [{axis: shapes[0][axis] / sizes[axis] for axis in sizes} for sizes in shapes]

@@ -19,7 +19,7 @@ from dinocell.io.readers.zarr_arrays import open_level
 from dinocell.io.readers.zarr_folder import inside
 from dinocell.labels import Labels, validate_labels
 from dinocell.results.result_format import PlaneFormat, PlaneResult
-from dinocell.results.zarr_groups import create_group, is_ours, level_shapes, note_plane, register_group
+from dinocell.results.zarr_groups import create_group, is_ours, label_shapes, note_plane, register_group
 from dinocell.version import __version__
 
 _NAME = re.compile(r"(?![.]|__)[\w.\- ]{1,200}")
@@ -71,7 +71,7 @@ def write_zarr_labels(
     Raises
     ------
     InputError
-        If the labels do not fit the image, there is no such plane, or name or provenance cannot be stored.
+        If the labels do not fit the image, the plane does not exist, or name or provenance cannot be stored.
     OutputError
         If there are other labels of that name, or the folder cannot be written.
     FileFormatError, FileMissingError, MissingExtraError
@@ -85,7 +85,7 @@ def write_zarr_labels(
     how = _as_json(provenance)
     multiscale, _, _ = find_multiscale(source, scene)
     with decoding(source, "OME-Zarr"):
-        shapes = level_shapes(multiscale, projected=z is None)
+        shapes = label_shapes(multiscale, projected=z is None)
         group = inside(multiscale.root, multiscale.group, f"labels/{name}")
     _check_plane(array, shapes[0], t, z, source)
     mark = {"z": "projection" if z is None else "slices", "multiscale": multiscale.number}
@@ -122,9 +122,9 @@ def read_zarr_labels(
     Raises
     ------
     InputError
-        If there is no such plane, or its values are no labels.
+        If the plane does not exist, or its values are not labels.
     FileFormatError, FileMissingError, MissingExtraError
-        As `open_image`; also if there are no such labels.
+        As `open_image`; also if no labels have that name.
     """
     multiscale, _, _ = find_multiscale(source, scene)
     with decoding(source, "OME-Zarr"):

@@ -1,9 +1,9 @@
 """Cellpose 4 (Cellpose-SAM) in its documented default way; see baseline_job.py for what goes in and out.
 
 https://cellpose.readthedocs.io/en/latest/notebook.html: ``model = models.CellposeModel(gpu=True)``, then
-``masks, flows, styles = model.eval(image)``, with no diameter and no channels. It falls back to the CPU where
-there is no GPU. Images go in as they are; ``channel_axis`` is named where there are channels, because it
-guesses wrongly on narrow images. The option ``model`` is a built-in name or a file.
+``masks, flows, styles = model.eval(image)``, with no diameter and no channels. Without a GPU it falls back to
+the CPU. Images go in as they are; ``channel_axis`` is named where there are channels, because it guesses
+wrongly on narrow images. The option ``model`` is a built-in name or a file.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def load(options: dict[str, Any]) -> Baseline:
 
     def segment(image: Any) -> Any:
         swallowed.messages.clear()
-        labels = pipeline.run(to_uint8(image))
+        labels = pipeline.run(stretch_to_uint8(image))
         if swallowed.messages:
             raise RuntimeError(swallowed.messages[0])
         return labels
@@ -68,7 +68,7 @@ def load(options: dict[str, Any]) -> Baseline:
     return Baseline("samcell", version("samcell"), weights.stem, device, segment)
 
 
-def to_uint8(image: Any) -> Any:
+def stretch_to_uint8(image: Any) -> Any:
     """Convert an image to 8-bit gray."""
     gray = to_gray(image).astype(np.float64)
     if image.dtype != np.uint8:

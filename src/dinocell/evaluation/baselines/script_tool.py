@@ -57,7 +57,7 @@ class ScriptTool:
     Raises
     ------
     FileMissingError
-        If there is no such script or Python.
+        If the script or the Python does not exist.
     InputError
         If the timeout is not above 0.
     """
