@@ -306,7 +306,7 @@ def test_thresholds_are_written_and_the_same_data_is_no_test_afterwards(data, ch
     assert list(after.training["thresholds_chosen_on"]) == ["nuclei"]
     moved = data.rename(data.with_name("test_set"))  # another name does not make it a test
     result = run("evaluate", "--data", moved, "--model", checkpoint)
-    assert "were chosen on 1 of the 1 images of test_set: this is validation, no test" in result.output
+    assert "were chosen on 1 of the 1 images of test_set: this is validation, not a test" in result.output
     result = run("evaluate", "--data", SAMPLES, "--model", checkpoint)
     assert "were chosen on 1 of the 5 images of samples" in result.output
     list(process(find_pairs(moved), moved.parent / "st", ProcessSettings("folder", whole=True), workers=0))
@@ -321,7 +321,7 @@ def test_whatever_a_checkpoint_records_of_its_thresholds_stops_nothing(data, che
     (checkpoint / "config.json").write_text(json.dumps(config), encoding="utf-8")
     result = run("evaluate", "--data", data, "--model", checkpoint)
     assert result.exit_code == 0, result.output
-    assert "no test" not in result.output
+    assert "not a test" not in result.output
 
 
 def test_a_search_without_a_readable_image_is_refused_in_one_line(data):

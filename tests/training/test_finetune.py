@@ -365,7 +365,7 @@ def test_scores_on_what_it_learned_from_are_called_no_test(folder, tmp_path):
     result = CliRunner().invoke(app, ["evaluate", "--model", str(model), "--data", str(folder)])
     assert result.exit_code == 0, result.output
     assert (
-        f"the model learned from 3 of the 3 images of {folder.name}: this is no test, nor validation"
+        f"the model learned from 3 of the 3 images of {folder.name}: this is neither test nor validation"
         in result.output
     )
 

@@ -145,7 +145,7 @@ def _print_points(run: EvaluationRun) -> None:
     for point in run.points[:10]:
         scores = " / ".join(f"{a:.3f} {b:.3f}" for a, b in zip(point.ap50, point.ap75, strict=True))
         console.print(f"{point.objective:.4f}  {point.thresholds}  AP@0.5 AP@0.75: {scores}")
-    console.print("note: scores with these thresholds on the same data are validation, no test")
+    console.print("note: scores with these thresholds on the same data are validation, not a test")
 
 
 def _print_scores(datasets: dict[str, list[ImageResult]]) -> None:
