@@ -1,6 +1,6 @@
-"""Looks at an installation: versions, devices, memory, models, extras, and whether cells are found.
+"""Inspection of an installation: versions, devices, memory, models, extras, and a trial segmentation.
 
-Packages are imported where they are looked at: one that is missing or broken ends nothing, it is a finding.
+Packages are imported where they are inspected: one that is missing or broken is a finding, and ends nothing.
 """
 
 import importlib.metadata
@@ -41,9 +41,9 @@ class Finding:
     text : str
         What was found.
     advice : str
-        What to do about it, or what may be had; empty where there is nothing.
+        What to do about it, or what can be installed; may be empty.
     broken : bool
-        Whether DINOCell does not work like that.
+        Whether DINOCell cannot work.
     """
 
     topic: str
@@ -53,7 +53,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at this installation, part by part; nothing is downloaded or changed.
+    """Inspect this installation, part by part; nothing is downloaded or changed.
 
     Yields
     ------
@@ -74,7 +74,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _requirements() -> Iterator[tuple[str, Requirement]]:
-    """List what the package asks for, each with its extra; those it always needs with an empty one."""
+    """Yield the requirements of the package with their extra, which is empty for those always needed."""
     try:
         lines = importlib.metadata.requires("dinocell") or []
     except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
@@ -91,7 +91,7 @@ def _requirements() -> Iterator[tuple[str, Requirement]]:
 
 
 def _lacking(requirement: Requirement) -> str:
-    """Say why a requirement is not met; empty where it is."""
+    """Return why a requirement is not met; empty where it is."""
     try:
         version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
@@ -173,7 +173,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    """Say which models are trained, and whose backbone's published weights are here."""
+    """Yield which models are trained, and which backbones have their published weights in the cache."""
     try:
         from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint, is_trained
         from dinocell.models.hub import cached_folder
@@ -212,7 +212,7 @@ def _caches() -> Iterator[Finding]:
     except (ImportError, OSError):
         return
     for topic, folder in (("exports in", cache_folder()), ("downloads in", Path(HF_HUB_CACHE))):
-        # Unlike Path.exists, this is false for what may not be looked into.
+        # Unlike Path.exists, this is false for a folder that cannot be read.
         there = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))  # noqa: PTH110
         free = f"{shutil.disk_usage(there).free / 2**30:.0f} GiB free"
         writable = os.access(there, os.W_OK)
@@ -239,7 +239,7 @@ def _trial() -> Finding:
 
 
 def draw_cells() -> "tuple[NDArray[np.uint8], int]":
-    """Draw an image of bright disks of 36 px on a dark ground, and say how many."""
+    """Draw an image of bright disks of 36 px on a dark ground; return it and their number."""
     import numpy as np
 
     y, x = np.mgrid[:256, :256]

@@ -309,14 +309,14 @@ def test_a_diameter_in_micrometres_needs_a_pixel_size(tree, tmp_path):
 
 
 def test_channels_are_chosen_and_measured_by_name(tmp_path):
-    stains = tmp_path / "stains.ome.tif"
+    channels = tmp_path / "channels.ome.tif"
     pixels = np.stack([np.full((128, 128), 7, np.uint8), disks()])
     size = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
     metadata = {"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI"]}} | size
-    tifffile.imwrite(stains, pixels, photometric="minisblack", metadata=metadata)
-    result = run("segment", stains, "-o", tmp_path / "out", "--channel", "DAPI")
+    tifffile.imwrite(channels, pixels, photometric="minisblack", metadata=metadata)
+    result = run("segment", channels, "-o", tmp_path / "out", "--channel", "DAPI")
     assert "3 cells" in result.output
-    with (tmp_path / "out" / "stains_cells.csv").open(newline="") as file:
+    with (tmp_path / "out" / "channels_cells.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {float(row["mean_intensity_GFP"]) for row in rows} == {7}
     assert all(float(row["mean_intensity_DAPI"]) > 100 for row in rows)
@@ -512,12 +512,12 @@ def test_one_defect_does_not_end_the_batch(tree, tmp_path):
 
 
 def test_channels_of_the_same_name_are_measured_apart(tmp_path):
-    stains = tmp_path / "stains.tif"
+    channels = tmp_path / "channels.tif"
     metadata = {"axes": "CYX", "Channel": {"Name": ["GFP", "GFP"]}}
     pixels = np.stack([disks(), np.full((128, 128), 7, np.uint8)])
-    tifffile.imwrite(stains, pixels, photometric="minisblack", ome=True, metadata=metadata)
-    run("segment", stains, "-o", tmp_path / "out", "--channel", "0")
-    with (tmp_path / "out" / "stains_cells.csv").open(newline="") as file:
+    tifffile.imwrite(channels, pixels, photometric="minisblack", ome=True, metadata=metadata)
+    run("segment", channels, "-o", tmp_path / "out", "--channel", "0")
+    with (tmp_path / "out" / "channels_cells.csv").open(newline="") as file:
         row = next(csv.DictReader(file))
     means = sorted(float(value) for name, value in row.items() if name.startswith("mean_intensity"))
     assert means[0] == 7
@@ -525,18 +525,18 @@ def test_channels_of_the_same_name_are_measured_apart(tmp_path):
 
 
 def test_no_channel_vanishes_from_the_table_and_the_record_says_which_was_segmented(tmp_path):
-    stains = tmp_path / "stains.tif"
+    channels = tmp_path / "channels.tif"
     metadata = {"axes": "CYX", "Channel": {"Name": ["A", "A", "A 1"]}}
     pixels = np.stack([disks(), disks() // 2, disks() // 4])
-    tifffile.imwrite(stains, pixels, photometric="minisblack", ome=True, metadata=metadata)
-    assert run("segment", stains, "-o", tmp_path / "out", "--channel", "number:0").exit_code == 0
-    with (tmp_path / "out" / "stains_cells.csv").open(newline="") as file:
+    tifffile.imwrite(channels, pixels, photometric="minisblack", ome=True, metadata=metadata)
+    assert run("segment", channels, "-o", tmp_path / "out", "--channel", "number:0").exit_code == 0
+    with (tmp_path / "out" / "channels_cells.csv").open(newline="") as file:
         row = next(csv.DictReader(file))
     means = [name for name in row if name.startswith("mean_intensity")]
     assert means == ["mean_intensity_A_0", "mean_intensity_A_1_1", "mean_intensity_A_1"]
     first, second, third = (float(row[name]) for name in means)
     assert first == pytest.approx(2 * second, abs=1) == pytest.approx(4 * third, abs=4)
-    source = read_record(tmp_path / "out" / "stains_provenance.json").provenance["source"]
+    source = read_record(tmp_path / "out" / "channels_provenance.json").provenance["source"]
     assert (source["channel"], source["channel_number"], source["scene_number"]) == ("A 0", 0, 0)
 
 
@@ -567,11 +567,11 @@ def test_a_channel_is_segmented_though_another_is_not_in_the_file(tmp_path):
 
 
 def test_a_dry_run_says_what_would_fail(tmp_path):
-    stains = tmp_path / "stains.tif"
-    tifffile.imwrite(stains, np.stack([disks()] * 2), imagej=True, metadata={"axes": "CYX"})
-    assert run("segment", stains, "-o", tmp_path / "out", "--dry-run").exit_code == 1
-    assert run("segment", stains, "-o", tmp_path / "out", "--dry-run", "--channel", "5").exit_code == 1
-    assert run("segment", stains, "-o", tmp_path / "out", "--dry-run", "--channel", "1").exit_code == 0
+    channels = tmp_path / "channels.tif"
+    tifffile.imwrite(channels, np.stack([disks()] * 2), imagej=True, metadata={"axes": "CYX"})
+    assert run("segment", channels, "-o", tmp_path / "out", "--dry-run").exit_code == 1
+    assert run("segment", channels, "-o", tmp_path / "out", "--dry-run", "--channel", "5").exit_code == 1
+    assert run("segment", channels, "-o", tmp_path / "out", "--dry-run", "--channel", "1").exit_code == 0
 
 
 @pytest.fixture
@@ -646,7 +646,7 @@ def test_a_pipe_or_device_among_the_inputs_is_refused_and_waits_for_nothing(tree
 
 
 def _record(folder, **values):
-    """A finished record of one file in the folder, with some values replaced."""
+    """Write a finished record of one file in the folder, with some values replaced."""
     (folder / "x.tif").write_bytes(b"1")
     record = {
         "provenance": {"source": {"name": "x"}}, "source": "here", "finished": True, "formats": ["tif"],

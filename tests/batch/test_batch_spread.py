@@ -37,7 +37,7 @@ NANO = ModelNetwork("nano", hash_checkpoint(find_checkpoint("nano")), device="cp
 
 @pytest.fixture(scope="module")
 def executor():
-    """Two processes; a task over which two of them died is given up."""
+    """Yield two processes; a task over which two of them died is given up."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         open_executor(workers=2) as two_processes,
@@ -47,7 +47,7 @@ def executor():
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """As the workers have, so that numbers are the same to the last bit."""
+    """Use one thread, as the workers do, so that numbers are the same to the last bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -56,7 +56,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Four sound images, a damaged one, and a stack whose first slice has the name of an image's results."""
+    """Write four sound images, a damaged one, and a stack whose first slice is named as another one."""
     tmp_path = tmp_path_factory.mktemp("batch")
     for number in range(4):
         (tmp_path / "in" / f"day {number % 2}").mkdir(parents=True, exist_ok=True)
@@ -79,13 +79,13 @@ def files(folder, monkeypatch):
 
 @pytest.fixture(scope="module")
 def alone_once():
-    """What one process told of a batch, when it has."""
+    """Return the list for the events of a batch in one process, empty at first."""
     return []
 
 
 @pytest.fixture
 def alone(files, alone_once):
-    """What one process tells of the batch, whose results are in a folder of that name."""
+    """Return the events of the batch in one process, whose results are in the folder ``alone``."""
     if not alone_once:
         alone_once += segment_files(files, settings_for(Path("alone")), NANO.load_pipeline())
     return alone_once
@@ -117,7 +117,7 @@ def outcomes(events):
 
 
 def told(events, output):
-    """What a user is told, without the folder's name."""
+    """Return what a user sees, without the name of the folder."""
     return sorted((o.source, o.name, o.status, o.message.replace(f"{output}/", "")) for o in outcomes(events))
 
 
@@ -130,7 +130,7 @@ def statuses(events):
 
 
 def contents(folder):
-    """All files; a killed process leaves hidden ones, which the next command removes."""
+    """Read all files; a killed process leaves hidden ones, which the next command removes."""
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
@@ -164,7 +164,7 @@ def test_the_command_spreads_a_batch(executor, tmp_path):
     assert (tmp_path / "out" / "a_labels.tif").exists()
     refused = CliRunner().invoke(app, [*arguments, "--allow-untrained"])
     assert refused.exit_code == 1
-    assert "--allow-untrained rehearses in one process" in str(refused.exception)
+    assert "--allow-untrained works in one process" in str(refused.exception)
 
 
 def test_other_weights_on_a_worker_end_the_batch(executor, tmp_path):

@@ -16,7 +16,7 @@ def assert_close_runs(one, other, tolerance):
 
 
 def test_accumulated_batches_are_one_large_batch(tmp_path):
-    """Also where ignored pixels and the foreground term make batches differ in weight."""
+    """Compare also where ignored pixels and the foreground term make batches differ in weight."""
     data = disks(tmp_path / "data", ignored=True)
     for name, size, accumulate in (("whole", 4, 1), ("parts", 1, 4)):
         config = make_config(

@@ -72,15 +72,16 @@ def test_segment_writes_labels_overlay_and_table(image_file, tmp_path):
     ]  # fmt: skip
 
 
-def test_stains_are_not_mistaken_for_a_colour(image_file, tmp_path):
-    stains = image_file.parent / "stains.tif"
+def test_channels_are_not_mistaken_for_a_colour(image_file, tmp_path):
+    channels = image_file.parent / "channels.tif"
     pixels = np.stack([np.zeros_like(disks()), np.zeros_like(disks()), disks()])
-    tifffile.imwrite(stains, pixels, imagej=True, metadata={"axes": "CYX", "Labels": ["GFP", "RFP", "DAPI"]})
-    result = run("segment", stains, "-o", tmp_path)
+    metadata = {"axes": "CYX", "Labels": ["GFP", "RFP", "DAPI"]}
+    tifffile.imwrite(channels, pixels, imagej=True, metadata=metadata)
+    result = run("segment", channels, "-o", tmp_path)
     assert result.exit_code == 1
     assert "3 channels (GFP, RFP, DAPI)" in result.output
     assert "--channel" in result.output
-    assert "3 cells" in run("segment", stains, "-o", tmp_path, "--channel", "2").output
+    assert "3 cells" in run("segment", channels, "-o", tmp_path, "--channel", "2").output
 
 
 def test_the_rest_of_a_batch_is_done_when_some_files_are_bad(image_file, tmp_path):
@@ -260,7 +261,7 @@ def test_every_public_name_can_be_reached():
 
 
 def test_an_untrained_model_is_refused_and_then_allowed(image_file, tmp_path, caplog):
-    folder = DINOCell.from_variant("nano").save_pretrained(tmp_path / "rehearsal")
+    folder = DINOCell.from_variant("nano").save_pretrained(tmp_path / "untrained")
     refused = run("segment", image_file, "-o", tmp_path / "out", "--model", folder)
     assert isinstance(refused.exception, UntrainedModelError)
     assert not (tmp_path / "out").exists()
@@ -269,7 +270,7 @@ def test_an_untrained_model_is_refused_and_then_allowed(image_file, tmp_path, ca
     assert "is untrained: its result means nothing" in caplog.text
     assert "meaningless, the model is untrained" in allowed.output
     assert (tmp_path / "out" / "cells_untrained_labels.tif").exists()
-    run("segment", image_file, "-o", tmp_path / "out")  # a rehearsal does not stand for the result
+    run("segment", image_file, "-o", tmp_path / "out")  # what was tried does not stand for the result
     assert read_labels(tmp_path / "out" / "cells_labels.tif").max() == 3
 
 

@@ -128,7 +128,7 @@ def test_label_images_of_any_program_get_the_same_scores(data, tmp_path):
 
 
 def binary(folder, value=1):
-    """Make a mask of one value of the label image in a folder."""
+    """Replace the label image in a folder by a mask of one value."""
     path = folder / "a_masks.png"
     write_image(path, (read_labels(path) > 0).astype(np.uint8) * value)
 
@@ -199,7 +199,7 @@ def test_missing_and_misplaced_predictions_are_refused(data, tmp_path):
     result = run("evaluate", "--data", data, "--predictions", tmp_path)
     assert isinstance(result.exception, FileFormatError)
     assert "no label image of a" in str(result.exception)
-    result = run("evaluate", "--data", data, "--predictions", data)  # the truth itself is no prediction
+    result = run("evaluate", "--data", data, "--predictions", data)  # the truth itself is not a prediction
     assert "no label image of a" in str(result.exception)
     result = run("evaluate", "--data", data, "--data", SAMPLES, "--predictions", SAMPLES)
     assert "each has its predictions in one" in str(result.exception)
@@ -271,7 +271,7 @@ def test_a_bad_image_is_named_and_the_rest_is_scored(data, tmp_path):
     assert "b_img.png" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
-def test_stains_are_not_mixed_like_colours(tmp_path):
+def test_channels_are_not_mixed_like_colours(tmp_path):
     stack = np.zeros((3, 40, 40), np.uint8)
     stack[1, 5:25, 5:25] = 200
     tifffile.imwrite(tmp_path / "a_img.tif", stack, photometric="minisblack", metadata={"axes": "CYX"})

@@ -1,4 +1,4 @@
-"""What the tests of `dinocell.workers` run in other processes, which import it by name."""
+"""Tasks that tests run in other processes, which import them by name."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def refuse_three(number):
 
 
 def fail_once(number, folder):
-    """Fail where there is no file of that number yet."""
+    """Fail the first time, while the file of that number is missing."""
     marker = Path(folder) / str(number)
     if not marker.exists():
         marker.touch()

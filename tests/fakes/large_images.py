@@ -40,7 +40,7 @@ def write_cells(path):
 
 
 def in_memory(image, *, scale=1.0, thresholds=THRESHOLDS, min_size=0):
-    """Give the map and the labels of a whole image, by the functions that do not know of blocks."""
+    """Return the map and the labels of a whole image, by the functions that do not know of blocks."""
     gray = preprocess(image, ECHO.preprocessing, scale=scale)
     tiles = plan_tiles(gray.shape, ECHO.tile_size, ECHO.overlap)
     predictions = chain.from_iterable(ECHO.predict_batches(gray, tiles))

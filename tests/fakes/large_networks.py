@@ -79,7 +79,7 @@ class Echo:
             time.sleep(0.01)
 
     def calls(self) -> list[int]:
-        """Give the process of every call so far."""
+        """Return the process of every call so far."""
         if self.folder is None:
             return []
         return [int(file.suffix[1:]) for file in Path(self.folder).iterdir() if file.suffix]

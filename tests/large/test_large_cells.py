@@ -134,7 +134,7 @@ def test_any_labels_and_any_owners(labels: Labels, largest: int, data: st.DataOb
 
 
 def blobs(seed: int) -> Labels:
-    """Touching cells of all sizes, some on the image's edge."""
+    """Draw touching cells of all sizes, some at the edge of the image."""
     points = np.random.default_rng(seed).random((90, 90)) > 0.985
     distance, nearest = ndimage.distance_transform_edt(~points, return_indices=True)
     numbered = np.cumsum(points).reshape(points.shape) * points
@@ -176,7 +176,7 @@ def test_holes_in_the_image_make_the_same_cells_nan() -> None:
 
 
 def test_a_cut_neighbour_disturbs_nothing() -> None:
-    """A window on one cell leaves only a line of one pixel of a large neighbour."""
+    """Check that a window on one cell leaves only a line of one pixel of a large neighbour."""
     labels = np.zeros((30, 40), np.int32)
     labels[10:20, 8:16] = 1
     labels[2:28, 16:38] = 2
@@ -189,7 +189,7 @@ def test_a_cut_neighbour_disturbs_nothing() -> None:
 
 
 def test_windows_stay_small_and_few() -> None:
-    """Two cells that a window of all would be too large for are measured apart, the others together."""
+    """Check that two cells too large for the common window are measured apart, the others together."""
     shape = (400, 400)
     labels = np.zeros(shape, np.int32)
     for number in range(36):

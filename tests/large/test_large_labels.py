@@ -67,9 +67,9 @@ def grown_blocks(grid, plan, flooded):
     def parts_in(block, window):
         return [Part(block.index, own[block.index][window]), *pieces[block.index]]
 
-    records = [{"rims": cells.rims, "boxes": cells.boxes} for cells in flooded]
-    offsets = np.cumsum([0, *(len(cells.rims) - 1 for cells in flooded[:-1])])
-    widest = int(max(cells.rims.max() for cells in flooded))
+    records = [{"rims": cells.widths, "boxes": cells.boxes} for cells in flooded]
+    offsets = np.cumsum([0, *(len(cells.widths) - 1 for cells in flooded[:-1])])
+    widest = int(max(cells.widths.max() for cells in flooded))
     return [grow_block(block, grid, widest, parts_in, lambda task: records[task], offsets) for block in grid]
 
 
@@ -170,7 +170,7 @@ def test_equal_heights_are_shared_out_as_in_the_whole(size):
 @slowly
 @given(st.integers(0, 10**6), st.integers(5, 12), st.sampled_from([0.45, 0.5, 0.55]))
 def test_what_is_cut_leaves_other_components_as_they_are(seed, side, fill):
-    """Small blocks, and components of all sizes: some that are cut, some that others reach across."""
+    """Draw small blocks, and components of all sizes: some that are cut, some that others reach across."""
     distance, largest = smooth_noise(seed, (45, 36), 1.5), 300
     # Cells that grow would meet those of other components.
     thresholds = Thresholds(cells_max_threshold=0.6, cell_fill_threshold=fill, regrow=False)
@@ -184,7 +184,7 @@ def test_what_is_cut_leaves_other_components_as_they_are(seed, side, fill):
 
 
 def confluent(rows, columns, seed):
-    """Touching cells whose map does not fall to 0 between them: one component as large as the image."""
+    """Draw touching cells whose map does not fall to 0 between them: one component as large as the image."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: rows * 20, : columns * 20]
     centres = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), axis=-1).reshape(
@@ -241,7 +241,7 @@ PARTS = [np.array([[1, 0, 2, 2]] * 4, np.int32), np.array([[0, 0, 1, 1]] * 4, np
 
 
 def record(ids, shared):
-    """Give what growth says of cells of one pixel each."""
+    """Return the record of growth for cells of one pixel each."""
     count = len(ids)
     boxes = np.tile([0, 0, 1, 1], (count, 1))
     areas = np.ones(count, np.int64)
@@ -298,4 +298,7 @@ def test_cells_that_reach_beyond_the_halo_are_counted():
         plan = planned(distance, grid, Thresholds(), 1, halo)
         assert plan.cut == 1
         read = distance.__getitem__
-        assert sum(flood_components(task, read, Thresholds(), grid.shape).torn for task in plan.tasks) == torn
+        assert (
+            sum(flood_components(task, read, Thresholds(), grid.shape).truncated for task in plan.tasks)
+            == torn
+        )

@@ -33,7 +33,7 @@ def test_what_is_not_ours_is_refused_and_stays(image, tmp_path, name, overwrite)
     file.parent.mkdir(exist_ok=True)
     file.write_text("mine")
     before = tree(tmp_path)
-    with pytest.raises(OutputError, match=r"exists and (was not made by|is no work folder)"):
+    with pytest.raises(OutputError, match=r"exists and (was not made by|is not a work folder)"):
         finish(image, tmp_path / "a.zarr", Echo(), overwrite=overwrite, formats=("parquet",))
     assert tree(tmp_path) == before
 

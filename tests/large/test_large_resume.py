@@ -59,7 +59,7 @@ BLOCKS = 6
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory):
-    """What a run on the image leaves, with the image."""
+    """Write an image, segment it, and return the folder of both."""
     folder = tmp_path_factory.mktemp("made")
     finish(write_cells(folder / "in" / "cells.zarr"), folder / "a.zarr", ECHO, **ALL)
     return folder
@@ -67,7 +67,7 @@ def made_once(tmp_path_factory):
 
 @pytest.fixture
 def made(made_once, tmp_path):
-    """A copy of that, as if it had been made here: the image, and its labels with what is beside them."""
+    """Copy of that, as if it had been made here: the image, and its labels with what is beside them."""
     shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
     described = tmp_path / "a.zarr" / "zarr.json"
     described.write_text(described.read_text().replace(str(made_once), str(tmp_path)))
@@ -133,7 +133,7 @@ def test_a_run_whose_work_was_removed_does_not_end_well(tmp_path, image_file, st
 
 
 def records(work):
-    """Give every block's record with what changes when it is written again."""
+    """Return for every record of a block what changes when it is written again."""
     return {
         file.relative_to(folder).as_posix(): (file.stat().st_ino, file.stat().st_mtime_ns)
         for folder in work.glob("*/records")
@@ -175,7 +175,7 @@ def test_a_process_that_was_killed_in_a_block_loses_nothing(tmp_path, image_file
 
 @pytest.mark.parametrize("target", ["a_polygons.geojson", "a.zarr"])
 def test_results_that_were_moved_before_it_was_stopped_are_made_again(tmp_path, made, target):
-    """Earlier results are moved away, labels first, before new ones come, labels last."""
+    """Check that earlier results are moved away, labels first, before new ones come, labels last."""
     work = tmp_path / "a.zarr.work"
     steps = events(*made, ECHO, overwrite=True, min_size=30, **ALL)
     while (step := next(steps)) != StageDone("described", BLOCKS, BLOCKS):
@@ -331,7 +331,7 @@ def test_work_on_another_map_is_only_given_up_when_told(tmp_path, image_file, wh
 
 
 def snapshot(folder):
-    """Give the content and the time of every file."""
+    """Return the content and the time of every file."""
     return {
         str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime_ns)
         for file in folder.rglob("*")

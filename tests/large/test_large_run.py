@@ -75,7 +75,7 @@ def test_labels_of_a_tiled_tiff_are_those_in_memory(tmp_path, kind):
 SETTINGS = {
     "as they are": {},
     "small cells removed": {"min_size": 60},
-    "all merged, no rims": {
+    "all merged, not regrown": {
         "thresholds": Thresholds(cells_max_threshold=0.4, cell_fill_threshold=0.3, merge=0)
     },
 }
@@ -136,7 +136,7 @@ def test_one_plane_of_a_stack_is_taken(tmp_path, place, channel, image):
         source, tmp_path / "a.zarr", ECHO, place=place, channel=channel, formats=("parquet",), block=100
     )
     distance, whole = in_memory(image)
-    check(result, whole, least=5)  # a projection of maps is no map of many cells
+    check(result, whole, least=5)  # a projection of maps holds few cells
     # Cells are measured in all channels of the place.
     planes = STACK[place.t, :, place.z] if place.z is not None else project(STACK[place.t], place.projection)
     check_table(

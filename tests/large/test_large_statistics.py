@@ -62,7 +62,7 @@ def split(gray: NDArray[Any], cuts: Iterable[float]) -> list[NDArray[Any]]:
 
 @st.composite
 def grays(draw: st.DrawFn, dtype: type) -> NDArray[Any]:
-    """Pixels from all over the dtype, and of few values; of floats some not finite, but not most."""
+    """Draw pixels from all over the dtype, or of few values; some floats are not finite, but not most."""
     shape = draw(array_shapes(min_dims=2, max_dims=2, max_side=24))
     kind, plain = np.dtype(dtype).kind, np.dtype(dtype)
     if kind == "f":
@@ -115,7 +115,7 @@ def test_what_is_found_in_a_stream_is_what_is_found_in_the_whole(
 def test_smooth_images_with_interpolated_percentiles(
     dtype: type, seed: int, pixels: int, spread: float, cuts: list[float]
 ) -> None:
-    """Many different values, so that percentiles lie between two."""
+    """Draw many different values, so that percentiles lie between two."""
     values = np.random.default_rng(seed).gamma(2, spread, (1, pixels))
     top = np.iinfo(dtype).max if np.dtype(dtype).kind in "ui" else np.finfo(dtype).max
     gray = np.minimum(values * (50 if np.dtype(dtype).kind in "ui" else 1), float(top) / 4).astype(dtype)

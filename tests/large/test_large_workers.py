@@ -32,7 +32,7 @@ def network(tmp_path):
 
 @pytest.mark.slow
 def test_workers_that_are_killed_lose_nothing(tmp_path, network):
-    """One of two is killed at work on the map; then the other one, at work on the cells."""
+    """Kill one of two at work on the map; then the other one, at work on the cells."""
     image = true_map((190, 240))
     source = write_ome_zarr(tmp_path / "s.zarr", image, "yx", version="0.5")
     held, killed = replace(network, held=True), []
@@ -59,7 +59,7 @@ def test_workers_that_are_killed_lose_nothing(tmp_path, network):
 
 
 def kill_one_at_work(network, killed):
-    """When two processes are at tiles, kill one, and let the other go on."""
+    """Wait until two processes are at tiles, kill one, and let the other go on."""
     deadline = time.monotonic() + PATIENCE
     while len(begun := set(network.calls())) < 2:
         assert time.monotonic() < deadline

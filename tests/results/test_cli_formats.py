@@ -100,7 +100,7 @@ def test_labels_go_into_the_zarr_they_were_found_in(results, tmp_path):
     assert "skipped" not in more.output  # the labels in the Zarr were not asked for before
     refused = run("segment", results / "in", "-o", tmp_path / "other", "--format", "zarr")
     assert refused.exit_code == 1
-    assert "is no OME-Zarr" in refused.output
+    assert "is not an OME-Zarr" in refused.output
 
 
 def test_unknown_formats_are_refused_with_those_there_are():

@@ -40,7 +40,7 @@ def two_processes():
 
 @pytest.fixture(scope="module")
 def gpu_cluster():
-    """A scheduler with one worker of four threads and a GPU, in this process, but reached over TCP."""
+    """Start a scheduler with one worker of four threads and a GPU, in this process, but reached over TCP."""
     with distributed.LocalCluster(
         n_workers=1,
         threads_per_worker=4,
@@ -54,7 +54,7 @@ def gpu_cluster():
 
 @pytest.fixture(params=["here", "processes", "attached"])
 def executor(request):
-    """Every executor, for the tests of what they have in common."""
+    """Yield every executor, for the tests of what they have in common."""
     if request.param == "processes":
         yield request.getfixturevalue("two_processes")
         return
@@ -186,7 +186,7 @@ def test_a_killed_process_loses_nothing(two_processes, tmp_path):
 
 
 def _killing(folder):
-    """Give items; when two processes are at some, kill one of them, and release the other."""
+    """Yield items; once two processes are at some, kill one of them, and release the other."""
     yield from range(10)
     deadline = time.monotonic() + tasks.PATIENCE
     while len(begun := _begun(folder)) < 2:
@@ -220,7 +220,7 @@ if __name__ == "__main__":
 
 
 def is_alive(number):
-    """Whether a process runs; one that ended may be kept for a parent that never asks."""
+    """Return whether a process runs; one that ended may be kept for a parent that never asks."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{number}/status").read_text()
     except OSError:

@@ -196,7 +196,7 @@ def test_a_script_that_would_start_itself_over_and_over_is_told_what_it_lacks(tm
 
 
 def is_alive(number):
-    """Whether a process runs; one that ended may be kept for a parent that never asks."""
+    """Return whether a process runs; one that ended may be kept for a parent that never asks."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{number}/status").read_text()
     except OSError:

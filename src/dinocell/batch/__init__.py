@@ -1,1 +1,1 @@
-"""Many image files through one model: found, read ahead, predicted, written behind, and done once only."""
+"""Segmentation of many files with one model: they are found, read ahead, predicted, and written once."""

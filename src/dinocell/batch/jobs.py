@@ -1,4 +1,4 @@
-"""From files to planes that wait for the model: choose, hash, skip what is done, read."""
+"""From files to planes that wait for the model: planes are chosen, hashed, skipped if done, and read."""
 
 import errno
 import logging
@@ -37,20 +37,20 @@ _STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class PlaneOutcome:
-    """What became of one plane, or of a file that could not be opened.
+    """Outcome of one plane, or of a file that could not be opened.
 
     Attributes
     ----------
     source : Path
     name : str
-        Of the results, relative and without ending.
+        Path of the results, relative and without ending.
     status : "done", "skipped", "failed" or "planned"
     message : str
-        Why, or what was found, in one line.
+        The reason, or what was found, in one line.
     details : dict
-        For the log: JSON values.
+        Values for the log, ready for JSON.
     stops : bool
-        Whether the same would happen to all that follow, as with a full disk.
+        Whether all later planes would fail in the same way, as on a full disk.
     """
 
     source: Path
@@ -63,16 +63,16 @@ class PlaneOutcome:
 
 @dataclass(frozen=True)
 class SourceRead:
-    """A mark that follows the last plane of a file."""
+    """Event after the last plane of a file."""
 
     source: Path
 
 
 @dataclass(frozen=True, eq=False)
 class PlaneJob:
-    """A plane that waits for the model; arrays as in `PlaneResult`, `gray` as a pipeline prepares it.
+    """Plane that waits for the model; arrays are as in `PlaneResult`, `gray` is as a pipeline prepares it.
 
-    `unmeasured` names the channels that cells cannot be measured in, as they are not in the file.
+    `unmeasured` lists the channels that are missing in the file, in which cells cannot be measured.
     """
 
     source: SourceFile
@@ -91,21 +91,21 @@ class PlaneJob:
 def load_jobs(
     sources: Iterable[SourceFile], settings: BatchSettings, *, dry_run: bool = False
 ) -> Iterator[PlaneJob | PlaneOutcome | SourceRead]:
-    """Read the planes that are wanted and not yet done, file by file.
+    """Read the planes that are selected and not done yet, file by file.
 
     Parameters
     ----------
     sources : iterable of SourceFile
     settings : BatchSettings
     dry_run : bool
-        Say what would be done, without reading pixels.
+        Report what would be done, without reading pixels.
 
     Yields
     ------
     PlaneJob
         A plane to segment.
     PlaneOutcome
-        Of a plane that is skipped, of one that cannot be read, and in a dry run of one that would be done.
+        For a plane that is skipped or cannot be read; in a dry run, for one that would be done.
     SourceRead
         After each file.
     """
@@ -113,15 +113,15 @@ def load_jobs(
     for source in sources:
         try:
             yield from _SourceLoader(source, settings, taken, dry_run=dry_run).load()
-        except Exception as error:  # one file must not end a batch of ten thousand; it is reported
+        except Exception as error:  # one bad file must not end a batch of ten thousand; it is reported
             if not isinstance(error, DINOCellError | MemoryError | OSError):
                 logger.exception("%s: a defect of DINOCell", source.path)
-            yield failed(source.path, source.name, error)
+            yield failed_outcome(source.path, source.name, error)
         yield SourceRead(source.path)
 
 
-def failed(path: Path, name: Path, error: BaseException) -> PlaneOutcome:
-    """Make the outcome of an error."""
+def failed_outcome(path: Path, name: Path, error: BaseException) -> PlaneOutcome:
+    """Return the outcome of an error."""
     reason = "the memory is not enough for it" if isinstance(error, MemoryError) else str(error)
     if not isinstance(error, DINOCellError | MemoryError):
         reason = f"{type(error).__name__}: {error}"
@@ -132,18 +132,18 @@ def failed(path: Path, name: Path, error: BaseException) -> PlaneOutcome:
 
 
 def record_path(settings: BatchSettings, name: Path) -> Path:
-    """Where the record of a plane stands."""
+    """Return the path of the record of a plane."""
     return settings.output / f"{name}{RECORD_ENDING}"
 
 
 def result_files(settings: BatchSettings, name: Path) -> dict[str, Path]:
-    """Give the files of a plane's results by format; those written into the source have none."""
+    """Return the files of the results of a plane, by format; formats written into the source have none."""
     endings = {key: PLANE_FORMATS[key].ending for key in settings.formats}
     return {key: settings.output / f"{name}{ending}" for key, ending in endings.items() if ending}
 
 
 class _SourceLoader:
-    """Gives the jobs of one file."""
+    """Reader of the planes of one file."""
 
     def __init__(
         self, source: SourceFile, settings: BatchSettings, taken: dict[str, Path], *, dry_run: bool
@@ -156,7 +156,7 @@ class _SourceLoader:
         path, selection = self.source.path, self.settings.selection
         if "zarr" in self.settings.formats and not is_ome_zarr(path):
             raise InputError(
-                f"{path} is no OME-Zarr, which --format zarr writes labels into: choose another format"
+                f"{path} is not an OME-Zarr, which --format zarr writes labels into: choose another format"
             )
         with open_image(path) as first:
             check_scene(first, selection)
@@ -169,7 +169,7 @@ class _SourceLoader:
                 diameter = _diameter(image, self.settings)
                 for place in select_planes(image, selection):
                     yield self._load_place(image, place, diameter)
-        if is_ome_zarr(path):  # its many files are looked at once, not after every plane
+        if is_ome_zarr(path):  # its many files are checked once, not after every plane
             self._check_unchanged((path,))
 
     def _load_place(
@@ -192,7 +192,7 @@ class _SourceLoader:
             if not is_ome_zarr(path):
                 self._check_unchanged(image.files)
         except (DINOCellError, MemoryError, OSError) as error:  # the other planes may be sound
-            return failed(path, name, error)
+            return failed_outcome(path, name, error)
         return PlaneJob(
             self.source,
             name,
@@ -207,7 +207,7 @@ class _SourceLoader:
         )
 
     def _take(self, name: Path) -> None:
-        """Refuse a name that results of this batch already have, where the file system ignores case too."""
+        """Reserve a name; raise if other results of this batch have it, in upper or lower case."""
         first = self.taken.setdefault(str(name).casefold(), self.source.path)
         if first != self.source.path:
             raise OutputError(
@@ -217,7 +217,7 @@ class _SourceLoader:
         self._check_length(name)
 
     def _check_length(self, name: Path) -> None:
-        """Raise for a name that is too long with the longest ending that its results get."""
+        """Raise if a name with the longest ending of its results is longer than file systems allow."""
         files = [record_path(self.settings, name), *result_files(self.settings, name).values()]
         if any(len(os.fsencode(file.name)) > NAME_BYTES for file in files):
             raise OutputError(
@@ -226,7 +226,7 @@ class _SourceLoader:
             )
 
     def _done(self, name: Path, provenance: dict[str, Any]) -> PlaneOutcome | None:
-        """Skip what is done, and refuse to replace what is not ours."""
+        """Return the outcome of a plane that is done; raise rather than replace files that are not ours."""
         settings = self.settings
         if settings.overwrite:
             return None

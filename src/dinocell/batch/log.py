@@ -1,4 +1,4 @@
-"""The log of a batch: one JSON object a line, so that a kill spoils the last one at most."""
+"""The log of a batch: one JSON object a line, of which a killed process damages the last at most."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from dinocell.io.saving import printable
 
 
 class BatchLog:
-    """Appends to the log of a folder of results.
+    """Log of a folder of results, to which lines are appended.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class BatchLog:
             raise self._refusal(error) from error
 
     def write(self, event: str, values: Mapping[str, Any]) -> None:
-        """Append one line, at once.
+        """Append one line, and flush it.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class BatchLog:
             raise self._refusal(error) from error
 
     def write_outcome(self, outcome: PlaneOutcome) -> None:
-        """Append what became of a plane."""
+        """Append the outcome of a plane."""
         source = printable(str(outcome.source))
         values = {"source": source, "name": outcome.name, "message": outcome.message, **outcome.details}
         self.write(outcome.status, values)

@@ -1,4 +1,4 @@
-"""Names of the results of every input: after its stem, and as before where they are there already."""
+"""Names of results: from the stem of the input, or the name that its earlier results have."""
 
 import os
 from collections import Counter
@@ -12,15 +12,14 @@ from dinocell.io.saving import printable
 
 
 def known_names(results: Path) -> dict[str, Path]:
-    """Read from the records in a folder of results what the results of every source are called.
+    """Read the name of the results of every source from the records in a folder of results.
 
-    A folder in it that has a log of its own holds the results of other calls.
+    A subfolder with a log of its own holds the results of other calls, and is skipped.
 
     Returns
     -------
     dict
-        By the place of the source: its results' name, relative to the folder and without what distinguishes
-        planes.
+        Name of the results by path of the source, relative to the folder, without the suffixes of planes.
     """
     names: dict[str, Path] = {}
     for folder, below, files in os.walk(results):
@@ -38,25 +37,25 @@ def known_names(results: Path) -> dict[str, Path]:
 def name_results(
     found: Iterable[tuple[Path, Path, tuple[Path, ...]]], known: dict[str, Path]
 ) -> dict[Path, Path]:
-    """Name the results of every input.
+    """Choose a name for the results of every input.
 
     Parameters
     ----------
     found : iterable of (path, folder, files)
         An input, the folder that its results go to, and all files that it is read from.
     known : dict
-        From `known_names`: a name that was given once is kept, whatever other inputs there are now.
+        From `known_names`: results keep the name that they have, whatever other inputs there are now.
 
     Returns
     -------
     dict
-        By path the relative name, unique even where the file system ignores case.
+        Relative name by path of the input, unique even where the file system ignores case.
     """
     names: dict[Path, Path] = {}
     left: dict[Path, list[Path]] = {}
     for path, folder, files in found:
         places = (os.path.realpath(file) for file in (path, *files))
-        # a record cannot tell apart names that are no Unicode
+        # records hold Unicode only: other names would look the same in them
         kept = next((known[place] for place in places if place in known and place == printable(place)), None)
         if kept is None:
             left.setdefault(folder, []).append(path)
@@ -79,7 +78,7 @@ def _long(path: Path) -> str:
 
 
 def unique_stems(images: list[Path], taken: Collection[str] = ()) -> dict[Path, str]:
-    """Name every input after its stem, longer where two would be the same.
+    """Name every input by its stem; by a longer name where two would be the same.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from dinocell.io.presence import find_lost
 
 
 def confirmed(outcomes: Iterable[PlaneOutcome], output: Path) -> list[PlaneOutcome]:
-    """Return what became of every plane, "failed" where its results have vanished since.
+    """Return all outcomes; those whose results have vanished since become "failed".
 
     Somebody may have removed or moved the output folder, or emptied it, while results were written to it.
 

@@ -16,7 +16,7 @@ from dinocell.settings import Section
 
 
 class ResultState(Enum):
-    """What is found where results should go."""
+    """State of the files where results should go."""
 
     NEW = "new"
     DONE = "done"
@@ -39,16 +39,16 @@ def _plain_stem(name: str) -> str:
 
 
 class ResultRecord(Section):
-    """How the results of one plane were made; stored as ``NAME_provenance.json``.
+    """Record of how the results of one plane were made; stored as ``NAME_provenance.json``.
 
     Attributes
     ----------
     provenance : dict
-        As in the files themselves: version, model and its hash, settings, the source and its hash.
+        As in the files themselves: version, model with its hash, settings, source with its hash.
     source : str
-        Where the image was.
+        Path of the image.
     stem : str
-        What the names of all results of the source begin with, those of its other planes too.
+        Common beginning of the names of all results of the source, of all its planes.
     result : dict
         Number of cells, quality of the image, scale, device.
     formats : tuple of str
@@ -68,7 +68,7 @@ class ResultRecord(Section):
 
 
 def read_record(path: Path) -> ResultRecord | None:
-    """Read a record; None where there is none, or what is there is damaged or not a record."""
+    """Read a record; return None where there is none, or the file is damaged or not a record."""
     try:
         # Not `model_validate_json`, which refuses names that are not Unicode, as files may have.
         return ResultRecord.model_validate(read_json_object(path))
@@ -96,19 +96,19 @@ def find_state(
     provenance: Mapping[str, Any],
     source: str,
 ) -> ResultState:
-    """Tell whether results are there, were made from this content with these settings, and are untouched.
+    """Return whether results exist, are made from this content with these settings, and are untouched.
 
     Parameters
     ----------
     record_path : Path
     files : list of Path
-        The files that are wanted.
+        Files of the requested formats.
     formats : tuple of str
-        The formats that are wanted, with those that are written into the source.
+        Requested formats, with those that are written into the source.
     provenance : mapping
-        Of what would be written.
+        Provenance that new results would have.
     source : str
-        Where the image is.
+        Path of the image.
     """
     record = read_record(record_path)
     if record is None:
@@ -131,10 +131,10 @@ def find_state(
 
 
 def is_same(record: ResultRecord, provenance: Mapping[str, Any]) -> bool:
-    """Whether a record is of the same content and settings."""
+    """Return whether a record has the same content and settings."""
     return _content(record.provenance) == _content(json.loads(json.dumps(provenance)))
 
 
 def _content(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what makes no other results: an update alone is no reason to do all again."""
+    """Return what decides about results: a new version alone is not a reason to redo everything."""
     return {key: value for key, value in provenance.items() if key != "dinocell"}

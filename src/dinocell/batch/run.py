@@ -1,4 +1,4 @@
-"""A batch from its first file to its last: the model predicts while threads read, preprocess and write."""
+"""A batch of files: the model predicts while threads read, preprocess and write."""
 
 import contextlib
 import logging
@@ -15,7 +15,7 @@ from dinocell.batch.jobs import (
     PlaneJob,
     PlaneOutcome,
     SourceRead,
-    failed,
+    failed_outcome,
     load_jobs,
     record_path,
     result_files,
@@ -72,7 +72,7 @@ def segment_files(
     TilesDone
         After every batch of tiles.
     PlaneOutcome
-        Of every plane; in order, though what is skipped may come before what is still being written.
+        For every plane, in order; a skipped plane may come before one that is still being written.
     SourceRead
         When the last plane of a file has gone through the model.
     """
@@ -151,7 +151,7 @@ def _finisher(
                 fill_holes=settings.fill_holes,
             )
             return _write(pipeline, job, result, settings)
-        except Exception as error:  # noqa: BLE001 (one image must not end a batch of ten thousand; it is reported)
+        except Exception as error:  # noqa: BLE001 (one bad image must not end a batch of ten thousand; it is reported)
             return _failed(job, error, settings)
 
     return finish
@@ -160,20 +160,20 @@ def _finisher(
 def _failed(job: PlaneJob, error: Exception, settings: BatchSettings) -> PlaneOutcome:
     if not isinstance(error, DINOCellError | MemoryError):
         logger.exception("%s: a defect of DINOCell", job.source.path, exc_info=error)
-    outcome = failed(job.source.path, job.name, error)
+    outcome = failed_outcome(job.source.path, job.name, error)
     return replace(outcome, stops=outcome.stops or not settings.output.is_dir())
 
 
 def _write(
     pipeline: DINOCellPipeline, job: PlaneJob, result: Segmentation, settings: BatchSettings
 ) -> PlaneOutcome:
-    """Write all files of a plane, its record first and last."""
+    """Write all files of a plane; its record is written first, and again last."""
     best = pipeline.model.config.diameter_range
     plane = _plane_result(job, result, settings)
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)
     record = record_path(settings, job.name)
-    if not settings.output.is_dir():  # made once: one made again would hide that the others are lost
+    if not settings.output.is_dir():  # not created again: that would hide that earlier results are lost
         raise OutputError(
             f"{settings.output} was removed or moved while results were written to it, expected it to stay: "
             "start again"
@@ -212,7 +212,7 @@ def _write_files(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Write the files of a plane; return the hashes of all files it has now, and their formats.
 
-    The record says meanwhile, and after a failure, which of them are whole.
+    Meanwhile, and after a failure, the record lists the files that are complete.
     """
     before = read_record(record)
     kept = {} if before is None else before.files
@@ -243,7 +243,7 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
         counts=job.info.shape[:3],
         pixels=job.pixels,
         channels=job.channels,
-        pixel_size_yx_um=size if size and 1e-5 <= min(size) <= max(size) <= 1e5 else None,  # others are none
+        pixel_size_yx_um=size if size and 1e-5 <= min(size) <= max(size) <= 1e5 else None,  # else not a size
         overwrite=settings.overwrite,
         labels=result.labels,
         distance_map=result.distance_map,
@@ -252,17 +252,18 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
 
 
 def create_folder(folder: Path) -> None:
-    """Make a folder for results; an OutputError says why it cannot be."""
+    """Create a folder for results; raise an OutputError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"folder {folder} cannot be made ({error.strerror}), expected a writable place: choose another -o"
+            f"folder {folder} cannot be created ({error.strerror}), expected a writable place: choose "
+            "another -o"
         ) from error
 
 
 def _hint(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None) -> str:
-    """Say what helps when the cells found are far from the sizes that the model is best at."""
+    """Return a hint at --diameter if the cells found are far from the sizes that the model is best at."""
     if job.diameter is not None or best is None or not result.count:
         return ""
     found = median_diameter(result.labels)

@@ -1,4 +1,4 @@
-"""What is asked of a batch."""
+"""Settings of a batch."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from dinocell.preprocess.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How every file of a batch is read, segmented and written.
+    """Settings for reading, segmenting and writing every file of a batch.
 
     Attributes
     ----------
@@ -21,9 +21,9 @@ class BatchSettings:
     formats : tuple of str
         Names of `dinocell.results.formats.PLANE_FORMATS`, in the order in which they are written.
     model, model_sha256 : str
-        Its name, and the hash of its configuration and weights.
+        Name of the model, and hash of its configuration and weights.
     trained : bool
-        False for a rehearsal, whose results get names of their own.
+        False for a model without training, whose results get names of their own.
     thresholds : Thresholds
     preprocessing : Preprocessing
     tile_size, overlap : int
@@ -35,10 +35,10 @@ class BatchSettings:
     fill_holes : bool
         Whether background enclosed by one cell becomes part of it.
     precision : str
-        As it was asked for, see `dinocell.inference.engines.engine.Precision`.
+        As given, see `dinocell.inference.engines.engine.Precision`.
     selection : Selection
     overwrite : bool
-        Do all again, and replace what was edited or is not ours.
+        Whether to redo everything, and replace files that were edited or are not ours.
     """
 
     output: Path
@@ -59,7 +59,7 @@ class BatchSettings:
     overwrite: bool = False
 
     def described(self) -> dict[str, Any]:
-        """All that decides about the labels, for the provenance: JSON values."""
+        """Return all settings that decide about the labels, as JSON values for the provenance."""
         return {
             "model": {"name": self.model, "sha256": self.model_sha256, "trained": self.trained},
             "thresholds": self.thresholds.model_dump(),

@@ -1,4 +1,4 @@
-"""Which files the user named: images, each once; and what of them is left out, and why."""
+"""Files that arguments stand for: images, each once, and those left out, with the reason."""
 
 import glob
 import os
@@ -39,7 +39,7 @@ class SourceFile:
     path : Path
         The file; a folder where it is an OME-Zarr; of a set of files the first that was named.
     name : Path
-        Relative, without ending: the folders and the stem of its results.
+        Folders and stem of its results, relative and without ending.
     """
 
     path: Path
@@ -48,16 +48,16 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Found:
-    """The images that arguments stand for, and what is left out.
+    """Images that arguments stand for, and files left out.
 
     Attributes
     ----------
     sources : list of SourceFile
         Each image once, in the order given; files within a folder or glob are sorted.
     failures : list of str
-        One line an argument that stands for nothing, and one a folder that may not be listed.
+        A line for every argument that matches nothing, and for every folder that cannot be listed.
     left_out : dict of str to list of Path
-        Files that were passed over, by why.
+        Files left out, by reason.
     """
 
     sources: list[SourceFile]
@@ -67,7 +67,7 @@ class Found:
 
 @dataclass
 class _Search:
-    """A search under way: its settings, and what it has met with."""
+    """State of a search: its settings, and what was found so far."""
 
     recursive: bool
     skipped: str | None
@@ -88,10 +88,10 @@ def find_sources(arguments: list[str], *, recursive: bool = False, results: Path
     arguments : list of str
         A folder stands for the image files in it, without annotations and results of these.
     recursive : bool
-        Whether folders stand for all that is below them as well; results keep the folder tree. Links to
-        folders are followed, each folder is visited once.
+        Whether subfolders are searched as well; results keep the folder tree. Links to folders are
+        followed, each folder is visited once.
     results : Path, optional
-        Folder of the results: it is not searched, and what is named there keeps its name.
+        Folder of the results: it is not searched, and results that are there keep their names.
     """
     search = _Search(recursive, None if results is None else os.path.realpath(results))
     found: dict[str, list[tuple[Path, Path]]] = {}
@@ -115,9 +115,9 @@ def find_sources(arguments: list[str], *, recursive: bool = False, results: Path
 
 
 def _choose(same: list[tuple[Path, Path]], search: _Search) -> tuple[Path, Path]:
-    """Choose of several names of one file the one that is no link."""
+    """Choose among several names of one file: the first that is not a link."""
     chosen = next((item for item in same if not item[0].is_symlink()), same[0])
-    # Paths are not resolved here: the same name given twice is no link.
+    # Paths are not resolved here: the same name given twice is not a link.
     others = [path for path, _ in same if path.absolute() != chosen[0].absolute()]
     search.leave_out(LINK, others)
     return chosen

@@ -1,4 +1,4 @@
-"""A batch over many processes: each takes a few files at a time through a model of its own."""
+"""A batch over many processes: each segments a few files at a time with a model of its own."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from dinocell.batch.jobs import PlaneOutcome, SourceRead, failed, record_path, result_files
+from dinocell.batch.jobs import PlaneOutcome, SourceRead, failed_outcome, record_path, result_files
 from dinocell.batch.record import read_record
 from dinocell.batch.run import create_folder, segment_files
 from dinocell.batch.settings import BatchSettings
@@ -23,10 +23,10 @@ from dinocell.workers.executor import Executor
 BatchEvent = PlaneOutcome | SourceRead
 
 SourceGroup = tuple[SourceFile, ...]
-"""Files whose planes might get the same name, so that one process has to see them all; nearly always one."""
+"""Files whose planes might get the same name, so that one process must see them all; nearly always one."""
 
 MOST_FILES = 8
-"""Families a task, at most: within it, reading and writing go on while the model predicts."""
+"""Groups of a task, at most: within it, reading and writing go on while the model predicts."""
 
 TASKS_A_WORKER = 16
 """Tasks are made smaller where there would be fewer, so that all workers end at about the same time."""
@@ -37,14 +37,14 @@ def spread_files(
 ) -> Iterator[BatchEvent]:
     """Segment files as `dinocell.batch.run.segment_files` does, by the workers of an executor.
 
-    Relative paths are of this process's folder, whichever the workers are in; what is yielded spells them as
-    they were given. Files that took their workers down again and again are tried once more at the end, one
-    after the other, as only so is it sure which of them does it; that one fails, and the others are done.
+    Relative paths start at the folder of this process, not at those of the workers; events spell them as
+    they were given. Files whose workers died again and again are tried once more at the end, one by one:
+    only then is it certain which of them is the cause. That one fails, and the others are done.
 
     Parameters
     ----------
     sources : sequence of SourceFile
-        On a disk that all workers see, at the same place.
+        On a disk that all workers see, at the same path.
     settings : BatchSettings
         The output folder is on such a disk too.
     network : ModelNetwork
@@ -54,9 +54,9 @@ def spread_files(
     Yields
     ------
     PlaneOutcome
-        Of every plane, in any order. What a worker finished before it was lost is "done", not "skipped".
+        For every plane, in any order. What a worker finished before it was lost is "done", not "skipped".
     SourceRead
-        When a file has been seen to.
+        After each file.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def spread_files(
 def _results(
     sources: Sequence[SourceFile], settings: BatchSettings, network: ModelNetwork, executor: Executor
 ) -> Generator[list[BatchEvent]]:
-    """Give what became of every task, then of every family that was given up."""
+    """Yield the events of every task, then of every group whose workers died."""
     arguments = settings, network, Path.cwd(), _time_at(settings.output)
     suspects: list[SourceGroup] = []
 
@@ -93,8 +93,8 @@ def _results(
     ) as ended:
         for _, events in ended:
             yield events
-    for family in suspects:
-        alone = executor.map(segment_task, [(family,)], *arguments, on_device=True, given_up=_give_up)
+    for group in suspects:
+        alone = executor.map(segment_task, [(group,)], *arguments, on_device=True, given_up=_give_up)
         for _, events in alone:
             yield events
 
@@ -106,19 +106,19 @@ def _give_up(task: tuple[SourceGroup, ...], _: WorkerError) -> list[BatchEvent]:
             f"{source.path}: every worker that was at it died, expected it to fit in their memory: give them "
             "more, or segment it on its own with `dinocell segment-large`"
         )
-        events += [failed(source.path, source.name, error), SourceRead(source.path)]
+        events += [failed_outcome(source.path, source.name, error), SourceRead(source.path)]
     return events
 
 
 def _files(task: Iterable[SourceGroup]) -> Iterator[SourceFile]:
-    return (source for family in task for source in family)
+    return (source for group in task for source in group)
 
 
 def group_sources(sources: Sequence[SourceFile]) -> Iterator[SourceGroup]:
-    """Group files whose results might get the same name; those that have company come first.
+    """Group files whose results might get the same name; groups of several files come first.
 
-    `load_jobs` refuses such a name when it comes a second time, which it can only tell of files that it is
-    given together. ``a`` and ``a_z000`` might meet, where ``a`` has slices; ``a_z000`` and ``a_z001`` cannot.
+    `load_jobs` raises when a name comes a second time, which it only sees among the files of one call.
+    ``a`` and ``a_z000`` might meet, if ``a`` has slices; ``a_z000`` and ``a_z001`` cannot.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def group_sources(sources: Sequence[SourceFile]) -> Iterator[SourceGroup]:
     Examples
     --------
     >>> files = [SourceFile(Path(f"{name}.tif"), Path(name)) for name in ("a_z000", "b", "A", "c_z1", "c_z2")]
-    >>> [[str(source.name) for source in family] for family in group_sources(files)]
+    >>> [[str(source.name) for source in group] for group in group_sources(files)]
     [['a_z000', 'A'], ['b'], ['c_z1'], ['c_z2']]
     """
     names: set[str] = set()
@@ -156,7 +156,7 @@ def _folded(source: SourceFile) -> str:
 
 
 def _head(name: str, names: set[str]) -> str:
-    """Give the shortest of the names that a plane's suffixes may have made this name of."""
+    """Return the shortest known name from which suffixes of planes could make this one."""
     head = name
     while found := PLANE_PART.search(name):
         name = name[: found.start()]
@@ -165,7 +165,7 @@ def _head(name: str, names: set[str]) -> str:
 
 
 def _time_at(folder: Path) -> int:
-    """Ask a folder's file system for its time, in ns: the clocks of machines differ."""
+    """Return the time of the file system of a folder, in ns: the clocks of machines differ."""
     create_folder(folder)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -180,7 +180,7 @@ def _time_at(folder: Path) -> int:
 def segment_task(
     task: tuple[SourceGroup, ...], settings: BatchSettings, network: ModelNetwork, folder: Path, began: int
 ) -> list[BatchEvent]:
-    """Segment a few files, in a worker; errors as of `dinocell.inference.remote_model.ModelNetwork.load`.
+    """Segment a few files, in a worker; raises as `dinocell.inference.remote_model.ModelNetwork.load`.
 
     Parameters
     ----------
@@ -188,12 +188,12 @@ def segment_task(
     settings : BatchSettings
     network : ModelNetwork
     folder : Path
-        That relative paths are of.
+        Folder at which relative paths start.
     began : int
-        When the batch began, in ns, by the clock of the output folder.
+        Time at which the batch began, in ns, by the clock of the output folder.
     """
     there = replace(settings, output=folder / settings.output)
-    if not there.output.is_dir():  # which segment_files would make again
+    if not there.output.is_dir():  # segment_files would create it again
         raise OutputError(
             f"{there.output} was removed or moved while results were written to it, or is not on a disk that "
             "this worker sees, expected it to stay and to be shared: start again"
@@ -210,7 +210,7 @@ def segment_task(
 
 
 def _credited(outcome: PlaneOutcome, settings: BatchSettings, began: int) -> PlaneOutcome:
-    """Call done what was skipped as this very batch did it: its worker died before it could say so."""
+    """Return "done" for a plane that was skipped as a worker of this batch did it, but died too early."""
     if outcome.status != "skipped":
         return outcome
     path = record_path(settings, Path(outcome.name))
@@ -232,7 +232,7 @@ def _credited(outcome: PlaneOutcome, settings: BatchSettings, began: int) -> Pla
 def _spelled(
     events: list[BatchEvent], sources: dict[Path, Path], folders: dict[Path, Path]
 ) -> list[BatchEvent]:
-    """Spell paths as they were given, in messages too; both are given by the paths that were used."""
+    """Replace the paths that were used by those that were given, in messages too."""
     texts = {str(used): str(given) for used, given in (sources | folders).items() if used != given}
     if not texts:
         return events

@@ -1,4 +1,4 @@
-"""Read ahead and write behind in threads, a bounded number of items, in order."""
+"""Reading ahead and writing behind in threads: a bounded number of items, in order."""
 
 import queue
 import threading
@@ -9,21 +9,27 @@ from typing import Generic, Self, TypeVar
 
 _ValueT = TypeVar("_ValueT")
 
-_PATIENCE = 0.1  # seconds after which a thread looks whether it is still wanted
+_PATIENCE = 0.1  # seconds between two looks whether the thread is still wanted
 
 
 def read_ahead(items: Iterable[_ValueT], depth: int) -> Generator[_ValueT]:
     """Iterate in another thread, up to some items ahead.
 
     What the iteration raises is raised here, in its turn. When the generator is closed, the thread ends after
-    the item that it is at.
+    the item that it is at::
+
+        thread      reads 3 → [2][1] → 0        the queue holds ``depth`` items
+        this one                       └ is at work on item 0
+
+    A full queue holds the thread up, an empty one holds this one up. A queue cannot be closed, so the thread
+    waits for room with a timeout, and looks in between whether it is still wanted.
 
     Parameters
     ----------
     items : iterable
-        Only touched by the thread.
+        Used by the thread only.
     depth : int
-        Items that may wait to be taken.
+        Items that may wait in the queue.
 
     Examples
     --------
@@ -57,7 +63,7 @@ def _fill(
         for item in items:
             if not _put(waiting, (True, item), stopped):
                 break
-    except BaseException as error:  # noqa: BLE001 (raised again by the one who takes the items)
+    except BaseException as error:  # noqa: BLE001 (raised again by the thread that takes the items)
         end = error
     finally:
         if isinstance(items, Generator):
@@ -80,16 +86,24 @@ def _put(
 
 
 class WriteBehind(Generic[_ValueT]):
-    """Threads that do what is handed over; results come back in the order in which it was.
+    """Threads that work on tasks; results are yielded in the order in which tasks were submitted.
 
-    At the end of the ``with`` block all that was handed over is finished, also when the block is left by an
-    error or by Ctrl-C: nothing that was begun is left half done.
+    At the end of the ``with`` block all submitted tasks are finished, also when the block is left by an
+    error or by Ctrl-C: nothing is left half written.
+
+    With ``depth=2``, the fourth call waits for the oldest task, so that memory stays bounded::
+
+        submit(a)   a…            yields nothing
+        submit(b)   a… b…         yields nothing
+        submit(c)   a… b✓ c…      yields nothing: b is finished, but a comes first
+        submit(d)   a✓ b✓ c… d…   waits for a; yields the results of a and b
+        rest()      c✓ d✓         waits, and yields the results of c and d
 
     Parameters
     ----------
     threads : int
     depth : int
-        Tasks that may be under way; handing over one more waits for the oldest.
+        Tasks that may be under way; submitting one more waits for the oldest.
     """
 
     def __init__(self, threads: int, depth: int) -> None:
@@ -104,9 +118,9 @@ class WriteBehind(Generic[_ValueT]):
         self._pool.shutdown(wait=True)
 
     def submit(self, task: Callable[[], _ValueT]) -> Iterator[_ValueT]:
-        """Hand a task over, and yield the results of those that are finished.
+        """Start a task, and yield the results of those that are finished.
 
-        What a task raised is raised here.
+        What a task raised is raised here, in its turn.
         """
         self._tasks.append(self._pool.submit(task))
         while self._tasks and (len(self._tasks) > self._depth or self._tasks[0].done()):

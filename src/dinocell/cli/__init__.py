@@ -62,7 +62,7 @@ def _configure(
 
 
 def _log_to(file: Path) -> logging.Handler:
-    """Open a log; a pipe that nobody reads from is an error rather than waited for."""
+    """Open a log file; a named pipe without a reader is an error, which opening it would wait for."""
     reader = os.open(file, os.O_WRONLY | os.O_NONBLOCK) if file.is_fifo() else None
     try:
         return logging.FileHandler(file, encoding="utf-8")
@@ -71,16 +71,16 @@ def _log_to(file: Path) -> logging.Handler:
             os.close(reader)
 
 
-def _refused(error: OSError) -> str:
-    """Describe what the system refuses: a name that is too long, a folder that may not be looked into."""
+def _describe(error: OSError) -> str:
+    """Describe an error of the system: a name that is too long, a folder that cannot be read."""
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
     return f"{name:.500}: {error.strerror}, expected a path that can be used: check it, or choose another"
 
 
 def main() -> None:
-    """Run the command line; what DINOCell refuses becomes one line and exit code 1.
+    """Run the command line; an error that DINOCell raises is printed as one line, with exit code 1.
 
-    Stopped by Ctrl-C or SIGTERM, it says how to go on and exits with 130 or 143.
+    After Ctrl-C or SIGTERM, it prints how to go on and exits with 130 or 143.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that a terminal lacks stops nothing
@@ -92,9 +92,9 @@ def main() -> None:
             typer.echo(f"error: {escape_controls(str(error))}", err=True)
             sys.exit(1)
         except OSError as error:
-            if error.filename is None:  # nothing that was named: a defect
+            if error.filename is None:  # not about a file: a defect of DINOCell
                 raise
-            typer.echo(f"error: {escape_controls(_refused(error))}", err=True)
+            typer.echo(f"error: {escape_controls(_describe(error))}", err=True)
             sys.exit(1)
         except SystemExit as ended:
             if not caught or ended.code != STOPPED:

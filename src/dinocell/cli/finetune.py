@@ -85,7 +85,7 @@ def command(
 
 
 def _run(config: FinetuneConfig) -> FinetuneResult:
-    """Fine-tune, with a bar and a line for every image."""
+    """Run the fine-tuning; show a bar, and print a line for every image."""
     notes = Notes()
     with progress_bar() as bar:
         task = bar.add_task("images", total=None)
@@ -110,7 +110,7 @@ def _run(config: FinetuneConfig) -> FinetuneResult:
 
 
 def _plan(first: FinetuneStep, config: FinetuneConfig) -> str:
-    """Say how much there is to do."""
+    """Describe how much there is to do."""
     if first.trainings == 1:
         return f"1 training of {config.steps} steps"
     return (

@@ -75,7 +75,7 @@ def _read(file: Path, shape: tuple[int, int]) -> Labels:
 
 
 def _stems(file: Path) -> list[str]:
-    """List what the results may be called that a file is of: without its ending where it has one."""
+    """List the stems that a file of results may belong to, without the ending of our own files."""
     plain = [file.stem.removesuffix(ending) for ending in _ENDINGS if file.stem.endswith(ending)]
     return [stem for stem in plain if stem] or [file.stem]
 

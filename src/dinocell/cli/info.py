@@ -1,4 +1,4 @@
-"""`dinocell info`: what image files hold, as far as DINOCell reads it."""
+"""`dinocell info`: prints what image files hold, as far as DINOCell reads it."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def command(
 
 
 def _read(file: Path) -> tuple[list[ImageInfo], tuple[Path, ...]]:
-    """Read what a file says of its scenes, and list all files that they are read from."""
+    """Read the information on all scenes of a file, and list the files that they are read from."""
     with open_image(file) as first:
         infos, parts = [first.info], first.files
     for scene in range(1, len(infos[0].scenes)):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both stop a command in order, and say how to go on; a second one ends it at once."""
+"""Ctrl-C and SIGTERM: the first stops a command in order, and a second one ends it at once."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from itertools import pairwise
 from types import FrameType
 
 STOPPED = 130
-"""What typer exits with after a KeyboardInterrupt."""
+"""Exit code of typer after a KeyboardInterrupt."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -22,7 +22,7 @@ _ANEW = "nothing half-written is left, and the same command starts anew"
 
 @contextmanager
 def stopped_in_order() -> Iterator[list[signal.Signals]]:
-    """Turn the first Ctrl-C or SIGTERM into a KeyboardInterrupt, and leave the next to the system.
+    """Convert the first Ctrl-C or SIGTERM into a KeyboardInterrupt, and leave the next to the system.
 
     A signal that the process was started to ignore, as by ``nohup``, stays ignored.
 
@@ -53,7 +53,7 @@ def stopped_in_order() -> Iterator[list[signal.Signals]]:
 
 
 def explain_stop(caught: signal.Signals, arguments: list[str]) -> str:
-    """Describe by what a command was stopped, and how to go on."""
+    """Describe what stopped a command, and how to go on."""
     of_options = [after for before, after in pairwise(arguments) if before == "--log-file"]
     names = (
         argument for argument in arguments if not argument.startswith("-") and argument not in of_options
@@ -64,5 +64,5 @@ def explain_stop(caught: signal.Signals, arguments: list[str]) -> str:
 
 
 def exit_code(caught: signal.Signals) -> int:
-    """Return what shells report of a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Return the exit code for a signal, as shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + int(caught)

@@ -1,4 +1,4 @@
-"""`dinocell models`: what there is."""
+"""`dinocell models`: lists the models."""
 
 from rich import box
 from rich.console import Console
@@ -9,7 +9,9 @@ from dinocell.models.network.dinocell import list_models
 
 def command() -> None:
     """List the models: which are trained, what their backbones are and where their weights come from."""
-    models = Table("model", "backbone", "parameters", "decoder", "stride", "taps", "trained", box=box.SIMPLE)
+    models = Table(
+        "model", "backbone", "parameters", "decoder", "stride", "layers", "trained", box=box.SIMPLE
+    )
     weights = Table("model", "licence", "backbone weights on Hugging Face", box=box.SIMPLE)
     for info in list_models():
         total = info.backbone_parameters + info.decoder_parameters

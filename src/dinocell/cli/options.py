@@ -1,4 +1,4 @@
-"""Options that several commands share: what of a file is meant, and what the model is to do with it."""
+"""Options that several commands share: which part of a file to read, and how to segment it."""
 
 import math
 from pathlib import Path
@@ -84,7 +84,7 @@ def parse_selection(
     *,
     all_planes: bool = False,
 ) -> Selection:
-    """Read what of a file is meant."""
+    """Parse the options that select a part of a file."""
     return Selection(
         scene=scene,
         channel=channel,
@@ -96,7 +96,7 @@ def parse_selection(
 
 
 def parse_diameter(text: str | None, micrometres: float | None = None) -> float | Literal["auto"] | None:
-    """Read ``--diameter``: a number of pixels or 'auto'.
+    """Parse ``--diameter``: a number of pixels or 'auto'.
 
     Raises
     ------
@@ -119,14 +119,14 @@ def parse_diameter(text: str | None, micrometres: float | None = None) -> float 
 
 
 def parse_precision(text: str) -> Precision:
-    """Read ``--precision``; an InputError names those that there are."""
+    """Parse ``--precision``; an InputError lists the valid names."""
     if text not in PRECISIONS:
         raise InputError(f"--precision is {text!r}, expected one of {', '.join(PRECISIONS)}")
     return cast(Precision, text)
 
 
 def read_preset_for(path: Path, model: str | None) -> Preset:
-    """Read a preset; it must have been tuned for the model, if one was named."""
+    """Read a preset; if a model is named, the preset must have been tuned for it."""
     preset = read_preset(path)
     if model not in (None, preset.model):
         raise InputError(

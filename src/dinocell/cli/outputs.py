@@ -1,4 +1,4 @@
-"""The output folder of a command, and what datasets are called in it."""
+"""The output folder of a command, and the names of datasets in it."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ from dinocell.errors import OutputError
 
 
 def create_output_folder(folder: Path) -> None:
-    """Create the output folder and try to write into it, before any work is done."""
+    """Create the output folder, and check that it can be written to, before any work is done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,4 +1,4 @@
-"""`dinocell process`: annotated images of any format into a store; and a look into one."""
+"""`dinocell process`: turns annotated images of any format into a store, and inspects one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def _for(option: str, text: str) -> str:
 
 
 def _command_for(format_name: str) -> Callable[..., None]:
-    """Make the command of a format."""
+    """Return the command that reads one format."""
 
     def command(
         source: Annotated[Path, typer.Argument(help=DATASET_FORMATS[format_name].input, metavar="INPUT")],

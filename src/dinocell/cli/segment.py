@@ -1,4 +1,4 @@
-"""`dinocell segment`: images in; label images, overlays, tables and whatever other programs read out."""
+"""`dinocell segment`: from images to label images, overlays, tables and files for other programs."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
 from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS, parse_formats
 from dinocell.workers.cluster_start import open_executor
 
-_LISTED = 20  # failures that the closing table names
+_LISTED = 20  # failures that the closing table lists
 
 
 def command(
@@ -50,7 +50,7 @@ def command(
         bool, typer.Option("--recursive", "-r", help="Take what is below folders too; keep their tree.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do all again, and replace what was edited.")
@@ -98,7 +98,7 @@ def command(
         bool,
         typer.Option(
             "--allow-untrained",
-            help="Rehearse with a model that was never trained: writes STEM_untrained_*, which mean nothing.",
+            help="Try a model that was never trained: writes STEM_untrained_*, which mean nothing.",
         ),
     ] = False,
     scheduler: options.SchedulerOption = None,
@@ -109,7 +109,7 @@ def command(
     spread = scheduler is not None or workers is not None
     if spread and allow_untrained:
         raise InputError(
-            "--allow-untrained rehearses in one process, expected neither --scheduler nor --workers: leave "
+            "--allow-untrained works in one process, expected neither --scheduler nor --workers: leave "
             "them out"
         )
     chosen_formats = parse_formats(formats or [])
@@ -148,7 +148,7 @@ def command(
         overwrite=overwrite,
     )
     if dry_run:
-        _rehearse(found, settings)
+        _report_dry_run(found, settings)
     elif spread:
         del pipeline  # the workers need the memory
         network = ModelNetwork.named(name, **loading)
@@ -165,14 +165,14 @@ def _load_pipeline(name: str, **settings: Any) -> DINOCellPipeline:
     try:
         return DINOCellPipeline(name, **settings)
     except UntrainedModelError as error:
-        raise UntrainedModelError(f"{error} (--allow-untrained rehearses with it)") from error
+        raise UntrainedModelError(f"{error} (--allow-untrained tries it all the same)") from error
 
 
 def _settings(pipeline: DINOCellPipeline, name: str, **chosen: Any) -> BatchSettings:
-    """Fill in what the model decides."""
+    """Return the settings of a batch, completed by those of the model."""
     try:
         digest = hash_checkpoint(find_checkpoint(name))
-    except UntrainedModelError:  # a rehearsal with a design that has no weights
+    except UntrainedModelError:  # a design without weights, with --allow-untrained
         digest = ""
     return BatchSettings(
         model=pipeline.model.config.variant,
@@ -185,8 +185,8 @@ def _settings(pipeline: DINOCellPipeline, name: str, **chosen: Any) -> BatchSett
     )
 
 
-def _rehearse(found: Found, settings: BatchSettings) -> None:
-    """Say what would be done."""
+def _report_dry_run(found: Found, settings: BatchSettings) -> None:
+    """Print what would be done."""
     _report_found(found)
     outcomes = []
     for event in load_jobs(found.sources, settings, dry_run=True):
@@ -238,7 +238,7 @@ def _report(outcome: PlaneOutcome) -> None:
 
 
 def _report_found(found: Found) -> None:
-    """Print what of the arguments is left out, and what cannot be found."""
+    """Print which files are left out, and which arguments match nothing."""
     if line := describe_left_out(found.left_out):
         console.print(escape(escape_controls(line)))
     _report_failures(found.failures)

@@ -87,7 +87,7 @@ def command(
     Killed or stopped, the same command goes on where it was.
     """
     if output.suffix != ".zarr":
-        raise InputError(f"{output} is no name of an OME-Zarr, expected one that ends in .zarr: rename it")
+        raise InputError(f"{output} is not an OME-Zarr, expected a name that ends in .zarr: rename it")
     tuned = None if preset is None else options.read_preset_for(preset, model)
     selection = options.parse_selection(
         scene, tuned.channel if tuned and channel is None else channel, time, z
@@ -131,7 +131,7 @@ def command(
 
 
 def _show(events: Iterator[StageDone | LargeResult], bar: Progress) -> LargeResult:
-    """Show a bar a stage until there is a result."""
+    """Show one bar per stage, and return the result."""
     stages: dict[str, TaskID] = {}
     for event in events:
         if isinstance(event, LargeResult):
@@ -147,7 +147,7 @@ def _show(events: Iterator[StageDone | LargeResult], bar: Progress) -> LargeResu
 def _find_source(
     path: Path, selection: Selection, diameter_um: float | None
 ) -> tuple[SourcePlane, float | None]:
-    """Find the one plane that is meant, and the diameter in its pixels."""
+    """Find the one plane that is selected, and the diameter in its pixels."""
     with open_image(path, windows=True) as first:
         check_scene(first, selection)
     with open_image(path, scene=0 if selection.scene is None else selection.scene, windows=True) as image:
@@ -188,6 +188,6 @@ def _report(result: LargeResult) -> None:
         console.print(f"{result.large} clumps larger than a block were flooded whole")
     if result.cut:
         console.print(
-            f"{result.cut} clumps were too large for that and were cut with a halo; {result.torn} of their "
-            "cells reach beyond it and lack a part. Raise --largest if memory allows, else --halo"
+            f"{result.cut} clumps were too large for that and were cut with a halo; {result.truncated} of "
+            "their cells reach beyond it and lack a part. Raise --largest if memory allows, else --halo"
         )

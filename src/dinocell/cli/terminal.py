@@ -1,4 +1,4 @@
-"""What the commands print to: results, errors, progress."""
+"""Output of the commands to a terminal: results, errors, progress."""
 
 import logging
 from collections.abc import Iterable
@@ -23,12 +23,12 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def escape_controls(text: str) -> str:
-    """Show control characters as escapes: a file's name starts no new line and moves no cursor."""
+    """Replace control characters by escapes: names of files must not start a line or move the cursor."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
 
 
 class Warnings(logging.Handler):
-    """Shows each warning and error of the log once, on one line beside what the commands print."""
+    """Handler that prints each warning and error of the log once, on one line."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -46,13 +46,13 @@ class Warnings(logging.Handler):
 
 
 def progress_bar(*, keep: bool = False) -> Progress:
-    """Make a progress bar with description, count and time left; it vanishes at its end unless kept."""
+    """Return a progress bar with description, count and time left; it vanishes at its end unless kept."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=not keep)
 
 
 def block_bar() -> Progress:
-    """Make a bar a stage, each with its rate of blocks and the time left; they stay."""
+    """Return a display of one bar per stage, with its rate of blocks and the time left; the bars stay."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -64,18 +64,18 @@ def block_bar() -> Progress:
 
 
 def announce(executor: Executor) -> None:
-    """Say where one can watch the workers, if there are any."""
+    """Print the address at which the workers can be watched, if there are any."""
     if executor.dashboard:
         console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")
 
 
 class Notes:
-    """Notes on the data: printed as they come, the first few in full, at the end how many more there were.
+    """Notes on the data: the first few are printed as they come, at the end the number of the others.
 
     Parameters
     ----------
     most : int
-        So many are printed.
+        Number of notes that are printed.
     """
 
     def __init__(self, most: int = 5) -> None:
@@ -88,7 +88,7 @@ class Notes:
         return list(self._taken)
 
     def add(self, notes: Iterable[str]) -> None:
-        """Take in notes, and print those that are new and among the first."""
+        """Add notes; print those that are new and among the first."""
         for note in notes:
             if note not in self._taken:
                 self._taken[note] = None
@@ -96,7 +96,7 @@ class Notes:
                     console.print(f"note: {escape(escape_controls(note))}")
 
     def close(self, where: str = "") -> None:
-        """Print how many notes there were that were not printed, and where they are found."""
+        """Print the number of notes that were not printed, and where to find them."""
         if (left := len(self._taken) - self._most) > 0:
             console.print(f"note: and {left} more like these{where}")
 

@@ -23,7 +23,7 @@ _MARGIN = 1
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """What is known of the cells that a block owns.
+    """Table and outlines of the cells that a block owns.
 
     Attributes
     ----------
@@ -64,14 +64,14 @@ def describe_cells(
     shape : (int, int)
         The image's (Y, X).
     read_labels, read_channels, read_map : callable
-        Give labels (uint64), intensities as `measure_cells` takes them, and the distance map (float32) of a
-        window.
+        Return labels (uint64), intensities as `measure_cells` takes them, and the distance map (float32) of
+        a window.
     pixel_size_um : float, optional
         Edge of a pixel in micrometres.
     largest : int
         Pixels of a window at most; a cell that needs more has a window of its own.
     outlines : bool
-        Whether polygons are made.
+        Whether polygons are traced.
 
     Returns
     -------
@@ -111,9 +111,9 @@ def describe_cells(
 
 
 def _windows(boxes: IntArray, shape: tuple[int, int], largest: int) -> Iterator[tuple[Window, IntArray]]:
-    """Give windows and the cells to be measured in them, in rising order."""
+    """Yield windows and the cells to be measured in them, in rising order."""
     if not len(boxes):
-        # One pixel tells what channels there are.
+        # One pixel shows which channels there are.
         yield (slice(0, 1), slice(0, 1)), np.empty(0, np.int64)
         return
     windows = [_around(box[None], shape) for box in boxes]
@@ -140,13 +140,20 @@ def _area(window: Window) -> int:
 
 
 def _split(members: IntArray, boxes: IntArray, largest: int) -> list[IntArray]:
-    """Split cells that need more than the largest window into two groups that need less."""
+    """Split cells whose common window is too large into two groups with smaller windows.
+
+    A few long cells that reach far out of the block would make every window large that they are in::
+
+        ┌──────────────────────────────┐
+        │  o  o ══════════════════════ │   By size: o o o o share a small window, and only the long
+        │   o o                        │   cell needs a large one. Where fewer than half would fit, the
+        └──────────────────────────────┘   cells lie far apart: they are split along the longer axis.
+    """
     sizes = (boxes[members, 2:] - boxes[members, :2]).prod(axis=1)
     by_size = members[np.argsort(sizes, kind="stable")]
     starts = np.minimum.accumulate(boxes[by_size, :2])
     ends = np.maximum.accumulate(boxes[by_size, 2:])
     fitting = int(((ends - starts + 2 * _MARGIN).prod(axis=1) <= largest).sum())
-    # A few long cells, which reach far out of the block, would make every window large that they are in.
     if 2 * fitting >= len(members):
         return [by_size[:fitting], by_size[fitting:]]
     middles = boxes[members, :2] + boxes[members, 2:]
@@ -155,14 +162,14 @@ def _split(members: IntArray, boxes: IntArray, largest: int) -> list[IntArray]:
 
 
 def _compact(labels: CellIds) -> tuple[CellIds, Labels]:
-    """Give the numbers in a window in rising order, and its cells as 1…N in the same order."""
+    """Return the numbers in a window in rising order, and its cells as 1…N in the same order."""
     ids = np.unique(labels)
     ids = ids[ids > 0]
     return ids, np.searchsorted(ids, labels, side="right").astype(np.int32)
 
 
 def _find(numbers: CellIds, ids: CellIds, window: Window) -> IntArray:
-    """Give the compact numbers of cells in a window."""
+    """Return the compact numbers of cells in a window."""
     missing = numbers[~np.isin(numbers, ids)]
     if missing.size:
         rows, columns = window
@@ -176,7 +183,7 @@ def _find(numbers: CellIds, ids: CellIds, window: Window) -> IntArray:
 def _trace(
     cells: Labels, wanted: IntArray, numbers: CellIds, origin: tuple[int, int]
 ) -> Mapping[int, list[Polygon]]:
-    """Trace the cells that are wanted, and give them their numbers and their place in the image."""
+    """Trace some cells, by their numbers and in positions of the image."""
     known = np.zeros(int(cells.max(initial=0)) + 1, np.int32)
     known[wanted] = np.arange(1, wanted.size + 1)
     shift = np.array(origin[::-1])

@@ -1,8 +1,16 @@
 """Components of the mask: numbered block by block, and joined across the blocks' faces by union-find.
 
-A component is what hangs together (8-connected) above the lower of the two thresholds. Cells of different
-components never touch, so each component can be flooded on its own. Those that keep off the block's edges
-are nobody else's business; only the others are joined here, so memory grows with faces, not with cells.
+A component is connected (8 neighbours) above the lower of the two thresholds. Cells of different components
+never touch, so each component can be flooded on its own. Components inside a block need nothing from other
+blocks; only those on its edges are joined here, so memory grows with faces, not with cells::
+
+    block 0      block 1          parts  0: A in block 0     1: B in block 0
+    ┌─────────┬─────────┐                2: C in block 1     3: D in block 1
+    │  A A A A│C C      │
+    │         │  C      │         pairs across the face: A–C (side by side), B–C (by a corner)
+    │  x      │C      D D …
+    │    B B B│         │         components {A, B, C} and {D}; x touches no edge and is not listed
+    └─────────┴─────────┘
 """
 
 import itertools
@@ -58,7 +66,7 @@ def _as_box(window: Window) -> tuple[int, int, int, int]:
 
 
 def _first_pixels(edges: BlockRecord, count: int, shape: tuple[int, ...]) -> IntArray:
-    """Give of every number a pixel on an edge where it is."""
+    """Return for every number a pixel on an edge that has it."""
     height, width = shape
     seeds = np.zeros((count, 2), np.int64)
     places = {
@@ -75,7 +83,7 @@ def _first_pixels(edges: BlockRecord, count: int, shape: tuple[int, ...]) -> Int
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """The components that touch edges of blocks, joined.
+    """Joined components that touch edges of blocks.
 
     Attributes
     ----------
@@ -84,11 +92,11 @@ class Components:
     boxes : int64 array, shape (N, 4)
         First row and column, last row and column plus 1.
     seeds : int64 array, shape (N, 2)
-        One pixel of each, in its first block.
+        A pixel of each, in its first block.
     part_blocks, part_components : int64 array, shape (P,)
-        Of every part of one in a block: the block, in rising order, and the component, 0…N − 1.
+        For every part of a component in a block: the block, in rising order, and the component, 0…N − 1.
     part_seeds : int64 array, shape (P, 2)
-        One pixel of every part.
+        A pixel of every part.
     """
 
     owners: IntArray
@@ -106,7 +114,7 @@ def join_faces(grid: BlockGrid, read: Callable[[Block], BlockRecord]) -> Compone
     ----------
     grid : BlockGrid
     read : callable
-        Gives the record of a block, as `label_faces` made it. Two rows of blocks are held at a time.
+        Returns the record of a block from `label_faces`. Two rows of blocks are in memory at a time.
     """
     edges: list[IntArray] = []
     parts: list[tuple[IntArray, IntArray, IntArray]] = []
@@ -127,7 +135,7 @@ def join_faces(grid: BlockGrid, read: Callable[[Block], BlockRecord]) -> Compone
 
 
 class _Faces:
-    """The edges of a block, by numbers that are unique in the image; −1 where there is no component."""
+    """Edges of a block, by part numbers that are unique in the image; −1 outside of components."""
 
     def __init__(self, record: BlockRecord, offset: int) -> None:
         self.top, self.bottom, self.left, self.right = (
@@ -141,7 +149,7 @@ def _pairs_in_row(blocks: list[_Faces]) -> list[IntArray]:
 
 
 def _pairs_between(above: list[_Faces], below: list[_Faces]) -> list[IntArray]:
-    """Pair what touches across the faces and the corners between two rows of blocks."""
+    """Pair the parts that touch across faces and corners between two rows of blocks."""
     pairs = [_touching(a.bottom, b.top) for a, b in zip(above, below, strict=False)]
     corners = [(a.bottom[-1], b.top[0]) for a, b in zip(above, below[1:], strict=False)]
     corners += [(a.bottom[0], b.top[-1]) for a, b in zip(above[1:], below, strict=False)]
@@ -150,7 +158,7 @@ def _pairs_between(above: list[_Faces], below: list[_Faces]) -> list[IntArray]:
 
 
 def _touching(first: IntArray, second: IntArray) -> IntArray:
-    """Pair the components on two sides of a face, neighbours by a corner included."""
+    """Pair the parts on two sides of a face, neighbours by a corner included."""
     pairs = np.concatenate(
         [
             np.stack([first, second], axis=1),
@@ -174,5 +182,5 @@ def _group(part_blocks: IntArray, boxes: IntArray, seeds: IntArray, edges: IntAr
 
 
 def window_of(box: NDArray[Any]) -> Window:
-    """Give the window of a box (first row and column, last row and column plus 1)."""
+    """Return the window of a box (first row and column, last row and column plus 1)."""
     return slice(int(box[0]), int(box[2])), slice(int(box[1]), int(box[3]))

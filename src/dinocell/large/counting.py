@@ -1,6 +1,14 @@
-"""What a block of an image counts for the percentiles of the whole: pixels by 16 bits of their grays' keys.
+"""Counts of a block for the percentiles of the whole image: pixels by 16 bits of the keys of their grays.
 
-A key is an unsigned integer; keys have the order of the grays.
+A key is an unsigned integer, and keys have the order of the grays. For int8, and for a float of 4 bits::
+
+    int8     −128   −1    0     1   127        the sign bit is inverted
+    bits       80   ff   00    01    7f
+    key        00   7f   80    81    ff
+
+    float    −1.5    −1    −0     0     1   1.5    negative ones: all bits are inverted, as their bits
+    bits     1011  1010  1000  0000  0010  0011    rise when they fall; others: the sign bit
+    key      0100  0101  0111  1000  1010  1011
 """
 
 from collections.abc import Iterator
@@ -13,13 +21,13 @@ from numpy.typing import NDArray
 from dinocell.errors import InputError
 
 BlockCounts = dict[str, NDArray[Any]]
-"""What `count_block` found, ready for `numpy.savez`: keys, counts, finite, nonfinite, min and max."""
+"""Result of `count_block`, ready for `numpy.savez`: keys, counts, finite, nonfinite, min and max."""
 
 DIGIT_BITS = 16
 """Bits of the keys that are counted in a pass."""
 
 DIGITS = 1 << DIGIT_BITS
-"""Values that they may have."""
+"""Number of values that these bits may have."""
 
 _PIECE = 1 << 19
 """Pixels that are counted at a time, so that copies of them stay in the processor's cache."""
@@ -30,14 +38,14 @@ NO_MINIMUM, NO_MAXIMUM = (1 << 64) - 1, 0
 
 @dataclass(frozen=True)
 class CountRequest:
-    """What each block has to count in the pass at hand.
+    """Request for what each block counts in one pass.
 
     Attributes
     ----------
     dtype : str
         Of the gray pixels, in native byte order.
     shift : int
-        Lower bits of the keys that are not looked at yet.
+        Lower bits of the keys that are left for later passes.
     prefixes : tuple of int
         Sorted: what the bits above the counted 16 may be; (0,) in the first pass, where there are none.
     """
@@ -120,7 +128,7 @@ def counted_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _keys(values: NDArray[Any]) -> NDArray[Any]:
     """Return unsigned integers in the order of the finite values: one a value, both zeros of floats apart.
 
-    Floats are ordered by their bits as integers are, but for the sign: negative ones are turned round.
+    The bits of floats have the order of integers, except for the sign: those of negative ones are inverted.
     """
     size = values.dtype.itemsize
     unsigned = np.dtype(f"u{size}")

@@ -1,4 +1,13 @@
-"""Components to cells: each is flooded whole where it fits, in windows with a halo where it does not."""
+"""From components to cells: each is flooded whole if it fits, else in windows with a halo.
+
+::
+
+    ┌─────────┬─────────┐    a  keeps off the edges: flooded by its block
+    │ a    b b│b    c c │…   b  begins in the left block, which flooding widens its window for
+    │         │     c c │…   c  needs a window much wider than its block: a task of its own, without a block
+    │d d d d d│d d d d d│…   d  fits into no window: every block floods what it sees of it, within a halo,
+    └─────────┴─────────┘       and keeps the cells whose peak is in the block
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,28 +27,28 @@ from dinocell.postprocess.watershed import boundary_widths, distance_to_labels
 from dinocell.preprocess.resampling import window_shape
 
 _WIDEST = 2.0
-"""A block's window is widened for its components to so many times its pixels; what needs more is alone."""
+"""Factor by which the window of a block may grow for its components; what needs more is a task of its own."""
 
 Map = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class FloodTask:
-    """What is flooded in one go.
+    """Components that are flooded together.
 
     Attributes
     ----------
     number : int
-        Of the task: that of its block, or beyond all blocks.
+        Number of the task: that of its block, or beyond those of all blocks.
     window : (slice, slice)
-        The pixels of the map that it looks at.
+        The pixels of the map that it reads.
     block : Block or None
-        Its components that keep off the block's edges are flooded too. None for one large component alone.
+        Components that keep off the edges of this block are flooded too. None for a single large component.
     seeds : int64 array, shape (N, 2)
-        A pixel of every other component that is flooded, all of which is in the window.
+        A pixel of every other component to flood, which is in the window as a whole.
     cut_seeds : int64 array, shape (N, 2)
-        A pixel of every part in the block of a component that is too large: what of it is in the window is
-        flooded, and those of its cells are kept whose peak is in the block.
+        A pixel of every part in the block of a component that is too large: its pixels in the window are
+        flooded, and its cells whose peak is in the block are kept.
     """
 
     number: int
@@ -56,14 +65,14 @@ class FloodTask:
 
 @dataclass(frozen=True, eq=False)
 class FloodPlan:
-    """How the components of an image are shared out.
+    """Assignment of the components of an image to tasks.
 
     Attributes
     ----------
     tasks : list of FloodTask
         Those of the blocks in their order, then those of large components.
     large : int
-        Components that get a task of their own.
+        Components with a task of their own.
     cut : int
         Components that are too large to be flooded whole.
     """
@@ -74,16 +83,16 @@ class FloodPlan:
 
 
 def plan_floods(components: Components, grid: BlockGrid, *, largest: int, halo: int) -> FloodPlan:
-    """Share components out: to the block that they begin in, to a task of their own, or to all their blocks.
+    """Assign components: to the block that they begin in, to a task of their own, or to all their blocks.
 
     Parameters
     ----------
     components : Components
     grid : BlockGrid
     largest : int
-        Pixels of the window that one task may look at.
+        Pixels of the window that one task may read.
     halo : int
-        Pixels beyond a block that are looked at for components that do not fit.
+        Pixels beyond a block that are read for components that do not fit.
     """
     boxes = components.boxes
     areas = (boxes[:, 2] - boxes[:, 0] + 2) * (boxes[:, 3] - boxes[:, 1] + 2)
@@ -95,15 +104,15 @@ def plan_floods(components: Components, grid: BlockGrid, *, largest: int, halo: 
     cut_seeds = _by_block(components.part_blocks, components.part_seeds, is_cut, len(grid))
     blocks = []
     for block, window, whole, partly in zip(grid, windows, seeds, cut_seeds, strict=True):
-        looked_at = _cover(window, widen(block.window, halo, grid.shape)) if len(partly) else window
-        blocks.append(FloodTask(block.index, looked_at, block, whole, partly))
+        reach = _cover(window, widen(block.window, halo, grid.shape)) if len(partly) else window
+        blocks.append(FloodTask(block.index, reach, block, whole, partly))
     return FloodPlan(blocks + tasks, int(large.sum()), int(cut.sum()))
 
 
 def _own_tasks(
     components: Components, grid: BlockGrid, windows: list[Window], whole: NDArray[np.bool_], largest: int
 ) -> tuple[list[FloodTask], NDArray[np.bool_]]:
-    """Widen the blocks' windows to their components; what would make one too wide gets a task of its own."""
+    """Widen the windows of blocks to their components; return tasks for those that do not fit, and which."""
     tasks: list[FloodTask] = []
     widest = [min(largest, _WIDEST * _area(window)) for window in windows]
     large = np.zeros(len(whole), bool)
@@ -141,36 +150,36 @@ def _area(window: Window) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Flooded:
-    """The cells of one task.
+    """Cells of one task, before they grow.
 
     Attributes
     ----------
     labels : int32 array, shape (Y, X)
         In the task's window; cells are 1…N.
-    rims : float32 array, shape (N + 1,)
+    widths : float32 array, shape (N + 1,)
         By how many pixels each is to grow; see `dinocell.postprocess.watershed.boundary_widths`.
     boxes : int64 array, shape (N + 1, 4)
         Of each before it grows: first row and column, last row and column plus 1, in the image.
-    torn : int
+    truncated : int
         Cells of cut components that reach the edge of the window, and so may lack a part.
     """
 
     labels: Labels
-    rims: NDArray[np.float32]
+    widths: NDArray[np.float32]
     boxes: IntArray
-    torn: int
+    truncated: int
 
 
 def flood_components(
     task: FloodTask, read: Callable[[Window], Map], thresholds: Thresholds, shape: tuple[int, int]
 ) -> Flooded:
-    """Flood what a task asks for.
+    """Flood the components of a task.
 
     Parameters
     ----------
     task : FloodTask
     read : callable
-        Gives windows of the distance map.
+        Returns windows of the distance map.
     thresholds : Thresholds
     shape : (int, int)
         The image's (Y, X).
@@ -186,23 +195,23 @@ def flood_components(
     wanted[0] = False
     distance = np.where(wanted[pieces], distance, distance.dtype.type(0))
     labels = distance_to_labels(distance, **thresholds.model_dump() | {"regrow": False})
-    torn = 0
+    truncated = 0
     if len(task.cut_seeds) and task.block is not None:
         is_cut = np.zeros(count + 1, bool)
         is_cut[pieces[tuple((task.cut_seeds - origin).T)]] = True
         labels = _keep_peaks(labels, distance, is_cut[pieces], within(task.block.window, task.window))
-        torn = _count_torn(labels, task.window, shape)
-    rims = boundary_widths(labels, thresholds.cell_fill_threshold if thresholds.regrow else 0.0)
-    return Flooded(labels, rims, _boxes(labels) + np.tile(origin, 2), torn)
+        truncated = _count_truncated(labels, task.window, shape)
+    widths = boundary_widths(labels, thresholds.cell_fill_threshold if thresholds.regrow else 0.0)
+    return Flooded(labels, widths, _boxes(labels) + np.tile(origin, 2), truncated)
 
 
 def mask_threshold(thresholds: Thresholds) -> float:
-    """Give the height above which components are sought: no flood goes, and no marker lies, below it."""
+    """Return the height of the map above which components are found: no cell has a pixel below it."""
     return min(thresholds.cell_fill_threshold, thresholds.cells_max_threshold)
 
 
 def _leaves(pieces: NDArray[Any], count: int, inner: Window) -> NDArray[np.bool_]:
-    """Tell which pieces lie, at least partly, on the edge of a window or outside of it."""
+    """Return which pieces have a pixel on the edge of a window, or outside of it."""
     rows, columns = (slice(span.start + 1, max(span.start + 1, span.stop - 1)) for span in inner)
     leaves = np.zeros(count + 1, bool)
     for part in (
@@ -216,7 +225,15 @@ def _leaves(pieces: NDArray[Any], count: int, inner: Window) -> NDArray[np.bool_
 
 
 def _keep_peaks(labels: Labels, distance: Map, is_cut: NDArray[np.bool_], inner: Window) -> Labels:
-    """Drop the cells of cut components whose highest pixel, the first of equals, is outside of a window."""
+    """Drop the cells of cut components whose highest pixel, the first of equals, is outside of a window.
+
+    Two blocks flood the same cells of a cut component, each within its halo. A cell has one highest pixel,
+    which is in one block, so that just one of them keeps it::
+
+        block 0    │   block 1
+             ░░▓▓▓█│▓░░░           The peak █ is in block 0, which keeps the cell; block 1 drops it, and
+                   │               finds its pixels on this side among the pieces that block 0 leaves it.
+    """
     inside = labels > 0
     ids, heights, places = labels[inside], distance[inside], np.flatnonzero(inside)
     order = np.lexsort((places, -heights, ids))
@@ -229,8 +246,8 @@ def _keep_peaks(labels: Labels, distance: Map, is_cut: NDArray[np.bool_], inner:
     return relabel(np.where(dropped[labels], 0, labels))
 
 
-def _count_torn(labels: Labels, window: Window, shape: tuple[int, int]) -> int:
-    """Count the cells on those edges of a window that are none of the image's."""
+def _count_truncated(labels: Labels, window: Window, shape: tuple[int, int]) -> int:
+    """Count the cells on the edges of a window, without the edges of the image."""
     rows, columns = window
     edges = [
         (rows.start > 0, labels[0]),
@@ -243,7 +260,7 @@ def _count_torn(labels: Labels, window: Window, shape: tuple[int, int]) -> int:
 
 
 def _boxes(labels: Labels) -> IntArray:
-    """Give the box of every cell, (N + 1, 4): first row and column, last row and column plus 1."""
+    """Return the box of every cell, (N + 1, 4): first row and column, last row and column plus 1."""
     found = ndimage.find_objects(labels)
     boxes = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in found]
     return np.array([(0, 0, 0, 0), *boxes], np.int64)
@@ -252,9 +269,9 @@ def _boxes(labels: Labels) -> IntArray:
 def split_by_block(
     flooded: Flooded, task: FloodTask, grid: BlockGrid
 ) -> Iterator[tuple[Block, IntArray, Labels]]:
-    """Give the cells' pixels in every block but the task's own that has any: block, place in it, cell.
+    """Yield the pixels of cells in other blocks than the own one of the task: block, places in it, cells.
 
-    Places count the block's pixels in row-major order.
+    Places count the pixels of the block in row-major order.
     """
     for block in grid.touching(task.window):
         if task.block is not None and block.index == task.block.index:

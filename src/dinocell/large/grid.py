@@ -67,24 +67,24 @@ class BlockGrid:
         return self.rows * self.columns
 
     def __iter__(self) -> Iterator[Block]:
-        """Give all blocks in row-major order."""
+        """Iterate over all blocks in row-major order."""
         return (self.block(row, column) for row in range(self.rows) for column in range(self.columns))
 
     def block(self, row: int, column: int) -> Block:
-        """Give the block at a place of the grid."""
+        """Return the block at a place of the grid."""
         starts = (row * self.side, column * self.side)
         ends = (min(start + self.side, length) for start, length in zip(starts, self.shape, strict=True))
         rows, columns = (slice(start, end) for start, end in zip(starts, ends, strict=True))
         return Block(row * self.columns + column, row, column, (rows, columns))
 
     def touching(self, window: Window) -> Iterator[Block]:
-        """Give the blocks that share pixels with a window, in row-major order."""
+        """Yield the blocks that share pixels with a window, in row-major order."""
         rows, columns = (range(span.start // self.side, -(-span.stop // self.side)) for span in window)
         return (self.block(row, column) for row in rows for column in columns)
 
 
 def widen(window: Window, margin: int, shape: tuple[int, int]) -> Window:
-    """Give a window with a margin on all sides, as far as the image goes."""
+    """Return a window with a margin on all sides, clipped to the image."""
     rows, columns = (
         slice(max(0, span.start - margin), min(length, span.stop + margin))
         for span, length in zip(window, shape, strict=True)
@@ -93,7 +93,7 @@ def widen(window: Window, margin: int, shape: tuple[int, int]) -> Window:
 
 
 def within(window: Window, outer: Window) -> Window:
-    """Give the pixels of `outer` that a window shares, counted from the first of `outer`; perhaps none."""
+    """Return the part of `outer` that a window shares, counted from the start of `outer`; it may be empty."""
     rows, columns = (
         slice(max(span.start - frame.start, 0), max(0, min(span.stop, frame.stop) - frame.start))
         for span, frame in zip(window, outer, strict=True)

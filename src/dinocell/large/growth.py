@@ -1,4 +1,14 @@
-"""Cells of all tasks, put together block by block and grown by the rims that the flood left out."""
+"""Cells of all tasks, combined block by block and grown by the boundary that the flood left out.
+
+A cell can grow where all its neighbours are painted. So a block is painted with a margin: the widest boundary
+of the image, and one more pixel::
+
+    ┌ ─ ─ ─ ─ ─ ─ ─ ┐   margin: cells of other tasks, which also grow and may reach into the block
+      ┌───────────┐
+    │ │ 1 1 · 2 2 │ │   cells 1 (of task 0) and 2 (of task 7) meet half-way when they grow, whichever block
+      └───────────┘     does it: neighbouring blocks find the same pixels on both sides of their face
+    └ ─ ─ ─ ─ ─ ─ ─ ┘
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,15 +29,15 @@ from dinocell.preprocess.resampling import window_shape
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Cells of one task in one block, or in a window on it.
+    """Part of the cells of one task: those in one block, or in a window on it.
 
     Attributes
     ----------
     task : int
     cells : int32 array, shape (Y, X) or (P,)
-        The task's number of each pixel's cell, 0 for none: of all pixels of the window, or of those listed.
+        Number in the task of the cell of each pixel, 0 for none: of all pixels of the window, or of `places`.
     places : int64 array, shape (P,), optional
-        The pixels listed, counted in the whole block in row-major order.
+        The pixels, counted in the whole block in row-major order.
     """
 
     task: int
@@ -36,13 +46,14 @@ class Part:
 
 
 class CellCanvas:
-    """A window on which the parts of tasks are painted; cells get compact numbers 1…N.
+    """Window on which the parts of tasks are painted; cells get compact numbers 1…N.
 
     Parameters
     ----------
     window : (slice, slice)
     flooded : callable
-        Gives what is known of a task's cells: ``rims``, float32 (N + 1,), and ``boxes``, int64 (N + 1, 4).
+        Returns the record of a task: ``rims``, the widths to grow by, float32 (N + 1,), and ``boxes``, int64
+        (N + 1, 4).
     """
 
     def __init__(self, window: Window, flooded: Callable[[int], BlockRecord]) -> None:
@@ -50,12 +61,12 @@ class CellCanvas:
         self.cells: Labels = np.zeros(window_shape(window), np.int32)
         self._flooded = flooded
         self._bases: dict[int, int] = {}
-        self._rims: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
+        self._widths: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
         self._boxes: list[IntArray] = [np.zeros((1, 4), np.int64)]
         self._count = 0
 
     def paint(self, block: Block, part: Part) -> None:
-        """Paint where nothing is yet: only cells of components that were cut can overlap."""
+        """Paint a part, where nothing is painted yet: only cells of cut components can overlap."""
         target = self.cells[within(block.window, self.window)]
         new = part.cells
         if part.places is not None:
@@ -72,25 +83,25 @@ class CellCanvas:
         if task not in self._bases:
             self._bases[task] = self._count
             record = self._flooded(task)
-            self._rims.append(record["rims"][1:])
+            self._widths.append(record["rims"][1:])
             self._boxes.append(record["boxes"][1:])
             self._count += len(record["rims"]) - 1
         return self._bases[task]
 
     def grown(self) -> Labels:
-        """Give the window with all cells grown; right where the widest rim does not reach its edge."""
-        return grow_boundaries(self.cells, np.concatenate(self._rims))
+        """Return the window with all cells grown; correct farther from its edge than the widest boundary."""
+        return grow_boundaries(self.cells, np.concatenate(self._widths))
 
     def leave(self, window: Window) -> NDArray[np.bool_]:
-        """Tell of every compact number whether the cell, once grown, may have pixels outside of a window."""
-        rims, boxes = np.concatenate(self._rims).astype(np.int64), np.concatenate(self._boxes)
+        """Return for every compact number whether the grown cell may have pixels outside of a window."""
+        widths, boxes = np.concatenate(self._widths).astype(np.int64), np.concatenate(self._boxes)
         rows, columns = window
-        low = (boxes[:, 0] - rims < rows.start) | (boxes[:, 1] - rims < columns.start)
-        high = (boxes[:, 2] + rims > rows.stop) | (boxes[:, 3] + rims > columns.stop)
+        low = (boxes[:, 0] - widths < rows.start) | (boxes[:, 1] - widths < columns.start)
+        high = (boxes[:, 2] + widths > rows.stop) | (boxes[:, 3] + widths > columns.stop)
         return np.asarray(low | high)
 
     def ids(self, offsets: IntArray) -> NDArray[np.uint64]:
-        """Give the image-wide number of every compact one, (N + 1,): 0 is 0; `offsets` are the tasks'."""
+        """Return the number in the image of every compact one, (N + 1,); 0 stays 0."""
         ids = np.zeros(self._count + 1, np.uint64)
         for task, base in self._bases.items():
             upto = min((other for other in self._bases.values() if other > base), default=self._count)
@@ -106,30 +117,30 @@ def grow_block(
     flooded: Callable[[int], BlockRecord],
     offsets: IntArray,
 ) -> tuple[NDArray[np.uint64], BlockRecord]:
-    """Put a block together from all tasks that have cells in it or near it.
+    """Combine the cells of all tasks in a block and near it, and grow them.
 
     Parameters
     ----------
     block : Block
     grid : BlockGrid
     halo : int
-        The widest rim of the image, in pixels.
+        Width of the widest boundary in the image, in pixels.
     parts_in : callable
-        Gives the parts in a block, cut to a window that counts the block's pixels, in an order that does not
-        depend on who asks.
+        Returns the parts in a block, cut to a window that counts the pixels of the block, always in the same
+        order.
     flooded : callable
-        Gives what is known of a task's cells, as for `CellCanvas`.
+        Returns the record of a task, as for `CellCanvas`.
     offsets : int64 array, shape (tasks,)
-        What a task's number of a cell is increased by.
+        Number that is added to those of the cells of a task.
 
     Returns
     -------
     labels : uint64 array, shape (Y, X)
         Of the block.
     record : dict of array
-        Of the cells in the block, in rising order of ``ids``: ``areas`` in it, ``boxes`` (first row and
-        column, last row and column plus 1, in the image) and whether each is ``shared``, which is to say may
-        have pixels in other blocks, with or without pixels on the edge of this one.
+        Cells in the block in rising order of ``ids``: ``areas`` in it, ``boxes`` (first row and column, last
+        row and column plus 1, in the image), and ``shared``: whether a cell may have pixels in other blocks,
+        with or without pixels on the edge of this one.
     """
     canvas = CellCanvas(widen(block.window, halo + 1, grid.shape), flooded)
     for near in grid.touching(canvas.window):

@@ -1,4 +1,13 @@
-"""Final numbers of cells: 1…N without gaps, in the order of the blocks that they begin in."""
+"""Final numbers of cells: 1…N without gaps, in the order of the blocks that they begin in.
+
+The cells of a block that no other block shares need no memory: their number is enough. Two blocks as example,
+of which cell s is in both::
+
+    block 0: a, b, s        begin here: a and b (own), s (shared)       numbers a 1, b 2, s 3
+    block 1: s, c           begins here: c (own)                        numbers c 4
+
+    starts [0, 3, 4]: block 1 counts from 3 on. Own cells come first, shared ones after them.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +27,7 @@ class Numbers:
     Attributes
     ----------
     ids : uint64 array, shape (N,)
-        What they are called so far, in rising order.
+        Numbers so far, in rising order.
     numbers : uint64 array, shape (N,)
         0 for a cell that is removed.
     owned : bool array, shape (N,)
@@ -34,7 +43,7 @@ class Numbers:
 
 
 class Numbering:
-    """Numbers the cells of all blocks; keeps only those in memory that several blocks may share.
+    """Numbering of the cells of all blocks; only cells that several blocks may share are kept in memory.
 
     Parameters
     ----------
@@ -52,14 +61,14 @@ class Numbering:
         self._starts = self._numbers = np.empty(0, np.uint64)
 
     def add(self, record: BlockRecord) -> None:
-        """Take in what growth found out about the next block."""
+        """Add the record that growth wrote of the next block."""
         shared, areas = record["shared"], record["areas"]
         blocks = np.full(int(shared.sum()), len(self._own_counts), np.int64)
         self._shared_parts.append((blocks, record["ids"][shared], areas[shared], record["boxes"][shared]))
         self._own_counts.append(int((areas[~shared] >= self._min_size).sum()))
 
     def finish(self) -> int:
-        """Join the parts of shared cells, and give the number of cells that are kept."""
+        """Join the parts of shared cells, and return the number of cells that are kept."""
         blocks, ids, areas, boxes = (
             np.concatenate(column) for column in zip(*self._shared_parts, strict=True)
         )
@@ -74,7 +83,7 @@ class Numbering:
         return int(self._starts[-1])
 
     def _count_up(self) -> None:
-        """Share the numbers out: to every block as many as cells begin in it, the shared ones last."""
+        """Assign to every block as many numbers as cells begin in it, those of shared ones last."""
         inner = np.array(self._own_counts, np.int64)
         shared = np.bincount(self._owners[self._kept], minlength=len(inner))
         self._starts = np.concatenate([[0], np.cumsum(inner + shared)]).astype(np.uint64)
@@ -85,7 +94,7 @@ class Numbering:
         self._numbers[order] = self._starts[owners] + (inner[owners] + rank + 1).astype(np.uint64)
 
     def block_numbers(self, index: int, record: BlockRecord) -> Numbers:
-        """Give the final numbers in a block, whose record this is."""
+        """Return the final numbers of the cells in a block, from its record."""
         ids, shared = record["ids"], record["shared"]
         numbers, boxes = np.zeros(len(ids), np.uint64), record["boxes"].copy()
         owned = ~shared & (record["areas"] >= self._min_size)
@@ -97,7 +106,7 @@ class Numbering:
 
 
 def renumber(labels: CellIds, numbers: Numbers) -> CellIds:
-    """Give the cells of a block their final numbers.
+    """Replace the numbers of cells in a block by their final ones.
 
     Parameters
     ----------
@@ -111,12 +120,12 @@ def renumber(labels: CellIds, numbers: Numbers) -> CellIds:
 
 
 def shrink(labels: NDArray[Any]) -> NDArray[Any]:
-    """Give the next coarser level of labels: every second pixel, from the first on."""
+    """Return the next coarser level of labels: every second pixel, from the first on."""
     return labels[::2, ::2]
 
 
 def pyramid_shapes(shape: tuple[int, int], smallest: int) -> Iterator[tuple[int, int]]:
-    """Give the shapes of a pyramid's levels, the finest first, until one fits into a square."""
+    """Yield the shapes of the levels of a pyramid, the finest first, until one fits into a square."""
     while True:
         yield shape
         if max(shape) <= smallest:

@@ -1,7 +1,7 @@
 """The work folder of a run, and its results in their place.
 
-Beside the output lies a work folder. Its subfolders are named by a hash of all that decides about what is in
-them, so that what another run, or a worker that it left behind, still writes is never taken for this one's.
+Beside the output lies a work folder. Its subfolders are named by a hash of all that decides about their
+content: files that another run, or a worker of it, still writes are never taken for those of this run.
 """
 
 import logging
@@ -33,7 +33,7 @@ _OURS = re.compile(
 
 @contextmanager
 def prepared(job: LargeJob, output: Path, plan: Mapping[str, Any], *, overwrite: bool) -> Iterator[None]:
-    """Hold the work folder, and keep of it what counts: all of the same plan, the map of the same image.
+    """Lock the work folder, and keep what can be used: all of the same plan, or the map of the same image.
 
     Raises
     ------
@@ -74,10 +74,10 @@ def _refuse_overlap(source: Path, targets: tuple[Path, ...]) -> None:
 
 
 def _refuse_replacing(targets: tuple[Path, ...], plan: str, *, overwrite: bool) -> None:
-    """Refuse to replace results unasked, and what is no result of this kind at all."""
+    """Raise rather than replace results without `overwrite`, or anything that is not such a result."""
     output, *beside = targets
-    said = read_provenance(output)
-    made = {output: plan_hash({key: said.get(key) for key in ("map", "labels")}) if said else None}
+    found = read_provenance(output)
+    made = {output: plan_hash({key: found.get(key) for key in ("map", "labels")}) if found else None}
     for path, how in (made | {path: read_plan_hash(path) for path in beside}).items():
         if not os.path.lexists(path) or how == plan:  # left by a run that was stopped while it ended
             continue
@@ -94,20 +94,20 @@ def _refuse_replacing(targets: tuple[Path, ...], plan: str, *, overwrite: bool) 
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a work folder that holds anything but work, as it is removed in the end."""
+    """Raise if a work folder holds anything but work, as it is removed in the end."""
     if not os.path.lexists(folder):
         return
     is_folder = folder.is_dir() and not folder.is_symlink()
     foreign = [path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name)] if is_folder else []
     if foreign or not is_folder:
         raise OutputError(
-            f"{folder} exists and is no work folder{f' (it holds {foreign[0]})' if foreign else ''}, "
+            f"{folder} exists and is not a work folder{f' (it holds {foreign[0]})' if foreign else ''}, "
             "expected none of that name: choose another -o, or move it away"
         )
 
 
 def _differing(before: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
-    """Name what decides about the map and is not the same."""
+    """List the settings of the map that are not the same."""
     old, new = before.get("map"), plan["map"]
     names = [name for name in new if old.get(name) != new[name]] if isinstance(old, dict) else []
     return ", ".join(names) or "what was asked for"
@@ -115,7 +115,7 @@ def _differing(before: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Hold a work folder against other runs; afterwards it goes if nothing else is in it."""
+    """Lock a work folder against other runs; remove it afterwards if nothing else is in it."""
     filelock = import_extra("filelock", extra="large", purpose="segmenting large images")
     lock = filelock.FileLock(folder / _LOCK)
     try:
@@ -141,20 +141,20 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def publish(job: LargeJob, output: Path, plan: Mapping[str, Any], *, keep_map: bool) -> None:
-    """Give the results their names: labels last, as their being there says that all is done.
+    """Move the results to their final names: labels last, as their presence says that all is done.
 
-    Whoever is killed meanwhile has lost the labels at most, and the same call makes them of the map again.
+    If the process is killed meanwhile, at most the labels are lost; the same call makes them from the map.
 
     Parameters
     ----------
     job : LargeJob
-        Whose work folders hold the results.
+        Job whose work folders hold the results.
     output : Path
-        Where the labels go; what is there is replaced.
+        Path of the labels; existing ones are replaced.
     plan : mapping
         From `plan_job`.
     keep_map : bool
-        Leave the distance map in the work folder, which is removed otherwise.
+        Whether the distance map stays in the work folder, which is removed otherwise.
 
     Raises
     ------
@@ -187,9 +187,9 @@ def publish(job: LargeJob, output: Path, plan: Mapping[str, Any], *, keep_map: b
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or folder of ours; what a worker that was left behind still writes there may stay.
+    """Remove a file or folder of ours; files that a forgotten worker still writes there may stay.
 
-    A folder gets another name first: of one that is half removed, its records would say that all is done.
+    A folder is renamed first: if it were removed in part, its records would say that all is done.
     """
     if path.is_dir() and path.name != _OLD and not path.name.startswith("gone-"):
         path = path.rename(path.with_name(f"gone-{path.name}"))

@@ -1,4 +1,4 @@
-"""What a run is to make of an image, by which what is there already is known again."""
+"""The plan of a run: all that decides about its results, by which existing ones are recognised."""
 
 import hashlib
 import json
@@ -23,12 +23,14 @@ from dinocell.version import __version__
 _MAX_BLOCKS = 2**20
 
 MADE = "_made.json"
-"""In folders of tables: the hash of their plan. Readers of Parquet leave out what begins with _."""
+"""File in folders of tables with the hash of their plan. Readers of Parquet skip names that begin with _."""
+
+_COUNTS = {"cells": "cells", "large": "large", "cut": "cut", "torn": "truncated", "nonfinite": "nonfinite"}
 
 
 @dataclass(frozen=True)
 class LargeResult:
-    """What came out.
+    """Result of a large image.
 
     Attributes
     ----------
@@ -42,15 +44,15 @@ class LargeResult:
     cut : int
         Components that did not fit and were flooded in windows with a halo: their cells may differ from
         those of the image in memory.
-    torn : int
+    truncated : int
         Cells of those that reach beyond the halo, and so lack a part.
     nonfinite : int
         NaN or infinite pixels that were treated as the lowest finite value.
     confidence : float or None
-        Mean over the cells, where something was written beside the labels that says it of each; see
+        Mean over the cells, if a table or polygons were written that hold it for each; see
         `dinocell.measure.confidence`.
     skipped : bool
-        Whether all of it was there before.
+        Whether all results existed before.
     """
 
     labels: Path
@@ -58,21 +60,21 @@ class LargeResult:
     cells: int
     large: int
     cut: int
-    torn: int
+    truncated: int
     nonfinite: int
     confidence: float | None = None
     skipped: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
-        """What was counted, by name."""
-        return {name: getattr(self, name) for name in ("cells", "large", "cut", "torn", "nonfinite")}
+        """Counts by the names that metadata have for them."""
+        return {key: getattr(self, name) for key, name in _COUNTS.items()}
 
 
 def plan_job(
     source: SourcePlane, output: Path, network: TileModelLoader, settings: LargeSettings
 ) -> tuple[LargeJob, dict[str, Any]]:
-    """Look at the image, and write down all that decides about the result.
+    """Read the header of the image, and list all that decides about the result.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def plan_job(
     -------
     LargeJob
     dict
-        Ready for JSON: ``map``, what decides about the distance map, and ``labels``, what else about labels.
+        Plan, ready for JSON: ``map`` decides about the distance map, ``labels`` in addition about labels.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def plan_job(
 
 
 def _check_blocks(shape: tuple[int, int], side: int, path: Path) -> None:
-    """Raise for an image that would take months: of an OME-Zarr hardly anything need be there."""
+    """Raise for an image that would take months: the shape of an OME-Zarr may promise more than it holds."""
     count = len(BlockGrid(shape, side))
     if count > _MAX_BLOCKS:
         raise InputError(
@@ -134,7 +136,7 @@ def image_state(image: LazyImage) -> str:
 
 
 def plan_hash(plan: Mapping[str, Any]) -> str:
-    """Give a name to all that a plan, or a part of it, decides."""
+    """Return a short hash of a plan, or of a part of it."""
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -145,7 +147,7 @@ def paths_beside(output: Path, settings: LargeSettings) -> tuple[Path, ...]:
 
 
 def find_finished(job: LargeJob, output: Path, plan: Mapping[str, Any]) -> LargeResult | None:
-    """Return the result if it is there already, with all that belongs to it and made by the same plan."""
+    """Return the result if it exists already, complete and made by the same plan."""
     made = read_provenance(output)
     beside = paths_beside(output, job.settings)
     if any(made.get(key) != plan[key] for key in plan) or any(
@@ -155,12 +157,13 @@ def find_finished(job: LargeJob, output: Path, plan: Mapping[str, Any]) -> Large
     with suppress(KeyError, TypeError):
         mean = made.get("confidence") if beside else None
         sure = float(mean) if isinstance(mean, int | float) else None
-        return LargeResult(output, beside, **made["counts"], confidence=sure, skipped=True)
+        counts = {name: made["counts"][key] for key, name in _COUNTS.items()}
+        return LargeResult(output, beside, **counts, confidence=sure, skipped=True)
     return None
 
 
 def read_provenance(output: Path) -> dict[str, Any]:
-    """Read what labels say of how they were made; empty where they are not ours, or not there."""
+    """Read from labels how they were made; empty where they are not ours, or missing."""
     with suppress(FileFormatError, AttributeError):
         made = Workspace(output).read_json("zarr.json").get("attributes", {}).get("dinocell")
         if isinstance(made, dict) and "counts" in made:
@@ -169,7 +172,7 @@ def read_provenance(output: Path) -> dict[str, Any]:
 
 
 def read_plan_hash(folder: Path) -> str | None:
-    """Read by which plan tables were made; None where they are not ours, or not there."""
+    """Read the hash of the plan of tables; None where they are not ours, or missing."""
     with suppress(FileFormatError):
         found = Workspace(folder).read_json(MADE).get("plan")
         return found if isinstance(found, str) else None

@@ -1,4 +1,4 @@
-"""A large image from its file to its labels: stage after stage, and within each block after block."""
+"""A large image from its file to its labels: stage by stage, and within a stage block by block."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -36,7 +36,7 @@ _ItemT = TypeVar("_ItemT")
 
 @dataclass(frozen=True)
 class StageDone:
-    """Progress: how many blocks of a stage are done."""
+    """Progress of a stage, in blocks."""
 
     stage: str
     done: int
@@ -55,8 +55,8 @@ def segment_large(
 ) -> Iterator[StageDone | LargeResult]:
     """Segment an image block by block; a generator, so that a caller can show progress and stop.
 
-    What is done stays in a folder ``OUTPUT.work``; the same call goes on there, whatever stopped it. Of a
-    call with other thresholds it keeps the distance map.
+    Finished blocks stay in a folder ``OUTPUT.work``; the same call goes on there, whatever stopped it. A call
+    with other thresholds keeps the distance map.
 
     Parameters
     ----------
@@ -66,11 +66,11 @@ def segment_large(
     network : TileModelLoader
     settings : LargeSettings
     executor : Executor
-        Where blocks are worked on.
+        Place where blocks are computed.
     overwrite : bool
-        Replace what is there, and work on another image or with another model too.
+        Whether to replace existing results, and unfinished work on another image or with another model.
     keep_map : bool
-        Leave the work folder with the distance map, for further calls with other thresholds.
+        Whether the work folder with the distance map stays, for calls with other thresholds.
 
     Yields
     ------
@@ -95,7 +95,7 @@ def segment_large(
         statistics = yield from run.find_statistics()
         yield from run.predict(statistics)
         floods = yield from run.flood()
-        cells, torn = yield from run.label(floods)
+        cells, truncated = yield from run.label(floods)
         yield from run.build_pyramid()
         result = LargeResult(
             output,
@@ -103,7 +103,7 @@ def segment_large(
             cells=cells,
             large=floods.large,
             cut=floods.cut,
-            torn=torn,
+            truncated=truncated,
             nonfinite=statistics.nonfinite,
         )
         provenance = {**plan, "statistics": asdict(statistics), "counts": result.counts}
@@ -161,9 +161,9 @@ class _Run:
         return floods
 
     def label(self, floods: FloodPlan) -> Generator[StageDone, None, tuple[int, int]]:
-        """Grow the cells and number them; gives how many there are, and how many of them are torn."""
+        """Grow the cells and number them; return their number, and how many of them are truncated."""
         job, grid = self.job, self.job.grid
-        halo, torn = self._count_cells(floods)
+        halo, truncated = self._count_cells(floods)
         _create(job.label_workspace, stages.GROWN, job.shape, "uint64", grid.side)
         yield from self._run("growth", stages.grow, grid, len(grid), (job, halo), _name)
         numbering = Numbering(job.settings.min_size)
@@ -186,21 +186,22 @@ class _Run:
         yield from self._run(
             "numbers", stages.number, numbered(left), len(grid), (job,), lambda item: item[0].name
         )
-        return cells, torn
+        return cells, truncated
 
     def _count_cells(self, floods: FloodPlan) -> tuple[int, int]:
-        """Write down by what every task's numbers are increased; gives the widest rim, and the torn cells."""
-        counts, widest, torn = [0], 0.0, 0
+        """Write the offsets of the numbers of tasks; return the widest boundary, and the truncated cells."""
+        counts, widest, truncated = [0], 0.0, 0
         for task in floods.tasks:
             record = self.job.label_workspace.read_record("flood", task.name)
             counts.append(len(record["rims"]) - 1)
-            widest, torn = max(widest, float(record["rims"].max())), torn + int(record["torn"])
+            widest = max(widest, float(record["rims"].max()))
+            truncated += int(record["torn"])
         offsets = np.cumsum(np.array(counts[:-1], np.int64))
         self.job.label_workspace.write_record("offsets", "tasks", {"offsets": offsets})
-        return int(widest), torn
+        return int(widest), truncated
 
     def build_pyramid(self) -> Iterator[StageDone]:
-        """Make the coarser levels, each from the one before."""
+        """Write the coarser levels, each from the one before."""
         job = self.job
         for level, shape in enumerate(self._level_shapes()):
             if level:
@@ -220,7 +221,7 @@ class _Run:
         return list(pyramid_shapes(self.job.shape, CHUNK))
 
     def describe(self, provenance: dict[str, Any]) -> Generator[StageDone, None, float | None]:
-        """Write tables and polygons; gives the sum of all cells' confidence, None where there are none."""
+        """Write tables and polygons; return the sum of the confidence of all cells, None without formats."""
         job, grid = self.job, self.job.grid
         if not job.settings.formats:
             return None
@@ -253,7 +254,7 @@ class _Run:
         *,
         on_device: bool = False,
     ) -> Iterator[StageDone]:
-        """Do what has no record yet."""
+        """Run a stage for all items that have no record yet."""
         for_map = function in (stages.count_intensities, stages.predict_block)
         done = (self.job.map_workspace if for_map else self.job.label_workspace).records(stage)
         count = len(done)
@@ -265,7 +266,7 @@ class _Run:
 
 
 def _check_unchanged(job: LargeJob, plan: Mapping[str, Any]) -> None:
-    """Raise where somebody wrote to the image while labels were made of it: they are not published."""
+    """Raise if the image has changed while labels were made of it: they are not published."""
     with open_image(job.source.path, scene=job.source.scene, windows=True) as image:
         if image_state(image) != plan["map"]["state"]:
             raise FileFormatError(

@@ -1,4 +1,4 @@
-"""What is asked of a large image, in a form that travels to workers."""
+"""Settings of a large image, in a form that travels to workers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ MAX_BLOCK = 8192
 
 
 class TileModel(Protocol):
-    """What turns preprocessed tiles into distance maps; `dinocell.inference.prediction.Predictor` is one."""
+    """Model from preprocessed tiles to distance maps, as `dinocell.inference.prediction.Predictor` is."""
 
     preprocessing: Preprocessing
     tile_size: int
@@ -42,14 +42,14 @@ class TileModel(Protocol):
 
 
 class TileModelLoader(Protocol):
-    """A tile model that is not loaded yet: hashable, and small enough to travel to workers."""
+    """Tile model that is not loaded yet: hashable, and small enough to travel to workers."""
 
     def load(self) -> TileModel:
-        """Load it, or give the one that this process has loaded before."""
+        """Load the model, or return the one that this process has loaded before."""
         ...
 
     def described(self) -> dict[str, Any]:
-        """All that decides about its maps: JSON values."""
+        """Return all that decides about its maps, as JSON values."""
         ...
 
 
@@ -64,7 +64,7 @@ class SourcePlane:
     scene : int
     place : SelectedPlane
     channel : int, str or None
-        None is the only one, or colour.
+        None for the only one, or for colour.
     """
 
     path: Path
@@ -87,7 +87,7 @@ class OpenedPlane:
     source: SourcePlane
 
     def read(self, rows: slice, columns: slice) -> Pixels:
-        """Read a window of what is segmented, (Y, X) or (Y, X, S)."""
+        """Read a window of the pixels to segment, (Y, X) or (Y, X, S)."""
         return read_selected_plane(self.image, self.source.place, self.source.channel, (rows, columns))
 
     def read_channels(self, window: Window) -> dict[str, Pixels]:
@@ -97,7 +97,7 @@ class OpenedPlane:
 
 @dataclass(frozen=True)
 class LargeSettings:
-    """How a large image is segmented.
+    """Settings of the segmentation of a large image.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class LargeSettings:
     halo : int
         Pixels beyond its block at which the flood of a larger component is cut.
     formats : tuple of str
-        What is written beside the labels: names of `BLOCK_FORMATS`.
+        Formats that are written beside the labels: names of `BLOCK_FORMATS`.
 
     Raises
     ------
@@ -137,7 +137,7 @@ class LargeSettings:
             raise InputError(
                 f"block is {self.block}, expected at most {MAX_BLOCK} pixels: memory grows with it"
             )
-        scaled_shape((1, 1), self.scale)  # refuses what is no factor
+        scaled_shape((1, 1), self.scale)  # raises if it cannot be a factor
         unknown = [name for name in self.formats if name not in BLOCK_FORMATS]
         if unknown:
             raise InputError(f"format {unknown[0]!r} is unknown, expected some of {', '.join(BLOCK_FORMATS)}")
@@ -145,7 +145,7 @@ class LargeSettings:
 
 @dataclass(frozen=True)
 class LargeJob:
-    """A large image with all that workers need to know.
+    """Large image, with all that workers need to know.
 
     Attributes
     ----------
@@ -156,9 +156,9 @@ class LargeJob:
         The plane's (Y, X).
     pixel_size_um : float or None
     map_workspace : Workspace
-        What the thresholds do not change: the distance map.
+        Folder of what the thresholds do not change: the distance map.
     label_workspace : Workspace
-        The rest.
+        Folder of the rest.
     """
 
     source: SourcePlane

@@ -1,6 +1,6 @@
-"""What workers do to one block, stage by stage: read, compute, write pixels, and then the record.
+"""Stages of the work on one block: each reads, computes, writes pixels, and then a record.
 
-Every function can be called again for the same block, by another worker too: it writes the same.
+Every function can be called again for the same block, also by another worker: it writes the same.
 """
 
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def predict_block(block: Block, job: LargeJob, found: IntensityRange) -> None:
     Raises
     ------
     InputError
-        If the network gives anything but finite values.
+        If the network returns values that are not finite.
     """
     scaled = scaled_shape(job.shape, job.settings.scale)
     # An image that is enlarged is predicted in as many pieces as keep to the memory of one that is not.
@@ -112,7 +112,7 @@ def _read_map(job: LargeJob, window: Window) -> NDArray[np.float32]:
 
 
 def flood_block(task: FloodTask, job: LargeJob) -> None:
-    """Flood the components of a task, and leave the cells where their blocks find them."""
+    """Flood the components of a task, and store the cells where their blocks find them."""
     flooded = flood_components(
         task, lambda window: _read_map(job, window), job.settings.thresholds, job.shape
     )
@@ -122,13 +122,13 @@ def flood_block(task: FloodTask, job: LargeJob) -> None:
         workspace.write_array(CELLS, task.block.window, own)
     for block, places, cells in split_by_block(flooded, task, job.grid):
         workspace.write_record(f"pieces/{block.name}", task.name, {"places": places, "cells": cells})
-    torn = np.array(flooded.torn)
-    record: BlockRecord = {"rims": flooded.rims, "boxes": flooded.boxes, "torn": torn}
+    truncated = np.array(flooded.truncated)
+    record: BlockRecord = {"rims": flooded.widths, "boxes": flooded.boxes, "torn": truncated}
     workspace.write_record("flood", task.name, record)
 
 
 def grow(block: Block, job: LargeJob, halo: int) -> None:
-    """Put a block together from the cells of all tasks, and grow them."""
+    """Combine the cells of all tasks in a block, and grow them."""
     workspace = job.label_workspace
     offsets = workspace.read_record("offsets", "tasks")["offsets"]
 
@@ -152,7 +152,7 @@ def _parts(block: Block, window: Window, job: LargeJob) -> Iterator[Part]:
 
 
 def number(item: tuple[Block, Numbers], job: LargeJob) -> None:
-    """Give the cells of a block their final numbers."""
+    """Write the labels of a block with the final numbers of its cells."""
     block, numbers = item
     labels = job.label_workspace.read_array(GROWN, block.window)
     job.label_workspace.write_array(f"{LABELS}/0", block.window, renumber(labels, numbers))
@@ -163,7 +163,7 @@ def number(item: tuple[Block, Numbers], job: LargeJob) -> None:
 
 
 def shrink_block(block: Block, job: LargeJob, level: int) -> None:
-    """Make a block of a coarser level from the next finer one."""
+    """Write a block of a coarser level from the next finer one."""
     finer = f"{LABELS}/{level - 1}"
     rows, columns = (
         slice(2 * span.start, min(2 * span.stop, length))
@@ -200,7 +200,7 @@ def describe_block(block: Block, job: LargeJob, provenance: dict[str, Any]) -> N
 
 
 def _intensities(plane: OpenedPlane, window: Window) -> Any:
-    """Read what cells are measured in: every channel of several, else gray, as `dinocell segment` does."""
+    """Read the intensities to measure, as `dinocell segment` does: all channels of several, else gray."""
     info = plane.image.info
     return plane.read_channels(window) if info.shape[1] > 1 else to_grayscale(plane.read(*window))
 

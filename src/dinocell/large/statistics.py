@@ -1,7 +1,13 @@
 """The range of an image's grays without the image in memory: exact percentiles, by counting blocks.
 
-Grays are turned into unsigned keys of the same order, and the wanted ones are found 16 bits a pass: the first
-pass counts by the upper bits of all pixels, the next ones go on among pixels that begin like a wanted one.
+Grays become unsigned keys of the same order, see `dinocell.large.counting`. The keys at the wanted ranks are
+found 16 bits a pass: the first pass counts all pixels by their upper bits, the next ones only pixels that
+begin like a wanted key. An example with keys of two hexadecimal digits, one a pass, looks for the key of rank 5::
+
+    keys, sorted     03 07 12 19 30 31 38 90           ranks 0…7
+    pass 1, digit 1  0: 2   1: 2   3: 3   9: 1         4 keys lie below 3…, 7 below 9…: rank 5 begins with 3,
+                                                       and is rank 5 − 4 = 1 among the keys that do
+    pass 2, of 3…    30: 1  31: 1  38: 1               rank 1 among them is 31
 """
 
 import math
@@ -28,16 +34,16 @@ from dinocell.preprocess.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class StreamedStatistics:
-    """What a search has found out about an image.
+    """Result of a search.
 
     Attributes
     ----------
     found : IntensityRange
         Equal to that of `dinocell.preprocess.intensity_range.find_range` for the whole image.
     pixels : int
-        Of the image.
+        Pixels of the image.
     nonfinite : int
-        How many of them are NaN or infinite.
+        Pixels that are NaN or infinite.
     """
 
     found: IntensityRange
@@ -46,7 +52,7 @@ class StreamedStatistics:
 
 
 class RangeSearch:
-    """The search for an image's `IntensityRange`: one pass over blocks up to 16 bits, two of 32, four of 64.
+    """Search for the `IntensityRange` of an image: one pass for up to 16 bits, two for 32, four for 64.
 
     ::
 
@@ -91,16 +97,16 @@ class RangeSearch:
 
     @property
     def request(self) -> CountRequest:
-        """What `count_block` has to count in the pass at hand."""
+        """Request to `count_block` in the current pass."""
         return CountRequest(self._dtype.str, self._shift, self._prefixes)
 
     @property
     def done(self) -> bool:
-        """Whether all passes are finished."""
+        """True when all passes are finished."""
         return self._shift < 0
 
     def add(self, counts: Mapping[str, NDArray[Any]]) -> None:
-        """Add what one block counted in this pass, in any order, each block once.
+        """Add the counts of one block in this pass; blocks come in any order, each once.
 
         Raises
         ------
@@ -123,7 +129,7 @@ class RangeSearch:
             self._highest = max(self._highest, int(counts["max"]))
 
     def finish_pass(self) -> None:
-        """Go on to the next pass, once all blocks are added.
+        """Start the next pass, once all blocks are added.
 
         Raises
         ------
@@ -146,7 +152,7 @@ class RangeSearch:
         self._start_pass(tuple(sorted({prefix for prefix, _ in self._sought.values()})))
 
     def _begin(self) -> None:
-        """Take the totals, and say which ranks are sought."""
+        """Store the totals, and choose the ranks to find."""
         self._finite, self._nonfinite = self._pass_finite, self._pass_nonfinite
         if self._finite + self._nonfinite == 0:
             raise InputError("the blocks hold no pixels, expected at least one")
@@ -156,7 +162,7 @@ class RangeSearch:
             self._sought |= {below: (0, below), above: (0, above)}
 
     def _narrow(self, prefix: int, rank: int) -> tuple[int, int]:
-        """Lengthen a prefix by the digit that holds the rank; return it and the rank among keys with both."""
+        """Lengthen a prefix by the digit at the rank; return it, and the rank among keys that begin so."""
         below = np.cumsum(self._counts[self._prefixes.index(prefix)])
         digit = int(np.searchsorted(below, rank, side="right"))
         return (prefix << DIGIT_BITS) | digit, rank - (int(below[digit - 1]) if digit else 0)

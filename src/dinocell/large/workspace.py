@@ -1,7 +1,7 @@
-"""The folder that a large image is worked on in: arrays on disk, and a record of every block that is done.
+"""The work folder of a large image: arrays on disk, and a record of every block that is done.
 
-A record is written after the block's pixels, under a name of its own that appears at once. So whatever has
-a record is done, and what has none is done again, whoever was killed.
+A record is written after the pixels of its block, and appears at once under its name. So a block with a
+record is done, and one without is done again, whichever process was killed.
 """
 
 import json
@@ -21,7 +21,7 @@ from dinocell.io.planes import Window, decoding
 from dinocell.io.saving import atomic_path
 
 CHUNK = 512
-"""Side in pixels of what is compressed together, where blocks are a multiple of it."""
+"""Side in pixels of the chunks that are compressed, where blocks are a multiple of it."""
 
 BlockRecord = dict[str, NDArray[Any]]
 
@@ -41,7 +41,7 @@ class Workspace:
     def create_array(
         self, name: str, shape: tuple[int, int], dtype: str, block: int, *, compressor: str = "lz4"
     ) -> None:
-        """Make an array of zeros, whose blocks can be written by different processes.
+        """Create an array of zeros, whose blocks can be written by different processes.
 
         Parameters
         ----------
@@ -70,18 +70,18 @@ class Workspace:
             )
 
     def shape_of(self, name: str) -> tuple[int, int]:
-        """Give the shape (Y, X) of an array that was made here."""
+        """Return the shape (Y, X) of an array in this folder."""
         height, width = self._open_array(name).shape
         return height, width
 
     def read_array(self, name: str, window: Window) -> NDArray[Any]:
-        """Read a window of an array that was made here."""
+        """Read a window of an array in this folder."""
         array = self._open_array(name)
         with self._reading(self.folder / name):
             return np.asarray(array[window])
 
     def write_array(self, name: str, window: Window, pixels: NDArray[Any]) -> None:
-        """Write a window of an array that was made here."""
+        """Write a window of an array in this folder."""
         array = self._open_array(name)
         with self._writing():
             array[window] = pixels
@@ -91,11 +91,11 @@ class Workspace:
             return _import_zarr().open_array(self.folder / name, mode="r+")
 
     def has_array(self, name: str) -> bool:
-        """Tell whether an array was made."""
+        """Return whether an array exists."""
         return (self.folder / name / "zarr.json").is_file()
 
     def write_record(self, stage: str, name: str, record: Mapping[str, NDArray[Any]]) -> None:
-        """Write down what a stage found out about a block, which also says that the block is done."""
+        """Write the record of a block, which also marks it as done in a stage."""
         target = self.folder / "records" / stage / f"{name}.npz"
         with self._writing():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,22 +109,22 @@ class Workspace:
             return dict(stored)
 
     def records(self, stage: str) -> set[str]:
-        """Give the names of all records of a stage."""
+        """Return the names of all records of a stage."""
         folder = self.folder / "records" / stage
         return {file.stem for file in folder.glob("*.npz") if not file.name.startswith(".")}
 
     def create_folder(self, name: str) -> None:
-        """Make a folder for files, if it is not there."""
+        """Create a folder for files, unless it exists."""
         with self._writing():
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a file of JSON at once, into a folder that is there: one made here would hide a loss."""
+        """Write a JSON file at once, into an existing folder: a new one would hide that the old is lost."""
         with atomic_path(self.folder / name) as temporary:
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read a file of JSON; empty where there is none."""
+        """Read a JSON file; return an empty mapping where there is none."""
         path = self.folder / name
         with decoding(path, "JSON"):
             found = json.loads(read_whole(path)) if path.is_file() else {}
@@ -132,7 +132,7 @@ class Workspace:
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
-        """Say of what is damaged, whatever the decoder says, how to get rid of it."""
+        """Raise for damaged files, with the advice to remove the work."""
         try:
             with decoding(path, "work"):
                 yield
@@ -161,5 +161,5 @@ def _import_zarr() -> Any:
 
 
 def strips(length: int, height: int) -> Iterator[slice]:
-    """Cut an axis into spans of a height, so that not all of it is in memory at a time."""
+    """Return spans of an axis, of a given height, so that not all of it is in memory at a time."""
     return (slice(start, min(start + height, length)) for start in range(0, length, height))

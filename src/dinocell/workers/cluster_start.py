@@ -1,4 +1,4 @@
-"""Somewhere to run tasks: this process, processes started here, or a dask cluster that runs already."""
+"""The start of an executor: this process, new processes, or a dask cluster that runs already."""
 
 import logging
 import os
@@ -22,10 +22,10 @@ from dinocell.workers.executor import (
 )
 
 CONNECT_SECONDS = 10.0
-"""For so long a scheduler may leave the first call unanswered."""
+"""Seconds that a scheduler may take to answer the first call."""
 
 PATIENCE_SECONDS = 5.0
-"""After so long without a worker it is told what is waited for."""
+"""Seconds without a worker after which a warning says what is waited for."""
 
 # The libraries read these once, when they are loaded; OpenCV minds none but its own.
 _THREAD_VARIABLES = (
@@ -42,9 +42,9 @@ _logger = logging.getLogger(__name__)
 def open_executor(
     *, scheduler: str | None = None, workers: int | None = None, threads: int = 1
 ) -> Iterator[Executor]:
-    """Give somewhere to run tasks: this process, processes of this machine, or a dask cluster.
+    """Open an executor: this process, processes of this machine, or a dask cluster.
 
-    Processes that were started end with the ``with`` block, or when this process dies; Ctrl-C reaches none of
+    Processes that were started end with the ``with`` block, or when this process dies; Ctrl-C does not reach
     them. As they are not forked, a script needs ``if __name__ == "__main__":`` around its work.
 
     Parameters
@@ -53,10 +53,10 @@ def open_executor(
         Address of a dask scheduler that runs, such as ``tcp://10.0.0.1:8786``. If it has no worker yet, the
         first one is waited for.
     workers : int, optional
-        Processes to start on this machine, each with an equal share of its memory; one that goes beyond its
-        share is ended and started again.
+        Number of processes to start on this machine, each with an equal share of its memory; one that exceeds
+        its share is ended and started again.
     threads : int
-        That the numerical libraries may use in each of these processes.
+        Threads that numerical libraries may use in each of these processes.
 
     Yields
     ------
@@ -65,12 +65,12 @@ def open_executor(
     Raises
     ------
     InputError
-        If both are given, or are impossible; if no scheduler answers; if a worker has another version of this
-        package, or none.
+        If both are given, or a number is below 1; if no scheduler answers; if a worker lacks this package or
+        has another version.
     WorkerError
         If the processes cannot be started.
     MissingExtraError
-        If dask is not installed, and one is given.
+        If dask is needed and not installed.
     """
     if scheduler is not None and workers is not None:
         raise InputError(
@@ -174,10 +174,10 @@ def _start_workers(distributed: Any, cluster: Any, workers: int) -> Any:
 
 @contextmanager
 def _environment(threads: int) -> Iterator[None]:
-    """Set what processes inherit; it has to stay, as those that die are started again.
+    """Set environment variables for new processes; they stay set, as processes that die are started again.
 
-    A worker logs every failed task, which is raised here anyway. What is set is set back at the end, with
-    what distributed adds of its own.
+    Logs of workers are silenced: every failed task is raised here anyway. At the end the whole environment is
+    restored, without what distributed added to it.
     """
     before = dict(os.environ)
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)), DASK_LOGGING__DISTRIBUTED="critical")
@@ -190,10 +190,10 @@ def _environment(threads: int) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT in the threads that are started meanwhile, and so in the processes that those start.
+    """Mask SIGINT in the threads that are started meanwhile, and so in the processes that those start.
 
-    A terminal sends Ctrl-C to all processes; the workers would end with a traceback each and be replaced
-    while this one closes them.
+    A terminal sends Ctrl-C to all processes; workers would end with a traceback each, and be replaced while
+    this process closes them.
     """
     if not hasattr(signal, "pthread_sigmask"):  # not on Windows
         yield
@@ -208,7 +208,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what closing connections and cancelled tasks have to say from the log."""
+    """Suppress log messages about closing connections and cancelled tasks."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

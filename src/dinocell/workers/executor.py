@@ -1,4 +1,4 @@
-"""Spread tasks over processes and machines: dask schedules them, this gives it few at a time."""
+"""Executors that spread tasks over processes and machines: dask schedules them, a few at a time."""
 
 import logging
 import socket
@@ -18,22 +18,22 @@ _ItemT = TypeVar("_ItemT")
 _ResultT = TypeVar("_ResultT")
 
 RETRIES = 2
-"""Times that a task which failed is tried again."""
+"""Number of times that a failed task is tried again."""
 
 LOST_SECONDS = 60.0
-"""For so long processes that were started here may all be gone, before the work is given up."""
+"""Seconds for which all processes started here may be gone before the work is given up."""
 
 _LOOK_SECONDS = 0.02
 _TASKS_A_THREAD = 4  # one runs, the others are on their way: none waits for the network
 _FEWEST_TASKS = 32
-_COUNT_SECONDS = 5.0  # workers come and go; they are counted no more often than this
+_COUNT_SECONDS = 5.0  # workers come and go; they are counted at most this often
 
 _logger = logging.getLogger(__name__)
 _device_lock = threading.Lock()
 
 
 class Executor(Protocol):
-    """Where tasks run.
+    """Place where tasks run.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many processes work now."""
+        """Number of processes that work now."""
 
     def map(
         self,
@@ -55,37 +55,37 @@ class Executor(Protocol):
         on_device: bool = False,
         given_up: Callable[[_ItemT, WorkerError], _ResultT] | None = None,
     ) -> Generator[tuple[_ItemT, _ResultT]]:
-        """Yield every item and what the function made of it, as tasks end, in any order.
+        """Yield every item and the result of the function, as tasks end, in any order.
 
-        Items are taken as they are needed. Closing the generator drops what is left; what another process is
-        at goes on to its end. A function may be run on an item again after it failed or its process was lost,
-        but never after the item was yielded.
+        Items are taken as they are needed. Closing the generator cancels the tasks that are left; one that
+        runs in another process goes on to its end. A function may run again on an item after it failed or
+        its process was lost, but never after the item was yielded.
 
         Parameters
         ----------
         function : callable
-            At module level; takes an item and the arguments, and gives back something small.
+            At module level; takes an item and the arguments, and returns something small.
         items : iterable
         *arguments
             The same for every item, and sent with each: small too.
         on_device : bool
             Whether tasks need a GPU. Workers that have the dask resource ``GPU`` run one such task at a time.
         given_up : callable, optional
-            Makes the result of an item over which processes died again and again, from it and the error. The
-            item may be innocent: one that waits in a process which dies over another counts as well.
+            Returns a result for an item over which processes died again and again, from it and the error. The
+            item may not be the cause: one that waits in a process which dies over another counts as well.
 
         Raises
         ------
         WorkerError
-            If processes die again and again over a task and there is no `given_up`, if those that were
-            started here are all gone, or if the scheduler is.
+            If processes die again and again over a task, without `given_up`; if all processes started here
+            are gone; or if the scheduler is lost.
         InputError
             If a worker has another version of this package.
         """
 
 
 class HereExecutor:
-    """The very process that asks, one task after the other; one that ends in an OSError is tried again."""
+    """Executor in this process, one task after the other; one that ends in an OSError is tried again."""
 
     dashboard: str | None = None
     workers = 1
@@ -98,7 +98,7 @@ class HereExecutor:
         on_device: bool = False,
         given_up: Callable[[_ItemT, WorkerError], _ResultT] | None = None,
     ) -> Generator[tuple[_ItemT, _ResultT]]:
-        """Yield every item and what the function made of it, in their order: see `Executor.map`."""
+        """Yield every item and the result of the function, in their order: see `Executor.map`."""
         for item in items:
             yield item, _try(function, item, arguments)
 
@@ -115,14 +115,14 @@ def _try(function: Callable[..., _ResultT], item: Any, arguments: tuple[Any, ...
 
 
 class DaskExecutor:
-    """The workers of a dask scheduler.
+    """Executor on the workers of a dask scheduler.
 
     Parameters
     ----------
     client : distributed.Client
         Connected, not asynchronous.
     started_here : bool
-        Whether the workers are processes of this machine's own, so that nobody else will start new ones.
+        Whether the workers were started by this process, so that nobody else will start new ones.
     """
 
     def __init__(self, client: Any, *, started_here: bool = False) -> None:
@@ -132,7 +132,7 @@ class DaskExecutor:
 
     @property
     def workers(self) -> int:
-        """How many processes work now."""
+        """Number of processes that work now."""
         return self._count()[0]
 
     def map(
@@ -143,34 +143,39 @@ class DaskExecutor:
         on_device: bool = False,
         given_up: Callable[[_ItemT, WorkerError], _ResultT] | None = None,
     ) -> Generator[tuple[_ItemT, _ResultT]]:
-        """Yield every item and what the function made of it, as tasks end: see `Executor.map`.
+        """Yield every item and the result of the function, as tasks end: see `Executor.map`.
 
-        As many tasks are handed over as keep the workers busy, so that neither memory nor the scheduler is
-        filled by millions of items.
+        Only as many tasks are submitted as keep the workers busy, so that millions of items fill neither
+        memory nor the scheduler. With 16 threads in all::
+
+            items 0 … 99         yielded, in the order in which their tasks ended
+            items 100 … 163      submitted: 16 run, 48 wait at the workers, so that no thread waits for the
+                                 network
+            items 164 …          taken one by one, as results are yielded
         """
         distributed = import_distributed()
         ended = distributed.as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
-        handed_over: dict[Any, _ItemT] = {}
+        submitted: dict[Any, _ItemT] = {}
         rest = iter(items)
         try:
             while True:
                 _, threads, has_gpu = self._count()
-                room = max(_TASKS_A_THREAD * threads, _FEWEST_TASKS) - len(handed_over)
+                room = max(_TASKS_A_THREAD * threads, _FEWEST_TASKS) - len(submitted)
                 resources = {"GPU": 1} if on_device and has_gpu else None
                 for item in islice(rest, max(room, 0)):
                     future = self._submit(function, item, arguments, resources)
-                    handed_over[future] = item
+                    submitted[future] = item
                     ended.add(future)
-                if not handed_over:
+                if not submitted:
                     return
                 self._wait(ended)
                 future, outcome = next(ended)
-                result: _ResultT = _result_of(outcome, handed_over[future], given_up)
-                yield handed_over.pop(future), result
+                result: _ResultT = _result_of(outcome, submitted[future], given_up)
+                yield submitted.pop(future), result
         finally:
             ended.clear()
-            if handed_over and self._client.status == "running":
-                self._client.cancel(list(handed_over), force=True)
+            if submitted and self._client.status == "running":
+                self._client.cancel(list(submitted), force=True)
 
     def _wait(self, ended: Any) -> None:
         """Wait for a task to end, unless all workers are gone for good."""
@@ -262,7 +267,7 @@ def _lost_scheduler(error: BaseException) -> WorkerError:
 
 
 def absent_package(worker: str, error: BaseException) -> InputError:
-    """Make the error of a worker that lacks this package."""
+    """Return the error for a worker that lacks this package."""
     return InputError(
         f"the worker {worker} cannot import dinocell ({error}), expected version {__version__} as here: "
         "install it there"
@@ -270,7 +275,7 @@ def absent_package(worker: str, error: BaseException) -> InputError:
 
 
 def differing_version(worker: str, there: str, here: str) -> InputError:
-    """Make the error of a worker with another version of this package."""
+    """Return the error for a worker with another version of this package."""
     return InputError(
         f"the worker {worker} has dinocell {there}, expected {here} as here: install the same version there"
     )

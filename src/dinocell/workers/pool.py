@@ -1,4 +1,4 @@
-"""Work on many items in several processes, in order and a few ahead, so that memory stays flat."""
+"""Work on many items in several processes: in order, and a few items ahead, so that memory is bounded."""
 
 import contextlib
 import signal
@@ -20,7 +20,7 @@ _ResultT = TypeVar("_ResultT")
 _LAST_SECONDS = 5.0  # in which a process whose pipe has ended is gone
 
 _Outcome = tuple[BaseException | None, Any]
-"""What a function raised, or else its result."""
+"""Exception that a function raised, or else its result."""
 
 
 class OrderedPool:
@@ -157,7 +157,7 @@ def _start_worker() -> _Worker:
 
 
 def _serve(connection: Connection) -> None:
-    """Work in another process, until the pipe ends, which it does when the parent dies."""
+    """Serve tasks in another process, until the pipe ends, which it does when the parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends its workers
     cv2.setNumThreads(0)
     with contextlib.suppress(EOFError, OSError):
