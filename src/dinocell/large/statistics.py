@@ -2,7 +2,7 @@
 
 Grays become unsigned keys of the same order, see `dinocell.large.counting`. The keys at the wanted ranks are
 found 16 bits a pass: the first pass counts all pixels by their upper bits, the next ones only pixels that
-begin like a wanted key. An example looks for the key of rank 5; keys have two hexadecimal digits, one a pass::
+begin like a wanted key. Example: rank 5, keys of two hexadecimal digits, one a pass::
 
     keys, sorted     03 07 12 19 30 31 38 90           ranks 0…7
     pass 1, digit 1  0: 2   1: 2   3: 3   9: 1         4 keys lie below 3…, 7 below 9…: rank 5 begins with 3,
