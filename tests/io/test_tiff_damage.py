@@ -59,7 +59,7 @@ def read_all(file: Path) -> Array:
     return plane
 
 
-def said(caplog: pytest.LogCaptureFixture) -> str:
+def logged(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("dinocell."))
 
 
@@ -126,11 +126,11 @@ def test_a_part_of_no_bytes_is_zero_and_named(
     (tmp_path / "a.tif").write_bytes(patched(data, counts, 0, part))
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), expected)
     what = "tiles" if "tile" in options else "strips"
-    assert f"{what} of plane 0 have 0 bytes and are filled with 0" in said(caplog)
+    assert f"{what} of plane 0 have 0 bytes and are filled with 0" in logged(caplog)
     caplog.clear()  # as of a sparse file, in which that is meant
     (tmp_path / "a.tif").write_bytes(patched(patched(data, counts, 0, part), places, 0, part))
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), expected)
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 @pytest.mark.parametrize("kind", PARTS)
@@ -149,7 +149,7 @@ def test_a_part_with_bytes_and_no_place_is_refused(tmp_path: Path, kind: str) ->
 def test_the_only_strip_ends_where_its_pixels_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.tif").write_bytes(patched(tiff(noise(48, 64), **GRAY), 279, 0))
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), noise(48, 64))
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 @pytest.mark.parametrize("kind", ["raw strips", "raw tiles"])
@@ -175,7 +175,7 @@ def test_parts_that_are_the_same_bytes_are_named(
         offset = tif.pages.first.dataoffsets[0]
     (tmp_path / "a.tif").write_bytes(patched(data, places, offset, 1))
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), np.zeros((48, 64)))
-    assert "parts of plane 0 share bytes" in said(caplog)
+    assert "parts of plane 0 share bytes" in logged(caplog)
 
 
 @pytest.mark.parametrize("compression", ["lzw", "packbits"])
@@ -190,7 +190,7 @@ def test_a_compressed_strip_that_reaches_into_the_next_is_named(
         np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), noise(48, 64))
     except FileFormatError:  # what is beyond may end the decoding
         return
-    assert "parts of plane 0 share bytes" in said(caplog)
+    assert "parts of plane 0 share bytes" in logged(caplog)
 
 
 def test_a_list_of_pages_that_leads_to_none_is_named(
@@ -199,7 +199,7 @@ def test_a_list_of_pages_that_leads_to_none_is_named(
     (tmp_path / "a.tif").write_bytes(chain(3, last=len(chain(3))) + bytes(64))  # a directory of no tag
     with open_image(tmp_path / "a.tif") as image:
         assert image.info.shape[:3] == (1, 1, 3)
-    assert "its list of pages goes on where there is none" in said(caplog)
+    assert "its list of pages goes on where there is none" in logged(caplog)
 
 
 def test_a_page_within_another_page_is_refused(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_raw_tile_that_may_be_cut_is_named(tmp_path: Path, caplog: pytest.LogC
     data = tiff(noise(32, 40), **GRAY, tile=(16, 32))  # the tiles on the right have 8 columns in the page
     (tmp_path / "a.tif").write_bytes(patched(data, 325, 16 * 8, 1))
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif")[:, :32], noise(32, 40)[:, :32])
-    assert "tiles at its edges end with the page" in said(caplog)
+    assert "tiles at its edges end with the page" in logged(caplog)
 
 
 def test_pixels_of_16_bits_in_a_jpeg_of_8_are_refused(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_another_size_than_is_stored_is_refused_or_said(
                 found = read_all(file)
             except FileFormatError:
                 continue
-            assert said(caplog) or np.array_equal(found, sound) or fits(layout, found.shape), (
+            assert logged(caplog) or np.array_equal(found, sound) or fits(layout, found.shape), (
                 f"{name} {value}"
             )
 
@@ -349,7 +349,7 @@ def test_a_damaged_descriptive_tag_leaves_the_pixels_alone(
     (tmp_path / "a.tif").write_bytes(entry(data, code, **DAMAGE[damage]))
     np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), noise(48, 64))
     if damage in ("place", "kind", "count") and code < 32768:
-        assert f"its tag {code} " in said(caplog)
+        assert f"its tag {code} " in logged(caplog)
 
 
 @pytest.mark.parametrize("code", [256, 258, 259, 273, 277, 279])
@@ -371,7 +371,7 @@ def test_a_tag_that_became_another_is_named(
         struct.pack_into("<H", data, tif.pages.first.tags["Predictor"].offset, other)
     (tmp_path / "a.tif").write_bytes(data)
     read_all(tmp_path / "a.tif")
-    assert message in said(caplog)
+    assert message in logged(caplog)
 
 
 def test_a_colour_that_is_not_said_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -381,7 +381,7 @@ def test_a_colour_that_is_not_said_is_named(tmp_path: Path, caplog: pytest.LogCa
     (tmp_path / "a.tif").write_bytes(data)
     with open_image(tmp_path / "a.tif") as image:
         assert image.info.shape[:3] == (1, 3, 1)
-    assert "does not say its PhotometricInterpretation" in said(caplog)
+    assert "does not say its PhotometricInterpretation" in logged(caplog)
 
 
 @pytest.mark.parametrize("code", [257, 258, 273, 278, 279])
@@ -394,7 +394,7 @@ def test_a_tag_of_an_unusual_kind_is_named(
         assert np.array_equal(read_all(tmp_path / "a.tif"), noise(48, 64)) or code == 273
     except FileFormatError:
         return
-    assert f"its tag {code} is of an unusual kind" in said(caplog)
+    assert f"its tag {code} is of an unusual kind" in logged(caplog)
 
 
 @pytest.mark.parametrize("count", [2**31 - 1, 5000, 48])

@@ -50,7 +50,7 @@ def pages_of(file: Path) -> Array:
     return np.stack(planes)
 
 
-def said(caplog: pytest.LogCaptureFixture) -> str:
+def logged(caplog: pytest.LogCaptureFixture) -> str:
     assert all(record.name.startswith("dinocell.") for record in caplog.records)
     return "\n".join(record.getMessage() for record in caplog.records)
 
@@ -74,14 +74,14 @@ def test_no_page_is_left_out(tmp_path: Path, description: str, caplog: pytest.Lo
     pixels = noise(3, 9, 14)
     file = write(tmp_path / "a.tif", pixels, description, compression="zlib")
     np.testing.assert_array_equal(pages_of(file), pixels)
-    assert ": check their order" in said(caplog)
+    assert ": check their order" in logged(caplog)
 
 
 def test_one_page_is_not_two_planes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     twice = '<TiffData IFD="0"/><TiffData FirstC="1" IFD="0"/>'
     file = write(tmp_path / "a.tif", noise(9, 14), xml(twice, 'SizeC="2" SizeZ="1" SizeT="1"'))
     np.testing.assert_array_equal(pages_of(file), noise(1, 9, 14))
-    assert "its OME-XML takes one page for several planes, it is left out" in said(caplog)
+    assert "its OME-XML takes one page for several planes, it is left out" in logged(caplog)
 
 
 def test_several_series_written_by_tifffile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -91,7 +91,7 @@ def test_several_series_written_by_tifffile(tmp_path: Path, caplog: pytest.LogCa
     with open_image(tmp_path / "a.tif", scene=2) as image:
         assert len(image.info.scenes) == 3
         np.testing.assert_array_equal(image.read_plane(), noise(3, 9, 14)[2])
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 @pytest.mark.parametrize("extra", [noise(4, 7), noise(9, 14).astype(np.uint16), noise(9, 14, 3)])
@@ -108,20 +108,20 @@ def test_labels_and_previews_of_scanners_are_no_planes(
     with open_image(tmp_path / "a.ome.tif") as image:
         assert image.info.shape == (1, 2, 1, 9, 14)
         np.testing.assert_array_equal(image.read_plane(0, 1, 0), noise(2, 9, 14)[1])
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 def test_colours_are_samples_of_one_plane(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pixels = noise(2, 9, 14, 3)
     tifffile.imwrite(tmp_path / "a.ome.tif", pixels, photometric="rgb", metadata={"axes": "ZYXS"})
     np.testing.assert_array_equal(read_image(tmp_path / "a.ome.tif", page=1).pixels, pixels[1])
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 def test_broken_xml_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pixels = noise(3, 9, 14)
     np.testing.assert_array_equal(pages_of(write(tmp_path / "a.tif", pixels, "<OME><Image></OME>")), pixels)
-    assert "its OME-XML is broken, its pages are taken as they are" in said(caplog)
+    assert "its OME-XML is broken, its pages are taken as they are" in logged(caplog)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_a_damaged_description_is_named(
     (tmp_path / "a.tif").write_bytes(data.replace(old, new))
     with open_image(tmp_path / "a.tif") as image:
         np.testing.assert_array_equal(image.read_plane(), noise(2, 3, 9, 14)[0, 0])
-    assert message in said(caplog)
+    assert message in logged(caplog)
 
 
 def test_ome_xml_without_its_end_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = write(tmp_path / "a.tif", noise(3, 9, 14), xml("<TiffData/>").replace("</OME>", "</OOE>"))
     np.testing.assert_array_equal(pages_of(file), noise(3, 9, 14))
-    assert "looks like OME-XML but cannot be read as that" in said(caplog)
+    assert "looks like OME-XML but cannot be read as that" in logged(caplog)
 
 
 # Planes that are not there
@@ -171,7 +171,7 @@ def test_planes_that_are_not_in_the_file(tmp_path: Path, caplog: pytest.LogCaptu
     np.testing.assert_array_equal(read_image(file, channel=0).pixels, noise(9, 14))
     with pytest.raises(FileFormatError, match="is not in the file"):
         read_image(file, channel=1)
-    assert "2 of the 3 planes that its OME-XML speaks of are not there" in said(caplog)
+    assert "2 of the 3 planes that its OME-XML speaks of are not there" in logged(caplog)
 
 
 # Which file is meant
@@ -189,7 +189,7 @@ def test_a_copy_that_names_its_original_has_its_own_pixels(
     np.testing.assert_array_equal(pages_of(tmp_path / "b.ome.tif")[0], 255 - pixels)
     (tmp_path / "a.ome.tif").unlink()
     np.testing.assert_array_equal(pages_of(tmp_path / "b.ome.tif")[0], 255 - pixels)
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 def test_a_renamed_file_keeps_its_metadata(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_file_that_is_not_of_the_set_it_names(tmp_path: Path, caplog: pytest.L
     for name, pixels in zip(("a.ome.tif", "b.ome.tif", "c.ome.tif"), noise(3, 9, 14), strict=True):
         write(tmp_path / name, pixels, description)
     np.testing.assert_array_equal(pages_of(tmp_path / "c.ome.tif"), noise(3, 9, 14)[2:])
-    assert "speaks of other files (a.ome.tif, b.ome.tif) and not of this one" in said(caplog)
+    assert "speaks of other files (a.ome.tif, b.ome.tif) and not of this one" in logged(caplog)
 
 
 def test_a_page_of_another_file_is_not_left_out(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ MAX_WHOLE_BYTES = 2**26
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a folder; False where the system cannot look, as with too long a name."""
+    """Return whether a path is a folder; False if the system cannot look, as with too long a name."""
     return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises)
 
 
@@ -62,7 +62,7 @@ def read_whole(path: str | os.PathLike[str], largest: int = MAX_WHOLE_BYTES) -> 
 
 
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a file of one JSON object; empty where it is missing, damaged, or holds something else."""
+    """Read a file of one JSON object; empty if it is missing, damaged, or holds something else."""
     try:
         found = json.loads(read_whole(path))
     except (OSError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Last look at files that were written: somebody may have removed or moved them since."""
+"""Last check of files that were written: they may have been removed or moved since."""
 
 import os
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ def find_lost(files: Iterable[Path]) -> list[Path]:
 
 
 def check_still_there(files: Iterable[Path]) -> None:
-    """Raise where a file or folder that was written has vanished since.
+    """Raise if a file or folder that was written has vanished since.
 
     Raises
     ------

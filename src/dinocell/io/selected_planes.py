@@ -82,7 +82,7 @@ def find_channel(image: LazyImage, channel: int | str | None) -> tuple[int, str]
     Returns
     -------
     (int, str) or None
-        Its number, counted from 0, and a name that no other channel has; None where none was chosen.
+        Its number, counted from 0, and a name that no other channel has; None if none was chosen.
 
     Raises
     ------

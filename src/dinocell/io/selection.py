@@ -99,8 +99,8 @@ class SelectedPlane:
         None if the slices are projected.
     projection : "max", "mean" or None
     suffix : str
-        End of the names of its results, which tells them from those of the file's other planes: ``""`` where
-        it has no others.
+        End of the names of its results, which keeps them apart from those of the file's other planes; ``""``
+        if it has no others.
     """
 
     t: int

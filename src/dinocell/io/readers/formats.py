@@ -40,7 +40,7 @@ _HEAD_BYTES = max(len(magic) for reader in READERS for magic in reader.magic)
 
 
 def find_reader(path: Path) -> Reader:
-    """Find the reader of a file by its first bytes, of a folder by the files in it.
+    """Find the reader of a file by its first bytes, or of a folder by the files in it.
 
     Raises
     ------

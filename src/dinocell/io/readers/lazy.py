@@ -50,7 +50,7 @@ class ImageInfo:
     channel_names : tuple of str
         One for each channel, ``""`` for a channel without a name; empty if the file names none.
     missing_planes : int
-        Number of planes that the file says it has and that are not in it.
+        Number of planes that the file describes but does not hold.
     """
 
     format: str
@@ -174,7 +174,7 @@ class LazyImage(ABC):
             return self._checked(window, rows.stop - rows.start, columns.stop - columns.start)
 
     def has_plane(self, t: int = 0, c: int = 0, z: int = 0) -> bool:
-        """Return whether a plane that the file says it has is in it."""
+        """Return whether a plane that the file describes is in it."""
         return True
 
     def _check_there(self, t: int, c: int, z: int) -> None:

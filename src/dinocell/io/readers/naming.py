@@ -16,7 +16,7 @@ _LISTED, _LONGEST_NAME, _LONGEST_NUMBER = 10, 40, 10  # how much of the names in
 
 
 def matching_names(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the names that a file gives its `count` channels, ``""`` for those without.
+    """Return the names of the `count` channels of a file, ``""`` for those without.
 
     Empty if nothing is named, or if there are not as many names as channels: then it is not known which
     channel each belongs to.
@@ -196,7 +196,7 @@ def choose(names: Sequence[str], wanted: int | str, what: str, file: Path) -> in
 def _meant(names: Sequence[str], wanted: str, what: str, file: Path) -> int | None:
     """Return the number of what a text means; None if that does not exist."""
     by_name, by_number = _by_name(names, wanted, what, file), _by_number(names, wanted)
-    counts_so = str(by_number) == wanted  # nobody counts 00, 01, …
+    counts_so = str(by_number) == wanted  # 00 or 01 is not how numbers are written
     if by_name is not None and by_number not in (None, by_name) and counts_so:
         other = f"named {_shown(names[by_number])}" if names[by_number] else "without a name"
         raise InputError(

@@ -120,7 +120,7 @@ def array_file(version: str) -> str:
 
 
 def read_group(root: Path, group: Path, version: str) -> dict[str, Any]:
-    """Read all attributes of a group, 0.5 with ``ome`` among them; empty where it has none."""
+    """Read all attributes of a group, 0.5 with ``ome`` among them; empty if it has none."""
     if version == ON_ZARR_3:
         return dict((read_json(root, group / "zarr.json") or {}).get("attributes", {}))
     return read_json(root, group / ".zattrs") or {}
@@ -179,11 +179,11 @@ def label_attributes(
     ----------
     version : str
     axes, levels : sequence of mapping
-        Entries as of `axis_entry` and `level_entry`.
+        Entries as in `axis_entry` and `level_entry`.
     transforms : sequence of mapping
         That all levels have in common.
     source : str, optional
-        Path from the group to the image.
+        Path from the group to its image.
     """
     entry: dict[str, Any] = {"name": "labels", "type": "nearest", "axes": axes, "datasets": levels}
     if transforms:
@@ -196,7 +196,7 @@ def label_attributes(
 
 
 def list_label(version: str, attributes: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return the attributes of a group ``labels`` with one name more; None where it is listed already."""
+    """Return the attributes of a group ``labels`` with one name more; None if it is listed already."""
     ome = attributes.get("ome", {}) if version == ON_ZARR_3 else attributes
     if name in ome.get("labels", ()):
         return None

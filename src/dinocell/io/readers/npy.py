@@ -14,7 +14,7 @@ from dinocell.io.readers.reader import Reader
 
 
 class NpyImage(LazyImage):
-    """An NPY file as one plane; `header` maps it. Parameters and errors as of `LazyImage`."""
+    """An NPY file as one plane; `header` maps it. Parameters and errors as in `LazyImage`."""
 
     def __init__(self, path: Path, info: ImageInfo, header: np.memmap) -> None:
         super().__init__(path, info)

@@ -81,7 +81,7 @@ class OmeZarrReader(Reader):
 
 
 def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[str, ...], int]:
-    """Find one scene; return it, the names of all scenes, and its number. Errors as of `OmeZarrReader`."""
+    """Find one scene; return it, the names of all scenes, and its number. Errors as in `OmeZarrReader`."""
     if not folder.is_dir():
         raise FileMissingError(f"{folder} is not a folder, expected an OME-Zarr: check the path")
     with decoding(folder, "OME-Zarr"):
@@ -94,22 +94,22 @@ def find_multiscale(folder: Path, scene: int | str) -> tuple[Multiscale, tuple[s
 
 
 def is_labels(folder: Path) -> bool:
-    """Return whether an OME-Zarr says that it is a label image, as those of segment-large do."""
+    """Return whether an OME-Zarr is marked as a label image, as those of segment-large are."""
     try:
         with decoding(folder, "OME-Zarr"):
             root = folder.resolve()
             return "image-label" in read_attributes(root, root)[1]
-    except DINOCellError:  # reading it says what is wrong
+    except DINOCellError:  # the error is raised when it is read
         return False
 
 
 def find_labels(folder: Path) -> Path:
-    """Find the labels of an OME-Zarr: its own where it says that it is labels, else those beside its image.
+    """Find the labels of an OME-Zarr: itself if it is marked as labels, else those beside its image.
 
     Returns
     -------
     Path
-        The folder itself where there are none: its pixels may be labels, whatever it says.
+        The folder itself if it has none: its pixels may be labels without the mark.
 
     Raises
     ------

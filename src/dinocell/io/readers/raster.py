@@ -72,7 +72,7 @@ class RasterReader(Reader):
 
 
 class RasterImage(LazyImage):
-    """One plane of a PNG, JPEG or BMP file. Parameters and errors as of `LazyImage`."""
+    """One plane of a PNG, JPEG or BMP file. Parameters and errors as in `LazyImage`."""
 
     def __init__(self, reader: RasterReader, path: Path, info: ImageInfo, pixels: Pixels) -> None:
         super().__init__(path, info)
@@ -80,7 +80,7 @@ class RasterImage(LazyImage):
         self._pixels: Pixels | None = pixels
 
     def _read(self, t: int, c: int, z: int) -> Pixels:
-        # the pixels that told the shape are given away once, so that no caller shares them with another
+        # the pixels decoded for the shape are returned once, so that no two callers share them
         pixels, self._pixels = self._pixels, None
         return self._reader.read(self.path) if pixels is None else pixels
 

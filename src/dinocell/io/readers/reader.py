@@ -15,7 +15,9 @@ Page = tuple[Pixels, str, tuple[float, float] | None, tuple[str, ...]]
 
 
 class Reader(ABC):
-    """Reader of one format of image files. Its module imports no large package before a file is opened.
+    """Reader of one format of image files.
+
+    All readers are imported together, so each imports the package that decodes its files when it opens one.
 
     Attributes
     ----------
@@ -60,7 +62,7 @@ class Reader(ABC):
         scene : int or str
             Number, counted from 0, or name.
         largest : int
-            Pixels that a plane may have; more than `MAX_PIXELS` only where the class `reads_windows`.
+            Pixels that a plane may have; more than `MAX_PIXELS` only if the format `reads_windows`.
 
         Returns
         -------

@@ -32,7 +32,7 @@ from dinocell.io.readers.reader import Page, Reader
 
 
 class TiffReader(Reader):
-    """Reader of TIFF. Parameters, returns and errors as of `Reader`."""
+    """Reader of TIFF. Parameters, returns and errors as in `Reader`."""
 
     name = "TIFF"
     kinds = ("OME-TIFF", "ImageJ")

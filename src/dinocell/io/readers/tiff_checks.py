@@ -28,7 +28,7 @@ _LONG_STRIP = "its last strip is longer than its size needs: compare what is rea
 
 
 def check_tags(keyframe: Any, warn: Warn) -> None:
-    """Check that tags have values that TIFF knows, where tifffile would guess.
+    """Check that tags have values that TIFF defines; for others tifffile would guess.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def check_parts(page: Any, number: int, parts: Iterable[int], warn: Warn) -> Non
 
 
 def is_one_strip(page: Any) -> bool:
-    """Return whether a page is stored as it is in one strip, so that its size says where it ends."""
+    """Return whether a page is stored as it is in one strip, so that its size determines the end."""
     return bool(page.keyframe.is_contiguous) and len(page.dataoffsets) == 1
 
 
@@ -147,7 +147,7 @@ def _check_raw_bytes(page: Any, number: int, parts: list[int], warn: Warn) -> No
                 warn(_LONG_STRIP)
             continue
         is_about = min(allowed) < counts[at] < min(allowed) + row
-        if not is_about and not is_one_strip(page):  # of one strip the size says where it ends
+        if not is_about and not is_one_strip(page):  # the size determines the end of one strip
             raise ValueError(f"part {at} of plane {number} has {counts[at]} bytes, its pixels {min(allowed)}")
         warn(f"parts of it have more bytes than their pixels ({counts[at]}, not {min(allowed)})")
 
@@ -163,7 +163,7 @@ def _tile_bytes(keyframe: Any, at: int) -> set[int]:
 
 
 def check_ends(page: Any, warn: Warn) -> None:
-    """Check that the first and last strip or tile of a page decode to the size that its tags say.
+    """Check that the first and last strip or tile of a page decode to the size in its tags.
 
     tifffile checks that they are large enough, and for some compressions drops without a word what is beyond.
 
@@ -229,7 +229,7 @@ def _check_coded_sizes(page: Any, parts: Iterable[int], warn: Warn) -> None:
                 raise ValueError(f"part {at} is a JPEG of {precision} bits, its pixels are {keyframe.dtype}")
             if data.find(b"\xff\xd9", scan) < 0:  # libjpeg would fill the rest with gray
                 raise ValueError(f"the end of part {at} is missing")
-            if not height * width:  # said at its end
+            if not height * width:  # given at its end
                 continue
         elif coded == _PNG:
             width, height = struct.unpack(">II", data[16:24])

@@ -1,4 +1,4 @@
-"""Damage of the description of a TIFF file, which tells how its pages make up an image."""
+"""Damage of the description of a TIFF file, by which its pages make up an image."""
 
 import re
 from typing import Any

@@ -33,7 +33,7 @@ class OpenedTiff:
     messages : LoggedMessages
         What tifffile logs meanwhile.
     largest : int
-        As of `open_tiff`.
+        As in `open_tiff`.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ class OpenedTiff:
         return "" if xml is text else xml
 
     def _check_stacks(self) -> None:
-        """Raise ValueError if there are fewer planes than the description says."""
+        """Raise ValueError if there are fewer planes than the description claims."""
         if not self.stacks:
             raise ValueError("no page in it")
         stack = self.stacks[0]

@@ -14,7 +14,7 @@ from dinocell.io.readers.tiff_messages import collect_messages
 
 
 class TiffImage(LazyImage):
-    """One series of a TIFF file. Parameters and errors as of `LazyImage`."""
+    """One series of a TIFF file. Parameters and errors as in `LazyImage`."""
 
     def __init__(self, opened: OpenedTiff, info: ImageInfo, largest: int = MAX_PIXELS) -> None:
         super().__init__(opened.file, info, largest)
@@ -29,7 +29,7 @@ class TiffImage(LazyImage):
 
     @property
     def chunk_shape(self) -> tuple[int, int]:
-        """Rows and columns of a tile or strip; one row where the plane is stored as it is."""
+        """Rows and columns of a tile or strip; one row if the plane is stored as it is."""
         return self._stack.chunk_shape
 
     def has_plane(self, t: int = 0, c: int = 0, z: int = 0) -> bool:
@@ -92,7 +92,7 @@ def open_tiff(file: Path, scene: int | str, largest: int = MAX_PIXELS) -> LazyIm
 
 
 def read_tiff(file: Path, page: int | None, channel: int | str | None) -> Page:
-    """Read one plane of all series, one after the other; parameters as of `TiffReader.read_page`.
+    """Read one plane of all series, one after the other; parameters as in `TiffReader.read_page`.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class OmeScan:
     def __init__(self, xml: str, n_pages: int, file: Path) -> None:
         self.images: list[OmeImage] = []
         self.files: set[str] = set()
-        self.has_places = False  # planes say in which file they are
+        self.has_places = False  # whether planes name the file they are in
         self.elsewhere = ""  # the file that has the OME-XML of the set
         self.file, self.n_pages, self.frames = file, n_pages, 0
         if xml.count("<") + xml.count("=") > _MAX_XML_NODES:
@@ -175,11 +175,12 @@ def ome_set(file: Path) -> tuple[Path, ...]:
         If the file cannot be opened.
     """
     description = first_description(file)
-    if "FileName=" not in description or not description[-10:].strip().endswith("OME>"):  # as tifffile tells
+    is_ome = description[-10:].strip().endswith("OME>")  # as tifffile decides
+    if not is_ome or "FileName=" not in description:
         return (file,)
     try:
         names = OmeScan(description, 1, file).files
-    except (DINOCellError, *METADATA_ERRORS):  # opening the file says what is wrong with it
+    except (DINOCellError, *METADATA_ERRORS):  # the error is raised when it is opened
         return (file,)
     own = file.resolve()
     if own.name not in names:

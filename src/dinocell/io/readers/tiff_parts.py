@@ -56,7 +56,7 @@ def decode_window(page: Any, number: int, window: Window, warn: Warn) -> Pixels:
     window : (slice, slice)
         Along the page's rows and columns; start and stop lie within it.
     warn : callable
-        As of `check_parts`.
+        As in `check_parts`.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def _paste(part: Pixels, out: Pixels, down: int, across: int) -> None:
 def read_rows(keyframe: Any, handle: Any, offset: int, window: Window) -> Pixels:
     """Read a window of a page that begins at a byte of a file and is stored as it is, row by row.
 
-    Window, result and error as of `decode_window`.
+    Window, result and error as in `decode_window`.
     """
     (planes, _, length, width, samples), (rows, columns) = keyframe.shaped, window
     height, across = rows.stop - rows.start, (columns.stop - columns.start) * samples

@@ -13,14 +13,14 @@ Description = tuple[tuple[float, float] | None, float | None, float | None, tupl
 
 
 def describe_series(series: Any, tif: Any, ome: OmeImage | None) -> Description:
-    """Return what the metadata say of one series.
+    """Return what the metadata of a file contain about one series.
 
     Parameters
     ----------
     series : tifffile.TiffPageSeries
     tif : tifffile.TiffFile
     ome : OmeImage or None
-        Its OME-XML, where the series is described by that.
+        Its OME-XML, if that describes the series.
     """
     if ome is not None:
         return _describe_ome(ome)
@@ -33,7 +33,7 @@ def describe_series(series: Any, tif: Any, ome: OmeImage | None) -> Description:
 def _describe_imagej(keyframe: Any, metadata: dict[str, Any]) -> Description:
     unit = metadata.get("unit")
     x, y, z = (micrometres(metadata.get(key, unit)) for key in ("unit", "yunit", "zunit"))
-    # resolution tags in inches may be a printer's, as those of no program
+    # resolution tags in inches may be a printer's, as those in plain TIFF
     coarsest = _COARSEST_UM if x == micrometres("inch") else math.inf
     return (
         _size_of(keyframe, (x, y), coarsest),

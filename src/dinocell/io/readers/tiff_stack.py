@@ -55,7 +55,7 @@ class Stack:
     file_set : FileSet
         How each page is stored.
     largest : int
-        As of `open_tiff`.
+        As in `open_tiff`.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class Stack:
         self._is_one_run[0] = True
 
     def _check_page(self, page: Any, number: int) -> bool:
-        """Check that a page is stored as its tags and those of the first page say.
+        """Check that a page is stored as its tags and those of the first page describe.
 
         Returns
         -------

@@ -26,7 +26,7 @@ _NUMBERS = {
     17: "q",
     18: "Q",
 }  # kinds of them
-_FEW = 16  # values of a tag that says how a page is stored, at most
+_FEW = 16  # most values of a tag for how a page is stored
 _MAX_ENTRIES = 4096  # of a directory; tifffile calls more damage
 _DIRECTORY_BYTES = 512  # most directories are shorter
 
@@ -155,7 +155,7 @@ class TagReader:
         return struct.unpack(f"{self._order}{count}{'I' if width == 4 else 'Q'}", value[: count * width])
 
     def text(self, tag: Tag) -> str:
-        """Read the text of a tag; empty if it is said to be beyond the end of the file."""
+        """Read the text of a tag; empty if its place is beyond the end of the file."""
         value = tag.value
         if tag.n_values > len(value):
             place = self.place(tag)

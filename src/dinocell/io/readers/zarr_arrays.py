@@ -122,7 +122,7 @@ def uses_blosc(stored: dict[str, Any]) -> bool:
 
 
 def check_blosc(key: str, head: bytes, size: int) -> None:
-    """Check that a chunk has the size that it says: Blosc would read on in whatever follows in memory.
+    """Check that a chunk has the size in its head: Blosc would read beyond it in memory.
 
     Raises
     ------

@@ -29,7 +29,7 @@ def check_inside(root: Path, target: Path) -> None:
 def regular_size(file: Path) -> int:
     """Return the size of a regular file in bytes; raise ValueError for any other kind."""
     status = file.stat()
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
         raise ValueError(f"{file.name} is not a regular file")
     return status.st_size
 
