@@ -21,7 +21,6 @@ from dinocell import DINOCellPipeline, evaluate
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import DINOCellError
 from dinocell.inference.engines.engine import Engine
-from dinocell.inference.engines.start import open_engine
 from dinocell.metrics.pooling import pool
 from dinocell.models.network.dinocell import DINOCell
 from machine import describe_machine
@@ -56,7 +55,9 @@ def open_all(model: DINOCell) -> dict[tuple[str, str], Engine]:
     engines: dict[tuple[str, str], Engine] = {}
     for name, precision in ARMS:
         try:
-            engines[name, precision] = open_engine(model, engine=name, device="cpu", precision=precision)  # type: ignore[arg-type]
+            engines[name, precision] = DINOCellPipeline(
+                model, device="cpu", engine=name, precision=precision, allow_untrained=True
+            ).predictor.engine
         except DINOCellError as error:
             print(f"{name} {precision}: {error}")
     return engines
@@ -77,7 +78,7 @@ def fastest(
 
 def accuracy(arm: tuple[str, str], folders: list[Path], every: int) -> list[str]:
     """Give AP@0.5 and AP@0.75 of `nano` on every folder."""
-    pipeline = DINOCellPipeline("nano", device="cpu", engine=arm[0], precision=arm[1])  # type: ignore[arg-type]
+    pipeline = DINOCellPipeline("nano", device="cpu", engine=arm[0], precision=arm[1])
     columns = []
     for folder in folders:
         annotated = (pair.read() for pair in find_pairs(folder)[::every])

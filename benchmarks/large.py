@@ -29,7 +29,7 @@ import psutil
 import zarr
 from numpy.typing import NDArray
 
-from dinocell.inference.remote_model import ModelNetwork
+from dinocell.inference.remote_model import RemoteModel
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.selection import SelectedPlane
 from dinocell.labels import relabel
@@ -75,9 +75,9 @@ class Stub:
             yield batch.astype(np.float32) / np.float32(255)
 
 
-def shipped() -> ModelNetwork:
+def shipped() -> RemoteModel:
     """Give the shipped model on the CPU."""
-    return ModelNetwork.named("nano", device="cpu")
+    return RemoteModel.named("nano", device="cpu")
 
 
 def read_crops(data: Path, *, as_map: bool) -> list[NDArray[np.uint8]]:
@@ -204,7 +204,7 @@ def measure_seams(side: int, data: Path, seed: int) -> None:
             result, _ = run(image, output, network, settings, HereExecutor(), **options)
             (work,) = output.with_name(f"{output.name}.work").glob("map-*")
             distance = zarr.open_array(work / MAP, mode="r")[:]
-            whole = distance_to_labels(distance, **thresholds.model_dump())
+            whole = distance_to_labels(distance, thresholds=thresholds)
             labels = relabel(zarr.open_array(output / "0", mode="r")[:].astype(np.int64))
             scores = evaluate(whole, labels)
             print(

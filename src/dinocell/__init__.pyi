@@ -1,5 +1,6 @@
 from .errors import DINOCellError
-from .inference.pipeline import DINOCellPipeline, segment
+from .inference.pipeline import DINOCellPipeline
+from .inference.segment import segment
 from .inference.segmentation import Segmentation
 from .io.images import read_image, read_labels
 from .io.saving import write_labels

@@ -223,7 +223,7 @@ def _caches() -> Iterator[Finding]:
 def _trial() -> Finding:
     """Segment a drawn image."""
     try:
-        from dinocell.inference.pipeline import segment
+        from dinocell.inference.segment import segment
 
         image, cells = draw_cells()
         start = time.perf_counter()

@@ -26,7 +26,8 @@ from dinocell.cli import segment as segment_command
 from dinocell.cli.terminal import block_bar
 from dinocell.errors import FileFormatError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.remote_model import ModelNetwork
+from dinocell.inference.remote_model import RemoteModel
+from dinocell.inference.settings import CompleteSettings
 from dinocell.io.identity import hash_file
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_image
@@ -39,6 +40,8 @@ from tests.fakes.tiff import write_ome_set
 from tests.fakes.zarr import write_ome_zarr
 
 runner = CliRunner()
+
+INFERENCE = CompleteSettings(thresholds=Thresholds(), tile_size=256, overlap=32, clahe=True)
 
 
 def run(*arguments):
@@ -327,9 +330,8 @@ def test_a_file_that_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp
     stack = tmp_path / "stack.nd2"  # a format whose reader does not notice by itself
     stack.write_bytes(FakeND2(np.zeros((3, 1, 16, 16), np.uint16), (slices(3, 1.0),)).content())
     settings = BatchSettings(
-        tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
-        selection=Selection(all_planes=True),
-    )  # fmt: skip
+        tmp_path, ("tif",), "nano", "", True, Preprocessing(), INFERENCE, selection=Selection(all_planes=True)
+    )
     jobs = load_jobs([SourceFile(stack, Path("stack"))], settings)
     assert isinstance(next(jobs), PlaneJob)
     os.utime(stack, (1, 1))  # what every write changes
@@ -354,9 +356,8 @@ def test_a_set_of_files_is_one_input_and_a_change_of_any_of_them_makes_it_new(tm
 def test_a_set_whose_other_file_changes_while_it_is_read_is_not_segmented_as_two_halves(tmp_path):
     first, second = write_ome_set(tmp_path, np.zeros((2, 16, 16), np.uint16), axis="T")
     settings = BatchSettings(
-        tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
-        selection=Selection(all_planes=True),
-    )  # fmt: skip
+        tmp_path, ("tif",), "nano", "", True, Preprocessing(), INFERENCE, selection=Selection(all_planes=True)
+    )
     jobs = load_jobs([SourceFile(first, Path("set"))], settings)
     assert isinstance(next(jobs), PlaneJob)
     os.utime(second, (1, 1))
@@ -368,9 +369,8 @@ def test_a_set_whose_other_file_changes_while_it_is_read_is_not_segmented_as_two
 def test_a_zarr_that_changes_while_it_is_read_fails(tmp_path):
     write_ome_zarr(tmp_path / "a.zarr", np.zeros((2, 16, 16), np.uint16), "zyx")
     settings = BatchSettings(
-        tmp_path, ("tif",), "nano", "", True, Thresholds(), Preprocessing(), 256, 32,
-        selection=Selection(all_planes=True),
-    )  # fmt: skip
+        tmp_path, ("tif",), "nano", "", True, Preprocessing(), INFERENCE, selection=Selection(all_planes=True)
+    )
     jobs = load_jobs([SourceFile(tmp_path / "a.zarr", Path("a"))], settings)
     assert isinstance(next(jobs), PlaneJob)
     os.utime(tmp_path / "a.zarr" / "0" / ".zarray", (1, 1))
@@ -580,9 +580,14 @@ def three(tree, tmp_path):
     sources = find_sources([str(tree)], recursive=True).sources
     pipeline = DINOCellPipeline("nano", device="cpu")
     settings = BatchSettings(
-        tmp_path / "out", ("tif", "csv"), "nano", "", True, pipeline.model.config.thresholds,
-        pipeline.predictor.preprocessing, 256, 32,
-    )  # fmt: skip
+        tmp_path / "out",
+        ("tif", "csv"),
+        "nano",
+        "",
+        True,
+        pipeline.predictor.preprocessing,
+        pipeline.settings,
+    )
     return sources, settings, pipeline
 
 
@@ -614,7 +619,7 @@ def test_results_that_vanish_meanwhile_are_not_counted_as_done(three, capsys, af
     sources, settings, pipeline = three
     events = _moving(segment_files(sources, settings, pipeline), settings.output, after)
     with pytest.raises(typer.Exit) as ended:
-        segment_command._segment(events, Found(sources, [], {}), settings, block_bar())
+        segment_command._segment(lambda _: events, Found(sources, [], {}), settings, block_bar())
     assert ended.value.exit_code == 1
     out, err = capsys.readouterr()
     assert "is gone" in out
@@ -628,7 +633,7 @@ def test_results_that_vanish_meanwhile_are_not_counted_as_done(three, capsys, af
 def test_a_worker_does_not_make_an_output_folder_again(three, tmp_path):
     sources, settings, _ = three
     with pytest.raises(OutputError, match="removed or moved"):
-        segment_task((tuple(sources),), settings, ModelNetwork.named("nano", device="cpu"), Path.cwd(), 0)
+        segment_task((tuple(sources),), settings, RemoteModel.named("nano", device="cpu"), Path.cwd(), 0)
     assert not settings.output.exists()
 
 

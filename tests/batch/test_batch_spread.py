@@ -20,10 +20,9 @@ from dinocell.batch.sources import SourceFile, find_sources
 from dinocell.batch.spread import group_sources, segment_task, spread_files
 from dinocell.cli import app
 from dinocell.errors import InputError, WorkerError
-from dinocell.inference.remote_model import ModelNetwork
+from dinocell.inference.remote_model import RemoteModel
 from dinocell.io.saving import write_image
 from dinocell.io.selection import Selection
-from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
 from dinocell.workers.cluster_start import open_executor
 from dinocell.workers.executor import HereExecutor
 from tests.cases import disk
@@ -32,7 +31,7 @@ from tests.fakes import cluster_tasks as tasks
 
 dask = pytest.importorskip("dask")
 
-NANO = ModelNetwork("nano", hash_checkpoint(find_checkpoint("nano")), device="cpu")
+NANO = RemoteModel.named("nano", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +103,8 @@ def settings_for(output):
         "nano",
         NANO.sha256,
         True,
-        pipeline.thresholds(),
         pipeline.predictor.preprocessing,
-        pipeline.predictor.tile_size,
-        pipeline.predictor.overlap,
+        pipeline.settings,
         selection=Selection(all_planes=True),
     )
 

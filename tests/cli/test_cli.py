@@ -212,10 +212,13 @@ def _main(*arguments, cwd, **environment):
         (["--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["--tile-size", "100"], "multiple of 32"),
         (["--overlap", "300"], "overlap is 300"),
-        (["--precision", "int4"], "--precision is 'int4', expected one of auto, float32, bfloat16, int8"),
-        (["--engine", "theano"], "engine is 'theano', expected one of torch, onnx, openvino"),
-        (["--diameter", "big"], "--diameter is 'big'"),
-        (["--diameter", "-5"], "--diameter is '-5'"),
+        (
+            ["--precision", "int4"],
+            "'auto', 'float32', 'bfloat16' or 'int8', not 'int4'",
+        ),
+        (["--engine", "theano"], "engine: Input should be 'torch', 'onnx' or 'openvino', not 'theano'"),
+        (["--diameter", "big"], "diameter: expected pixels above 0 or 'auto', not 'big'"),
+        (["--diameter", "-5"], "diameter: expected pixels above 0 or 'auto', not '-5'"),
     ],
 )
 def test_a_refusal_is_one_line_and_a_failure(image_file, tmp_path, arguments, message, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from dinocell.cli import main
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.formats import open_dataset
 from dinocell.evaluation.scoring import evaluate_prediction
-from dinocell.inference.pipeline import segment
+from dinocell.inference.segment import segment
 from dinocell.io.images import read_labels
 from dinocell.io.saving import write_labels
 from dinocell.labels import relabel
@@ -174,7 +174,7 @@ def refuse(run, message, *arguments):
     ("options", "message"),
     [
         (["--diameter", "auto"], "--diameter is 'auto', expected pixels for so large an image"),
-        (["--diameter", "big"], "--diameter is 'big'"),
+        (["--diameter", "big"], "not 'big'"),
         (["--diameter", "10", "--diameter-um", "5"], "both given"),
         (
             ["--scheduler", "tcp://a:1", "--workers", "2"],

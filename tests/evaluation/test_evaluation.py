@@ -37,7 +37,7 @@ def test_scores_are_those_of_the_pipeline_and_the_upper_bound_is_above(folder):
     assert scores.counts.true_cells == 8
     assert bound.ap[0.5] == 1.0
     assert 0 < scores.seg <= 1
-    strict = pipeline.thresholds(cells_max_threshold=1.0)
+    strict = pipeline.settings_for(cells_max_threshold=1.0).thresholds
     nothing = pool(r.scores for r in evaluate_items(pipeline, find_pairs(folder), thresholds=strict))
     assert (nothing.seg, nothing.counts.predicted_cells) == (0.0, 0)
 
@@ -102,7 +102,7 @@ def test_the_search_finds_the_thresholds_that_score_best():
     assert points[0].thresholds == start
     assert len({point.thresholds for point in points}) == len(points)  # nothing is scored twice
     labels, distance = perfect[2]
-    direct = evaluate(labels, distance_to_labels(distance, **best.thresholds.model_dump()))
+    direct = evaluate(labels, distance_to_labels(distance, thresholds=best.thresholds))
     assert best.ap75[1] == pytest.approx(direct.ap[0.75])
 
 

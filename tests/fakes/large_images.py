@@ -45,7 +45,7 @@ def in_memory(image, *, scale=1.0, thresholds=THRESHOLDS, min_size=0):
     tiles = plan_tiles(gray.shape, ECHO.tile_size, ECHO.overlap)
     predictions = chain.from_iterable(ECHO.predict_batches(gray, tiles))
     distance = resize(blend(tiles, predictions, gray.shape), image.shape[:2])
-    return distance, distance_to_labels(distance, **thresholds.model_dump(), min_size=min_size)
+    return distance, distance_to_labels(distance, thresholds=thresholds, min_size=min_size)
 
 
 def by_first_pixel(labels):

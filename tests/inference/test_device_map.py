@@ -59,14 +59,16 @@ def test_a_failed_batch_leaves_the_map_as_it_was():
 class Blending(TorchEngine):
     """Puts maps together as on a GPU, on the CPU."""
 
-    blends = True
+    def __init__(self, model, settings):
+        super().__init__(model, settings)
+        self.blends = True
 
 
 def test_a_pipeline_that_blends_on_its_device_gives_the_same_map():
     image = np.random.default_rng(0).integers(0, 4000, (150, 210)).astype(np.uint16)
     pipeline = DINOCellPipeline("nano", device="cpu", tile_size=96, overlap=16, batch_size=2)
     expected = pipeline.predict_on_full_img(image)
-    pipeline.predictor.engine = Blending(pipeline.model, "cpu")
+    pipeline.predictor.engine = Blending(pipeline.model, pipeline.settings)
     np.testing.assert_allclose(pipeline.predict_on_full_img(image), expected, rtol=0, atol=1e-6)
 
 
@@ -90,7 +92,7 @@ def test_a_pipeline_whose_device_has_no_room_for_the_map_blends_on_the_processor
     image = np.random.default_rng(0).integers(0, 4000, (150, 210)).astype(np.uint16)
     pipeline = DINOCellPipeline("nano", device="cpu", tile_size=96, overlap=16)
     expected = pipeline.predict_on_full_img(image)
-    pipeline.predictor.engine = Cramped(pipeline.model, "cpu")
+    pipeline.predictor.engine = Cramped(pipeline.model, pipeline.settings)
     with caplog.at_level("INFO", "dinocell"):
         found = pipeline.predict_on_full_img(image)
     np.testing.assert_array_equal(found, expected)

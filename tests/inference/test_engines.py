@@ -13,6 +13,7 @@ from dinocell.errors import InputError, MissingExtraError
 from dinocell.inference.engines.exported import _digest, exported_file
 from dinocell.inference.engines.start import open_engine
 from dinocell.inference.engines.torch_engine import TorchEngine
+from dinocell.inference.settings import InferenceSettings
 from dinocell.models.network.dinocell import DINOCell
 from tests.models.test_export import built
 
@@ -82,9 +83,9 @@ def test_weights_in_a_second_file_are_made_anew_with_it(engine, damage, tmp_path
     monkeypatch.setattr("dinocell.models.export.ONE_FILE", 1000)
     model = built("vit")
     tiles = np.random.default_rng(0).integers(0, 256, (1, 64, 64), np.uint8)
-    expected = TorchEngine(model, "cpu").forward(tiles)
+    expected = TorchEngine(model, InferenceSettings(device="cpu")).forward(tiles)
     for _ in range(2):
-        found = open_engine(model, engine=engine, device="cpu").forward(tiles)
+        found = open_engine(model, InferenceSettings(engine=engine, device="cpu")).forward(tiles)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
         (weights,) = tmp_path.glob("*.onnx.data")
         assert weights.stat().st_size > 1000
@@ -94,7 +95,10 @@ def test_weights_in_a_second_file_are_made_anew_with_it(engine, damage, tmp_path
 def test_an_engine_in_float32_follows_its_model_and_another_does_not(nano):
     tiles = np.random.default_rng(0).integers(0, 256, (1, 64, 64), np.uint8)
     model = copy.deepcopy(nano)
-    same, copied = (TorchEngine(model, "cpu", precision=name) for name in ("float32", "bfloat16"))
+    same, copied = (
+        TorchEngine(model, InferenceSettings(device="cpu", precision=name))
+        for name in ("float32", "bfloat16")
+    )
     before = same.forward(tiles), copied.forward(tiles)
     with torch.no_grad():
         model.decoder.head.bias.add_(1)
@@ -127,8 +131,8 @@ def test_other_weights_have_another_file(nano, export_cache):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"engine": "tensorflow"}, "expected one of torch, onnx, openvino"),
-        ({"precision": "float8"}, "expected one of auto, float32, bfloat16, int8"),
+        ({"engine": "tensorflow"}, "engine: .* 'torch', 'onnx' or 'openvino', not 'tensorflow'"),
+        ({"precision": "float8"}, "precision: .* 'auto', 'float32', 'bfloat16' or 'int8', not 'float8'"),
         ({"precision": "int8"}, "engine torch has no precision int8: choose engine onnx"),
         ({"engine": "onnx", "precision": "bfloat16"}, "choose torch or openvino"),
         ({"engine": "onnx", "precision": "int8"}, "made of convolutions"),
@@ -141,14 +145,14 @@ def test_other_weights_have_another_file(nano, export_cache):
 )
 def test_what_an_engine_cannot_do_is_refused(nano, export_cache, chosen, message):
     with pytest.raises(InputError, match=message):
-        open_engine(nano, **chosen)
+        DINOCellPipeline(nano, **chosen)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_a_missing_engine_says_how_to_install_it(nano, export_cache, engine, monkeypatch):
     monkeypatch.setitem(sys.modules, {"onnx": "onnxruntime"}.get(engine, engine), None)
     with pytest.raises(MissingExtraError, match=r'pip install "dinocell\[export\]"'):
-        open_engine(nano, engine=engine)
+        DINOCellPipeline(nano, engine=engine)
 
 
 def test_a_batch_that_does_not_fit_onnx_runtime_is_halved(nano, export_cache, image, expected):
@@ -171,5 +175,5 @@ def test_a_batch_that_does_not_fit_onnx_runtime_is_halved(nano, export_cache, im
 
 def test_a_processor_without_bfloat16_is_warned_of(nano, monkeypatch, caplog):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
-    TorchEngine(nano, "cpu", precision="bfloat16")
+    TorchEngine(nano, InferenceSettings(device="cpu", precision="bfloat16"))
     assert "float32 is much faster" in caplog.text

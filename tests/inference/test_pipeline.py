@@ -4,8 +4,10 @@ import torch
 from torch import nn
 
 from dinocell.errors import DeviceMemoryError, InputError, UntrainedModelError
-from dinocell.inference.pipeline import DINOCellPipeline, segment
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.segment import segment
 from dinocell.inference.segmentation import TilesDone
+from dinocell.inference.settings import InferenceOptions, InferenceSettings, RunOptions, RunSettings
 from dinocell.labels import median_diameter
 from dinocell.metrics.matching import count_overlaps, match_iou
 from dinocell.models.configuration import ModelConfig
@@ -86,14 +88,27 @@ def test_the_network_sees_the_rescaled_image():
     assert seen[-1] == TilesDone(3, 3)
 
 
-def test_progress_counts_every_tile_and_can_be_stopped():
+def test_progress_counts_every_tile():
     pipeline = DINOCellPipeline(tiny(), device="cpu", batch_size=2)
     seen = []
     pipeline.run(np.zeros((256, 700), np.uint8), progress=seen.append)
     assert seen == [TilesDone(2, 3), TilesDone(3, 3)]
-    steps = pipeline.steps(np.zeros((256, 700), np.uint8))
-    assert next(steps) == TilesDone(2, 3)
-    steps.close()
+
+
+def test_what_a_callback_raises_ends_the_run():
+    class CancelError(Exception):
+        pass
+
+    def cancel(done):
+        seen.append(done)
+        raise CancelError
+
+    seen = []
+    pipeline = DINOCellPipeline(tiny(diameter_range=(20, 40)), device="cpu", batch_size=2)
+    for diameter in (None, "auto"):
+        with pytest.raises(CancelError):
+            pipeline.run(np.zeros((256, 700), np.uint8), diameter=diameter, progress=cancel)
+    assert seen == [TilesDone(2, 3)] * 2
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
@@ -200,7 +215,7 @@ def test_a_diameter_rescales_the_image_and_auto_finds_it(nano):
 
 @pytest.mark.parametrize("diameter", [0, -3, float("nan"), "big", float("inf"), 0.01])
 def test_a_wrong_diameter_is_refused(nano, diameter):
-    with pytest.raises(InputError, match="diameter is"):
+    with pytest.raises(InputError, match="diameter"):
         nano.run(np.zeros((9, 9)), diameter=diameter)
 
 
@@ -211,9 +226,9 @@ def test_wrong_settings_are_refused():
         with pytest.raises(InputError, match=f"tile_size is {size}, .* of 32.* at most 4096"):
             DINOCellPipeline(tiny(), tile_size=size)
     for size in (256.0, "256"):
-        with pytest.raises(InputError, match=f"tile_size is {size!r}, expected a whole number"):
+        with pytest.raises(InputError, match=f"tile_size: expected a whole number, not {size!r}"):
             DINOCellPipeline(tiny(), tile_size=size)
-    with pytest.raises(InputError, match=r"overlap is 1\.5, expected a whole number"):
+    with pytest.raises(InputError, match=r"overlap: expected a whole number, not 1\.5"):
         DINOCellPipeline(tiny(), overlap=1.5)
     with pytest.raises(InputError, match="overlap is 200"):
         DINOCellPipeline(tiny(), overlap=200)
@@ -222,9 +237,47 @@ def test_wrong_settings_are_refused():
     with pytest.raises(InputError, match="device 'cuda:77' cannot be used"):
         choose_device("cuda:77")
     with pytest.raises(InputError, match="merge is 2"):
-        DINOCellPipeline(tiny(), device="cpu").thresholds(merge=2)
+        DINOCellPipeline(tiny(), device="cpu", merge=2)
     with pytest.raises(InputError, match="does not say which cell diameters"):
         DINOCellPipeline(tiny(), device="cpu").run(np.zeros((9, 9)), diameter=30)
+
+
+def test_unknown_options_are_refused(nano):
+    with pytest.raises(InputError, match="unknown key 'devise': did you mean 'device'"):
+        DINOCellPipeline(tiny(), devise="cpu")
+    with pytest.raises(InputError, match="tile_size is not an option of one image"):
+        nano.run(np.zeros((9, 9)), tile_size=64)
+
+
+def test_settings_of_a_pipeline_hold_for_all_images_and_options_for_one():
+    model = tiny(thresholds=Thresholds(merge=0.7, cells_max_threshold=0.3))
+    settings = InferenceSettings(device="cpu", tile_size=64, min_size=5)
+    pipeline = DINOCellPipeline(model, settings=settings, cells_max_threshold=np.float32(0.25), batch_size=2)
+    assert (pipeline.settings.min_size, pipeline.settings.overlap, pipeline.settings.batch_size) == (5, 32, 2)
+    assert pipeline.settings.thresholds == Thresholds(merge=0.7, cells_max_threshold=0.25)
+    one = pipeline.settings_for(merge=0.6, fill_holes=True)
+    assert one.thresholds == Thresholds(merge=0.6, cells_max_threshold=0.25)
+    assert (one.min_size, one.fill_holes, one.tile_size) == (5, True, 64)
+    whole = pipeline.settings_for(thresholds=Thresholds(), regrow=True)
+    assert whole.thresholds == Thresholds(regrow=True)
+    assert pipeline.run(np.zeros((9, 9)), merge=0.6).parameters.settings.thresholds.merge == 0.6
+
+
+def test_keywords_are_those_of_the_settings():
+    assert set(InferenceOptions.__annotations__) == {
+        *InferenceSettings.model_fields,
+        *Thresholds.model_fields,
+    }
+    assert set(RunOptions.__annotations__) == {*RunSettings.model_fields, *Thresholds.model_fields}
+
+
+def test_results_record_what_decides_about_labels_and_is_not_usual(nano):
+    assert nano.settings.recorded() == {
+        "diameter": None, "thresholds": nano.model.config.thresholds.model_dump(), "min_size": 0,
+        "tile_size": 256, "overlap": 32,
+    }  # fmt: skip
+    changed = nano.settings.completed(nano.model.config, fill_holes=True, precision="float32", batch_size=1)
+    assert changed.recorded() == nano.settings.recorded() | {"fill_holes": True, "precision": "float32"}
 
 
 def test_an_untrained_model_is_refused_unless_allowed():

@@ -7,7 +7,7 @@ from dinocell.datasets import livecell, table
 from dinocell.datasets.npy import open_npy
 from dinocell.datasets.records import read_index, read_info
 from dinocell.errors import DINOCellError, FileFormatError, UnknownModelError
-from dinocell.evaluation.preset import read_preset
+from dinocell.inference.preset import read_preset
 from dinocell.io.identity import hash_file
 from dinocell.io.images import open_image, read_image, read_labels
 from dinocell.io.opening import is_folder, open_regular, read_json_object, read_whole

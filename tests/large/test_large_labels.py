@@ -101,7 +101,7 @@ slowly = examples(10, search=40)  # up to 200 blocks an image
 @given(st.integers(0, 10**6), st.integers(1, 70), st.integers(1, 70), st.floats(0.8, 5), sides, thresholds_of)
 def test_labels_in_blocks_are_those_of_the_whole_map(seed, height, width, sigma, side, thresholds):
     distance = smooth_noise(seed, (height + 1, width + 1), sigma)
-    whole = distance_to_labels(distance, **thresholds.model_dump())
+    whole = distance_to_labels(distance, thresholds=thresholds)
     labels, _, _ = in_blocks(distance, side, thresholds)
     assert same_up_to_names(labels, whole)
 
@@ -112,7 +112,7 @@ def test_a_component_that_gets_a_task_of_its_own_changes_nothing(seed, sigma, si
     distance = smooth_noise(seed, (45, 36), sigma)
     labels, _, plan = in_blocks(distance, side, thresholds, largest=None)
     assert not plan.cut
-    assert same_up_to_names(labels, distance_to_labels(distance, **thresholds.model_dump()))
+    assert same_up_to_names(labels, distance_to_labels(distance, thresholds=thresholds))
 
 
 def test_components_larger_than_their_block_get_tasks_of_their_own():
@@ -124,7 +124,7 @@ def test_components_larger_than_their_block_get_tasks_of_their_own():
 @given(st.integers(0, 10**6), sides, thresholds_of, st.integers(2, 60))
 def test_small_cells_are_removed_by_their_whole_area(seed, side, thresholds, min_size):
     distance = smooth_noise(seed, (40, 45), 2.0)
-    whole = distance_to_labels(distance, **thresholds.model_dump(), min_size=min_size)
+    whole = distance_to_labels(distance, thresholds=thresholds, min_size=min_size)
     labels, _, _ = in_blocks(distance, side, thresholds, min_size=min_size)
     assert same_up_to_names(labels, whole)
 
@@ -133,7 +133,7 @@ def test_small_cells_are_removed_by_their_whole_area(seed, side, thresholds, min
 @given(st.sampled_from(sorted(CASES)), sides, thresholds_of)
 def test_named_cases(name, side, thresholds):
     distance = labels_to_distance(CASES[name])
-    whole = distance_to_labels(distance, **thresholds.model_dump())
+    whole = distance_to_labels(distance, thresholds=thresholds)
     labels, _, _ = in_blocks(distance, side, thresholds)
     assert same_up_to_names(labels, whole)
 
@@ -164,7 +164,7 @@ def test_equal_heights_are_shared_out_as_in_the_whole(size):
         (3 + size, 5 * size),
     ):
         labels, _, _ = in_blocks(distance, side, thresholds)
-        assert same_up_to_names(labels, distance_to_labels(distance, **thresholds.model_dump()))
+        assert same_up_to_names(labels, distance_to_labels(distance, thresholds=thresholds))
 
 
 @slowly
@@ -179,7 +179,7 @@ def test_what_is_cut_leaves_other_components_as_they_are(seed, side, fill):
     boxes = [[span.stop - span.start + 2 for span in box] for box in ndimage.find_objects(pieces)]
     fits = np.array([False, *(height * width <= largest for height, width in boxes)])
     assert plan.cut == (~fits[1:]).sum()
-    whole = distance_to_labels(distance, **thresholds.model_dump())
+    whole = distance_to_labels(distance, thresholds=thresholds)
     assert same_up_to_names(np.where(fits[pieces], labels, 0), np.where(fits[pieces], whole, 0))
 
 
@@ -202,7 +202,7 @@ def test_a_component_that_is_cut_keeps_nearly_all_cells(seed):
     thresholds = Thresholds(cells_max_threshold=0.6, cell_fill_threshold=0.1, merge=0.9)
     labels, _, plan = in_blocks(distance, 64, thresholds, largest=4000, halo=64)
     assert plan.cut == 1
-    whole = distance_to_labels(distance, **thresholds.model_dump())
+    whole = distance_to_labels(distance, thresholds=thresholds)
     assert whole.max() > 250
     assert evaluate(whole, relabel(labels.astype(np.int64))).pq >= 0.999
 
@@ -285,7 +285,7 @@ def test_a_cell_in_pieces_off_all_edges_is_one_cell():
     distance[3:7, 3:7] = distance[3:7, 13:17] = 0.9
     thresholds = Thresholds(cells_max_threshold=0.3, cell_fill_threshold=0.5)
     for min_size, count in ((0, 1), (20, 1), (40, 0)):
-        whole = distance_to_labels(distance, **thresholds.model_dump(), min_size=min_size)
+        whole = distance_to_labels(distance, thresholds=thresholds, min_size=min_size)
         labels, _, _ = in_blocks(distance, 10, thresholds, min_size=min_size)
         assert whole.max() == labels.max() == count
         assert same_up_to_names(labels, whole)

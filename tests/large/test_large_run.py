@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from dinocell.errors import InputError
-from dinocell.inference.remote_model import ModelNetwork
+from dinocell.inference.remote_model import RemoteModel
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.selection import SelectedPlane
 from dinocell.labels import relabel
@@ -156,12 +156,12 @@ def project(stack, how):
 def test_the_shipped_model_gives_the_labels_of_the_pipeline(tmp_path, diameter):
     image = read_image(ROOT / "samples" / "fluorescence_1_img.png").pixels[:150, :260]
     tifffile.imwrite(tmp_path / "a.tif", image, tile=(64, 64), photometric=None)
-    network = ModelNetwork.named("nano", device="cpu")
+    network = RemoteModel.named("nano", device="cpu")
     pipeline = network.load_pipeline()
     whole = pipeline.run(image, diameter=diameter)
     result = finish(
         tmp_path / "a.tif", tmp_path / "a.zarr", network, scale=pipeline.predictor.scale_for(diameter),
-        thresholds=pipeline.thresholds(), block=100, keep_map=True,
+        thresholds=pipeline.settings.thresholds, block=100, keep_map=True,
     )  # fmt: skip
     (path,) = (tmp_path / "a.zarr.work").glob("map-*/map")
     distance = zarr.open_array(path, mode="r")[:]
@@ -175,10 +175,10 @@ def test_the_shipped_model_gives_the_labels_of_the_pipeline(tmp_path, diameter):
 
 
 def test_a_network_of_another_precision_is_another_plan():
-    plans = [ModelNetwork.named("nano", precision=name).described() for name in ("float32", "bfloat16")]
+    plans = [RemoteModel.named("nano", precision=name).described() for name in ("float32", "bfloat16")]
     assert plans[0] != plans[1]
     assert (
-        "precision" not in ModelNetwork.named("nano").described()
+        "precision" not in RemoteModel.named("nano").described()
     )  # as work was named before it was a choice
 
 

@@ -17,7 +17,7 @@ from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
-from dinocell.inference.segmentation import Diameter
+from dinocell.inference.settings import CompleteSettings
 from dinocell.io.identity import Stamp, hash_files, stamp_of
 from dinocell.io.images import is_ome_zarr, open_image
 from dinocell.io.planes import Pixels
@@ -81,7 +81,7 @@ class PlaneJob:
     place: SelectedPlane
     pixels: Pixels
     channels: dict[str, Pixels]
-    diameter: Diameter
+    inference: CompleteSettings
     provenance: dict[str, Any]
     started: float
     gray: NDArray[np.uint8] | None = None
@@ -166,14 +166,14 @@ class _SourceLoader:
         one = 0 if selection.scene is None else selection.scene
         for scene in scenes if selection.scene == "all" else [one]:
             with open_image(path, scene=scene) as image:
-                diameter = _diameter(image, self.settings)
+                inference = _inference(image, self.settings)
                 for place in select_planes(image, selection):
-                    yield self._load_place(image, place, diameter)
+                    yield self._load_place(image, place, inference)
         if is_ome_zarr(path):  # its many files are checked once, not after every plane
             self._check_unchanged((path,))
 
     def _load_place(
-        self, image: LazyImage, place: SelectedPlane, diameter: Diameter
+        self, image: LazyImage, place: SelectedPlane, inference: CompleteSettings
     ) -> PlaneJob | PlaneOutcome:
         path, settings = self.source.path, self.settings
         ending = "" if settings.trained else "_untrained"
@@ -200,7 +200,7 @@ class _SourceLoader:
             place,
             pixels,
             channels,
-            diameter,
+            inference,
             provenance,
             started,
             unmeasured=unmeasured,
@@ -261,10 +261,11 @@ def _measured_channels(
     return dict(read_channels(image, place)), tuple(missing_channels(image, place))
 
 
-def _diameter(image: LazyImage, settings: BatchSettings) -> Diameter:
+def _inference(image: LazyImage, settings: BatchSettings) -> CompleteSettings:
+    """Return the settings of inference, with the diameter in the pixels of the image."""
     if settings.diameter_um is None:
-        return settings.diameter
-    return diameter_in_pixels(settings.diameter_um, image)
+        return settings.inference
+    return settings.inference.model_copy(update={"diameter": diameter_in_pixels(settings.diameter_um, image)})
 
 
 def _provenance(

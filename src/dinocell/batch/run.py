@@ -27,7 +27,7 @@ from dinocell.batch.threads import WriteBehind, read_ahead
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.segmentation import Prediction, Segmentation, TilesDone
+from dinocell.inference.segmentation import Prediction, Progress, Segmentation, TilesDone
 from dinocell.io.identity import hash_file
 from dinocell.io.saving import printable
 from dinocell.labels import median_diameter
@@ -54,8 +54,12 @@ _TEMPORARY = re.compile(rf"\..+({_ENDINGS})\.tmp-(\d+)", re.DOTALL)
 
 
 def segment_files(
-    sources: list[SourceFile], settings: BatchSettings, pipeline: DINOCellPipeline
-) -> Iterator[PlaneOutcome | SourceRead | TilesDone]:
+    sources: list[SourceFile],
+    settings: BatchSettings,
+    pipeline: DINOCellPipeline,
+    *,
+    progress: Progress = None,
+) -> Iterator[PlaneOutcome | SourceRead]:
     """Segment files; a generator, so that a caller can show progress and stop.
 
     A plane's record is written before its other files, marked unfinished, and again after them: whenever the
@@ -66,17 +70,18 @@ def segment_files(
     sources : list of SourceFile
     settings : BatchSettings
     pipeline : DINOCellPipeline
+    progress : callable, optional
+        Called with a `TilesDone` after every batch of tiles; what it raises ends the batch.
 
     Yields
     ------
-    TilesDone
-        After every batch of tiles.
     PlaneOutcome
         For every plane, in order; a skipped plane may come before one that is still being written.
     SourceRead
         When the last plane of a file has gone through the model.
     """
     create_folder(settings.output)
+    watched = _Watched(progress)
     with (
         WriteBehind[PlaneOutcome](WRITERS, WRITE_BEHIND) as writer,
         closing(read_ahead(_prepare(load_jobs(sources, settings), pipeline, settings), READ_AHEAD)) as jobs,
@@ -86,10 +91,10 @@ def segment_files(
                 yield job
                 continue
             try:
-                prediction = yield from pipeline.predict_steps(
-                    job.pixels, diameter=job.diameter, thresholds=settings.thresholds, gray=job.gray
-                )
-            except Exception as error:  # noqa: BLE001 (see _finisher)
+                prediction = pipeline.predict(job.pixels, job.inference, gray=job.gray, progress=watched)
+            except Exception as error:  # (see _finisher)
+                if error is watched.raised:
+                    raise
                 yield _failed(job, error, settings)
                 continue
             for outcome in writer.submit(_finisher(pipeline, job, prediction, settings)):
@@ -98,6 +103,22 @@ def segment_files(
                     yield from writer.rest()
                     return
         yield from writer.rest()
+
+
+class _Watched:
+    """Callback that remembers what it raised: that ends the batch, and is not a failure of a plane."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.raised: Exception | None = None
+
+    def __call__(self, done: TilesDone) -> None:
+        try:
+            if self._progress is not None:
+                self._progress(done)
+        except Exception as error:
+            self.raised = error
+            raise
 
 
 def _prepare(
@@ -109,7 +130,7 @@ def _prepare(
             yield job
             continue
         try:
-            prepared = replace(job, gray=pipeline.prepare(job.pixels, diameter=job.diameter))
+            prepared = replace(job, gray=pipeline.prepare(job.pixels, job.inference))
         except Exception as error:  # noqa: BLE001 (see _finisher)
             yield _failed(job, error, settings)
             continue
@@ -143,13 +164,7 @@ def _finisher(
 ) -> Callable[[], PlaneOutcome]:
     def finish() -> PlaneOutcome:
         try:
-            result = pipeline.finish(
-                job.pixels,
-                prediction,
-                thresholds=settings.thresholds,
-                min_size=settings.min_size,
-                fill_holes=settings.fill_holes,
-            )
+            result = pipeline.finish(job.pixels, prediction, job.inference)
             return _write(pipeline, job, result, settings)
         except Exception as error:  # noqa: BLE001 (one bad image must not end a batch of ten thousand; it is reported)
             return _failed(job, error, settings)
@@ -264,7 +279,7 @@ def create_folder(folder: Path) -> None:
 
 def _hint(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None) -> str:
     """Return a hint at --diameter if the cells found are far from the sizes that the model is best at."""
-    if job.diameter is not None or best is None or not result.count:
+    if job.inference.diameter is not None or best is None or not result.count:
         return ""
     found = median_diameter(result.labels)
     if best[0] / 2 <= found <= best[1] * 1.5:
@@ -277,10 +292,10 @@ def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str]) -> str:
     parts = [f"{result.count} cells"]
     if not made.trained:
         parts.append("meaningless, the model is untrained")
-    if job.diameter == "auto":
+    if job.inference.diameter == "auto":
         found = "no cells to measure" if made.diameter is None else f"diameter {made.diameter:.1f} px found"
         parts.append(found)
-    if job.diameter is not None:
+    if job.inference.diameter is not None:
         parts.append(f"scale {made.scale:.2f}")
     if made.nonfinite_pixels:
         parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")

@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dinocell.inference.segmentation import Diameter
+from dinocell.inference.settings import CompleteSettings
 from dinocell.io.selection import Selection
-from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 
 
@@ -24,18 +23,10 @@ class BatchSettings:
         Name of the model, and hash of its configuration and weights.
     trained : bool
         False for a model without training, whose results get names of their own.
-    thresholds : Thresholds
     preprocessing : Preprocessing
-    tile_size, overlap : int
-    diameter : float, "auto" or None
-        In pixels.
+    inference : CompleteSettings
     diameter_um : float or None
-        In micrometres, in place of `diameter`, for files that know their pixel size.
-    min_size : int
-    fill_holes : bool
-        Whether background enclosed by one cell becomes part of it.
-    precision : str
-        As given, see `dinocell.inference.engines.engine.Precision`.
+        In micrometres, in place of the diameter in pixels, for files that know their pixel size.
     selection : Selection
     overwrite : bool
         Whether to redo everything, and replace files that were edited or are not ours.
@@ -46,29 +37,22 @@ class BatchSettings:
     model: str
     model_sha256: str
     trained: bool
-    thresholds: Thresholds
     preprocessing: Preprocessing
-    tile_size: int
-    overlap: int
-    diameter: Diameter = None
+    inference: CompleteSettings
     diameter_um: float | None = None
-    min_size: int = 0
-    fill_holes: bool = False
-    precision: str = "auto"
     selection: Selection = field(default_factory=Selection)
     overwrite: bool = False
 
     def described(self) -> dict[str, Any]:
         """Return all settings that decide about the labels, as JSON values for the provenance."""
-        return {
+        recorded = self.inference.recorded()
+        first = {
             "model": {"name": self.model, "sha256": self.model_sha256, "trained": self.trained},
-            "thresholds": self.thresholds.model_dump(),
+            "thresholds": recorded["thresholds"],
             "preprocessing": asdict(self.preprocessing),
-            "tile_size": self.tile_size,
-            "overlap": self.overlap,
-            "diameter": self.diameter,
+            "tile_size": recorded["tile_size"],
+            "overlap": recorded["overlap"],
+            "diameter": recorded["diameter"],
             "diameter_um": self.diameter_um,
-            "min_size": self.min_size,
-            **({"fill_holes": True} if self.fill_holes else {}),
-            **({} if self.precision == "auto" else {"precision": self.precision}),
         }
+        return first | recorded  # what stands in both keeps its place

@@ -15,8 +15,7 @@ from dinocell.batch.run import create_folder, segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
 from dinocell.errors import OutputError, WorkerError
-from dinocell.inference.remote_model import ModelNetwork
-from dinocell.inference.segmentation import TilesDone
+from dinocell.inference.remote_model import RemoteModel
 from dinocell.io.selection import PLANE_PART
 from dinocell.workers.executor import Executor
 
@@ -33,7 +32,7 @@ TASKS_A_WORKER = 16
 
 
 def spread_files(
-    sources: Sequence[SourceFile], settings: BatchSettings, network: ModelNetwork, executor: Executor
+    sources: Sequence[SourceFile], settings: BatchSettings, network: RemoteModel, executor: Executor
 ) -> Iterator[BatchEvent]:
     """Segment files as `dinocell.batch.run.segment_files` does, by the workers of an executor.
 
@@ -47,7 +46,7 @@ def spread_files(
         On a disk that all workers see, at the same path.
     settings : BatchSettings
         The output folder is on such a disk too.
-    network : ModelNetwork
+    network : RemoteModel
         The model that `settings` names.
     executor : Executor
 
@@ -75,7 +74,7 @@ def spread_files(
 
 
 def _results(
-    sources: Sequence[SourceFile], settings: BatchSettings, network: ModelNetwork, executor: Executor
+    sources: Sequence[SourceFile], settings: BatchSettings, network: RemoteModel, executor: Executor
 ) -> Generator[list[BatchEvent]]:
     """Yield the events of every task, then of every group whose workers died."""
     arguments = settings, network, Path.cwd(), _time_at(settings.output)
@@ -178,15 +177,15 @@ def _time_at(folder: Path) -> int:
 
 
 def segment_task(
-    task: tuple[SourceGroup, ...], settings: BatchSettings, network: ModelNetwork, folder: Path, began: int
+    task: tuple[SourceGroup, ...], settings: BatchSettings, network: RemoteModel, folder: Path, began: int
 ) -> list[BatchEvent]:
-    """Segment a few files, in a worker; raises as `dinocell.inference.remote_model.ModelNetwork.load`.
+    """Segment a few files, in a worker; raises as `dinocell.inference.remote_model.RemoteModel.load`.
 
     Parameters
     ----------
     task : tuple of tuple of SourceFile
     settings : BatchSettings
-    network : ModelNetwork
+    network : RemoteModel
     folder : Path
         Folder at which relative paths start.
     began : int
@@ -203,7 +202,7 @@ def segment_task(
     for event in segment_files(sources, there, network.load_pipeline()):
         if isinstance(event, PlaneOutcome):
             events.append(_credited(event, there, began))
-        elif not isinstance(event, TilesDone):
+        else:
             events.append(event)
     given = {folder / source.path: source.path for source in _files(task)}
     return _spelled(events, given, {there.output: settings.output})

@@ -11,7 +11,7 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from dinocell.cli import options
-from dinocell.cli.options import parse_diameter
+from dinocell.cli.inference_options import inference_options
 from dinocell.cli.outputs import create_output_folder, dataset_names
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
 from dinocell.datasets.formats import open_dataset
@@ -22,10 +22,12 @@ from dinocell.evaluation.scoring import ImageResult, check_distinct_files, pool_
 from dinocell.evaluation.search import GridPoint
 from dinocell.evaluation.tables import pooled_upper_bound
 from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.settings import Diameter, InferenceOptions
 from dinocell.metrics.score_table import scores_shown
 from dinocell.reports.charts import require_matplotlib
 
 
+@inference_options(only=("device", "engine", "precision", "diameter"))
 def command(
     data: Annotated[
         list[Path],
@@ -52,10 +54,8 @@ def command(
         typer.Option(help="Score the label images in this folder, made by any program, instead of a model."),
     ] = None,
     split_components: options.SplitComponentsOption = None,
-    device: options.DeviceOption = "auto",
-    engine: options.EngineOption = "torch",
-    precision: options.PrecisionOption = "auto",
-    diameter: Annotated[str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto'.")] = None,
+    *,
+    inference: InferenceOptions,
     search: Annotated[
         bool,
         typer.Option("--search-thresholds", help="Search the best thresholds; on validation data only."),
@@ -73,7 +73,7 @@ def command(
     """Print SEG, DET, OP_CSB and AP beside their upper bound: what perfect distance maps reach."""
     data = data + (more_data or [])
     search = search or write
-    _check_options(model, predictions, diameter, search=search, write=write)
+    _check_options(model, predictions, inference.get("diameter"), search=search, write=write)
     named = zip(dataset_names(data), data, strict=True)
     datasets = {
         name: open_dataset(path, channel=channel, split_components=split_components) for name, path in named
@@ -87,13 +87,11 @@ def command(
     if predictions is not None:
         _show(run, run.score_predictions(predictions), notes)
     else:
-        pipeline = DINOCellPipeline(
-            model or "nano", device=device, engine=engine, precision=options.parse_precision(precision)
-        )
+        pipeline = DINOCellPipeline(model or "nano", **inference)
         if search:
             _show(run, run.search(pipeline, workers), notes)
             _print_points(run)
-        _show(run, run.score_model(pipeline, parse_diameter(diameter), output), notes)
+        _show(run, run.score_model(pipeline, pipeline.settings.diameter, output), notes)
     for note in run.notes:
         console.print(f"note: {escape(note)}")
     notes.close(", see images.csv" if output else "")
@@ -110,7 +108,7 @@ def command(
 
 
 def _check_options(
-    model: str | None, predictions: Path | None, diameter: str | None, *, search: bool, write: bool
+    model: str | None, predictions: Path | None, diameter: Diameter, *, search: bool, write: bool
 ) -> None:
     if predictions is not None and (search or diameter is not None or model is not None):
         raise InputError("--predictions are scored as they are: leave --model, --diameter and the search out")

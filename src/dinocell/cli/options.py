@@ -2,13 +2,13 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated
 
 import typer
 
 from dinocell.errors import InputError
-from dinocell.evaluation.preset import Preset, read_preset
-from dinocell.inference.engines.engine import PRECISIONS, Precision
+from dinocell.inference.preset import Preset, read_preset
+from dinocell.inference.settings import InferenceOptions
 from dinocell.io.selection import Selection, parse_span
 
 ChannelOption = Annotated[
@@ -35,37 +35,10 @@ ModelOption = Annotated[
 ]
 PresetOption = Annotated[Path | None, typer.Option(help="Settings that `dinocell tune` found.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-CellsMaxOption = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Lower finds fainter cells. Default: the model's.")
-]
-CellFillOption = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Lower makes cells wider. Default: the model's.")
-]
-MergeOption = Annotated[
-    float | None,
-    typer.Option(min=0, max=1, help="Lower joins more pieces; 1 joins none. Default: the model's."),
-]
 DiameterUmOption = Annotated[
     float | None,
-    typer.Option(help="The same in micrometres, for files that know the size of their pixels."),
+    typer.Option(help="Typical cell diameter in micrometres, for files that know their pixel size."),
 ]
-MinSizeOption = Annotated[int, typer.Option(min=0, help="Remove cells of fewer pixels.")]
-TileSizeOption = Annotated[int | None, typer.Option(help="Side of a tile in pixels. Default: the model's.")]
-OverlapOption = Annotated[int | None, typer.Option(help="Overlap of tiles in pixels. Default: the model's.")]
-BatchSizeOption = Annotated[
-    int | None,
-    typer.Option(min=1, help="Tiles a forward pass. Default: 8 on a CPU, 64 on a GPU."),
-]
-EngineOption = Annotated[str, typer.Option(help="What runs the network: torch, onnx or openvino.")]
-PrecisionOption = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        help="float32; bfloat16, faster where the processor has it (torch, openvino); int8 (onnx). "
-        "auto: bfloat16 on CUDA, else float32.",
-    ),
-]
-NoClaheOption = Annotated[bool, typer.Option("--no-clahe", help="Leave the contrast as it is.")]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(help="Address of a running dask scheduler, such as tcp://node:8786, whose workers do it."),
@@ -95,34 +68,24 @@ def parse_selection(
     )
 
 
-def parse_diameter(text: str | None, micrometres: float | None = None) -> float | Literal["auto"] | None:
-    """Parse ``--diameter``: a number of pixels or 'auto'.
+def with_preset(
+    inference: InferenceOptions, preset: Preset | None, diameter_um: float | None
+) -> InferenceOptions:
+    """Return the settings of a preset, with those replaced that were given on the command line.
 
     Raises
     ------
     InputError
-        If it is neither, or ``--diameter-um`` is not above 0 or was given as well.
+        If ``--diameter-um`` is not above 0 or ``--diameter`` was given as well.
     """
-    if micrometres is not None and text is not None:
+    if diameter_um is not None and "diameter" in inference:
         raise InputError("--diameter and --diameter-um were both given: leave one out")
-    if micrometres is not None and not (math.isfinite(micrometres) and micrometres > 0):
-        raise InputError(f"--diameter-um is {micrometres}, expected micrometres above 0")
-    if text is None or text == "auto":
-        return None if text is None else "auto"
-    try:
-        diameter = float(text)
-    except ValueError:
-        diameter = math.nan
-    if not (math.isfinite(diameter) and diameter > 0):
-        raise InputError(f"--diameter is {text!r}, expected pixels above 0 or 'auto'")
-    return diameter
-
-
-def parse_precision(text: str) -> Precision:
-    """Parse ``--precision``; an InputError lists the valid names."""
-    if text not in PRECISIONS:
-        raise InputError(f"--precision is {text!r}, expected one of {', '.join(PRECISIONS)}")
-    return cast(Precision, text)
+    if diameter_um is not None and not (math.isfinite(diameter_um) and diameter_um > 0):
+        raise InputError(f"--diameter-um is {diameter_um}, expected micrometres above 0")
+    chosen: InferenceOptions = {**(preset.options() if preset else {}), **inference}
+    if diameter_um is not None:
+        chosen["diameter"] = None
+    return chosen
 
 
 def read_preset_for(path: Path, model: str | None) -> Preset:

@@ -1,7 +1,7 @@
 """`dinocell segment`: from images to label images, overlays, tables and files for other programs."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from dinocell.batch.jobs import PlaneOutcome, SourceRead, Status, load_jobs
@@ -20,13 +20,15 @@ from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import Found, find_sources
 from dinocell.batch.spread import spread_files
 from dinocell.cli import options
+from dinocell.cli.inference_options import inference_options
 from dinocell.cli.outputs import create_output_folder
 from dinocell.cli.terminal import announce, block_bar, console, errors, escape_controls, progress_bar
 from dinocell.datasets.belonging import describe_left_out
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.remote_model import ModelNetwork
-from dinocell.inference.segmentation import TilesDone
+from dinocell.inference.remote_model import RemoteModel
+from dinocell.inference.segmentation import Progress, TilesDone
+from dinocell.inference.settings import InferenceOptions
 from dinocell.io.saving import printable
 from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
 from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS, parse_formats
@@ -35,6 +37,7 @@ from dinocell.workers.cluster_start import open_executor
 _LISTED = 20  # failures that the closing table lists
 
 
+@inference_options()
 def command(
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders, or quoted globs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
@@ -72,28 +75,9 @@ def command(
     ] = False,
     model: options.ModelOption = None,
     preset: options.PresetOption = None,
-    device: options.DeviceOption = "auto",
-    cells_max: options.CellsMaxOption = None,
-    cell_fill: options.CellFillOption = None,
-    merge: options.MergeOption = None,
-    diameter: Annotated[
-        str | None, typer.Option(help="Typical cell diameter in pixels, or 'auto' to try several scales.")
-    ] = None,
+    *,
+    inference: InferenceOptions,
     diameter_um: options.DiameterUmOption = None,
-    min_size: options.MinSizeOption = 0,
-    fill_holes: Annotated[
-        bool, typer.Option("--fill-holes", help="Background that one cell encloses becomes part of it.")
-    ] = False,
-    tile_size: options.TileSizeOption = None,
-    overlap: options.OverlapOption = None,
-    batch_size: options.BatchSizeOption = None,
-    engine: options.EngineOption = "torch",
-    precision: options.PrecisionOption = "auto",
-    compiled: Annotated[
-        bool,
-        typer.Option("--compile", help="Translate the network for a minute first; pays for much on a GPU."),
-    ] = False,
-    no_clahe: options.NoClaheOption = False,
     allow_untrained: Annotated[
         bool,
         typer.Option(
@@ -114,56 +98,43 @@ def command(
         )
     chosen_formats = parse_formats(formats or [])
     selection = options.parse_selection(scene, channel, time, z, all_planes=all_planes)
-    parsed_diameter = options.parse_diameter(diameter, diameter_um)
     tuned = None if preset is None else options.read_preset_for(preset, model)
     if tuned and channel is None:
         selection = replace(selection, channel=tuned.channel)
-    if tuned and diameter is None and diameter_um is None:
-        parsed_diameter = tuned.diameter
     name = tuned.model if tuned else model or "nano"
+    wanted = options.with_preset(inference, tuned, diameter_um)
     found = find_sources(inputs, recursive=recursive, results=output)
-    loading: dict[str, Any] = {
-        "device": device,
-        "batch_size": batch_size,
-        "tile_size": tile_size,
-        "overlap": overlap,
-        "clahe": False if no_clahe else None,
-        "engine": engine,
-        "precision": options.parse_precision(precision),
-        "compiled": compiled,
-    }
-    pipeline = _load_pipeline(name, **loading, allow_untrained=allow_untrained)
+    pipeline = _load_pipeline(name, wanted, allow_untrained=allow_untrained)
     settings = _settings(
         pipeline,
         name,
         output=output,
         formats=chosen_formats,
-        thresholds=pipeline.thresholds(cells_max, cell_fill, merge, base=tuned.thresholds if tuned else None),
-        diameter=parsed_diameter,
         diameter_um=diameter_um,
-        min_size=min_size,
-        fill_holes=fill_holes,
-        precision=precision,
         selection=selection,
         overwrite=overwrite,
     )
     if dry_run:
         _report_dry_run(found, settings)
-    elif spread:
+        return
+    if spread:
+        remote = RemoteModel.named(name, **wanted)
         del pipeline  # the workers need the memory
-        network = ModelNetwork.named(name, **loading)
         with open_executor(scheduler=scheduler, workers=workers, threads=threads) as executor:
             announce(executor)
-            events = spread_files(found.sources, settings, network, executor)
-            _segment(events, found, settings, block_bar())
-    else:
-        _segment(segment_files(found.sources, settings, pipeline), found, settings, progress_bar())
+            events = spread_files(found.sources, settings, remote, executor)
+            _segment(lambda _: events, found, settings, block_bar())
+        return
+
+    def start(progress: Progress) -> Iterator[PlaneOutcome | SourceRead]:
+        return segment_files(found.sources, settings, pipeline, progress=progress)
+
+    _segment(start, found, settings, progress_bar())
 
 
-def _load_pipeline(name: str, **settings: Any) -> DINOCellPipeline:
-
+def _load_pipeline(name: str, inference: InferenceOptions, *, allow_untrained: bool) -> DINOCellPipeline:
     try:
-        return DINOCellPipeline(name, **settings)
+        return DINOCellPipeline(name, allow_untrained=allow_untrained, **inference)
     except UntrainedModelError as error:
         raise UntrainedModelError(f"{error} (--allow-untrained tries it all the same)") from error
 
@@ -179,8 +150,7 @@ def _settings(pipeline: DINOCellPipeline, name: str, **chosen: Any) -> BatchSett
         model_sha256=digest,
         trained=pipeline.model.config.trained,
         preprocessing=pipeline.predictor.preprocessing,
-        tile_size=pipeline.predictor.tile_size,
-        overlap=pipeline.predictor.overlap,
+        inference=pipeline.settings,
         **chosen,
     )
 
@@ -197,12 +167,12 @@ def _report_dry_run(found: Found, settings: BatchSettings) -> None:
 
 
 def _segment(
-    events: Iterator[PlaneOutcome | SourceRead | TilesDone],
+    start: Callable[[Progress], Iterator[PlaneOutcome | SourceRead]],
     found: Found,
     settings: BatchSettings,
-    bar: Progress,
+    bar: ProgressBar,
 ) -> None:
-    """Segment, write, log and report."""
+    """Start a batch with a callback for its tiles; write, log and report what comes of it."""
     create_output_folder(settings.output)
     remove_leftovers(settings.output)
     outcomes: list[PlaneOutcome] = []
@@ -216,15 +186,17 @@ def _segment(
         for reason, paths in found.left_out.items():
             log.write("left out", {"message": reason, "files": [printable(str(path)) for path in paths]})
         files, tiles = bar.add_task("images", total=len(found.sources)), bar.add_task("tiles", visible=False)
-        for event in events:
+
+        def show_tiles(tiles_done: TilesDone) -> None:
+            bar.update(tiles, completed=tiles_done.done, total=tiles_done.total, visible=True)
+
+        for event in start(show_tiles):
             if isinstance(event, PlaneOutcome):
                 outcomes.append(event)
                 _report(event)
                 log.write_outcome(event)
-            elif isinstance(event, SourceRead):
-                bar.advance(files)
             else:
-                bar.update(tiles, completed=event.done, total=event.total, visible=True)
+                bar.advance(files)
         outcomes = confirmed(outcomes, settings.output)
         log.write("ended", Counter(outcome.status for outcome in outcomes))
     _close(outcomes, found.failures)

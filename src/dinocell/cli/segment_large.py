@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from dinocell.cli import options
+from dinocell.cli.inference_options import inference_options
 from dinocell.cli.terminal import announce, block_bar, console, escape_controls
 from dinocell.errors import InputError
-from dinocell.inference.prediction import Predictor
-from dinocell.inference.remote_model import ModelNetwork
+from dinocell.inference.remote_model import RemoteModel
+from dinocell.inference.settings import InferenceOptions
 from dinocell.io.images import open_image
 from dinocell.io.selected_planes import find_channel
 from dinocell.io.selection import Selection, check_scene, diameter_in_pixels, select_planes
@@ -37,6 +38,7 @@ _TITLES = {
 _FORMATS_WITH_MEANING = ", ".join(f"{name} ({found.meaning})" for name, found in BLOCK_FORMATS.items())
 
 
+@inference_options(without=("fill_holes", "compiled"), texts={"diameter": "Typical cell diameter in pixels."})
 def command(
     image: Annotated[Path, typer.Argument(help="OME-Zarr, or TIFF in tiles.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The labels, an OME-Zarr: NAME.zarr.")],
@@ -57,19 +59,9 @@ def command(
     z: Annotated[str | None, typer.Option("--z", help="The slice, or a projection: max, mean.")] = None,
     model: options.ModelOption = None,
     preset: options.PresetOption = None,
-    device: options.DeviceOption = "auto",
-    cells_max: options.CellsMaxOption = None,
-    cell_fill: options.CellFillOption = None,
-    merge: options.MergeOption = None,
-    diameter: Annotated[str | None, typer.Option(help="Typical cell diameter in pixels.")] = None,
+    *,
+    inference: InferenceOptions,
     diameter_um: options.DiameterUmOption = None,
-    min_size: options.MinSizeOption = 0,
-    tile_size: options.TileSizeOption = None,
-    overlap: options.OverlapOption = None,
-    batch_size: options.BatchSizeOption = None,
-    engine: options.EngineOption = "torch",
-    precision: options.PrecisionOption = "auto",
-    no_clahe: options.NoClaheOption = False,
     block: Annotated[int, typer.Option(min=64, max=8192, help="Side of a block in pixels.")] = 2048,
     largest: Annotated[
         int,
@@ -92,28 +84,22 @@ def command(
     selection = options.parse_selection(
         scene, tuned.channel if tuned and channel is None else channel, time, z
     )
-    wanted = options.parse_diameter(diameter, diameter_um)
+    chosen = options.with_preset(inference, tuned, diameter_um)
     source, found = _find_source(image, selection, diameter_um)
     if diameter_um is not None:
-        wanted = found
-    elif tuned and diameter is None:
-        wanted = tuned.diameter
+        chosen["diameter"] = found
     name = tuned.model if tuned else model or "nano"
-    network = ModelNetwork.named(
-        name,
-        device=device,
-        batch_size=batch_size,
-        tile_size=tile_size,
-        overlap=overlap,
-        clahe=False if no_clahe else None,
-        engine=engine,
-        precision=options.parse_precision(precision),
-    )
-    pipeline = network.load_pipeline()
+    remote = RemoteModel.named(name, **chosen)
+    diameter = remote.settings.diameter
+    if diameter == "auto":
+        raise InputError(
+            f"--diameter is 'auto', expected pixels for so large an image: cut a piece out of {image}, find "
+            "the diameter with `dinocell segment --diameter auto`, and give it here"
+        )
     settings = LargeSettings(
-        pipeline.thresholds(cells_max, cell_fill, merge, base=tuned.thresholds if tuned else None),
-        scale=_scale(pipeline.predictor, wanted, image),
-        min_size=min_size,
+        remote.settings.thresholds,
+        scale=remote.load().scale_for(diameter),
+        min_size=remote.settings.min_size,
         block=block,
         largest=largest**2,
         halo=halo,
@@ -124,7 +110,7 @@ def command(
         announce(executor)
         bar = stack.enter_context(block_bar())
         events = segment_large(
-            source, output, network, settings, executor, overwrite=overwrite, keep_map=keep_map
+            source, output, remote, settings, executor, overwrite=overwrite, keep_map=keep_map
         )
         result = _show(events, bar)
     _report(result)
@@ -160,15 +146,6 @@ def _find_source(
             )
         diameter = None if diameter_um is None else diameter_in_pixels(diameter_um, image)
         return SourcePlane(path, image.info.scene, place, selection.channel), diameter
-
-
-def _scale(predictor: Predictor, diameter: float | str | None, path: Path) -> float:
-    if diameter == "auto":
-        raise InputError(
-            f"--diameter is 'auto', expected pixels for so large an image: cut a piece out of {path}, find "
-            "the diameter with `dinocell segment --diameter auto`, and give it here"
-        )
-    return predictor.scale_for(diameter)
 
 
 def _parse_formats(texts: list[str]) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from dinocell.cli.outputs import create_output_folder
 from dinocell.cli.terminal import Notes, console, progress_bar
 from dinocell.datasets.folder import find_items
 from dinocell.errors import InputError
-from dinocell.evaluation.preset import Preset, write_preset
 from dinocell.evaluation.tune import TuneResult, tune
 from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.preset import Preset, write_preset
 
 
 def command(

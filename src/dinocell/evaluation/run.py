@@ -24,7 +24,7 @@ from dinocell.evaluation.scoring import (
 )
 from dinocell.evaluation.search import GridPoint, search_thresholds
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.segmentation import Diameter
+from dinocell.inference.settings import Diameter
 
 ResultOfItem = TypeVar("ResultOfItem")
 

@@ -13,7 +13,7 @@ from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.datasets.masks import Masks, read_masks
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.segmentation import Diameter
+from dinocell.inference.settings import Diameter
 from dinocell.io.images import is_ome_zarr
 from dinocell.io.readers.formats import IMAGE_SUFFIXES
 from dinocell.io.saving import write_labels
@@ -148,7 +148,7 @@ def segment_annotated(
     """
     if annotated.preprocessing is None:
         _check_channels(annotated)
-        return pipeline.run(annotated.pixels, diameter=diameter, **thresholds.model_dump()).labels
+        return pipeline.run(annotated.pixels, diameter=diameter, thresholds=thresholds).labels
     if diameter is not None:
         raise InputError("a store is scored at its own scale: leave diameter out, or process with --diameter")
     return pipeline.cells_from_dist_map(predict_annotated(pipeline, annotated), thresholds=thresholds)
@@ -188,7 +188,7 @@ def score_image(
             f"{item.name}: the prediction is {predicted.shape} px, the annotation {true.shape}: "
             "both must have the same size"
         )
-    perfect = distance_to_labels(labels_to_distance(true), **thresholds.model_dump())
+    perfect = distance_to_labels(labels_to_distance(true), thresholds=thresholds)
     matching = match_iou(count_overlaps(true, predicted))
     overlaps = matching.overlaps
     ious = np.zeros(overlaps.true_ids.size)

@@ -137,4 +137,4 @@ def _score(
 
 def _score_image(image: PredictedImage, candidates: list[Thresholds]) -> list[Scores]:
     true, distance = image
-    return [score_labels(true, distance_to_labels(distance, **c.model_dump())) for c in candidates]
+    return [score_labels(true, distance_to_labels(distance, thresholds=c)) for c in candidates]

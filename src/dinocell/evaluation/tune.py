@@ -155,7 +155,7 @@ def _score_all(
 
 def _score_one(job: tuple[Labels, NDArray[np.float32]], grid: list[Thresholds]) -> list[Scores]:
     true, distance = job
-    return [score_labels(true, distance_to_labels(distance, **each.model_dump())) for each in grid]
+    return [score_labels(true, distance_to_labels(distance, thresholds=each)) for each in grid]
 
 
 def _thresholds(own: Thresholds) -> list[Thresholds]:

@@ -4,7 +4,7 @@ A network that is shown cells too large or too small for it predicts low, blurre
 at several zooms, and the one with the clearest hills is taken; no true cell size is needed for that.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.inference.prediction import Predictor
-from dinocell.inference.segmentation import TilesDone
+from dinocell.inference.segmentation import Progress
 from dinocell.labels import median_diameter
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
@@ -49,35 +49,39 @@ class Trial:
 
 
 def predict_at_best_scale(
-    predictor: Predictor, image: NDArray[Any], thresholds: Thresholds
-) -> Generator[TilesDone, None, tuple[float, NDArray[np.float32]]]:
-    """Try several zooms on the part with most cells; a generator that returns the best scale and its map.
+    predictor: Predictor, image: NDArray[Any], thresholds: Thresholds, *, progress: Progress = None
+) -> tuple[float, NDArray[np.float32]]:
+    """Try several zooms on the part with most cells, and predict the image at the best.
 
     Parameters
     ----------
     predictor : Predictor
     image : array, shape (Y, X) or (Y, X, C)
     thresholds : Thresholds
-        What turns a map into the cells whose size is looked at.
+        By these a map becomes the cells whose size is looked at.
+    progress : callable, optional
+        Called after every batch of tiles, which start anew at every zoom.
 
-    Yields
-    ------
-    TilesDone
-        After every batch of tiles.
+    Returns
+    -------
+    scale : float
+        Factor on both sides of the image.
+    distance : float32 array, shape (Y, X)
+        In [0, 1], at the image's own size.
     """
-    distance = yield from predictor.predict(image, 1.0)
+    distance = predictor.predict_rescaled(image, 1.0, progress=progress)
     window = busiest_window(distance)
     trials = []
     for zoom in ZOOMS:
         if zoom == 1.0:
             part = distance[window]
         else:
-            part = yield from predictor.predict(image, zoom, window)
-        labels = distance_to_labels(part, **thresholds.model_dump())
+            part = predictor.predict_rescaled(image, zoom, window=window, progress=progress)
+        labels = distance_to_labels(part, thresholds=thresholds)
         trials.append(Trial(zoom, clarity(part), median_diameter(labels)))
     scale = choose_scale(trials, predictor.model.config.diameter_range)
     if scale != 1.0:
-        distance = yield from predictor.predict(image, scale)
+        distance = predictor.predict_rescaled(image, scale, progress=progress)
     return scale, distance
 
 

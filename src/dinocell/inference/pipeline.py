@@ -1,29 +1,32 @@
 """Image to labels: predict the distance map, then watershed."""
 
-import functools
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.inference.autoscale import predict_at_best_scale
-from dinocell.inference.engines.engine import Precision
 from dinocell.inference.prediction import Predictor
-from dinocell.inference.segmentation import Diameter, Parameters, Prediction, Segmentation, TilesDone
+from dinocell.inference.preset import Preset, open_preset
+from dinocell.inference.segmentation import Parameters, Prediction, Progress, Segmentation
+from dinocell.inference.settings import CompleteSettings, InferenceOptions, InferenceSettings, RunOptions
 from dinocell.labels import Labels, median_diameter
 from dinocell.models.checkpoint import find_checkpoint, is_trained
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
-from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 from dinocell.preprocess.intensity_range import count_nonfinite
+from dinocell.preprocess.resampling import resize, scaled_shape
 
 logger = logging.getLogger(__name__)
+
+AnyPreset = Preset | Mapping[str, Any] | str | Path
+"""A preset, what its file holds, or its path."""
 
 
 class DINOCellPipeline:
@@ -33,23 +36,21 @@ class DINOCellPipeline:
     ----------
     model : DINOCell, str or Path
         A model, the name of a trained one, or a checkpoint folder.
-    device : str
-        ``auto`` (CUDA, else MPS, else CPU) or a torch device such as ``cuda:1``.
-    batch_size : int, optional
-        Tiles a forward pass; otherwise what the device is good for.
-    tile_size, overlap : int, optional
-        In pixels; the checkpoint's otherwise.
-    clahe : bool, optional
-        Whether to equalise the contrast; the checkpoint's otherwise.
-    engine : str
-        What runs the network: ``torch``, or ``onnx`` or ``openvino``, which need the extra ``export``.
-    precision : str
-        What it computes with: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` (``torch``
-        and ``openvino``; faster on CPUs that have instructions for it) or ``int8`` (``onnx``).
-    compiled : bool
-        For ``torch``: translate the network first, which takes a minute and pays on GPUs with much to do.
+    settings : InferenceSettings, optional
+        All options at once.
     allow_untrained : bool
         Run a model whose decoder was never trained; its result means nothing.
+    **options
+        Single settings, such as ``device="cpu"``, ``batch_size``, ``tile_size``, ``overlap``, ``clahe``,
+        ``engine``, ``precision`` or ``compiled``: see `dinocell.inference.settings.InferenceSettings`. Those
+        that `run` takes hold for all images here.
+
+    Attributes
+    ----------
+    model : DINOCell
+    settings : CompleteSettings
+        With all that was left to the model.
+    predictor : Predictor
 
     Raises
     ------
@@ -69,16 +70,11 @@ class DINOCellPipeline:
         self,
         model: DINOCell | str | Path = "nano",
         *,
-        device: str = "auto",
-        batch_size: int | None = None,
-        tile_size: int | None = None,
-        overlap: int | None = None,
-        clahe: bool | None = None,
-        engine: str = "torch",
-        precision: Precision = "auto",
-        compiled: bool = False,
+        settings: InferenceSettings | None = None,
         allow_untrained: bool = False,
+        **options: Unpack[InferenceOptions],
     ) -> None:
+        self._name = None if isinstance(model, DINOCell) else str(model)
         with explain_out_of_memory("the memory is not enough to load this model: choose a smaller one"):
             self.model = _load(model, allow_untrained=allow_untrained)
         if not self.model.config.trained:
@@ -88,30 +84,16 @@ class DINOCellPipeline:
                     "nothing: train it first, or choose one that `dinocell models` lists as trained"
                 )
             logger.warning("model %r is untrained: its result means nothing", self.model.config.variant)
-        self.predictor = Predictor(
-            self.model,
-            device=device,
-            batch_size=batch_size,
-            tile_size=tile_size,
-            overlap=overlap,
-            clahe=clahe,
-            engine=engine,
-            precision=precision,
-            compiled=compiled,
-        )
+        self.settings = (settings or InferenceSettings()).completed(self.model.config, **options)
+        self.predictor = Predictor(self.model, self.settings)
 
     def run(
         self,
         image: NDArray[Any],
         *,
-        diameter: Diameter = None,
-        cells_max_threshold: float | None = None,
-        cell_fill_threshold: float | None = None,
-        merge: float | None = None,
-        regrow: bool | None = None,
-        min_size: int = 0,
-        fill_holes: bool = False,
-        progress: Callable[[TilesDone], None] | None = None,
+        preset: AnyPreset | None = None,
+        progress: Progress = None,
+        **options: Unpack[RunOptions],
     ) -> Segmentation:
         """Segment an image.
 
@@ -119,17 +101,15 @@ class DINOCellPipeline:
         ----------
         image : array, shape (Y, X) or (Y, X, C)
             Gray, RGB or RGBA of any integer or float dtype; never changed.
-        diameter : float, "auto" or None
-            Typical cell diameter in pixels: the image is rescaled to what the model is best at. ``auto``
-            tries several scales (see `dinocell.inference.autoscale`); None takes the image as it is.
-        cells_max_threshold, cell_fill_threshold, merge, regrow : optional
-            For this call only; the checkpoint's otherwise. See `dinocell.distance_to_labels`.
-        min_size : int
-            Cells of fewer pixels are removed.
-        fill_holes : bool
-            Whether background enclosed by one cell becomes part of it.
+        preset : path, mapping or Preset, optional
+            Settings that `dinocell tune` found: options and channel.
         progress : callable, optional
-            Called after every batch of tiles.
+            Called with a `TilesDone` after every batch of tiles; what it raises ends the run.
+        **options
+            For this call only, see `dinocell.inference.settings.RunSettings`: ``diameter`` (in pixels,
+            ``"auto"`` or None), ``min_size``, ``fill_holes``, ``thresholds`` or single numbers of them
+            (``cells_max_threshold``, ``cell_fill_threshold``, ``merge``, ``regrow``, see
+            `dinocell.distance_to_labels`).
 
         Returns
         -------
@@ -140,120 +120,95 @@ class DINOCellPipeline:
         InputError
             If the image or a setting cannot be used.
         """
-        steps = self.steps(
-            image,
-            diameter=diameter,
-            thresholds=self.thresholds(cells_max_threshold, cell_fill_threshold, merge, regrow),
-            min_size=min_size,
-            fill_holes=fill_holes,
-        )
-        while isinstance(step := next(steps), TilesDone):
-            if progress is not None:
-                progress(step)
-        return step
+        image = np.asarray(image)
+        if preset is not None:
+            tuned = open_preset(preset)
+            self._check_preset(tuned)
+            image, options = tuned.pick_channel(image), {**tuned.options(), **options}
+        settings = self.settings_for(**options)
+        return self.finish(image, self.predict(image, settings, progress=progress), settings)
 
-    def steps(
-        self,
-        image: NDArray[Any],
-        *,
-        diameter: Diameter = None,
-        thresholds: Thresholds | None = None,
-        min_size: int = 0,
-        fill_holes: bool = False,
-    ) -> Iterator[TilesDone | Segmentation]:
-        """Segment an image step by step, so that a caller can show progress and stop.
+    def settings_for(self, **options: Unpack[RunOptions]) -> CompleteSettings:
+        """Return the settings with some replaced, for the methods below; errors as `run`."""
+        fixed = [name for name in options if name not in RunOptions.__annotations__]
+        if fixed:
+            raise InputError(
+                f"{fixed[0]} is not an option of one image, expected one of "
+                f"{', '.join(RunOptions.__annotations__)}: give it to DINOCellPipeline"
+            )
+        return self.settings.completed(self.model.config, **options)
 
-        Yields
-        ------
-        TilesDone
-            After every batch.
-        Segmentation
-            Last.
-        """
-        prediction = yield from self.predict_steps(image, diameter=diameter, thresholds=thresholds)
-        yield self.finish(image, prediction, thresholds=thresholds, min_size=min_size, fill_holes=fill_holes)
-
-    def prepare(self, image: NDArray[Any], *, diameter: Diameter = None) -> NDArray[np.uint8] | None:
-        """Preprocess an image for `predict_steps`; needs no network, so another thread may do it.
+    def prepare(
+        self, image: NDArray[Any], settings: CompleteSettings | None = None
+    ) -> NDArray[np.uint8] | None:
+        """Preprocess an image for `predict`; needs no network, so another thread may do it.
 
         Parameters
         ----------
-        image, diameter
+        image
             As for `run`.
+        settings : CompleteSettings, optional
+            From `settings_for`.
 
         Returns
         -------
         uint8 array, shape (Y, X), or None
-            None with ``auto``, which tries several scales.
+            None with diameter ``auto``, which tries several scales.
         """
+        diameter = (settings or self.settings).diameter
         if diameter == "auto":
             return None
         return self.predictor.prepare(image, self.predictor.scale_for(diameter))
 
-    def predict_steps(
+    def predict(
         self,
         image: NDArray[Any],
+        settings: CompleteSettings | None = None,
         *,
-        diameter: Diameter = None,
-        thresholds: Thresholds | None = None,
         gray: NDArray[np.uint8] | None = None,
-    ) -> Generator[TilesDone, None, Prediction]:
-        """Predict step by step; a generator that returns the prediction, for `finish`.
+        progress: Progress = None,
+    ) -> Prediction:
+        """Predict the distance map of an image, for `finish`.
 
         Parameters
         ----------
-        image, diameter
-            As for `run`.
-        thresholds : Thresholds, optional
-            With these ``auto`` finds the cells whose size it looks at.
+        image, settings
+            As for `prepare`.
         gray : uint8 array, shape (Y, X), optional
-            What `prepare` gave for the same image and diameter.
+            From `prepare` for the same image and settings.
+        progress : callable, optional
+            As for `run`.
         """
-        image = np.asarray(image)
-        if diameter == "auto":
-            thresholds = thresholds or self.model.config.thresholds
-            scale, distance = yield from predict_at_best_scale(self.predictor, image, thresholds)
+        image, settings = np.asarray(image), settings or self.settings
+        if settings.diameter == "auto":
+            scale, distance = predict_at_best_scale(
+                self.predictor, image, settings.thresholds, progress=progress
+            )
         else:
-            scale = self.predictor.scale_for(diameter)
-            distance = yield from self.predictor.predict(image, scale, gray=gray)
-        return Prediction(distance, scale, diameter)
+            scale = self.predictor.scale_for(settings.diameter)
+            distance = self.predictor.predict_rescaled(image, scale, gray=gray, progress=progress)
+        return Prediction(distance, scale)
 
     def finish(
-        self,
-        image: NDArray[Any],
-        prediction: Prediction,
-        *,
-        thresholds: Thresholds | None = None,
-        min_size: int = 0,
-        fill_holes: bool = False,
+        self, image: NDArray[Any], prediction: Prediction, settings: CompleteSettings | None = None
     ) -> Segmentation:
         """Turn a prediction into the result; needs no network, so another thread may do it."""
-        image, distance, diameter = np.asarray(image), prediction.distance_map, prediction.diameter
-        thresholds = thresholds or self.model.config.thresholds
-        labels = self.cells_from_dist_map(
-            distance, thresholds=thresholds, min_size=min_size, fill_holes=fill_holes
+        image, distance, settings = np.asarray(image), prediction.distance_map, settings or self.settings
+        labels = _find_cells(distance, settings)
+        found = median_diameter(labels) if settings.diameter == "auto" else settings.diameter
+        parameters = Parameters(
+            model=self.model.config.variant,
+            trained=self.model.config.trained,
+            device=self.predictor.device,
+            engine=self.predictor.engine.name,
+            precision=self.predictor.engine.precision,
+            preprocessing=self.predictor.preprocessing,
+            settings=settings,
+            diameter=None if found is None or np.isnan(found) else float(found),
+            scale=prediction.scale,
+            nonfinite_pixels=count_nonfinite(image),
         )
-        found = median_diameter(labels) if diameter == "auto" else diameter
-        return Segmentation(
-            labels,
-            distance,
-            Parameters(
-                model=self.model.config.variant,
-                trained=self.model.config.trained,
-                device=self.predictor.device,
-                engine=self.predictor.engine.name,
-                precision=self.predictor.engine.precision,
-                thresholds=thresholds,
-                preprocessing=self.predictor.preprocessing,
-                tile_size=self.predictor.tile_size,
-                overlap=self.predictor.overlap,
-                diameter=None if found is None or np.isnan(found) else float(found),
-                scale=prediction.scale,
-                min_size=min_size,
-                fill_holes=fill_holes,
-                nonfinite_pixels=count_nonfinite(image),
-            ),
-        )
+        return Segmentation(labels, distance, parameters)
 
     def predict_on_full_img(
         self, image: NDArray[Any], *, scale: float = 1.0, preprocessed: bool = False
@@ -273,25 +228,15 @@ class DINOCellPipeline:
         float32 array, shape (Y, X)
             In [0, 1], at the image's own size.
         """
-        steps = self.predictor.predict(image, scale, preprocessed=preprocessed)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as finished:
-                distance: NDArray[np.float32] = finished.value
-                return distance
+        image = np.asarray(image)
+        gray = resize(image, scaled_shape((image.shape[0], image.shape[1]), scale)) if preprocessed else None
+        return self.predictor.predict_rescaled(image, scale, gray=gray)
 
     def cells_from_dist_map(
-        self,
-        dist_map: NDArray[np.floating[Any]],
-        *,
-        thresholds: Thresholds | None = None,
-        min_size: int = 0,
-        fill_holes: bool = False,
+        self, dist_map: NDArray[np.floating[Any]], **options: Unpack[RunOptions]
     ) -> Labels:
-        """Turn a distance map into labels with the checkpoint's thresholds, or with others for this call."""
-        chosen = thresholds or self.model.config.thresholds
-        return distance_to_labels(dist_map, **chosen.model_dump(), min_size=min_size, fill_holes=fill_holes)
+        """Turn a distance map into labels with the pipeline's settings, or with others for this call."""
+        return _find_cells(dist_map, self.settings_for(**options))
 
     def run_batch_thresholds(
         self,
@@ -314,40 +259,21 @@ class DINOCellPipeline:
         distance = self.predict_on_full_img(image)
         return {
             (cells_max, cell_fill): self.cells_from_dist_map(
-                distance, thresholds=self.thresholds(cells_max, cell_fill)
+                distance, cells_max_threshold=cells_max, cell_fill_threshold=cell_fill
             )
             for cells_max in cells_max_values
             for cell_fill in cell_fill_values
         }
 
-    def thresholds(
-        self,
-        cells_max_threshold: float | None = None,
-        cell_fill_threshold: float | None = None,
-        merge: float | None = None,
-        regrow: bool | None = None,
-        *,
-        base: Thresholds | None = None,
-    ) -> Thresholds:
-        """Copy thresholds, the checkpoint's unless others are given as `base`, with some replaced.
-
-        Raises
-        ------
-        InputError
-            If one is not in [0, 1].
-        """
-        given = {
-            "cells_max_threshold": cells_max_threshold,
-            "cell_fill_threshold": cell_fill_threshold,
-            "merge": merge,
-        }
-        changes = {name: value for name, value in given.items() if value is not None}
-        for name, value in changes.items():
-            if not 0 <= value <= 1:
-                raise InputError(f"{name} is {value}, expected a number from 0 to 1")
-        if regrow is not None:
-            changes["regrow"] = regrow
-        return (base or self.model.config.thresholds).model_copy(update=changes)
+    def _check_preset(self, preset: Preset) -> None:
+        """Raise for a preset that was tuned for another model; one that was built in memory has no name."""
+        if self._name in (None, preset.model) or (
+            find_checkpoint(preset.model).resolve() == find_checkpoint(str(self._name)).resolve()
+        ):
+            return
+        raise InputError(
+            f"the preset was tuned for model {preset.model!r}, not for {self._name!r}: load that model"
+        )
 
 
 def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:
@@ -359,34 +285,10 @@ def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:
     return DINOCell.from_pretrained(model)
 
 
-def segment(image: NDArray[Any], model: str | Path = "nano", **options: Any) -> Segmentation:
-    """Segment one image.
-
-    Parameters
-    ----------
-    image : array, shape (Y, X) or (Y, X, C)
-        Gray, RGB or RGBA of any integer or float dtype; never changed.
-    model : str or Path
-        Name of a trained model, or a checkpoint folder.
-    **options
-        As `DINOCellPipeline.run` takes them, for example ``diameter=40``.
-
-    Returns
-    -------
-    Segmentation
-        ``labels``, ``distance_map`` and the ``parameters`` they were made with.
-
-    Raises
-    ------
-    DINOCellError
-        If the image, the model or an option cannot be used.
-    """
-    folder = find_checkpoint(model).resolve()
-    written = max((file.stat().st_mtime_ns for file in folder.iterdir()), default=0)
-    return _cached_pipeline(folder, written).run(image, **options)
-
-
-@functools.lru_cache(maxsize=1)
-def _cached_pipeline(folder: Path, _written: int) -> DINOCellPipeline:
-    """Keep the model of the last call, until its folder is written anew."""
-    return DINOCellPipeline(folder)
+def _find_cells(distance: NDArray[np.floating[Any]], settings: CompleteSettings) -> Labels:
+    return distance_to_labels(
+        distance,
+        thresholds=settings.thresholds,
+        min_size=settings.min_size,
+        fill_holes=settings.fill_holes,
+    )

@@ -1,8 +1,7 @@
 """Image to distance map: preprocess once, predict tile by tile, blend."""
 
 import logging
-import operator
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -10,20 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import DeviceMemoryError, InputError
-from dinocell.inference.engines.device_map import DeviceMap
-from dinocell.inference.engines.engine import Precision
+from dinocell.inference.engines.engine import TileMap
 from dinocell.inference.engines.start import open_engine
-from dinocell.inference.engines.torch_engine import TorchEngine
-from dinocell.inference.segmentation import TilesDone
+from dinocell.inference.segmentation import Progress, TilesDone
+from dinocell.inference.settings import CompleteSettings
 from dinocell.models.network.devices import explain_out_of_memory, is_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.preprocess.preprocessing import Preprocessing, preprocess
-from dinocell.preprocess.resampling import resize, scaled_shape
+from dinocell.preprocess.preprocessing import preprocess
+from dinocell.preprocess.resampling import resize
 from dinocell.tiling import MAX_TILE, Canvas, Tile, cut_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+BatchResult = TypeVar("BatchResult")
 
 BATCH_SIZE = 8
 """Tiles a forward pass on a CPU, where more of them are no faster."""
@@ -41,59 +39,46 @@ class Predictor:
     Parameters
     ----------
     model : DINOCell
-    device, batch_size, tile_size, overlap, clahe, engine, precision, compiled
-        See `DINOCellPipeline`. The attribute `batch_size` shrinks when the device's memory is not enough.
+    settings : CompleteSettings
+        The attribute `batch_size` shrinks when the device's memory is not enough.
+
+    Raises
+    ------
+    InputError
+        If the settings do not fit the model or the device.
     """
 
-    def __init__(
-        self,
-        model: DINOCell,
-        *,
-        device: str = "auto",
-        batch_size: int | None = None,
-        tile_size: int | None = None,
-        overlap: int | None = None,
-        clahe: bool | None = None,
-        engine: str = "torch",
-        precision: Precision = "auto",
-        compiled: bool = False,
-    ) -> None:
-        config = model.config
+    def __init__(self, model: DINOCell, settings: CompleteSettings) -> None:
         self.model = model
-        self.tile_size = _pixels("tile_size", config.tile_size if tile_size is None else tile_size)
-        own_overlap = min(config.overlap, self.tile_size // 2)
-        self.overlap = _pixels("overlap", own_overlap if overlap is None else overlap)
-        self.preprocessing = _with_clahe(config.preprocessing, clahe)
-        self._validate(batch_size)
+        self.tile_size, self.overlap = settings.tile_size, settings.overlap
+        self.preprocessing = replace(model.config.preprocessing, clahe=settings.clahe)
+        self._validate()
+        device = settings.device
         with explain_out_of_memory(
-            f"the memory of {device} is not enough for model {config.variant!r}: "
+            f"the memory of {device} is not enough for model {model.config.variant!r}: "
             f"choose a smaller model{_or_cpu(device)}"
         ):
-            self.engine = open_engine(
-                model, engine=engine, device=device, precision=precision, compiled=compiled
-            )
+            self.engine = open_engine(model, settings)
         on_cpu = self.engine.device == "cpu"
-        self.batch_size = batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
+        self.batch_size = settings.batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
         self._flat: dict[tuple[int, int], NDArray[np.float32]] = {}  # by side and gray level of a flat tile
 
     @property
     def device(self) -> str:
-        """Where the network runs."""
+        """Device that the network runs on."""
         return self.engine.device
 
-    def _validate(self, batch_size: int | None) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}, expected at least 1")
+    def _validate(self) -> None:
         stride = self.model.stride
         if not stride <= self.tile_size <= MAX_TILE or self.tile_size % stride:
             raise InputError(
                 f"tile_size is {self.tile_size}, expected a multiple of {stride}, the model's stride, of at "
                 f"most {MAX_TILE} pixels: memory grows with its square"
             )
-        plan_tiles((1, 1), self.tile_size, self.overlap)  # refuses an illegal overlap
+        plan_tiles((1, 1), self.tile_size, self.overlap)  # raises for an overlap out of bounds
 
-    def scale_for(self, diameter: float | str | None) -> float:
-        """Find the factor that brings cells of a given diameter to the nearest one the model is best at."""
+    def scale_for(self, diameter: float | None) -> float:
+        """Return the factor that brings cells of a diameter to the nearest one that the model is best at."""
         if diameter is None:
             return 1.0
         best = self.model.config.diameter_range
@@ -102,13 +87,7 @@ class Predictor:
                 f"model {self.model.config.variant!r} does not say which cell diameters it is best at: "
                 "leave diameter out, or use 'auto'"
             )
-        try:
-            pixels = float(diameter)
-        except (TypeError, ValueError):
-            pixels = np.nan
-        if not (np.isfinite(pixels) and pixels > 0):
-            raise InputError(f"diameter is {diameter!r}, expected pixels above 0 or 'auto'")
-        scale = float(np.clip(pixels, *best)) / pixels
+        scale = float(np.clip(diameter, *best)) / diameter
         if scale > MAX_SCALE:
             raise InputError(
                 f"diameter is {diameter} px: the image would be enlarged {scale:.0f} times, "
@@ -117,44 +96,39 @@ class Predictor:
         return scale
 
     def prepare(self, image: NDArray[Any], scale: float) -> NDArray[np.uint8]:
-        """Rescale and preprocess an image; needs no network, so another thread may do it.
+        """Rescale and preprocess an image for `predict`; another thread may do it.
 
         Returns
         -------
         uint8 array, shape (Y, X)
-            What `predict` takes as `gray`.
         """
         return preprocess(np.asarray(image), self.preprocessing, scale=scale)
 
-    def predict(
-        self,
-        image: NDArray[Any],
-        scale: float,
-        window: tuple[slice, slice] | None = None,
-        *,
-        preprocessed: bool = False,
-        gray: NDArray[np.uint8] | None = None,
-    ) -> Generator[TilesDone, None, NDArray[np.float32]]:
-        """Predict tile by tile; a generator that returns the map at the image's own size, or of a window."""
-        image = np.asarray(image)
-        if preprocessed:
-            gray = resize(image, scaled_shape((image.shape[0], image.shape[1]), scale))
-        elif gray is None:
-            gray = self.prepare(image, scale)
-        size = (image.shape[0], image.shape[1])
-        if window is not None:
-            gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]
-            size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
-        distance = yield from self._predict_map(gray)
-        return resize(distance, size)
+    def predict(self, gray: NDArray[np.uint8], *, progress: Progress = None) -> NDArray[np.float32]:
+        """Predict the distance map of a preprocessed image.
 
-    def _predict_map(self, gray: NDArray[np.uint8]) -> Generator[TilesDone, None, NDArray[np.float32]]:
-        """Predict a preprocessed image and blend its tiles, on the device where that pays."""
+        Parameters
+        ----------
+        gray : uint8 array, shape (Y, X)
+            From `prepare`.
+        progress : callable, optional
+            Called after every batch of tiles; what it raises ends the prediction.
+
+        Returns
+        -------
+        float32 array, shape (Y, X)
+            In [0, 1].
+
+        Raises
+        ------
+        DeviceMemoryError
+            If not even one tile fits.
+        """
         shape = (gray.shape[0], gray.shape[1])
         tiles = plan_tiles(shape, self.tile_size, self.overlap)
         if (on_device := self._open_map(gray, tiles)) is not None:
             for done, _ in self._in_batches(tiles, on_device.add):
-                yield TilesDone(done, len(tiles))
+                _report(progress, done, len(tiles))
             with explain_out_of_memory(
                 f"the memory is not enough for a map of {shape} px: use segment-large"
             ):
@@ -163,13 +137,47 @@ class Predictor:
         for maps in self.predict_batches(gray, tiles):
             for distance in maps:
                 canvas.add(distance)
-            yield TilesDone(canvas.added, len(tiles))
+            _report(progress, canvas.added, len(tiles))
         return canvas.finish()
 
-    def _open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> DeviceMap | None:
+    def predict_rescaled(
+        self,
+        image: NDArray[Any],
+        scale: float,
+        *,
+        window: tuple[slice, slice] | None = None,
+        gray: NDArray[np.uint8] | None = None,
+        progress: Progress = None,
+    ) -> NDArray[np.float32]:
+        """Predict an image at another scale; the map comes back at the image's own.
+
+        Parameters
+        ----------
+        image : array, shape (Y, X) or (Y, X, C)
+        scale : float
+            Factor on both sides before the network sees the image.
+        window : (slice, slice), optional
+            Rows and columns that are wanted.
+        gray : uint8 array, optional
+            From `prepare` for this image and scale.
+        progress : callable, optional
+            See `predict`.
+
+        Returns
+        -------
+        float32 array, shape (Y, X)
+            Of the image or the window.
+        """
+        size = (image.shape[0], image.shape[1])
+        if gray is None:
+            gray = self.prepare(image, scale)
+        if window is not None:
+            gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]
+            size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+        return resize(self.predict(gray, progress=progress), size)
+
+    def _open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> TileMap | None:
         """Begin the map on the device, where that pays and its memory is enough."""
-        if not (isinstance(self.engine, TorchEngine) and self.engine.blends):
-            return None
         try:
             return self.engine.open_map(gray, tiles)
         except RuntimeError as error:
@@ -227,8 +235,8 @@ class Predictor:
         return maps
 
     def _in_batches(
-        self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], T]
-    ) -> Iterator[tuple[int, T]]:
+        self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], BatchResult]
+    ) -> Iterator[tuple[int, BatchResult]]:
         """Do something with all tiles, in batches that fit: how many are done, and what came of the last."""
         done = 0
         while done < len(tiles):
@@ -236,7 +244,9 @@ class Predictor:
             done += count
             yield done, result
 
-    def _do_what_fits(self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], T]) -> tuple[int, T]:
+    def _do_what_fits(
+        self, tiles: Sequence[Tile], work: Callable[[Sequence[Tile]], BatchResult]
+    ) -> tuple[int, BatchResult]:
         """Do the first tiles of a batch, fewer from now on when the memory is not enough for all.
 
         Raises
@@ -266,12 +276,6 @@ def _or_cpu(device: str) -> str:
     return "" if device == "cpu" else ", or device cpu"
 
 
-def _pixels(name: str, size: int) -> int:
-    try:
-        return operator.index(size)
-    except TypeError as error:
-        raise InputError(f"{name} is {size!r}, expected a whole number of pixels") from error
-
-
-def _with_clahe(settings: Preprocessing, clahe: bool | None) -> Preprocessing:
-    return settings if clahe is None else replace(settings, clahe=clahe)
+def _report(progress: Progress, done: int, total: int) -> None:
+    if progress is not None:
+        progress(TilesDone(done, total))

@@ -2,18 +2,18 @@
 
 import functools
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self, Unpack
 
 from dinocell.errors import InputError
-from dinocell.inference.engines.engine import Precision
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.prediction import Predictor
-from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
+from dinocell.inference.settings import CompleteSettings, InferenceOptions, InferenceSettings, RunSettings
+from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint, read_config
 from dinocell.models.variants import VARIANTS
 
 
 @dataclass(frozen=True)
-class ModelNetwork:
+class RemoteModel:
     """A model that is not loaded yet: small enough to travel to workers, and loaded once in each.
 
     Attributes
@@ -22,23 +22,15 @@ class ModelNetwork:
         Name of a trained model, or a checkpoint folder that all workers see.
     sha256 : str
         Hash of its configuration and weights.
-    device, batch_size, tile_size, overlap, clahe, engine, precision, compiled
-        As for `dinocell.inference.pipeline.DINOCellPipeline`.
+    settings : CompleteSettings
     """
 
     model: str
     sha256: str
-    device: str = "auto"
-    batch_size: int | None = None
-    tile_size: int | None = None
-    overlap: int | None = None
-    clahe: bool | None = None
-    engine: str = "torch"
-    precision: Precision = "auto"
-    compiled: bool = False
+    settings: CompleteSettings
 
     @classmethod
-    def named(cls, name: str, **options: Any) -> "ModelNetwork":
+    def named(cls, name: str, **options: Unpack[InferenceOptions]) -> Self:
         """Find a model; a folder is named by its full path, as workers start elsewhere.
 
         Parameters
@@ -46,16 +38,19 @@ class ModelNetwork:
         name : str
             Of a trained model, or a checkpoint folder.
         **options
-            The other attributes.
+            As for `dinocell.inference.pipeline.DINOCellPipeline`.
 
         Raises
         ------
         UnknownModelError, UntrainedModelError, CheckpointError
             As `dinocell.models.checkpoint.find_checkpoint`.
+        InputError
+            If an option is out of bounds.
         """
         folder = find_checkpoint(name)
         reachable = name if name in VARIANTS else str(folder.absolute())
-        return cls(reachable, hash_checkpoint(folder), **options)
+        settings = InferenceSettings().completed(read_config(folder), **options)
+        return cls(reachable, hash_checkpoint(folder), settings)
 
     def load(self) -> Predictor:
         """Load the model, once a process.
@@ -72,33 +67,21 @@ class ModelNetwork:
         return _load(self)
 
     def described(self) -> dict[str, Any]:
-        """All that decides about the maps: JSON values."""
-        chosen = self.load()
+        """Return all that decides about the maps: JSON values."""
+        recorded = self.settings.recorded()
         return {
             "model": self.model,
             "sha256": self.sha256,
-            "preprocessing": asdict(chosen.preprocessing),
-            "tile_size": chosen.tile_size,
-            "overlap": chosen.overlap,
-            **({} if self.precision == "auto" else {"precision": self.precision}),
+            "preprocessing": asdict(self.load().preprocessing),
+            **{name: value for name, value in recorded.items() if name not in RunSettings.model_fields},
         }
 
 
 @functools.lru_cache(maxsize=1)
-def _load(network: ModelNetwork) -> DINOCellPipeline:
-    if hash_checkpoint(find_checkpoint(network.model)) != network.sha256:
+def _load(remote: RemoteModel) -> DINOCellPipeline:
+    if hash_checkpoint(find_checkpoint(remote.model)) != remote.sha256:
         raise InputError(
-            f"model {network.model!r} has other weights on this worker than where the run was started, "
+            f"model {remote.model!r} has other weights on this worker than where the run was started, "
             "expected the same everywhere: install the same version, or give a folder that all see"
         )
-    return DINOCellPipeline(
-        network.model,
-        device=network.device,
-        batch_size=network.batch_size,
-        tile_size=network.tile_size,
-        overlap=network.overlap,
-        clahe=network.clahe,
-        engine=network.engine,
-        precision=network.precision,
-        compiled=network.compiled,
-    )
+    return DINOCellPipeline(remote.model, settings=remote.settings)

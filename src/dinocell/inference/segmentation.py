@@ -1,41 +1,36 @@
-"""The result for one image, and how it was made."""
+"""Result for one image, and how it was made."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.inference.settings import CompleteSettings
 from dinocell.labels import Labels
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 
-Diameter = float | Literal["auto"] | None
-
 
 @dataclass(frozen=True)
 class Parameters:
-    """How a segmentation was made.
+    """Record of how a segmentation was made.
 
     Attributes
     ----------
     model : str
         The model's variant.
     trained : bool
-        False for a rehearsal with a model that was never trained: its labels mean nothing.
+        False for a dry run with a model that was never trained: its labels mean nothing.
     device, engine, precision : str
         Where the network ran, in what, and what it computed with.
-    thresholds : Thresholds
-        What the watershed used.
     preprocessing : Preprocessing
-    tile_size, overlap : int
-        In pixels of the rescaled image.
+    settings : CompleteSettings
+        As they were asked for.
     diameter : float or None
         The cell diameter in pixels that was given, or with ``auto`` the median of the cells found; else None.
     scale : float
         The factor on both sides of the image before the network saw it.
-    min_size : int
-    fill_holes : bool
     nonfinite_pixels : int
         NaN or infinite pixels that were treated as the lowest finite value.
     """
@@ -45,20 +40,41 @@ class Parameters:
     device: str
     engine: str
     precision: str
-    thresholds: Thresholds
     preprocessing: Preprocessing
-    tile_size: int
-    overlap: int
+    settings: CompleteSettings
     diameter: float | None = None
     scale: float = 1.0
-    min_size: int = 0
-    fill_holes: bool = False
     nonfinite_pixels: int = 0
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Thresholds that the watershed used."""
+        return self.settings.thresholds
+
+    @property
+    def tile_size(self) -> int:
+        """Side of a tile, in pixels of the rescaled image."""
+        return self.settings.tile_size
+
+    @property
+    def overlap(self) -> int:
+        """Overlap of tiles, in pixels of the rescaled image."""
+        return self.settings.overlap
+
+    @property
+    def min_size(self) -> int:
+        """Number of pixels below which cells were removed."""
+        return self.settings.min_size
+
+    @property
+    def fill_holes(self) -> bool:
+        """Whether background enclosed by one cell became part of it."""
+        return self.settings.fill_holes
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the network saw in one image, before the watershed.
+    """Output of the network for one image, before the watershed.
 
     Attributes
     ----------
@@ -66,18 +82,15 @@ class Prediction:
         In [0, 1].
     scale : float
         The factor on both sides of the image before the network saw it.
-    diameter : float, "auto" or None
-        As it was asked for.
     """
 
     distance_map: NDArray[np.float32]
     scale: float
-    diameter: Diameter
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The result for one image.
+    """Result for one image.
 
     Attributes
     ----------
@@ -104,3 +117,7 @@ class TilesDone:
 
     done: int
     total: int
+
+
+Progress = Callable[[TilesDone], None] | None
+"""What is called after every batch of tiles; what it raises ends the work."""

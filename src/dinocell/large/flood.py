@@ -194,7 +194,7 @@ def flood_components(
         wanted[pieces[tuple((seeds - origin).T)]] = True
     wanted[0] = False
     distance = np.where(wanted[pieces], distance, distance.dtype.type(0))
-    labels = distance_to_labels(distance, **thresholds.model_dump() | {"regrow": False})
+    labels = distance_to_labels(distance, thresholds=thresholds, regrow=False)
     truncated = 0
     if len(task.cut_seeds) and task.block is not None:
         is_cut = np.zeros(count + 1, bool)

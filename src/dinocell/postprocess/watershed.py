@@ -17,6 +17,7 @@ from dinocell.errors import InputError
 from dinocell.labels import Labels, cell_areas
 from dinocell.machine import thread_count
 from dinocell.postprocess.flooding import Window, flood, pieces_by_tile
+from dinocell.postprocess.thresholds import Thresholds
 
 Floats = NDArray[np.floating[Any]]
 
@@ -35,10 +36,11 @@ _SEARCHED_BY_STEP = 4
 def distance_to_labels(
     distance: Floats,
     *,
-    cells_max_threshold: float = 0.47,
-    cell_fill_threshold: float = 0.09,
-    merge: float = 0.5,
-    regrow: bool = False,
+    thresholds: Thresholds | None = None,
+    cells_max_threshold: float | None = None,
+    cell_fill_threshold: float | None = None,
+    merge: float | None = None,
+    regrow: bool | None = None,
     min_size: int = 0,
     fill_holes: bool = False,
 ) -> Labels:
@@ -54,12 +56,14 @@ def distance_to_labels(
     ----------
     distance : float array, shape (Y, X)
         Values in [0, 1].
-    cells_max_threshold, cell_fill_threshold : float
-        Exclusive thresholds of marker and mask.
-    merge : float
+    thresholds : Thresholds, optional
+        The four numbers that follow; those that are given as well replace its own.
+    cells_max_threshold, cell_fill_threshold : float, optional
+        Exclusive thresholds of marker and mask: 0.47 and 0.09.
+    merge : float, optional
         Split ↔ merge: two basins are one cell when the saddle between them is at least this share of the
-        lower of their peaks. 1 joins nothing, 0 joins all that touch.
-    regrow : bool
+        lower of their peaks: 0.5. 1 joins nothing, 0 joins all that touch.
+    regrow : bool, optional
         Grow every cell back by the boundary that `cell_fill_threshold` cut: the threshold is a share of the
         cell's inner radius, so that boundary is wider on larger cells.
     min_size : int
@@ -77,35 +81,33 @@ def distance_to_labels(
     InputError
         If `distance` is not a finite two-dimensional map, or a setting is out of bounds.
     """
-    _validate(distance, cells_max_threshold, cell_fill_threshold, merge, min_size)
-    # Plain floats are compared in the map's own precision, NumPy's float64 would not be.
-    cells_max_threshold, cell_fill_threshold = float(cells_max_threshold), float(cell_fill_threshold)
-    markers, count = ndimage.label(distance > cells_max_threshold, np.ones((3, 3)))
+    _validate(distance, min_size)
+    # Plain floats, as these are, are compared in the map's own precision; NumPy's float64 would not be.
+    chosen = (thresholds or Thresholds()).replaced(
+        cells_max_threshold=cells_max_threshold,
+        cell_fill_threshold=cell_fill_threshold,
+        merge=merge,
+        regrow=regrow,
+    )
+    markers, count = ndimage.label(distance > chosen.cells_max_threshold, np.ones((3, 3)))
     if not count:
         return np.zeros(distance.shape, np.int32)
-    mask = distance > cell_fill_threshold
-    labels = _flood_and_join(distance, markers.astype(np.int32, copy=False), mask, float(merge))
-    if regrow:
-        labels = grow_boundaries(labels, boundary_widths(labels, cell_fill_threshold))
+    mask = distance > chosen.cell_fill_threshold
+    labels = _flood_and_join(distance, markers.astype(np.int32, copy=False), mask, chosen.merge)
+    if chosen.regrow:
+        labels = grow_boundaries(labels, boundary_widths(labels, chosen.cell_fill_threshold))
     if fill_holes:
         labels = _fill_holes(labels)
     return _number(labels, max(min_size, 1))
 
 
-def _validate(distance: Floats, cells_max: float, cell_fill: float, merge: float, min_size: int) -> None:
+def _validate(distance: Floats, min_size: int) -> None:
     if distance.ndim != 2 or distance.dtype.kind != "f":
         raise InputError(
             f"distance is {distance.dtype} of shape {distance.shape}, expected a float map (Y, X)"
         )
     if not np.isfinite(distance).all():
         raise InputError("distance holds NaN or infinite values, expected values in [0, 1]")
-    for name, value in (
-        ("cells_max_threshold", cells_max),
-        ("cell_fill_threshold", cell_fill),
-        ("merge", merge),
-    ):
-        if not 0 <= value <= 1:
-            raise InputError(f"{name} is {value}, expected a number from 0 to 1")
     if min_size < 0:
         raise InputError(f"min_size is {min_size}, expected 0 or more pixels")
 

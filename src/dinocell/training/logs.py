@@ -190,9 +190,8 @@ def panel(
     """
     gray = np.repeat(image[:, :, None], 3, axis=2)
     pictures = [gray, _coloured(true_map), _coloured(predicted_map), gray.copy()]
-    settings = (thresholds or Thresholds()).model_dump()
     is_true, is_predicted = (
-        find_boundaries(distance_to_labels(each, **settings), mode="inner")
+        find_boundaries(distance_to_labels(each, thresholds=thresholds), mode="inner")
         for each in (true_map, predicted_map)
     )
     outlines = pictures[-1]

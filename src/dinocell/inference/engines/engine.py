@@ -1,16 +1,23 @@
 """The contract of all engines."""
 
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-ENGINES = ("torch", "onnx", "openvino")
+from dinocell.inference.settings import Precision
+from dinocell.tiling import Tile
 
-Precision = Literal["auto", "float32", "bfloat16", "int8"]
-"""What a network computes with; ``auto``: bfloat16 on CUDA, else float32; ``int8``: in its linear layers."""
 
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+class TileMap(Protocol):
+    """A distance map that is put together where it is predicted."""
+
+    def add(self, tiles: Sequence[Tile]) -> None:
+        """Predict the next tiles and blend them in; nothing has changed if the memory is not enough."""
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return the map: float32 array, shape (Y, X)."""
 
 
 class Engine(Protocol):
@@ -19,21 +26,24 @@ class Engine(Protocol):
     Attributes
     ----------
     name : str
-        One of `ENGINES`.
+        One of `dinocell.inference.settings.EngineName`.
     """
 
     name: str
 
     @property
     def device(self) -> str:
-        """Where it runs, as results name it: ``cpu``, ``cuda``, ``cuda:1``."""
+        """Device it runs on, as results name it: ``cpu``, ``cuda``, ``cuda:1``."""
 
     @property
     def precision(self) -> Precision:
-        """What it computes with; never ``auto``."""
+        """Numbers it computes with; never ``auto``."""
 
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+        """Return distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+
+    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> TileMap | None:
+        """Begin the map of a preprocessed image ``(Y, X)`` on the device; None where that does not pay."""
 
     def release(self) -> None:
-        """Give memory that is kept for later back."""
+        """Return memory that is kept for later."""

@@ -1,5 +1,6 @@
 """The network in ONNX Runtime: on CPUs, and on GPUs where a build of it for them is installed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.extras import import_extra
-from dinocell.inference.engines.engine import Precision
 from dinocell.inference.engines.exported import cache_folder, exported_file, remake
+from dinocell.inference.settings import InferenceSettings, Precision
 from dinocell.models.export import INPUT, Exported
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.tiling import Tile
 
 PURPOSE = "engine onnx"
 
@@ -24,10 +26,9 @@ class OnnxEngine:
     ----------
     model : DINOCell
         Exported once, see `dinocell.inference.engines.exported`.
-    device : str
-        ``auto``, ``cpu`` or ``cuda``. On CUDA devices TensorRT comes first where it is installed.
-    precision : str
-        ``auto`` or ``float32``, or ``int8``.
+    settings : InferenceSettings
+        Of these, ``device``: ``auto``, ``cpu`` or ``cuda``, where TensorRT comes first if it is
+        installed; and ``precision``: ``auto``, ``float32`` or ``int8``.
 
     Raises
     ------
@@ -39,14 +40,15 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, model: DINOCell, device: str = "auto", *, precision: Precision = "auto") -> None:
-        if precision == "bfloat16":
+    def __init__(self, model: DINOCell, settings: InferenceSettings) -> None:
+        device = settings.device
+        if settings.precision == "bfloat16":
             raise InputError(
                 "engine onnx computes in float32 or int8, but precision is bfloat16: choose torch or openvino"
             )
         self._runtime = import_extra("onnxruntime", extra="export", purpose=PURPOSE)
         providers = _providers(self._runtime.get_available_providers(), device)
-        kept: Exported = "int8" if precision == "int8" else "float32"
+        kept: Exported = "int8" if settings.precision == "int8" else "float32"
         self.precision: Precision = kept
         path = exported_file(model, precision=kept)
         errors = self._runtime.capi.onnxruntime_pybind11_state
@@ -69,11 +71,14 @@ class OnnxEngine:
         return self._runtime.InferenceSession(str(path), options, providers=providers)
 
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+        """Return distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
         try:
             return np.asarray(self._session.run(None, {INPUT: tiles})[0], np.float32)
         except self._failure as error:  # no RuntimeError, which other engines raise when memory is short
             raise RuntimeError(str(error)) from error
+
+    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> None:
+        """Return None: maps are put together by the processor."""
 
     def release(self) -> None:
         """Do nothing: the runtime keeps its memory to itself."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dinocell.errors import InputError
 from dinocell.inference.engines.device_map import DeviceMap
-from dinocell.inference.engines.engine import Precision
+from dinocell.inference.settings import InferenceSettings, Precision
 from dinocell.models.network.devices import choose_device, multiplies_bfloat16
 from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.tiling import Tile
@@ -28,13 +28,15 @@ class TorchEngine:
     model : DINOCell
         Set to eval mode and, in float32, moved to the device: the engine follows what it learns later. In
         other precisions the engine has a copy.
-    device : str
-        ``auto`` (CUDA, else MPS, else CPU) or a torch device.
-    precision : str
-        ``auto``, ``float32`` or ``bfloat16``.
-    compiled : bool
-        Translate the network to the device first. That takes most of a minute for each shape, so batches are
-        filled up to the largest one so far.
+    settings : InferenceSettings
+        Of these, ``device``: ``auto`` (CUDA, else MPS, else CPU) or a torch device; ``precision``: ``auto``,
+        ``float32`` or ``bfloat16``; and ``compiled``: translate the network to the device first. That takes
+        most of a minute for each shape, so batches are filled up to the largest one so far.
+
+    Attributes
+    ----------
+    blends : bool
+        Whether `open_map` pays: on a device with a memory of its own.
 
     Raises
     ------
@@ -44,28 +46,22 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(
-        self,
-        model: DINOCell,
-        device: str = "auto",
-        *,
-        precision: Precision = "auto",
-        compiled: bool = False,
-    ) -> None:
-        if precision == "int8":
+    def __init__(self, model: DINOCell, settings: InferenceSettings) -> None:
+        if settings.precision == "int8":
             raise InputError("engine torch has no precision int8: choose engine onnx, or bfloat16")
-        self._device = choose_device(device)
+        self._device = choose_device(settings.device)
         on_cuda = self._device.type == "cuda"
-        self.precision: Precision = precision
-        if precision == "auto":
+        self.blends = self._device.type != "cpu"
+        self.precision: Precision = settings.precision
+        if settings.precision == "auto":
             self.precision = "bfloat16" if on_cuda else "float32"
         self._dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         if self._dtype == torch.bfloat16 and not on_cuda and not multiplies_bfloat16():
             logger.warning("this processor has no instructions for bfloat16: float32 is much faster on it")
         model = model.eval() if self._dtype == torch.float32 else copy.deepcopy(model).eval()
         self._model = model.to(self._device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network = torch.compile(self._model, dynamic=False) if compiled else self._model
-        self._filled = compiled
+        self._network = torch.compile(self._model, dynamic=False) if settings.compiled else self._model
+        self._filled = settings.compiled
         self._largest = 0
 
     @property
@@ -73,22 +69,17 @@ class TorchEngine:
         """Name of the device."""
         return str(self._device)
 
-    @property
-    def blends(self) -> bool:
-        """Whether `open_map` pays: on a device with a memory of its own."""
-        return self._device.type != "cpu"
-
     @torch.inference_mode()
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+        """Return distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
         return np.asarray(self.run(torch.from_numpy(tiles).to(self._device)).cpu().numpy())
 
-    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> DeviceMap:
-        """Begin the map of a preprocessed image ``(Y, X)``, to be put together on the device."""
-        return DeviceMap(gray, tiles, self.run, self._device)
+    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> DeviceMap | None:
+        """Begin the map of a preprocessed image ``(Y, X)`` on the device; None where that does not pay."""
+        return DeviceMap(gray, tiles, self.run, self._device) if self.blends else None
 
     def release(self) -> None:
-        """Give memory that is kept for later back to the device."""
+        """Return memory that is kept for later to the device."""
         if self._device.type in ("cuda", "mps"):
             getattr(torch, self._device.type).empty_cache()
 

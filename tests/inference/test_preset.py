@@ -1,7 +1,7 @@
 import pytest
 
 from dinocell.errors import ConfigError, FileMissingError
-from dinocell.evaluation.preset import Preset, read_preset, write_preset
+from dinocell.inference.preset import Preset, read_preset, write_preset
 from dinocell.postprocess.thresholds import Thresholds
 
 
@@ -26,7 +26,7 @@ def test_a_preset_survives_a_round_trip(tmp_path):
             "model: nano\nthresholds: {}\nchannel: yes",
             "channel: .*expected a name or a number from 0, not True",
         ),
-        ("model: nano\nthresholds: {}\ndiameter: .inf", "diameter: .*finite"),
+        ("model: nano\nthresholds: {}\ndiameter: .inf", "diameter: .*pixels above 0"),
         ("model: nano\nthresholds: {merge: .nan}", r"thresholds\.merge: .*finite"),
         ("- 1", "holds no settings"),
         ("thresholds: {}", "is not a preset: model: Field required"),

@@ -1,0 +1,248 @@
+"""Settings of inference: one field an option, off which all that offers, checks or records it is read."""
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, Unpack
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from dinocell.errors import InputError
+from dinocell.postprocess.thresholds import Thresholds
+from dinocell.settings import Section, explain_problem
+
+if TYPE_CHECKING:
+    from dinocell.models.configuration import ModelConfig
+
+EngineName = Literal["torch", "onnx", "openvino"]
+
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+"""Numbers a network computes with: ``auto`` is bfloat16 on CUDA, else float32; ``int8`` in linear layers."""
+
+Diameter = float | Literal["auto"] | None
+"""Typical cell diameter in pixels; ``auto`` tries several scales, None takes the image as it is."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """Description of a setting to those who offer or record it.
+
+    Attributes
+    ----------
+    help : str
+        Line of help for the command line.
+    flag : str
+        Name on the command line, where it is not the field's.
+    record : {"always", "changed", "never"}
+        Whether results record it, so that another value makes them anew: always, if it is not at its default,
+        or never, as it does not decide about labels.
+    """
+
+    help: str
+    flag: str = ""
+    record: Literal["always", "changed", "never"] = "changed"
+
+
+def _check_diameter(value: object) -> object:
+    if value is None or value == "auto":
+        return value
+    try:
+        pixels = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        pixels = math.nan
+    if not (math.isfinite(pixels) and pixels > 0):
+        raise ValueError(f"expected pixels above 0 or 'auto', not {value!r:.40}")
+    return pixels
+
+
+def _check_whole(value: object) -> object:
+    """Return a whole number, NumPy's too; pydantic alone would take ``"256"`` and 256.0 for one."""
+    if value is None:
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"expected a whole number, not {value!r:.40}") from None
+
+
+_Whole = BeforeValidator(_check_whole)
+
+
+class RunSettings(Section):
+    """Settings that may differ from image to image; presets hold them.
+
+    Attributes
+    ----------
+    diameter : float, "auto" or None
+        Typical cell diameter in pixels: the image is rescaled to what the model is best at. ``auto`` tries
+        several scales (see `dinocell.inference.autoscale`); None takes the image as it is.
+    thresholds : Thresholds, optional
+        The checkpoint's otherwise.
+    min_size : int
+        Cells of fewer pixels are removed.
+    fill_holes : bool
+        Whether background enclosed by one cell becomes part of it.
+    """
+
+    diameter: Annotated[
+        Diameter,
+        BeforeValidator(_check_diameter),
+        Option("Typical cell diameter in pixels, or 'auto' to try several scales.", record="always"),
+    ] = None
+    thresholds: Annotated[Thresholds | None, Option("", record="always")] = None
+    min_size: Annotated[
+        int, Field(ge=0), _Whole, Option("Remove cells of fewer pixels.", record="always")
+    ] = 0
+    fill_holes: Annotated[bool, Option("Background that one cell encloses becomes part of it.")] = False
+
+
+class InferenceSettings(RunSettings):
+    """All settings of inference.
+
+    Attributes
+    ----------
+    diameter, thresholds, min_size, fill_holes
+        See `RunSettings`.
+    device : str
+        ``auto`` (CUDA, else MPS, else CPU) or a torch device such as ``cuda:1``.
+    tile_size, overlap : int, optional
+        In pixels; the checkpoint's otherwise.
+    batch_size : int, optional
+        Tiles a forward pass; otherwise what the device is good for.
+    engine : str
+        What runs the network: ``torch``, or ``onnx`` or ``openvino``, which need the extra ``export``.
+    precision : str
+        What it computes with: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` (``torch``
+        and ``openvino``; faster on CPUs that have instructions for it) or ``int8`` (``onnx``).
+    compiled : bool
+        For ``torch``: translate the network first, which takes a minute and pays on GPUs with much to do.
+    clahe : bool, optional
+        Whether to even out the local contrast; the checkpoint's otherwise.
+    """
+
+    device: Annotated[str, Option("auto, cpu, cuda or mps.", record="never")] = "auto"
+    tile_size: Annotated[
+        int | None, _Whole, Option("Side of a tile in pixels. Default: the model's.", record="always")
+    ] = None
+    overlap: Annotated[
+        int | None, _Whole, Option("Overlap of tiles in pixels. Default: the model's.", record="always")
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        Field(ge=1),
+        _Whole,
+        Option("Tiles a forward pass. Default: 8 on a CPU, 64 on a GPU.", record="never"),
+    ] = None
+    engine: Annotated[
+        EngineName, Option("What runs the network: torch, onnx or openvino.", record="never")
+    ] = "torch"
+    precision: Annotated[
+        Precision,
+        Option(
+            "float32; bfloat16, faster where the processor has it (torch, openvino); int8 (onnx). "
+            "auto: bfloat16 on CUDA, else float32."
+        ),
+    ] = "auto"
+    compiled: Annotated[
+        bool,
+        Option(
+            "Translate the network for a minute first; pays for much on a GPU.", "--compile", record="never"
+        ),
+    ] = False
+    clahe: Annotated[bool | None, Option("Leave the contrast as it is.", "--no-clahe", record="never")] = (
+        None  # recorded with the preprocessing
+    )
+
+    def completed(self, config: "ModelConfig", **options: Unpack["InferenceOptions"]) -> "CompleteSettings":
+        """Replace some settings, and fill in what is left to the model.
+
+        Parameters
+        ----------
+        config : ModelConfig
+        **options
+            Settings by name; a number of `Thresholds` by its own name replaces that number alone.
+
+        Raises
+        ------
+        InputError
+            If a setting is unknown or out of bounds.
+        """
+        given: dict[str, Any] = {**options}
+        numbers = {name: given.pop(name, None) for name in Thresholds.model_fields}
+        base = given.pop("thresholds", None) or self.thresholds or config.thresholds
+        values = _values(self) | given | {"thresholds": base.replaced(**numbers)}
+        chosen = _validated(InferenceSettings, values)
+        tile_size = config.tile_size if chosen.tile_size is None else chosen.tile_size
+        own_overlap = min(config.overlap, tile_size // 2)
+        filled = {
+            "tile_size": tile_size,
+            "overlap": own_overlap if chosen.overlap is None else chosen.overlap,
+            "clahe": config.preprocessing.clahe if chosen.clahe is None else chosen.clahe,
+        }
+        return _validated(CompleteSettings, _values(chosen) | filled)
+
+
+class CompleteSettings(InferenceSettings):
+    """Settings of inference of which none is left to the model."""
+
+    thresholds: Annotated[Thresholds, Option("", record="always")]
+    tile_size: Annotated[int, Option("", record="always")]
+    overlap: Annotated[int, Option("", record="always")]
+    clahe: Annotated[bool, Option("", record="never")]
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings that decide about labels, as JSON values: those that results record."""
+        options = {name: option_of(name) for name in InferenceSettings.model_fields}
+        values = self.model_dump(mode="json")
+        return {
+            name: values[name]
+            for name, option in options.items()
+            if option.record == "always"
+            or (option.record == "changed" and values[name] != InferenceSettings.model_fields[name].default)
+        }
+
+
+class RunOptions(TypedDict, total=False):
+    """Keywords of `RunSettings`, and the numbers of `Thresholds`, for one call."""
+
+    diameter: Diameter
+    thresholds: Thresholds | None
+    cells_max_threshold: float | None
+    cell_fill_threshold: float | None
+    merge: float | None
+    regrow: bool | None
+    min_size: int
+    fill_holes: bool
+
+
+class InferenceOptions(RunOptions, total=False):
+    """Keywords of `InferenceSettings`, and the numbers of `Thresholds`."""
+
+    device: str
+    tile_size: int | None
+    overlap: int | None
+    batch_size: int | None
+    engine: str
+    precision: str
+    compiled: bool
+    clahe: bool | None
+
+
+def option_of(name: str) -> Option:
+    """Return the description of a setting."""
+    (option,) = (m for m in InferenceSettings.model_fields[name].metadata if isinstance(m, Option))
+    return option
+
+
+AnySettings = TypeVar("AnySettings", bound=InferenceSettings)
+
+
+def _validated(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain_problem(error, kind)) from error
+
+
+def _values(settings: InferenceSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in InferenceSettings.model_fields}
