@@ -193,7 +193,7 @@ def test_what_cannot_be_is_refused_in_one_line(run, image_file, tmp_path, option
 
 
 def test_files_that_are_not_there_are_refused_in_one_line(run, image_file, tmp_path):
-    refuse(run, "expected one that ends in .zarr", image_file, "-o", tmp_path / "a.tif")
+    refuse(run, "expected a name that ends in .zarr", image_file, "-o", tmp_path / "a.tif")
     refuse(run, "none.zarr does not exist", tmp_path / "none.zarr", "-o", tmp_path / "a.zarr")
     refuse(run, "is a folder, expected an image file", image_file.parent, "-o", tmp_path / "a.zarr")
     (tmp_path / "file").write_text("no folder")
