@@ -10,7 +10,7 @@ import torch
 
 from dinocell import DINOCellPipeline
 from dinocell.errors import InputError, MissingExtraError
-from dinocell.inference.engines.exported import _digest, exported_file
+from dinocell.inference.engines.exported import _digest, cache_folder, exported_file
 from dinocell.inference.engines.start import open_engine
 from dinocell.inference.engines.torch_engine import TorchEngine
 from dinocell.inference.settings import InferenceSettings
@@ -177,3 +177,15 @@ def test_a_processor_without_bfloat16_is_warned_of(nano, monkeypatch, caplog):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
     TorchEngine(nano, InferenceSettings(device="cpu", precision="bfloat16"))
     assert "float32 is much faster" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
+def test_exports_are_kept_in_the_cache_of_the_user_or_where_one_is_named(monkeypatch, tmp_path):
+    for name in ("DINOCELL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "dinocell"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert cache_folder() == tmp_path / "caches" / "dinocell"
+    monkeypatch.setenv("DINOCELL_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"

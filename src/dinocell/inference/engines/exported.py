@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+import platformdirs
 import torch
 
 from dinocell.errors import OutputError
@@ -16,11 +17,9 @@ logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Where exported models are kept: ``$DINOCELL_CACHE``, else ``dinocell`` in the user's cache folder."""
+    """Return the folder of exported models: ``$DINOCELL_CACHE``, else in the cache folder of the user."""
     chosen = os.environ.get("DINOCELL_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dinocell"
+    return Path(chosen) if chosen else platformdirs.user_cache_path("dinocell", appauthor=False)
 
 
 def exported_file(model: DINOCell, *, precision: Exported) -> Path:
