@@ -16,12 +16,12 @@ from dinocell.datasets.origin import ImagePlane, read_plane
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.identity import files_read, join_sets
 from dinocell.io.images import is_ome_zarr, read_labels, stem_of
-from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
+from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 _USUAL = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-_RARE = tuple({*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES} - {*_USUAL, ".zarr"})
+_RARE = tuple({*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES} - {*_USUAL, *FOLDER_SUFFIXES})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import Diameter
 from dinocell.io.images import is_ome_zarr
-from dinocell.io.readers.formats import IMAGE_SUFFIXES
+from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES
 from dinocell.io.saving import write_labels
 from dinocell.labels import Labels, relabel
 from dinocell.metrics.matching import count_overlaps, match_iou
@@ -250,7 +250,7 @@ def read_prediction(folder: Path, item: Item) -> Masks:
     stems = [f"{_file_stem(item.name)}{ome}{ending}" for ending in PREDICTION_ENDINGS for ome in ("", ".ome")]
     if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
         stems.append(f"{frame[1]}_RES/mask{frame[2]}")
-    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, ".zarr")]
+    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, *FOLDER_SUFFIXES)]
     own = {file.resolve() for file in item.files}  # where predictions lie beside the annotated data
     found = [p for p in paths if (p.is_file() or is_ome_zarr(p)) and p.resolve() not in own]
     if len(found) > 1:

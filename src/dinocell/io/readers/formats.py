@@ -33,6 +33,9 @@ IMAGE_SUFFIXES = tuple(s for reader in READERS if not reader.is_of_microscopes f
 MICROSCOPE_SUFFIXES = tuple(s for reader in READERS if reader.is_of_microscopes for s in reader.suffixes)
 """Endings of the formats of microscopes, which a folder to be segmented is searched for as well."""
 
+FOLDER_SUFFIXES = tuple(s for reader in READERS if reader.folder_files for s in reader.suffixes)
+"""Endings of the formats whose images are folders."""
+
 OME_SUFFIXES = tuple(s for reader in READERS if reader.has_ome_names for s in reader.suffixes)
 """Endings that ``.ome`` may stand before."""
 

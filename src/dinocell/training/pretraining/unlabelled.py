@@ -17,7 +17,7 @@ from dinocell.datasets.belonging import ANNOTATION, PART, Nearby, describe_left_
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.io.identity import join_sets
 from dinocell.io.images import Image, read_image
-from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
+from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.workers.pool import OrderedPool
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 PLANES_FILE = ".planes.tmp"
 
-_SUFFIXES = tuple(suffix for suffix in (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES) if suffix != ".zarr")
+_SUFFIXES = tuple(s for s in (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES) if s not in FOLDER_SUFFIXES)
 
 Shape = tuple[int, int, int]
 
