@@ -19,7 +19,7 @@ from dinocell.cli import app
 from dinocell.datasets import cellpose, ctc, dsb2018, formats, table
 from dinocell.datasets.folder import find_items
 from dinocell.datasets.masks import check_masks, first_few, read_masks
-from dinocell.datasets.store import IMAGES, LABELS, MAPS
+from dinocell.datasets.store import IMAGES_FILE, LABELS_FILE, MAPS_FILE
 from dinocell.errors import FileFormatError
 from dinocell.evaluation.scoring import evaluate_prediction, read_prediction
 from dinocell.io.saving import write_image
@@ -215,9 +215,9 @@ def an_annotation_of_all_cells(tmp_path, masks):
 
 
 def an_item_of_samcell_s_store(tmp_path, masks):
-    np.save(tmp_path / IMAGES, np.zeros((1, *masks.shape, 3), np.uint8))
-    np.save(tmp_path / MAPS, np.zeros((1, *masks.shape), np.float32))
-    np.save(tmp_path / LABELS, masks[None])
+    np.save(tmp_path / IMAGES_FILE, np.zeros((1, *masks.shape, 3), np.uint8))
+    np.save(tmp_path / MAPS_FILE, np.zeros((1, *masks.shape), np.float32))
+    np.save(tmp_path / LABELS_FILE, masks[None])
     return formats.open_dataset(tmp_path)
 
 

@@ -12,7 +12,7 @@ from dinocell.cli.terminal import Notes, console, errors, progress_bar
 from dinocell.datasets.formats import DATASET_FORMATS, find_items, formats_taking
 from dinocell.datasets.inspect import contact_sheet, describe
 from dinocell.datasets.process import ProcessSettings, process
-from dinocell.datasets.store import INFO, DINOCellDataset, StoreInfo
+from dinocell.datasets.store import INFO_FILE, DINOCellDataset, StoreInfo
 from dinocell.errors import FileFormatError
 from dinocell.io.saving import write_image
 
@@ -86,7 +86,7 @@ def _command_for(format_name: str) -> Callable[..., None]:
                 if event.failure is not None:
                     errors.print(f"skipped: {escape(event.failure)}")
                 notes.add(event.notes)
-        notes.close(f", see {INFO}")
+        notes.close(f", see {INFO_FILE}")
         _report(info, output)
 
     return command
@@ -102,7 +102,7 @@ def _report(info: StoreInfo, output: Path) -> None:
     if info.overlapped_pixels:
         console.print(f"{info.overlapped_pixels} pixels are in several cells; the smaller cell has them")
     if info.failed:
-        errors.print(f"{len(info.failed)} images were skipped, see {INFO}")
+        errors.print(f"{len(info.failed)} images were skipped, see {INFO_FILE}")
         raise typer.Exit(1)
 
 

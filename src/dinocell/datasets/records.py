@@ -15,8 +15,8 @@ from dinocell.io.saving import printable
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Section, first_problem
 
-IMAGES, MAPS, LABELS = "imgs.npy", "dist_maps.npy", "anns.npy"
-INDEX, INFO = "index.jsonl", "dataset.json"
+IMAGES_FILE, MAPS_FILE, LABELS_FILE = "imgs.npy", "dist_maps.npy", "anns.npy"
+INDEX_FILE, INFO_FILE = "index.jsonl", "dataset.json"
 
 MAX_INDEX_BYTES = 2**32
 
@@ -126,7 +126,7 @@ class IndexEntry(Section):
 
 def item_arrays(size: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
     """Return shape and dtype of an item in each of the arrays."""
-    return {IMAGES: ((*size, 3), np.uint8), MAPS: (size, np.float32), LABELS: (size, np.int32)}
+    return {IMAGES_FILE: ((*size, 3), np.uint8), MAPS_FILE: (size, np.float32), LABELS_FILE: (size, np.int32)}
 
 
 def hash_entries(entries: Iterable[IndexEntry]) -> str:
@@ -142,7 +142,7 @@ def read_info(folder: Path) -> StoreInfo | None:
     FileFormatError
         If it is damaged.
     """
-    path = folder / INFO
+    path = folder / INFO_FILE
     if not path.exists():
         return None
     try:
@@ -163,7 +163,7 @@ def read_index(folder: Path) -> list[IndexEntry]:
     FileFormatError
         If it is damaged.
     """
-    path = folder / INDEX
+    path = folder / INDEX_FILE
     try:
         # Not `splitlines`: a name may hold what Unicode calls the end of a line.
         lines = read_whole(path, MAX_INDEX_BYTES).removesuffix(b"\n").split(b"\n")

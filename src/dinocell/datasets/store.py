@@ -17,11 +17,11 @@ from dinocell.datasets.items import AnnotatedImage
 from dinocell.datasets.masks import check_masks
 from dinocell.datasets.npy import open_npy
 from dinocell.datasets.records import (
-    IMAGES,
-    INDEX,
-    INFO,
-    LABELS,
-    MAPS,
+    IMAGES_FILE,
+    INDEX_FILE,
+    INFO_FILE,
+    LABELS_FILE,
+    MAPS_FILE,
     Failure,
     IndexEntry,
     StoreInfo,
@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 ArrayT = TypeVar("ArrayT", bound=NDArray[Any])
 
 __all__ = [
-    "IMAGES", "INDEX", "INFO", "LABELS", "MAPS", "DINOCellDataset", "Failure", "IndexEntry", "Sample",
-    "StoreInfo", "StoreItem", "find_items", "is_store",
+    "IMAGES_FILE", "INDEX_FILE", "INFO_FILE", "LABELS_FILE", "MAPS_FILE", "DINOCellDataset", "Failure",
+    "IndexEntry", "Sample", "StoreInfo", "StoreItem", "find_items", "is_store",
 ]  # fmt: skip
 
 
@@ -93,18 +93,18 @@ class DINOCellDataset:
             raise FileMissingError(f"no folder {folder}: expected the output folder of `dinocell process`")
         self.info = read_info(self.folder)
         self.index = [] if self.info is None else read_index(self.folder)
-        self._arrays = {name: open_npy(self.folder / name) for name in (IMAGES, MAPS)}
-        if self.info is not None or (self.folder / LABELS).is_file():
-            self._arrays[LABELS] = open_npy(self.folder / LABELS)
+        self._arrays = {name: open_npy(self.folder / name) for name in (IMAGES_FILE, MAPS_FILE)}
+        if self.info is not None or (self.folder / LABELS_FILE).is_file():
+            self._arrays[LABELS_FILE] = open_npy(self.folder / LABELS_FILE)
         self._check()
         if self.info is None:
-            lacks = "" if self.has_labels else f"; without {LABELS} it cannot be evaluated"
+            lacks = "" if self.has_labels else f"; without {LABELS_FILE} it cannot be evaluated"
             logger.warning(
-                "%s has no %s and is taken for SAMCell's: %s%s", folder, INFO, samcell.DIFFERENCES, lacks
+                "%s has no %s and is taken for SAMCell's: %s%s", folder, INFO_FILE, samcell.DIFFERENCES, lacks
             )
 
     def __len__(self) -> int:
-        return len(self._arrays[IMAGES])
+        return len(self._arrays[IMAGES_FILE])
 
     def __getitem__(self, number: int) -> Sample:
         if not -len(self) <= number < len(self):
@@ -112,14 +112,15 @@ class DINOCellDataset:
         number %= len(self)
         return Sample(
             name=self.index[number].name if self.index else str(number),
-            image=_convert(self.folder / IMAGES, self._arrays[IMAGES], number, samcell.convert_image),
-            distance=_convert(self.folder / MAPS, self._arrays[MAPS], number, samcell.convert_map, self.size),
-            labels=_convert(
-                self.folder / LABELS, self._arrays[LABELS], number, samcell.convert_labels, self.size
-            )
+            image=self._read(IMAGES_FILE, number, samcell.convert_image),
+            distance=self._read(MAPS_FILE, number, samcell.convert_map, self.size),
+            labels=self._read(LABELS_FILE, number, samcell.convert_labels, self.size)
             if self.has_labels
             else None,
         )
+
+    def _read(self, file: str, number: int, convert: Callable[..., ArrayT], *arguments: Any) -> ArrayT:
+        return _convert(self.folder / file, self._arrays[file], number, convert, *arguments)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[number] for number in range(len(self)))
@@ -130,12 +131,12 @@ class DINOCellDataset:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of every item in pixels."""
-        return self._arrays[IMAGES].shape[1], self._arrays[IMAGES].shape[2]
+        return self._arrays[IMAGES_FILE].shape[1], self._arrays[IMAGES_FILE].shape[2]
 
     @property
     def has_labels(self) -> bool:
         """True where the items have labels; SAMCell's may lack them."""
-        return LABELS in self._arrays
+        return LABELS_FILE in self._arrays
 
     def _check(self) -> None:
         if self.info is None:
@@ -153,8 +154,8 @@ class DINOCellDataset:
         if not fits:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in self._arrays.items())
             raise FileFormatError(
-                f"{self.folder}: {shapes}, {INDEX} and {INFO} do not fit each other: one was changed or "
-                "copied in part. Copy the whole folder, or process the data again"
+                f"{self.folder}: {shapes}, {INDEX_FILE} and {INFO_FILE} do not fit each other: one was "
+                "changed or copied in part. Copy the whole folder, or process the data again"
             )
         self[0]  # an item of SAMCell's may have a shape that is not ours
 
@@ -186,7 +187,7 @@ class StoreItem:
     @property
     def files(self) -> tuple[Path, ...]:
         """The store's images and labels."""
-        return self.folder / IMAGES, self.folder / LABELS
+        return self.folder / IMAGES_FILE, self.folder / LABELS_FILE
 
     def read(self) -> AnnotatedImage:
         """Read the image without its padding.
@@ -221,7 +222,7 @@ def find_items(folder: Path) -> list[StoreItem]:
     dataset = DINOCellDataset(folder)
     if not dataset.has_labels:
         raise FileFormatError(
-            f"{folder} has no {LABELS} to evaluate on: process the original data with --whole"
+            f"{folder} has no {LABELS_FILE} to evaluate on: process the original data with --whole"
         )
     if dataset.info is None:
         return [
@@ -241,7 +242,7 @@ def find_items(folder: Path) -> list[StoreItem]:
 
 def is_store(folder: Path) -> bool:
     """Return whether a folder is a store."""
-    return (folder / IMAGES).is_file()
+    return (folder / IMAGES_FILE).is_file()
 
 
 def _convert(

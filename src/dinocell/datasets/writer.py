@@ -18,7 +18,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from dinocell.datasets.npy import GrowingArray, write_all
-from dinocell.datasets.records import INDEX, INFO, Arrays, IndexEntry, StoreInfo, item_arrays
+from dinocell.datasets.records import INDEX_FILE, INFO_FILE, Arrays, IndexEntry, StoreInfo, item_arrays
 from dinocell.errors import DINOCellError, OutputError
 from dinocell.io.opening import read_json_object
 
@@ -62,7 +62,7 @@ class StoreWriter:
             store.mkdir(parents=True, exist_ok=True)
             if folder.is_dir():
                 folder.rmdir()
-            self._index = stack.enter_context(_open(store / INDEX))
+            self._index = stack.enter_context(_open(store / INDEX_FILE))
             _lock(self._index, self.partial)
             self._check_plan(plan | {"size": [*size]})
             self._arrays = [
@@ -112,7 +112,7 @@ class StoreWriter:
         with _explain_errors(self.folder):
             for array in self._arrays:
                 array.finish()
-            (self.partial / STORE / INFO).write_text(f"{text}\n", encoding="utf-8")
+            (self.partial / STORE / INFO_FILE).write_text(f"{text}\n", encoding="utf-8")
             os.fsync(self._index.fileno())
             self._files.close()
             (self.partial / STORE).rename(self.folder)
@@ -123,7 +123,7 @@ class StoreWriter:
         path = self.partial / PLAN
         if read_json_object(path) == plan:
             return
-        entries, _ = _whole_entries((self.partial / STORE / INDEX).read_bytes())
+        entries, _ = _whole_entries((self.partial / STORE / INDEX_FILE).read_bytes())
         if entries:
             raise OutputError(
                 f"{self.partial} is an unfinished store of other data or settings, or of another version: "
@@ -134,7 +134,7 @@ class StoreWriter:
     def _truncate(self) -> None:
         """Find the items that are complete, and cut the files after them."""
         room = min(len(array) for array in self._arrays)
-        self.entries, end = _whole_entries((self.partial / STORE / INDEX).read_bytes(), room)
+        self.entries, end = _whole_entries((self.partial / STORE / INDEX_FILE).read_bytes(), room)
         self._index.truncate(end)
         self._index.seek(end)
         for array in self._arrays:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dinocell.datasets.folder import find_pairs
-from dinocell.datasets.store import IMAGES, LABELS, MAPS, DINOCellDataset, is_store
+from dinocell.datasets.store import IMAGES_FILE, LABELS_FILE, MAPS_FILE, DINOCellDataset, is_store
 from dinocell.io.identity import files_read, hash_files
 from dinocell.io.saving import atomic_path, printable
 from dinocell.machine import processor_name
@@ -119,5 +119,5 @@ def _content(folder: Path) -> tuple[int, str]:
     store = DINOCellDataset(folder)
     if store.info is not None:
         return store.info.images, store.info.content_sha256
-    arrays = (folder / name for name in (IMAGES, MAPS, LABELS))  # SAMCell's
+    arrays = (folder / name for name in (IMAGES_FILE, MAPS_FILE, LABELS_FILE))  # SAMCell's
     return len(store), hash_files(file for file in arrays if file.is_file())
