@@ -245,7 +245,7 @@ RUN = """
 import sys
 from pathlib import Path
 import torch
-from dinocell.settings import read_settings
+from dinocell.io.settings_files import read_settings
 from dinocell.training.pretraining import PretrainConfig, pretraining_steps
 torch.set_num_threads(1)
 for event in pretraining_steps(read_settings(PretrainConfig, Path(sys.argv[1])), resume=True):
