@@ -1,4 +1,4 @@
-"""What every backbone must do, alone and inside a DINOCell; `test_backbone.py` runs it on each of them."""
+"""Contract of every backbone, alone and inside a DINOCell; `test_backbone.py` runs it on each of them."""
 
 import copy
 

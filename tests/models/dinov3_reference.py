@@ -33,7 +33,7 @@ def _below(weights, prefix):
 
 
 def meta_vit(config, *, seed=0):
-    """Random weights of a ViT in Meta's layout, with the buffers its files have."""
+    """Draw random weights of a ViT in Meta's layout, with the buffers its files have."""
     torch.manual_seed(seed)
     width, inner = config.hidden_size, config.intermediate_size
     quarter = width // config.heads // 4
@@ -69,7 +69,7 @@ def meta_vit(config, *, seed=0):
 
 
 def vit_layers(weights, heads, image):
-    """Normalised patch features ``(B, C, H/16, W/16)`` after every block."""
+    """Compute normalised patch features ``(B, C, H/16, W/16)`` after every block."""
     rows, columns = image.shape[2] // PATCH, image.shape[3] // PATCH
     patches = nn.functional.conv2d(
         image, weights["patch_embed.proj.weight"], weights["patch_embed.proj.bias"], PATCH
@@ -92,7 +92,7 @@ def vit_layers(weights, heads, image):
 
 
 def _angles(rows, columns, periods):
-    """Angle of every patch and channel pair: half of them for y, half for x, both in [-1, 1]."""
+    """Compute the angle of every patch and channel pair: half of them for y, half for x, both in [-1, 1]."""
     y = (torch.arange(rows) + 0.5) / rows * 2 - 1
     x = (torch.arange(columns) + 0.5) / columns * 2 - 1
     grid = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).reshape(-1, 2, 1)
@@ -127,7 +127,7 @@ def _mlp(x, w):
 
 
 def timm_vit(meta):
-    """The same weights as timm stores them, in its ``_qkvb`` variants."""
+    """Rename the weights as timm stores them, in its ``_qkvb`` variants."""
     weights = {}
     for key, value in meta.items():
         if key in ("mask_token", "rope_embed.periods") or key.endswith("bias_mask"):
@@ -145,7 +145,7 @@ def timm_vit(meta):
 
 
 def meta_convnext(config, *, seed=0):
-    """Random weights of a ConvNeXt in Meta's layout, its final norm twice as in its files."""
+    """Draw random weights of a ConvNeXt in Meta's layout, its final norm twice as in its files."""
     torch.manual_seed(seed)
     weights, before = {}, 3
     for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
@@ -171,7 +171,7 @@ def meta_convnext(config, *, seed=0):
 
 
 def convnext_stages(weights, depths, image):
-    """Output ``(B, C, H/s, W/s)`` of every stage."""
+    """Compute the output ``(B, C, H/s, W/s)`` of every stage."""
     x, stages = image, []
     for stage, depth in enumerate(depths):
         w = _below(weights, f"downsample_layers.{stage}.")
@@ -199,7 +199,7 @@ def _norm_channels(x, weight, bias):
 
 
 def timm_convnext(meta):
-    """The same weights as timm stores them."""
+    """Rename the weights as timm stores them."""
     weights = {}
     for key, value in meta.items():
         if key.startswith("norms."):

@@ -74,7 +74,7 @@ def check_equal(model, path, sizes, tolerance=1e-4):
 
 @pytest.fixture(scope="module")
 def exported(export_cache):
-    """Give nano, and its file."""
+    """Return nano, and its file."""
     model = DINOCell.from_pretrained("nano")
     return model, exported_file(model, precision="float32")
 

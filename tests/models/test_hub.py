@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def describe(name, content):
-    """One line of the repository's listing; weights are in large file storage, texts are not."""
+    """Return one line of the repository's listing; weights are in large file storage, texts are not."""
     sha256 = hashlib.sha256(content).hexdigest()
     entry = {"type": "file", "path": name, "size": len(content), "oid": sha256[:40]}
     if not name.endswith(".json"):
@@ -323,7 +323,7 @@ def test_a_gated_repository_names_the_page_to_sign_in_and_a_token_opens_it(hub, 
 def test_an_unknown_repository(hub, monkeypatch, token):
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(DownloadError, match=rf"timm/tony is no file or folder here, and not on {hub.url}"):
+    with pytest.raises(DownloadError, match=rf"timm/tony is not a file or folder here, and not on {hub.url}"):
         fetch("timm/tony")
 
 
@@ -334,7 +334,7 @@ def test_without_network_only_what_is_in_the_cache_is_found(hub):
     hub.server_close()
     assert fetch() == folder
     with pytest.raises(
-        DownloadError, match=r"facebook/tiny is no file .* cannot be downloaded .* check the network"
+        DownloadError, match=r"facebook/tiny is not a file .* cannot be downloaded .* check the network"
     ):
         fetch("facebook/tiny")
 

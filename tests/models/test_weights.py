@@ -58,7 +58,7 @@ def write_meta(config, folder):
 
 
 def write_meta_training(config, folder):
-    """As a training run leaves it: below a name, with a prefix, among other things."""
+    """Store weights as a training run does: below a name, with a prefix, among other things."""
     path = folder / "checkpoint.pth"
     weights = {f"backbone.{key}": value for key, value in random_weights(config).items()}
     torch.save({"iteration": 3, "teacher": weights | {"dino_head.last.weight": torch.ones(2)}}, path)
@@ -73,7 +73,7 @@ def write_timm(config, folder):
 
 
 def write_hugging_face(config, folder):
-    """Through transformers' own class and `save_pretrained`, filled from Meta's layout by our names."""
+    """Save with transformers' own class and `save_pretrained`, filled from Meta's layout by our names."""
     from transformers import DINOv3ConvNextConfig, DINOv3ConvNextModel, DINOv3ViTConfig, DINOv3ViTModel
 
     backbone, _ = load(config, write_meta(config, folder))
@@ -195,8 +195,11 @@ def damaged(config, folder, change):
             lambda w: w.update({"norm.bias": torch.ones(33)}),
             r"norm\.bias has shape \(33,\), expected \(32,\)",
         ),
-        (lambda w: w.update({"norm.bias": torch.ones(32).int()}), r"norm\.bias is no plain tensor of floats"),
-        (lambda w: w.update({"norm.bias": torch.ones(32).to_sparse()}), r"norm\.bias is no plain tensor"),
+        (
+            lambda w: w.update({"norm.bias": torch.ones(32).int()}),
+            r"norm\.bias is not a plain tensor of floats",
+        ),
+        (lambda w: w.update({"norm.bias": torch.ones(32).to_sparse()}), r"norm\.bias is not a plain tensor"),
         (lambda w: w["norm.bias"].fill_(torch.nan), r"NaN or infinite numbers in norm\.bias"),
         (
             lambda w: w.update({"blocks.0.attn.qkv.weight": torch.ones(97, 32)}),
@@ -212,7 +215,7 @@ def damaged(config, folder, change):
             "number of attention heads",
         ),
         (lambda w: w.update({"rope_embed.periods": torch.tensor(1.0)}), "number of attention heads"),
-        (lambda w: (w.clear(), w.update(conv1=torch.ones(2))), "no weights of Meta.* names are conv1$"),
+        (lambda w: (w.clear(), w.update(conv1=torch.ones(2))), "not weights of Meta.* names are conv1$"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(change, message, tmp_path):

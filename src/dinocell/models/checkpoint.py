@@ -62,7 +62,7 @@ def read_config(folder: Path) -> ModelConfig:
         return ModelConfig.model_validate_json(read_whole(path))
     except OSError as error:
         raise CheckpointError(
-            f"{folder} is no checkpoint: {CONFIG_FILE} cannot be read ({error.strerror}). "
+            f"{folder} is not a checkpoint: {CONFIG_FILE} cannot be read ({error.strerror}). "
             f"Expected a folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
         ) from error
     except ValidationError as error:
@@ -85,7 +85,9 @@ def check_weights_size(folder: Path, model: nn.Module) -> None:
 def _weights_file(folder: Path) -> Path:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        raise CheckpointError(f"{folder} is no checkpoint: {WEIGHTS_FILE} is missing. Copy the whole folder")
+        raise CheckpointError(
+            f"{folder} is not a checkpoint: {WEIGHTS_FILE} is missing. Copy the whole folder"
+        )
     return path
 
 
@@ -134,7 +136,7 @@ def unusable_weights(weights: Mapping[str, Tensor]) -> str:
 
 
 def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterator[str]:
-    """Say in words which keys are missing, unexpected, or of another shape."""
+    """Describe which keys are missing, unexpected, or of another shape."""
     wrong = [k for k in expected.keys() & found.keys() if found[k].shape != expected[k].shape]
     for what, keys in (
         ("missing", expected.keys() - found.keys()),
@@ -150,7 +152,7 @@ def _named(keys: Collection[str], what: str) -> str:
 
 
 def hash_checkpoint(folder: Path) -> str:
-    """Give the SHA-256 of a checkpoint: of its configuration, then its weights.
+    """Compute the SHA-256 of a checkpoint: of its configuration, then its weights.
 
     Raises
     ------
@@ -164,13 +166,14 @@ def hash_checkpoint(folder: Path) -> str:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise CheckpointError(
-                f"{folder} is no checkpoint: {name} cannot be read ({error.strerror}). Copy the whole folder"
+                f"{folder} is not a checkpoint: {name} cannot be read ({error.strerror}). "
+                "Copy the whole folder"
             ) from error
     return digest.hexdigest()
 
 
 def is_trained(name: str) -> bool:
-    """Whether trained weights of a variant ship with the package."""
+    """Return whether trained weights of a variant ship with the package."""
     folder = SHIPPED / name
     return (folder / CONFIG_FILE).is_file() and read_config(folder).trained
 
@@ -241,5 +244,5 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 
 
 def previous_folder(path: Path) -> Path:
-    """Where `replaced_folder` keeps the old folder while it puts the new one in place."""
+    """Return where `replaced_folder` keeps the old folder while it puts the new one in place."""
     return path.with_name(f".{path.name}.old")

@@ -22,7 +22,7 @@ _UNWANTED = ["*/*"]  # subfolders: exports to other formats
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text can be the name of a repository, ``owner/name``."""
+    """Return whether a text can be the name of a repository, ``owner/name``."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -99,7 +99,7 @@ def shards(folder: Path) -> list[Path]:
 
 def _is_complete(folder: Path) -> bool:
     files = shards(folder)
-    if not files:  # parts without an index are no whole
+    if not files:  # parts without an index do not make a whole
         files = [file for file in folder.glob("*.safetensors") if not re.search(r"-\d+-of-\d+\.", file.name)]
     return bool(files) and all(file.is_file() for file in files)
 
@@ -121,7 +121,7 @@ def _download(hub_id: str, licence: str) -> Path:
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise DownloadError(
-            f"{hub_id} is no file or folder here, and not on {constants.ENDPOINT} (or private there): "
+            f"{hub_id} is not a file or folder here, and not on {constants.ENDPOINT} (or private there): "
             "check the name, or set HF_TOKEN"
         ) from error
     # The last three are what answers of other servers, and unusable proxies and tokens, end in.
@@ -134,7 +134,7 @@ def _explain(hub_id: str, error: Exception) -> str:
 
     if constants.HF_HUB_OFFLINE:
         return (
-            f"{hub_id} is no file or folder here and not in the cache {constants.HF_HUB_CACHE}, and "
+            f"{hub_id} is not a file or folder here and not in the cache {constants.HF_HUB_CACHE}, and "
             "HF_HUB_OFFLINE is set: unset it, or copy the cache from a machine with network"
         )
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
@@ -148,4 +148,4 @@ def _explain(hub_id: str, error: Exception) -> str:
             "check the network and HTTPS_PROXY, then try again, what is complete is kept; or download the "
             "weights elsewhere and give the file"
         )
-    return f"{hub_id} is no file or folder here and cannot be downloaded ({reason}): {advice}"
+    return f"{hub_id} is not a file or folder here and cannot be downloaded ({reason}): {advice}"

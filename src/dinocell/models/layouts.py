@@ -23,7 +23,7 @@ Names = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a publisher names the weights of one kind of backbone.
+    """Names that a publisher gives to the weights of one kind of backbone.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ def convert(
 
 
 def _mark_gated(keys: Iterable[str]) -> dict[str, str]:
-    """Tell the matrices of a SwiGLU from those of a plain MLP."""
+    """Rename the matrices of a SwiGLU, so that they are not taken for those of a plain MLP."""
     keys = list(keys)
     if not any("gate_proj" in key for key in keys):
         return {key: key for key in keys}
@@ -210,7 +210,7 @@ def _recognise(tensors: Mapping[str, Tensor]) -> tuple[Layout, str]:
         if prefixes:
             return layout, _choose(prefixes)
     raise CheckpointError(
-        f"these are no weights of Meta, timm, Hugging Face or DINOCell; the names are {summarise(tensors)}"
+        f"these are not weights of Meta, timm, Hugging Face or DINOCell; the names are {summarise(tensors)}"
     )
 
 
@@ -227,7 +227,7 @@ def _choose(prefixes: list[str]) -> str:
 
 
 def _refuse_other_keys(found: Mapping[str, Tensor], theirs: Mapping[str, str], layout: Layout) -> None:
-    """Say which keys are missing and which do not belong."""
+    """Describe which keys are missing and which do not belong."""
     optional = {theirs[key] for key in OPTIONAL if key in theirs}
     missing = set(theirs.values()) - found.keys() - optional
     other = [key for key in found.keys() - set(theirs.values()) if not re.fullmatch(layout.ignored, key)]
@@ -248,7 +248,7 @@ def summarise(keys: Iterable[str]) -> str:
 
 
 def _check_positions(periods: Tensor | None, count: int | None) -> None:
-    """Refuse rotary positions that are not DINOv3's, or another number of attention heads."""
+    """Raise for rotary positions that are not DINOv3's, or another number of attention heads."""
     if periods is None or count is None:
         return
     if periods.shape != (count,):
@@ -271,7 +271,9 @@ def _refuse_other_shapes(
         if ".qkv." in name:
             shape = torch.Size((3 * shape[0], *shape[1:]))
         if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
-            raise CheckpointError(f"{name} is no plain tensor of floats but {tensor.dtype}, {tensor.layout}")
+            raise CheckpointError(
+                f"{name} is not a plain tensor of floats but {tensor.dtype}, {tensor.layout}"
+            )
         # Tokens may come without one of their axes of length 1.
         if tensor.squeeze().shape != torch.empty(shape, device="meta").squeeze().shape:
             raise CheckpointError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}")

@@ -39,7 +39,7 @@ _FILE_SUFFIXES = (*SUFFIXES, ".bin", ".ckpt", ".npz", ".tar", ".gz", ".zip")
 
 
 class WeightsRecord(Section):
-    """Where the weights of a backbone came from; stored in the checkpoint.
+    """Origin of the weights of a backbone; stored in the checkpoint.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ def _name_of(variant: Variant, source: str | Path) -> str:
 
 
 def _licence_of(variant: Variant, name: str) -> str:
-    """Licence of the weights where it is known: a file may hold anybody's."""
+    """Return the licence of the weights where it is known: a file may hold anybody's."""
     return variant.licence if name in variant.sources else "that of the source"
 
 
@@ -213,8 +213,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds more than tensors, or is no PyTorch file; it was not opened, because such files "
-            "can run any program. Expected weights alone, best as .safetensors"
+            f"{path} holds more than tensors, or is not a PyTorch file; it was not opened, because such "
+            "files can run any program. Expected weights alone, best as .safetensors"
         ) from error
     except (SafetensorError, *_UNREADABLE) as error:
         raise CheckpointError(f"{path} is damaged or holds no weights: download it again") from error
