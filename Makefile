@@ -22,7 +22,7 @@ check: $(READY)  ## Style, types, layers.
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## Measurements; see benchmarks/.
-	$(BIN)/python benchmarks/ceiling.py
+	$(BIN)/python benchmarks/upper_bound.py
 	$(BIN)/python benchmarks/diameter.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/loader.py

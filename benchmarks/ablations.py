@@ -1,4 +1,4 @@
-"""What each part of the recipe is worth: arms that differ in one thing, at one equal, small budget.
+"""Ablation of the recipe: arms that differ in one thing, at one equal, small budget.
 
 ``python benchmarks/hold_back.py ../shared/data/train/*``, then ``python benchmarks/ablations.py`` print the
 table of docs/ablations.md. Every finished arm is kept in ``--output``, so that a stopped run goes on. Scores

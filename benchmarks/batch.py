@@ -104,14 +104,14 @@ def segment(inputs: Path, output: Path) -> tuple[float, str]:
 
 
 def batch_seconds(output: Path) -> float:
-    """Seconds from the first line of the log to the last."""
+    """Return the seconds from the first line of the log to the last."""
     lines = [json.loads(line) for line in (output / "segment.jsonl").read_text().splitlines()]
     first, last = (np.datetime64(line["time"].removesuffix("+00:00")) for line in (lines[0], lines[-1]))
     return float((last - first) / np.timedelta64(1, "s"))
 
 
 def bare_seconds(crops: list[Path]) -> float:
-    """Seconds of the forward passes alone, one crop a pass as in the batch."""
+    """Measure the seconds of the forward passes alone, one crop in each pass as in the batch."""
     pipeline = DINOCellPipeline("nano")
     predictor = pipeline.predictor
     size = predictor.tile_size

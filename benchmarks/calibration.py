@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import rankdata, spearmanr
 
-from ceiling import default_folders
 from dinocell import DINOCellPipeline
 from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.measure.confidence import cell_confidence, evidence_matrix, measure_evidence
 from dinocell.measure.quality import image_quality
 from dinocell.metrics.matching import count_overlaps
 from dinocell.preprocess.preprocessing import to_grayscale
+from upper_bound import default_folders
 
 ROOT = Path(__file__).parents[1]
 BINS = 10
@@ -83,7 +83,7 @@ def main() -> None:
 def predict_pair(
     pipeline: DINOCellPipeline, maps: Path | None, pair: Pair
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Give labels and distance map of an image, kept in a file where a folder is named for it."""
+    """Return labels and distance map of an image, and keep them in a file if a folder is given."""
     folder = pair.image.absolute().parent
     file = None if maps is None else maps / f"{folder.parent.name}__{folder.name}__{pair.image.stem}.npz"
     if file is not None and file.exists():
@@ -179,7 +179,7 @@ def print_scores(datasets: dict[str, Cells]) -> None:
 
 
 def auroc(score: Values, positive: NDArray[np.bool_]) -> float:
-    """Probability that a positive scores higher than a negative, ties halved; NaN without one of them."""
+    """Return the probability that a positive scores higher than a negative (ties half); NaN if none."""
     count, others = int(positive.sum()), int((~positive).sum())
     if not count or not others:
         return float("nan")
@@ -187,7 +187,7 @@ def auroc(score: Values, positive: NDArray[np.bool_]) -> float:
 
 
 def reliability(cells: Cells) -> Values:
-    """Cells, mean confidence and matched share of every bin, (BINS, 3); NaN where it is empty."""
+    """Return cells, mean confidence and matched share of every bin, (BINS, 3); NaN where a bin is empty."""
     index = np.minimum((cells.confidence * BINS).astype(int), BINS - 1)
     count = np.bincount(index, minlength=BINS)
     sums = [np.bincount(index, weights=w, minlength=BINS) for w in (cells.confidence, cells.iou >= MATCH)]
@@ -196,13 +196,13 @@ def reliability(cells: Cells) -> Values:
 
 
 def calibration_error(cells: Cells) -> float:
-    """Mean distance of confidence and matched share over bins, weighted by their cells."""
+    """Return the mean distance of confidence and matched share over bins, weighted by their cells."""
     count, confidence, matched = reliability(cells).T
     return float(np.nansum(count * np.abs(confidence - matched)) / count.sum())
 
 
 def print_bins(datasets: dict[str, Cells]) -> None:
-    """Print a row a bin: mean confidence → matched share (cells)."""
+    """Print a row for each bin: mean confidence → matched share (cells)."""
     print("\n| confidence | " + " | ".join(datasets) + " |\n" + "|---" * (1 + len(datasets)) + "|")
     tables = [reliability(cells) for cells in datasets.values()]
     for number in range(BINS):

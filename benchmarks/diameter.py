@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiling import default_folders
 from dinocell import DINOCellPipeline, evaluate
 from dinocell.datasets.folder import find_pairs
 from dinocell.metrics.pooling import pool
 from dinocell.preprocess.resampling import resize, scaled_shape
+from upper_bound import default_folders
 
 SCALES = (0.5, 1.0, 2.0)
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ceiling import default_folders
 from dinocell import DINOCellPipeline
 from dinocell.inference.segmentation import Prediction
 from dinocell.tiling import cut_tile, plan_tiles
 from machine import describe_machine
 from postprocessing import mosaic
+from upper_bound import default_folders
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -30,7 +30,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure(name: str, image: np.ndarray, repeats: int) -> str:
-    """Give a row of the table."""
+    """Measure a model, and return its row of the table."""
     pipeline = DINOCellPipeline(name, device="cpu", allow_untrained=name != "nano")
     predictor = pipeline.predictor
     gray = pipeline.prepare(image)

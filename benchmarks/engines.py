@@ -1,4 +1,4 @@
-"""What runs a network on this CPU: PyTorch, ONNX Runtime and OpenVINO side by side, and their accuracy.
+"""Engines on this CPU: speed and accuracy of PyTorch, ONNX Runtime and OpenVINO, side by side.
 
 python benchmarks/engines.py [--models nano small convnext-tiny] [--threads 2] [--batch 8] [--repeats 5]
                              [--data FOLDER …] [--every 3]
@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ceiling import default_folders
 from dinocell import DINOCellPipeline, evaluate
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import DINOCellError
@@ -24,6 +23,7 @@ from dinocell.inference.engines.engine import Engine
 from dinocell.metrics.pooling import pool
 from dinocell.models.network.dinocell import DINOCell
 from machine import describe_machine
+from upper_bound import default_folders
 
 ARMS = (
     ("torch", "float32"),
@@ -36,7 +36,7 @@ ARMS = (
 
 
 def build(name: str) -> DINOCell:
-    """Give the trained `nano`, or a variant with weights of a magnitude that trained ones have."""
+    """Build the trained `nano`, or a variant with random weights as large as trained ones."""
     if name == "nano":
         return DINOCell.from_pretrained(name)
     torch.manual_seed(0)
@@ -66,7 +66,7 @@ def open_all(model: DINOCell) -> dict[tuple[str, str], Engine]:
 def fastest(
     engines: dict[tuple[str, str], Engine], tiles: np.ndarray, repeats: int
 ) -> dict[tuple[str, str], float]:
-    """Give the seconds a tile of the fastest of some turns."""
+    """Return the seconds for a tile in the fastest of some turns."""
     seconds = dict.fromkeys(engines, np.inf)
     for _ in range(repeats + 1):
         for arm, engine in engines.items():
@@ -77,7 +77,7 @@ def fastest(
 
 
 def accuracy(arm: tuple[str, str], folders: list[Path], every: int) -> list[str]:
-    """Give AP@0.5 and AP@0.75 of `nano` on every folder."""
+    """Return AP@0.5 and AP@0.75 of `nano` on every folder."""
     pipeline = DINOCellPipeline("nano", device="cpu", engine=arm[0], precision=arm[1])
     columns = []
     for folder in folders:
@@ -88,7 +88,7 @@ def accuracy(arm: tuple[str, str], folders: list[Path], every: int) -> list[str]
 
 
 def main() -> None:
-    """Print a table a model."""
+    """Print a table for each model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["nano", "small", "convnext-tiny"])
     parser.add_argument("--threads", type=int, default=2)

@@ -1,11 +1,11 @@
-"""Fine-tuning measured: does it help, how long does it take, what do cached features save.
+"""Fine-tuning: its gain, its time, and the time that cached feature maps save.
 
 python benchmarks/finetune.py [--sets NAME …] [--threads 2] [--change SETTING=VALUE …]    (default: all sets)
 python benchmarks/finetune.py --speed small base    (seconds a step, on random weights)
 
 A set is five annotated images of 512×512 px, or as large as they are, and others that nothing is learned
 from. Frames of a movie resemble each other, so the yeast is tested on a part of the field that no image
-shows. CPU minutes tell how busy the machine was: two threads on two free cores use nearly 2 of them a minute.
+shows. CPU minutes show how busy the machine was: two threads on two free cores use nearly 2 of them a minute.
 """
 
 import argparse
@@ -43,7 +43,7 @@ Set = tuple[list[Annotated], list[Annotated]]
 
 
 def yeast() -> Set:
-    """Five frames of a movie, and a strip beside them of three frames between them."""
+    """Read five frames of a movie, and a strip beside them of three frames between them."""
     folder = DATA / "timelapse" / "yeast_phase"
     frames = [
         (read_image(folder / f"t{number:03d}.png").pixels, read_labels(folder / f"mask{number:03d}.png"))
@@ -54,20 +54,20 @@ def yeast() -> Set:
 
 
 def usiigaci() -> Set:
-    """Quarters of five images, and the opposite ones."""
+    """Cut a quarter of five images to learn from, and the opposite quarter to test on."""
     images = annotated("val/usiigaci_phase")
     other = np.s_[512:]
     return [cut(image, SIDE, SIDE) for image in images], [cut(image, other, other) for image in images]
 
 
 def histology() -> Set:
-    """Five stained tissue sections of DSB 2018, and the other seven."""
+    """Read five stained tissue sections of DSB 2018, and the other seven."""
     images = [image for image in annotated("val/dsb2018_nuclei") if image[0].ndim == 3]
     return images[:5], images[5:]
 
 
 def bbbc039() -> Set:
-    """Five images of fluorescent nuclei, and eight others."""
+    """Read five images of fluorescent nuclei, and eight others."""
     images = annotated("val/bbbc039_nuclei")
     return [cut(image, SIDE, SIDE) for image in images[:5]], images[5:13]
 
@@ -95,7 +95,7 @@ def score(model: str, images: Sequence[Annotated]) -> Scores:
 
 
 def measure(name: str, changes: Sequence[str], seed: int) -> None:
-    """Fine-tune on one set, and print a line of a table."""
+    """Measure fine-tuning on one set, and print a line of a table."""
     learned, others = SETS[name]()
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"

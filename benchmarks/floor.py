@@ -1,4 +1,4 @@
-"""The physical limit of a network on a machine: what it must compute and move, over what the machine can.
+"""Physical limit of a network on a machine: what it must compute and move, over what the machine can.
 
 python benchmarks/floor.py [--models nano small …] [--threads 2] [--batch 4]    (on the CPU; gpu.py for GPUs)
 
@@ -28,7 +28,7 @@ COPIED = {"cpu": 2**28, "cuda": 2**32}
 
 @dataclass(frozen=True)
 class Work:
-    """What one tile costs a network.
+    """Cost of one tile for a network.
 
     Attributes
     ----------
@@ -47,13 +47,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a machine can do: operations a second, and bytes a second."""
+    """Rates of a machine: operations and bytes in a second."""
 
     operations: float
     moved: float
 
     def floor(self, work: Work, batch: int, element: int) -> float:
-        """Give the seconds a tile that no program can beat, with elements of so many bytes."""
+        """Return the seconds for a tile that no program can beat, with elements of `element` bytes."""
         traffic = element * (work.moved + work.weights / batch)
         return max(work.operations / self.operations, traffic / self.moved)
 
@@ -89,7 +89,7 @@ def measure_rates(device: torch.device, dtype: torch.dtype) -> Rates:
 
 
 def timed(work: Callable[[], object], device: torch.device, *, repeats: int = 5) -> float:
-    """Give the median seconds of some runs, after one that is not counted."""
+    """Return the median seconds of some runs, after one that is not counted."""
     seconds = []
     for _ in range(repeats + 1):
         wait(device)
@@ -101,13 +101,13 @@ def timed(work: Callable[[], object], device: torch.device, *, repeats: int = 5)
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has done all."""
+    """Wait until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def main() -> None:
-    """Print a row a model: what a tile costs, the floor, and how far above it a forward pass is."""
+    """Print a row for each model: what a tile costs, the floor, and how far above it a forward pass is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--models", nargs="+", default=["nano", "small", "small-plus", "base", "convnext-tiny", "large"]

@@ -42,7 +42,7 @@ WRONG = ("SILENT", "TORN", "ESCAPED", "CRASHED", "HUNG")
 
 
 def main() -> None:
-    """Mutate, read, compare, count."""
+    """Damage files, read them, compare, and count what happens."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=Path, nargs="+")
     parser.add_argument("--mutations", type=int, default=2000)

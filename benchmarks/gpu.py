@@ -1,8 +1,8 @@
-"""What a GPU makes of DINOCell: tiles a second beside the floor, samples a second in training, large images.
+"""DINOCell on a GPU: tiles a second beside the floor, samples a second in training, large images.
 
 python benchmarks/gpu.py [--seconds 240] [--device cuda] [--sides 2048 16384] [--models nano small base large]
 
-Parts that would begin after the given seconds are left out, and said to be. Weights are random but for
+Parts that would begin after the given seconds are left out, and named. Weights are random but for
 `nano`'s; inputs are random bytes, three sets in turn. Floors as in benchmarks/floor.py, in bfloat16.
 """
 
@@ -29,13 +29,13 @@ SAMPLE = Path(__file__).parent.parent / "samples" / "fluorescence_1_img.png"
 
 
 class Clock:
-    """Says whether there is time for one more part."""
+    """Clock that knows whether there is time for one more part."""
 
     def __init__(self, seconds: float) -> None:
         self.end = time.monotonic() + seconds
 
     def allows(self, part: str, seconds: float) -> bool:
-        """Whether a part that takes so long can begin; says so if not."""
+        """Return whether a part that takes `seconds` can begin; print its name if it cannot."""
         left = self.end - time.monotonic()
         if left < seconds:
             print(f"left out, {left:.0f} s are left: {part}", flush=True)
@@ -50,7 +50,7 @@ def build(name: str) -> DINOCell:
 def arms(
     model: DINOCell, device: torch.device
 ) -> Iterator[tuple[str, Callable[[torch.Tensor], torch.Tensor]]]:
-    """Ways to run a network: what the product does, and what it could do instead."""
+    """Yield ways to run a network: what DINOCell does, and what it could do instead."""
     engine = TorchEngine(model, str(device))
     yield "engine", engine.run
     half = copy.deepcopy(model).to(device, torch.bfloat16, memory_format=torch.channels_last)
@@ -74,7 +74,7 @@ def arms(
 def tiles_a_second(
     run: Callable[[torch.Tensor], torch.Tensor], batch: int, device: torch.device, *, repeats: int = 5
 ) -> float:
-    """Tiles a second of a batch that lies on the device; inference mode as in the engine."""
+    """Return the tiles a second of a batch on the device, in inference mode as in the engine."""
     sets = itertools.cycle(
         [torch.randint(0, 256, (batch, SIDE, SIDE), dtype=torch.uint8, device=device) for _ in range(3)]
     )

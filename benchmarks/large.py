@@ -59,24 +59,24 @@ class Stub:
     overlap: int = 32
 
     def load(self) -> "Stub":
-        """Give itself."""
+        """Return the stub itself: there is nothing to load."""
         return self
 
     def described(self) -> dict[str, Any]:
-        """Say what it is."""
+        """Return the description that the record of the run holds."""
         return {"stub": "pixels / 255"}
 
     def predict_batches(
         self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
     ) -> Iterator[NDArray[np.float32]]:
-        """Give the tiles back, eight at a time."""
+        """Yield the tiles as maps, eight at a time."""
         for start in range(0, len(tiles), 8):
             batch = np.stack([cut_tile(gray, tile) for tile in tiles[start : start + 8]])
             yield batch.astype(np.float32) / np.float32(255)
 
 
 def shipped() -> RemoteModel:
-    """Give the shipped model on the CPU."""
+    """Return the shipped model on the CPU."""
     return RemoteModel.named("nano", device="cpu")
 
 
@@ -134,13 +134,13 @@ def run(
 
 
 def reset_peak() -> None:
-    """Begin to look for the peak of the resident memory anew."""
+    """Reset the peak of the resident memory."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mib() -> float:
-    """Give the most memory that was resident since then."""
+    """Return the largest resident memory since the last `reset_peak`, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
 
@@ -216,7 +216,7 @@ def measure_seams(side: int, data: Path, seed: int) -> None:
 
 
 def same(first: NDArray[Any], second: NDArray[Any]) -> bool:
-    """Tell whether two label images are equal up to the numbers."""
+    """Return whether two label images are equal up to the numbers."""
     pairs = np.unique(np.stack([first.ravel(), second.ravel()]), axis=1)
     return all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
 
@@ -243,7 +243,7 @@ def measure_kill(side: int, data: Path, seed: int) -> None:
 
 
 def worker_processes() -> list[int]:
-    """Give the process numbers of the workers."""
+    """Return the process numbers of the workers."""
     children = psutil.Process().children(recursive=True)
     return [child.pid for child in children if any("spawn_main" in part for part in child.cmdline())]
 

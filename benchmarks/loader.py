@@ -62,7 +62,7 @@ def configuration(model: str, data: Path, output: Path, workers: int) -> TrainCo
 
 
 def measure(config: TrainConfig, steps: int) -> tuple[float, float, float]:
-    """Give the loader's crops a second, the seconds of a step, and the share of it spent waiting."""
+    """Return the loader's crops a second, the seconds of a step, and the share of it spent waiting."""
     samples = TrainingSamples(
         [load_annotated(dataset, config.preprocessing) for dataset in config.train], config
     )

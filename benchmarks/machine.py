@@ -1,4 +1,4 @@
-"""Says which machine a table was measured on."""
+"""Description of the machine that a table was measured on."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ PACKAGES = (
 
 
 def describe_machine() -> str:
-    """Give the processor, its cores and instructions, and the versions that matter."""
+    """Return the processor, its cores and instructions, and the versions that matter."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

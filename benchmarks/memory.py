@@ -1,4 +1,4 @@
-"""How much memory each variant needs: weights, and activations for one 256×256 tile, without a GPU.
+"""Memory of each variant: weights, and activations for one 256×256 tile, without a GPU.
 
 python benchmarks/memory.py [--variants small base …]    (default: all)
 
@@ -106,7 +106,7 @@ def track_training(model: nn.Module, x: Tensor, target: Tensor) -> MemoryTracker
 
 
 def training_loss(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of the model's map."""
+    """Compute the mean squared error of the model's map."""
     return nn.functional.mse_loss(torch.sigmoid(model(x).float()), target)
 
 
@@ -155,7 +155,7 @@ def measure(name: str) -> Measurement:
 
 
 def fill_cache() -> None:
-    """Run a tiny ViT on a real tile: `transformers` caches patch positions, and shall not cache fake ones."""
+    """Run a tiny ViT on a real tile: `transformers` caches patch positions, which must not be fake."""
     tiny = ViTConfig(hidden_size=8, depth=4, heads=1, intermediate_size=8, taps=(0, 1, 2, 3))
     build_backbone(tiny)(torch.zeros(1, 3, TILE, TILE))
 

@@ -204,7 +204,7 @@ def mutate(sound: Sound, seed: str) -> tuple[str, Sound]:
 
 
 def _in_place(content: bytes, places: list[int], draw: random.Random) -> bytes:
-    """Change bytes that are no pixels, or cut the file off."""
+    """Change bytes that are not pixels, or cut the file off."""
     damaged = bytearray(content)
     allowed = set(places)
     if draw.random() < 0.05:

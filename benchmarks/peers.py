@@ -28,7 +28,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ceiling import default_folders
 from dinocell import evaluate
 from dinocell.evaluation.baselines.script_tool import (
     ScriptTool,
@@ -39,6 +38,7 @@ from dinocell.evaluation.baselines.script_tool import (
 )
 from dinocell.machine import processor_name
 from postprocessing import mosaic
+from upper_bound import default_folders
 
 SCRIPTS = Path(__file__).parent / "peers"
 NETWORK, POST, DERIVE = "network", "post-processing", "derive"

@@ -3,11 +3,11 @@
 python benchmarks/postprocessing.py [--data FOLDER …] [--side 2048] [--repeats 3] [--maps N] [--threads 2]
                                     [--no-network]
 
-The plain formulation takes a function of scikit-image, SciPy or NumPy a step. Maps are those of mosaics of
-annotated images at full and at half size, blurred and with noise; of one field without background; the first
-of them in 65,535 and in 255 steps, which is full of ties; and what `nano` predicts for the first mosaic. The
-plain formulation has one thread, ours one and then `--threads`; the arms run in turn, the shortest of the
-repeats counts.
+The plain formulation takes one function of scikit-image, SciPy or NumPy for each step. Maps are those of
+mosaics of annotated images at full and at half size, blurred and with noise; of one field without background;
+the first of them in 65,535 and in 255 steps, which is full of ties; and what `nano` predicts for the first
+mosaic. The plain formulation has one thread, ours one and then `--threads`; the arms run in turn, the
+shortest of the repeats counts.
 """
 
 import argparse
@@ -27,10 +27,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 from skimage.segmentation import watershed
 
-from ceiling import default_folders
 from dinocell.labels import Labels, relabel
 from dinocell.postprocess import watershed as ours
 from dinocell.postprocess.distance import labels_to_distance
+from upper_bound import default_folders
 
 Map = NDArray[np.floating[Any]]
 MARKER, FILL, MERGE = 0.47, 0.09, 0.5
@@ -71,8 +71,8 @@ def plain_join(labels: Labels, distance: Map, merge: float) -> Labels:
     return lowest[group].astype(np.int32)[labels]
 
 
-def plain_rims(labels: Labels, threshold: float) -> NDArray[np.float32]:
-    """Give the widths of rims from the radii, over the whole image."""
+def plain_boundary_widths(labels: Labels, threshold: float) -> NDArray[np.float32]:
+    """Compute the widths of the boundaries from the radii, over the whole image."""
     radii = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
     np.maximum.at(radii, labels.ravel(), ours.distance_in_pixels(labels).ravel())
     if threshold >= 1:
@@ -80,13 +80,13 @@ def plain_rims(labels: Labels, threshold: float) -> NDArray[np.float32]:
     return np.floor(threshold * radii / (1 - threshold) + 1e-4).astype(np.float32)
 
 
-def plain_grow(labels: Labels, rims: NDArray[np.float32]) -> Labels:
+def plain_grow(labels: Labels, widths: NDArray[np.float32]) -> Labels:
     """Grow by the distance to, and the place of, the nearest cell of every pixel of the image."""
-    if not rims.any():
+    if not widths.any():
         return labels
     away, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     candidates = labels[tuple(nearest)]
-    return np.where(away <= rims[candidates], candidates, labels)
+    return np.where(away <= widths[candidates], candidates, labels)
 
 
 def plain_number(labels: Labels, min_size: int) -> Labels:
@@ -105,7 +105,7 @@ class Arm:
     """One formulation of every step after the markers."""
 
     flood_and_join: Callable[[Map, Labels, NDArray[np.bool_], float], Labels]
-    rims: Callable[[Labels, float], NDArray[np.float32]]
+    widths: Callable[[Labels, float], NDArray[np.float32]]
     grow: Callable[[Labels, NDArray[np.float32]], Labels]
     number: Callable[[Labels, int], Labels]
 
@@ -121,14 +121,14 @@ class Arm:
         labels = self.flood_and_join(distance, markers.astype(np.int32, copy=False), distance > fill, merge)
         yield "flood, join", labels
         if regrow:
-            rims = self.rims(labels, fill)
-            yield "rim widths", rims
-            labels = self.grow(labels, rims)
-            yield "grow rims", labels
+            widths = self.widths(labels, fill)
+            yield "boundary widths", widths
+            labels = self.grow(labels, widths)
+            yield "grow boundaries", labels
         yield "number", self.number(labels, max(min_size, 1))
 
 
-PLAIN = Arm(plain_flood_and_join, plain_rims, plain_grow, plain_number)
+PLAIN = Arm(plain_flood_and_join, plain_boundary_widths, plain_grow, plain_number)
 OURS = Arm(ours._flood_and_join, ours.boundary_widths, ours.grow_boundaries, ours._number)
 
 
@@ -248,7 +248,7 @@ def main() -> None:
         for step, before in plain.seconds.items():
             same = all(np.array_equal(plain.results[step], arm.results[step]) for arm in (one, fast))
             print(row(step, before, one.seconds[step], fast.seconds[step], "yes" if same else "no"))
-        for title, left_out in (("all", ()), ("no regrow", ("rim widths", "grow rims"))):
+        for title, left_out in (("all", ()), ("no regrow", ("boundary widths", "grow boundaries"))):
             print(row(title, *(arm.total(*left_out) for arm in arms)), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Does pretraining teach a backbone anything? Linear probes of its features, against random weights.
+"""Gain of pretraining a backbone: linear probes of its features, against random weights.
 
 python benchmarks/pretrain_probe.py [--data ../shared/data] [--model nano] [--steps 150] [--seeds 2]
 
@@ -43,7 +43,7 @@ PROBED_PATCHES = 20_000
 
 @dataclass(frozen=True)
 class Features:
-    """What a frozen backbone says of a split, and what is true.
+    """Features of a split from a frozen backbone, and the true answers.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How long one waits before anything happens: help, import, and the first labels of a 512² image.
+"""Time before anything happens: help, import, and the first labels of a 512² image.
 
 python benchmarks/startup.py [--repeats 5]
 
@@ -23,7 +23,7 @@ SAMPLE = Path(__file__).parents[1] / "samples" / "fluorescence_1_img.png"
 
 
 def main() -> None:
-    """Print a row a command."""
+    """Print a row for each command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def run(command: list[str]) -> float:
-    """Give the seconds of a process."""
+    """Measure the seconds of a process."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, env=environment)  # noqa: S603 (our own command)

@@ -1,4 +1,4 @@
-"""How long the table of all cells takes, beside scikit-image's regionprops_table of the same columns.
+"""Time of the table of all cells, beside scikit-image's regionprops_table of the same columns.
 
 python benchmarks/table.py [--side 2048] [--cells 5000] [--seed 0] [--repeats 3] [--annotated MASKS.png …]
 

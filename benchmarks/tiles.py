@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
-from ceiling import default_folders
 from dinocell import DINOCellPipeline, evaluate
 from dinocell.datasets.folder import find_pairs
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.scores import Scores
 from dinocell.tiling import plan_tiles
+from upper_bound import default_folders
 
 SETTINGS = ((256, 32), (256, 0), (256, 16), (256, 64), (384, 32), (512, 32), (512, 64), (1024, 64))
 

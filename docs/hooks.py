@@ -1,4 +1,4 @@
-"""What the site has beyond the pages in docs/: files of the repository, and the help of every command."""
+"""Additions to the pages in docs/: files of the repository, and the help of every command."""
 
 import posixpath
 import re
@@ -14,7 +14,7 @@ PAGES = {
     "src/dinocell/models/shipped/nano/README.md": "cards/nano.md",
     "samples/README.md": "cards/samples.md",
 }
-"""Pages that live beside what they describe, and where the site has them."""
+"""Pages that lie beside what they describe, and their places in the site."""
 
 FOLDERS = ("configs", "examples")
 """Folders whose files the pages link to; the site has copies."""
@@ -33,7 +33,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead links to files of the repository to where the site has them."""
+    """Replace links to files of the repository, which lie elsewhere in the site."""
     place = page.file.src_uri
     source = next((path for path, moved in PAGES.items() if moved == place), f"docs/{place}")
 
@@ -47,7 +47,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
-    """Lead the links of the notebook, which are to pages' sources, to the pages."""
+    """Replace the links of the notebook to the pages' sources by links to the pages."""
     if not page.file.src_uri.endswith(".ipynb"):
         return output
     return re.sub(r'href="([\w/]+)\.md"', r'href="\1.html"', output)
@@ -77,13 +77,13 @@ def commands(command: Any, name: str) -> Iterator[str]:
 
 
 def title_of(parameter: Any) -> str:
-    """Say what one types: the names of an option, or what stands in the place of an argument."""
+    """Return what a user types: the names of an option, or the placeholder of an argument."""
     if parameter.param_type_name == "argument":
         return f"`{parameter.metavar or parameter.name.upper()}`"
     return ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
 
 
 def default_of(parameter: Any) -> str:
-    """Say what an option is when it is not given, where that can be said."""
-    unsaid = parameter.default in (None, False, True, "", ()) or callable(parameter.default)
-    return "" if unsaid or parameter.param_type_name == "argument" else f" Default: `{parameter.default}`."
+    """Return the default of an option, where it has one that can be shown."""
+    hidden = parameter.default in (None, False, True, "", ()) or callable(parameter.default)
+    return "" if hidden or parameter.param_type_name == "argument" else f" Default: `{parameter.default}`."

@@ -3,7 +3,7 @@
     python examples/compare_with_samcell.py
     python examples/compare_with_samcell.py --samcell-python ENV/bin/python --samcell-weights FILE.pt
 
-SAMCell runs in an environment of its own; without one, this says what is missing.
+SAMCell runs in its own environment; without one, the example prints what is missing.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def describe(result: ToolResult) -> str:
-    """Give a result as a line."""
+    """Return a line about a result."""
     if not result.images:
         return f"{result.tool} was not run: {result.reason}"
     scores = pool(image.scores for image in result.images)

@@ -1,9 +1,9 @@
-"""From an image file to labels, a table and a picture, step by step.
+"""Labels, a table and a picture of an image file, step by step.
 
     python examples/simple_inference.py
     python examples/simple_inference.py IMAGE -o FOLDER
 
-`dinocell segment` does the same, for any number of files; take this where you need the steps in between.
+`dinocell segment` does the same, for any number of files; use this where you need the steps in between.
 """
 
 import argparse
@@ -11,10 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dinocell import DINOCellPipeline
-from dinocell.io.images import read_image
-from dinocell.io.saving import write_image, write_labels
-from dinocell.measure.cells import measure_cells
+from dinocell import DINOCellPipeline, measure_cells, read_image, write_labels
+from dinocell.io.saving import write_image
 from dinocell.measure.confidence import cell_confidence
 from dinocell.measure.outlines import draw_outlines
 from dinocell.preprocess.intensity_range import scale_to_uint8

@@ -31,13 +31,13 @@ def memory():
 
 
 def chain():
-    """Two layers on 10 rows: 4 features, 8, 2."""
+    """Build two layers on 10 rows: 4 features, 8, 2."""
     model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.Linear(8, 2, bias=False))
     return model, torch.zeros(10, 4), torch.zeros(10, 2)
 
 
 def with_allocator_peak(step):
-    """What a step returns, and the most bytes the allocator had handed out at once, by its profiler."""
+    """Run a step; return its result, and the most bytes that the allocator had handed out at once."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as record:
         result = step()
     events = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
@@ -49,7 +49,7 @@ def with_allocator_peak(step):
 
 
 def saved_bytes(memory, model, x, target):
-    """Bytes of the storages that autograd keeps for the backward pass, weights and inputs left out."""
+    """Count the bytes that autograd keeps for the backward pass, without weights and inputs."""
     existing = {t.untyped_storage()._cdata for t in [*model.parameters(), *model.buffers(), x, target]}
     saved = {}
 
@@ -97,7 +97,7 @@ def test_real_peak_of_a_chain_is_the_allocators(memory):
 
 @pytest.fixture(scope="module", params=["nano", "small"])
 def variant(request, memory):
-    """The measurement on fake tensors, and the same model in real memory."""
+    """Measurement on fake tensors, and the same model in real memory."""
     x, target = torch.randn(1, 3, TILE, TILE), torch.zeros(1, 1, TILE, TILE)
     return memory.measure(request.param), DINOCell.from_variant(request.param), x, target
 

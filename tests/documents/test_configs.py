@@ -16,7 +16,7 @@ PRETRAINING = [path for path in CONFIGS if path.name.startswith("pretrain")]
 
 
 def network_of(config, tmp_path, monkeypatch):
-    """The changes that put a small ViT in the place of a large one, and its weights in that of Meta's."""
+    """Return the changes that replace a large ViT by a small one, and Meta's weights by its weights."""
     if config.model == "nano":
         return {}
     weights = tiny_variant(tmp_path, monkeypatch, depth=6)

@@ -1,4 +1,4 @@
-"""The pages of docs/ say what the program says."""
+"""The pages of docs/ agree with the program."""
 
 import json
 import re
@@ -26,13 +26,13 @@ RUN = {"bash", "python", "yaml", "json"}
 
 
 def blocks(page, *languages):
-    """Language and text of the blocks that are to be run, in their order."""
+    """Return language and text of the blocks that are to be run, in their order."""
     found = BLOCK.findall(page.read_text(encoding="utf-8"))
     return [(language, code) for why_not, language, code in found if language in languages and not why_not]
 
 
 def table_rows(page, first):
-    """Cells of the rows below the line that begins with `first`."""
+    """Return the cells of the rows below the line that begins with `first`."""
     lines = page.read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(first))
     rows = []

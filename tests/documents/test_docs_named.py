@@ -48,7 +48,7 @@ OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[a-z])(?![\w-])")
 
 
 def commands():
-    """Options by command, such as ``segment`` and ``process folder``; those of all under an empty name."""
+    """Return the options by command, such as ``process folder``; those of all under an empty name."""
     found = {}
     left = [("", typer.main.get_command(app)), *((name, load_command(name)) for name in COMMAND_LINE)]
     while left:
@@ -68,14 +68,14 @@ def named(page):
 
 
 def code_of(page):
-    """Lines of blocks, and what stands between backticks in the text."""
+    """Return the lines of blocks, and what stands between backticks in the text."""
     text = page.read_text(encoding="utf-8")
     lines = [line for block in FENCED.findall(text) for line in block.replace("\\\n", " ").splitlines()]
     return lines, SPAN.findall(FENCED.sub("", text))
 
 
 def invocations(page):
-    """Give every command line of dinocell on a page, as the command's name and the rest of the line."""
+    """Yield every command line of dinocell on a page: the command's name, and the rest of the line."""
     lines, spans = code_of(page)
     for line in [*lines, *spans]:
         for call in re.findall(r"(?:^|[\s/])dinocell ([a-z][^|>#;&]*)", line):
@@ -107,7 +107,7 @@ def test_options_in_the_text_are_those_of_its_commands(page):
 
 
 def _named_beside(page):
-    """Options of the benchmarks that a page names, and of the other commands on it."""
+    """Yield the options of the benchmarks that a page names, and of the other commands on it."""
     text = page.read_text(encoding="utf-8")
     for script in re.findall(r"benchmarks/\w+\.py", text):
         yield set(re.findall(r"\"(--[a-z-]+)\"", (ROOT / script).read_text(encoding="utf-8")))
@@ -167,7 +167,7 @@ def test_every_dataset_format_is_named_and_no_other():
 
 
 def real_columns():
-    """Columns of the table of cells, of one channel, with a pixel size."""
+    """Return the columns of the table of cells, of one channel, with a pixel size."""
     labels = disk((40, 40), (20, 20), 8).astype(np.int32)
     table = measure_cells(
         labels, labels.astype(np.float32), pixel_size_um=0.5, confidence=np.array([0.5], np.float32)
@@ -182,7 +182,7 @@ def test_the_table_of_columns_is_the_programs():
 
 
 def columns_used(text):
-    """Columns that Python blocks take from tables that were read with pandas."""
+    """Yield the columns that Python blocks take from tables that were read with pandas."""
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         if "_cells.csv" in block:
             for chosen in re.findall(

@@ -59,7 +59,10 @@ HOUSE_TERMS = {
 
 
 def _is_property(node: ast.AST) -> bool:
-    names = {ast.unparse(each).rpartition(".")[2] for each in getattr(node, "decorator_list", ())}
+    decorators = [
+        each.func if isinstance(each, ast.Call) else each for each in getattr(node, "decorator_list", ())
+    ]
+    names = {ast.unparse(each).rpartition(".")[2] for each in decorators}
     return bool(names & {"property", "cached_property", "fixture"})
 
 

@@ -1,4 +1,4 @@
-"""The site of docs/ and its notebook. (tests/test_docs.py runs what the pages say.)"""
+"""The site of docs/ and its notebook. (test_docs.py runs what the pages show.)"""
 
 import json
 import os

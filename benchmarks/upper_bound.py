@@ -1,6 +1,6 @@
-"""What the representation allows: labels → perfect distance map → labels, at several thresholds.
+"""Upper bound of the scores: labels → perfect distance map → labels, at several thresholds.
 
-python benchmarks/ceiling.py [FOLDER …]    (default: ../shared/data/val/*, else samples)
+python benchmarks/upper_bound.py [FOLDER …]    (default: ../shared/data/val/*, else samples)
 """
 
 import sys
@@ -31,7 +31,7 @@ def default_folders() -> list[Path]:
 
 
 def main() -> None:
-    """Print one line a setting: cells found, AP@0.5 and AP@0.9 of every folder."""
+    """Print a line for each setting: cells found, AP@0.5 and AP@0.9 of every folder."""
     folders = [Path(name) for name in sys.argv[1:]] or default_folders()
     datasets = []
     for folder in folders:
