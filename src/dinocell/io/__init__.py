@@ -1,1 +1,5 @@
 """Reading and writing: images, label images, tables, YAML, and which planes of a file are wanted."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

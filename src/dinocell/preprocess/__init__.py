@@ -1,1 +1,5 @@
 """File values to the 8-bit gray image that the network sees."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,5 @@
 """Train DINOCell models."""
 
-from dinocell.training.checkpoints import EpochRecord
-from dinocell.training.config import TrainConfig
-from dinocell.training.loop import StepDone, train, training_steps
+import lazy_loader
 
-__all__ = ["EpochRecord", "StepDone", "TrainConfig", "train", "training_steps"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

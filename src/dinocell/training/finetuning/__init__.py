@@ -1,7 +1,5 @@
 """Adapt a trained model to a few annotated images in minutes."""
 
-from dinocell.training.finetuning.config import FinetuneConfig
-from dinocell.training.finetuning.loop import finetune, finetune_steps
-from dinocell.training.finetuning.result import FinetuneResult
+import lazy_loader
 
-__all__ = ["FinetuneConfig", "FinetuneResult", "finetune", "finetune_steps"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

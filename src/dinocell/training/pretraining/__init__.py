@@ -1,19 +1,5 @@
 """Self-supervised pretraining of a backbone on images without labels."""
 
-from dinocell.training.pretraining.config import PretrainConfig
-from dinocell.training.pretraining.loop import (
-    ImagesRead,
-    PretrainStep,
-    pretrain,
-    pretraining_steps,
-)
-from dinocell.training.pretraining.state import PretrainRecord
+import lazy_loader
 
-__all__ = [
-    "ImagesRead",
-    "PretrainConfig",
-    "PretrainRecord",
-    "PretrainStep",
-    "pretrain",
-    "pretraining_steps",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,7 @@
+from .run import segment_large
+from .settings import LargeSettings
+
+__all__ = [
+    "LargeSettings",
+    "segment_large",
+]
