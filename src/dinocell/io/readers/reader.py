@@ -22,18 +22,18 @@ class Reader(ABC):
     Attributes
     ----------
     name : str
-        Of the format, as error messages have it.
+        Name of the format in error messages.
     kinds : tuple of str
         Variants that have a name of their own in the documentation.
     magic : tuple of bytes
         First bytes of its files, one for each kind.
     folder_files : tuple of str
-        Of a format whose images are folders: names of files of which such a folder has at least one.
+        For a format whose images are folders: names of files, of which such a folder has at least one.
     suffixes : tuple of str
         Endings of the names of its files, in lower case.
     is_of_microscopes : bool
-        False for formats that annotations come in as well: folders of images and annotations are searched for
-        those alone, folders to be segmented for all.
+        Whether only images come in the format, never annotations: a folder of images and annotations is not
+        searched for it, a folder to be segmented is.
     has_ome_names : bool
         Whether ``.ome`` before the suffix belongs to it, as in ``a.ome.tif``.
     keeps_ids : bool
