@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dinocell.io.readers.tiff_tags import Ints
+from dinocell.io.readers.tiff_tags import Offsets
 
 # How a span of bytes is stored: with structure or a checksum that shows damage, compressed in a way whose
 # decoder takes any bytes, or as it is.
@@ -35,7 +35,7 @@ class ByteSpans:
 
     def __init__(self) -> None:
         self._structure: list[tuple[int, int]] = []
-        self._parts: list[tuple[int, Ints, Ints, int]] = []  # page, starts, sizes, how they are stored
+        self._parts: list[tuple[int, Offsets, Offsets, int]] = []  # page, starts, sizes, how they are stored
         self._whole: list[tuple[int, int, int, int]] = []  # the same of pages in one strip
         self.is_exact = True
 
@@ -46,8 +46,8 @@ class ByteSpans:
     def add_parts(
         self,
         page: int,
-        starts: Sequence[int] | Ints,
-        sizes: Sequence[int] | Ints,
+        starts: Sequence[int] | Offsets,
+        sizes: Sequence[int] | Offsets,
         largest: int | None,
         unchecked: bool,
     ) -> None:
@@ -94,7 +94,9 @@ class ByteSpans:
         return _find_shared(starts[there], (starts + sizes)[there], pages[there], kinds[there])
 
 
-def _find_shared(starts: Ints, stops: Ints, pages: Ints, kinds: Ints) -> tuple[set[int], set[int]]:
+def _find_shared(
+    starts: Offsets, stops: Offsets, pages: Offsets, kinds: Offsets
+) -> tuple[set[int], set[int]]:
     """Return the pages of spans that share bytes with another one: that cannot be sound, and that may be.
 
     Sorted by start, a span shares bytes with an earlier one if it starts before the furthest stop so far. It

@@ -30,7 +30,8 @@ _FEW = 16  # most values of a tag for how a page is stored
 _MAX_ENTRIES = 4096  # of a directory; tifffile calls more damage
 _DIRECTORY_BYTES = 512  # most directories are shorter
 
-Ints = NDArray[np.int64]
+Offsets = NDArray[np.int64]
+"""Places in a file, or numbers of bytes."""
 
 
 class Tag(NamedTuple):
@@ -131,7 +132,7 @@ class TagReader:
             value = self._stream.read(numbers.size)
         return numbers.unpack_from(value) if len(value) >= numbers.size else ()
 
-    def numbers(self, tag: Tag | None) -> Sequence[int] | Ints:
+    def numbers(self, tag: Tag | None) -> Sequence[int] | Offsets:
         """Read the values of a tag of any number of whole numbers; empty for any other, or if it is cut."""
         if tag is None or tag.kind not in _NUMBERS or tag.n_values <= _FEW:
             return self.few_numbers(tag)
