@@ -46,7 +46,7 @@ class Image:
 
 
 def open_image(path: PathLike, *, scene: int | str = 0, windows: bool = False) -> LazyImage:
-    """Open a microscopy image without reading its pixels: TIFF, ND2, CZI, LIF, OME-Zarr, NPY, PNG, JPEG, BMP.
+    """Open an image without reading its pixels, in any format that `dinocell.io.readers.formats` lists.
 
     Parameters
     ----------

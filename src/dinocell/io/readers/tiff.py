@@ -7,7 +7,8 @@ what it returns with the file. In the order in which a file passes through them:
 module               its job
 ==================== =====================================================================
 `tiff`               recognises the format and opens files (this module)
-`tiff_image`         opened file: series as scenes; reads planes, windows and pages of them
+`tiff_image`         scenes of an opened file, whose planes, windows and pages it reads
+`tiff_file`          opened file: its series, without metadata that do not fit its pages
 `tiff_directories`   walks over all directories with bounds, before tifffile does
 `tiff_tags`          reads the values of single tags for that walk
 `tiff_storage`       how a page is stored, by its tags

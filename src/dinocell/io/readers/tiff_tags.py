@@ -11,21 +11,10 @@ from numpy.typing import NDArray
 USUAL_NUMBERS = (3, 4, 13, 16, 18)
 """Kinds of whole numbers that tags about the storage of pixels are of."""
 
-_TYPE_SIZES = dict(
-    enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8))
-)  # bytes of one value, by the number of its kind
-_NUMBERS = {
-    1: "B",
-    3: "H",
-    4: "I",
-    6: "b",
-    8: "h",
-    9: "i",
-    13: "I",
-    16: "Q",
-    17: "q",
-    18: "Q",
-}  # kinds of them
+# bytes of one value, by the number of its kind
+_TYPE_SIZES = dict(enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)))
+# codes of `struct` for the kinds of whole numbers
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _FEW = 16  # most values of a tag for how a page is stored
 _MAX_ENTRIES = 4096  # of a directory; tifffile calls more damage
 _DIRECTORY_BYTES = 512  # most directories are shorter
