@@ -15,11 +15,11 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 from dinocell.batch.jobs import PlaneJob, PlaneOutcome, load_jobs
-from dinocell.batch.presence import confirmed
+from dinocell.batch.presence import confirm_outcomes
 from dinocell.batch.record import ResultState, find_state, read_record
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Found, SourceFile, find_sources
+from dinocell.batch.sources import FoundSources, SourceFile, find_sources
 from dinocell.batch.spread import segment_task
 from dinocell.cli import app
 from dinocell.cli import segment as segment_command
@@ -209,7 +209,7 @@ def test_names_that_the_file_system_spells_otherwise_have_not_vanished(tmp_path,
     (tmp_path / "ä_provenance.json").touch()
     monkeypatch.setattr(os, "listdir", lambda folder: ["a\u0308_provenance.json"])
     outcome = PlaneOutcome(tmp_path / "ä.tif", "ä", "done", "3 cells", {})
-    assert confirmed([outcome], tmp_path) == [outcome]
+    assert confirm_outcomes([outcome], tmp_path) == [outcome]
 
 
 def _hollow(labels):
@@ -619,7 +619,7 @@ def test_results_that_vanish_meanwhile_are_not_counted_as_done(three, capsys, af
     sources, settings, pipeline = three
     events = _moving(segment_files(sources, settings, pipeline), settings.output, after)
     with pytest.raises(typer.Exit) as ended:
-        segment_command._segment(lambda _: events, Found(sources, [], {}), settings, block_bar())
+        segment_command._segment(lambda _: events, FoundSources(sources, [], {}), settings, block_bar())
     assert ended.value.exit_code == 1
     out, err = capsys.readouterr()
     assert "is gone" in out

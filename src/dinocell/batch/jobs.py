@@ -180,9 +180,9 @@ class _SourceLoader:
         name = self.source.name.with_name(f"{self.source.name.name}{place.suffix}{ending}")
         try:
             started = time.monotonic()
-            self._take(name)
+            self._reserve_name(name)
             provenance = _provenance(image, place, self.digest, settings)
-            if (done := self._done(name, provenance)) is not None:
+            if (done := self._outcome_if_done(name, provenance)) is not None:
                 return done
             if self.dry_run:
                 message = f"{path}: would be segmented → {settings.output / name}_*"
@@ -206,7 +206,7 @@ class _SourceLoader:
             unmeasured=unmeasured,
         )
 
-    def _take(self, name: Path) -> None:
+    def _reserve_name(self, name: Path) -> None:
         """Reserve a name; raise if other results of this batch have it, in upper or lower case."""
         first = self.taken.setdefault(str(name).casefold(), self.source.path)
         if first != self.source.path:
@@ -225,7 +225,7 @@ class _SourceLoader:
                 "what file systems allow: rename it"
             )
 
-    def _done(self, name: Path, provenance: dict[str, Any]) -> PlaneOutcome | None:
+    def _outcome_if_done(self, name: Path, provenance: dict[str, Any]) -> PlaneOutcome | None:
         """Return the outcome of a plane that is done; raise rather than replace files that are not ours."""
         settings = self.settings
         if settings.overwrite:

@@ -9,7 +9,7 @@ from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.io.presence import find_lost
 
 
-def confirmed(outcomes: Iterable[PlaneOutcome], output: Path) -> list[PlaneOutcome]:
+def confirm_outcomes(outcomes: Iterable[PlaneOutcome], output: Path) -> list[PlaneOutcome]:
     """Return all outcomes; those whose results have vanished since become "failed".
 
     Somebody may have removed or moved the output folder, or emptied it, while results were written to it.
@@ -24,7 +24,7 @@ def confirmed(outcomes: Iterable[PlaneOutcome], output: Path) -> list[PlaneOutco
     written = [_files_of(outcome, output) for outcome in outcomes]
     lost = set(find_lost(file for files in written for file in files))
     return [
-        _confirm(outcome, [file for file in files if file in lost])
+        _confirm_one(outcome, [file for file in files if file in lost])
         for outcome, files in zip(outcomes, written, strict=True)
     ]
 
@@ -38,7 +38,7 @@ def _files_of(outcome: PlaneOutcome, output: Path) -> list[Path]:
     return [where.with_name(name) for name in sorted(names)]
 
 
-def _confirm(outcome: PlaneOutcome, lost: list[Path]) -> PlaneOutcome:
+def _confirm_one(outcome: PlaneOutcome, lost: list[Path]) -> PlaneOutcome:
     if not lost:
         return outcome
     message = (

@@ -27,7 +27,11 @@ LINK = "links to a file that is taken"
 NAMED_ONLY = "read when they are named, but not known by their ending"
 NO_IMAGE = "not read as images"
 
-_OURS = (RECORD_ENDING, *(found.ending for found in PLANE_FORMATS.values() if found.ending), LOG_FILE)
+_RESULT_ENDINGS = (
+    RECORD_ENDING,
+    *(found.ending for found in PLANE_FORMATS.values() if found.ending),
+    LOG_FILE,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSources:
     """Images that arguments stand for, and files left out.
 
     Attributes
@@ -80,7 +84,9 @@ class _Search:
             self.left_out.setdefault(reason, {}).update(dict.fromkeys(files))
 
 
-def find_sources(arguments: list[str], *, recursive: bool = False, results: Path | None = None) -> Found:
+def find_sources(
+    arguments: list[str], *, recursive: bool = False, results: Path | None = None
+) -> FoundSources:
     """Resolve files, folders and globs.
 
     Parameters
@@ -111,7 +117,9 @@ def find_sources(arguments: list[str], *, recursive: bool = False, results: Path
     inputs = [(path, folders[path], files) for path, files in images.items()]
     names = name_results(inputs, {} if results is None else known_names(results))
     sources = [SourceFile(path, names[path]) for path in images]
-    return Found(sources, search.failures, {why: list(files) for why, files in search.left_out.items()})
+    return FoundSources(
+        sources, search.failures, {why: list(files) for why, files in search.left_out.items()}
+    )
 
 
 def _choose(same: list[tuple[Path, Path]], search: _Search) -> tuple[Path, Path]:
@@ -170,7 +178,7 @@ def _images_in(folder: Path, entries: list[Path], search: _Search, near: Nearby 
     known = set(files)
     for entry in shown:
         if entry not in known and not entry.is_dir():
-            ours = entry.name.endswith(_OURS)
+            ours = entry.name.endswith(_RESULT_ENDINGS)
             reason = ANNOTATION if ours else NAMED_ONLY if is_readable(entry) else NO_IMAGE
             search.leave_out(reason, [entry])
     return images

@@ -201,14 +201,14 @@ def segment_task(
     events: list[BatchEvent] = []
     for event in segment_files(sources, there, network.load_pipeline()):
         if isinstance(event, PlaneOutcome):
-            events.append(_credited(event, there, began))
+            events.append(_credit_lost_worker(event, there, began))
         else:
             events.append(event)
     given = {folder / source.path: source.path for source in _files(task)}
-    return _spelled(events, given, {there.output: settings.output})
+    return _restore_paths(events, given, {there.output: settings.output})
 
 
-def _credited(outcome: PlaneOutcome, settings: BatchSettings, began: int) -> PlaneOutcome:
+def _credit_lost_worker(outcome: PlaneOutcome, settings: BatchSettings, began: int) -> PlaneOutcome:
     """Return "done" for a plane that was skipped as a worker of this batch did it, but died too early."""
     if outcome.status != "skipped":
         return outcome
@@ -228,7 +228,7 @@ def _credited(outcome: PlaneOutcome, settings: BatchSettings, began: int) -> Pla
     return replace(outcome, status="done", message=message, details=record.result | {"files": names})
 
 
-def _spelled(
+def _restore_paths(
     events: list[BatchEvent], sources: dict[Path, Path], folders: dict[Path, Path]
 ) -> list[BatchEvent]:
     """Replace the paths that were used by those that were given, in messages too."""

@@ -12,7 +12,7 @@ import typer
 from dinocell import __version__
 from dinocell.cli.commands import LazyGroup
 from dinocell.cli.interrupts import STOPPED, exit_code, explain_stop, stopped_in_order
-from dinocell.cli.terminal import Warnings, escape_controls
+from dinocell.cli.terminal import WarningHandler, escape_controls
 from dinocell.errors import DINOCellError
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ def _configure(
     logger.setLevel(logging.INFO if verbose or log_file else logging.WARNING)
     handlers: list[logging.Handler] = [logging.StreamHandler()] if verbose else []
     if not verbose:
-        shown = Warnings()
+        shown = WarningHandler()
         logger.addHandler(shown)
         context.call_on_close(lambda: logger.removeHandler(shown))
     if log_file is not None:

@@ -12,12 +12,16 @@ STOPPED = 130
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_ON = "what is finished is kept, and the same command goes on where it stopped"
-_RESUME = "the epochs that ended are kept, and the same command with --resume goes on after them"
-_GOES_ON = {
-    "segment": _ON, "segment-large": _ON, "process": _ON, "train": _RESUME, "pretrain": _RESUME,
-}  # fmt: skip
-_ANEW = "nothing half-written is left, and the same command starts anew"
+_SAME_COMMAND = "what is finished is kept, and the same command goes on where it stopped"
+_WITH_RESUME = "the epochs that ended are kept, and the same command with --resume goes on after them"
+_ADVICE = {
+    "segment": _SAME_COMMAND,
+    "segment-large": _SAME_COMMAND,
+    "process": _SAME_COMMAND,
+    "train": _WITH_RESUME,
+    "pretrain": _WITH_RESUME,
+}
+_START_AGAIN = "nothing half-written is left, and the same command starts anew"
 
 
 @contextmanager
@@ -60,7 +64,7 @@ def explain_stop(caught: signal.Signals, arguments: list[str]) -> str:
     )
     name = next(names, "")
     by = "Ctrl-C" if caught == signal.SIGINT else caught.name
-    return f"stopped by {by}: {_GOES_ON.get(name, _ANEW)}"
+    return f"stopped by {by}: {_ADVICE.get(name, _START_AGAIN)}"
 
 
 def exit_code(caught: signal.Signals) -> int:

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from dinocell.batch.jobs import PlaneOutcome, SourceRead, Status, load_jobs
 from dinocell.batch.log import BatchLog
-from dinocell.batch.presence import confirmed
+from dinocell.batch.presence import confirm_outcomes
 from dinocell.batch.run import remove_leftovers, segment_files
 from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import Found, find_sources
+from dinocell.batch.sources import FoundSources, find_sources
 from dinocell.batch.spread import spread_files
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
@@ -155,7 +155,7 @@ def _settings(pipeline: DINOCellPipeline, name: str, **chosen: Any) -> BatchSett
     )
 
 
-def _report_dry_run(found: Found, settings: BatchSettings) -> None:
+def _report_dry_run(found: FoundSources, settings: BatchSettings) -> None:
     """Print what would be done."""
     _report_found(found)
     outcomes = []
@@ -163,12 +163,12 @@ def _report_dry_run(found: Found, settings: BatchSettings) -> None:
         if isinstance(event, PlaneOutcome):
             outcomes.append(event)
             _report(event)
-    _close(outcomes, found.failures)
+    _report_end(outcomes, found.failures)
 
 
 def _segment(
     start: Callable[[Progress], Iterator[PlaneOutcome | SourceRead]],
-    found: Found,
+    found: FoundSources,
     settings: BatchSettings,
     bar: ProgressBar,
 ) -> None:
@@ -197,9 +197,9 @@ def _segment(
                 log.write_outcome(event)
             else:
                 bar.advance(files)
-        outcomes = confirmed(outcomes, settings.output)
+        outcomes = confirm_outcomes(outcomes, settings.output)
         log.write("ended", Counter(outcome.status for outcome in outcomes))
-    _close(outcomes, found.failures)
+    _report_end(outcomes, found.failures)
 
 
 def _report(outcome: PlaneOutcome) -> None:
@@ -209,7 +209,7 @@ def _report(outcome: PlaneOutcome) -> None:
         console.print(escape(escape_controls(outcome.message)))
 
 
-def _report_found(found: Found) -> None:
+def _report_found(found: FoundSources) -> None:
     """Print which files are left out, and which arguments match nothing."""
     if line := describe_left_out(found.left_out):
         console.print(escape(escape_controls(line)))
@@ -221,7 +221,7 @@ def _report_failures(messages: list[str]) -> None:
         errors.print(f"error: {escape(escape_controls(message))}")
 
 
-def _close(outcomes: list[PlaneOutcome], failures: list[str]) -> None:
+def _report_end(outcomes: list[PlaneOutcome], failures: list[str]) -> None:
     """Print the closing table; fail unless all is well."""
     counts = Counter(outcome.status for outcome in outcomes)
     failed = [*failures, *(outcome.message for outcome in outcomes if outcome.status == "failed")]

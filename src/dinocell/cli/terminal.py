@@ -27,7 +27,7 @@ def escape_controls(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
 
 
-class Warnings(logging.Handler):
+class WarningHandler(logging.Handler):
     """Handler that prints each warning and error of the log once, on one line."""
 
     def __init__(self) -> None:

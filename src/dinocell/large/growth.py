@@ -92,7 +92,7 @@ class CellCanvas:
         """Return the window with all cells grown; correct farther from its edge than the widest boundary."""
         return grow_boundaries(self.cells, np.concatenate(self._widths))
 
-    def leave(self, window: Window) -> NDArray[np.bool_]:
+    def may_leave(self, window: Window) -> NDArray[np.bool_]:
         """Return for every compact number whether the grown cell may have pixels outside of a window."""
         widths, boxes = np.concatenate(self._widths).astype(np.int64), np.concatenate(self._boxes)
         rows, columns = window
@@ -148,7 +148,7 @@ def grow_block(
             canvas.paint(near, part)
     grown = canvas.grown()[within(block.window, canvas.window)]
     ids = canvas.ids(offsets)
-    return ids[grown], _describe(grown, ids, canvas.leave(block.window), block)
+    return ids[grown], _describe(grown, ids, canvas.may_leave(block.window), block)
 
 
 def _describe(grown: Labels, ids: NDArray[np.uint64], leaves: NDArray[np.bool_], block: Block) -> BlockRecord:

@@ -26,13 +26,15 @@ logger = logging.getLogger(__name__)
 
 _PLAN, _LOCK, _OLD = "plan.json", "lock", "old"
 
-_OURS = re.compile(
+_WORK_NAMES = re.compile(
     rf"(gone-)?(map|labels|done)-[0-9a-f]{{16}}|{_OLD}|{_LOCK}|\.?{re.escape(_PLAN)}(\.tmp-\d+)?"
 )
 
 
 @contextmanager
-def prepared(job: LargeJob, output: Path, plan: Mapping[str, Any], *, overwrite: bool) -> Iterator[None]:
+def locked_work_folder(
+    job: LargeJob, output: Path, plan: Mapping[str, Any], *, overwrite: bool
+) -> Iterator[None]:
     """Lock the work folder, and keep what can be used: all of the same plan, or the map of the same image.
 
     Raises
@@ -43,15 +45,15 @@ def prepared(job: LargeJob, output: Path, plan: Mapping[str, Any], *, overwrite:
     """
     folder = job.map_workspace.folder.parent
     targets = (output, *paths_beside(output, job.settings))
-    _refuse_overlap(job.source.path, (*targets, folder))
-    _refuse_replacing(targets, plan_hash(plan), overwrite=overwrite)
-    _refuse_foreign(folder)
-    with _held(folder):
+    _check_overlap(job.source.path, (*targets, folder))
+    _check_replacing(targets, plan_hash(plan), overwrite=overwrite)
+    _check_foreign(folder)
+    with _locked(folder):
         work = Workspace(folder)
         others = [path for path in folder.glob("map-*") if path != job.map_workspace.folder]
         if others and not overwrite:
             raise OutputError(
-                f"{folder} holds work that differs in {_differing(work.read_json(_PLAN), plan)}, expected "
+                f"{folder} holds work that differs in {_differing_settings(work.read_json(_PLAN), plan)}, expected "
                 "the same: choose another -o, or begin anew with --overwrite"
             )
         passed = [path for name in ("labels-*", "done-*", "gone-*", _OLD) for path in folder.glob(name)]
@@ -63,7 +65,7 @@ def prepared(job: LargeJob, output: Path, plan: Mapping[str, Any], *, overwrite:
         yield
 
 
-def _refuse_overlap(source: Path, targets: tuple[Path, ...]) -> None:
+def _check_overlap(source: Path, targets: tuple[Path, ...]) -> None:
     image = source.resolve()
     for path in targets:
         target = path.resolve()
@@ -73,7 +75,7 @@ def _refuse_overlap(source: Path, targets: tuple[Path, ...]) -> None:
             )
 
 
-def _refuse_replacing(targets: tuple[Path, ...], plan: str, *, overwrite: bool) -> None:
+def _check_replacing(targets: tuple[Path, ...], plan: str, *, overwrite: bool) -> None:
     """Raise rather than replace results without `overwrite`, or anything that is not such a result."""
     output, *beside = targets
     found = read_provenance(output)
@@ -93,12 +95,14 @@ def _refuse_replacing(targets: tuple[Path, ...], plan: str, *, overwrite: bool) 
             )
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _check_foreign(folder: Path) -> None:
     """Raise if a work folder holds anything but work, as it is removed in the end."""
     if not os.path.lexists(folder):
         return
     is_folder = folder.is_dir() and not folder.is_symlink()
-    foreign = [path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name)] if is_folder else []
+    foreign = (
+        [path.name for path in folder.iterdir() if not _WORK_NAMES.fullmatch(path.name)] if is_folder else []
+    )
     if foreign or not is_folder:
         raise OutputError(
             f"{folder} exists and is not a work folder{f' (it holds {foreign[0]})' if foreign else ''}, "
@@ -106,7 +110,7 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _differing(before: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+def _differing_settings(before: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """List the settings of the map that are not the same."""
     old, new = before.get("map"), plan["map"]
     names = [name for name in new if old.get(name) != new[name]] if isinstance(old, dict) else []
@@ -114,7 +118,7 @@ def _differing(before: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Lock a work folder against other runs; remove it afterwards if nothing else is in it."""
     filelock = import_extra("filelock", extra="large", purpose="segmenting large images")
     lock = filelock.FileLock(folder / _LOCK)

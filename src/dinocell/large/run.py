@@ -22,7 +22,7 @@ from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
 from dinocell.large.grid import Block, BlockGrid
 from dinocell.large.numbers import Numbering, Numbers, pyramid_shapes
-from dinocell.large.outcome import prepared, publish
+from dinocell.large.outcome import locked_work_folder, publish
 from dinocell.large.plan import LargeResult, find_finished, image_state, paths_beside, plan_job
 from dinocell.large.settings import LargeJob, LargeSettings, SourcePlane, TileModelLoader
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
@@ -90,7 +90,7 @@ def segment_large(
     if not overwrite and (made := find_finished(job, output, plan)) is not None:
         yield made
         return
-    with prepared(job, output, plan, overwrite=overwrite):
+    with locked_work_folder(job, output, plan, overwrite=overwrite):
         run = _Run(job, executor)
         statistics = yield from run.find_statistics()
         yield from run.predict(statistics)
@@ -107,9 +107,9 @@ def segment_large(
             nonfinite=statistics.nonfinite,
         )
         provenance = {**plan, "statistics": asdict(statistics), "counts": result.counts}
-        sure = yield from run.describe(provenance)
-        if sure is not None and cells:
-            result = replace(result, confidence=sure / cells)
+        confidence_sum = yield from run.describe(provenance)
+        if confidence_sum is not None and cells:
+            result = replace(result, confidence=confidence_sum / cells)
         run.describe_labels({**provenance, "confidence": result.confidence})
         _check_unchanged(job, plan)
         publish(job, output, plan, keep_map=keep_map)
