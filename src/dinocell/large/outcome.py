@@ -53,8 +53,8 @@ def locked_work_folder(
         others = [path for path in folder.glob("map-*") if path != job.map_workspace.folder]
         if others and not overwrite:
             raise OutputError(
-                f"{folder} holds work that differs in {_differing_settings(work.read_json(_PLAN), plan)}, expected "
-                "the same: choose another -o, or begin anew with --overwrite"
+                f"{folder} holds work that differs in {_differing_settings(work.read_json(_PLAN), plan)}, "
+                "expected the same: choose another -o, or begin anew with --overwrite"
             )
         passed = [path for name in ("labels-*", "done-*", "gone-*", _OLD) for path in folder.glob(name)]
         for path in (*others, *passed):
