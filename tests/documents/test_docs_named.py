@@ -14,6 +14,7 @@ from dinocell.datasets.formats import DATASET_FORMATS
 from dinocell.datasets.table import TABLE_COLUMNS
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS
 from dinocell.measure.cells import measure_cells
+from dinocell.metrics.score_table import SCORES
 from dinocell.results.formats import BLOCK_FORMATS, DEFAULT_FORMATS, PLANE_FORMATS
 from dinocell.training.checkpoints import EpochRecord
 from dinocell.training.pretraining.state import PretrainRecord
@@ -203,3 +204,11 @@ def test_columns_of_metrics_are_the_programs():
     assert documented <= PretrainRecord.__dataclass_fields__.keys()
     assert "collapsed" in PretrainRecord.__dataclass_fields__
     assert {"train_loss", "validation_loss"} <= EpochRecord.__dataclass_fields__.keys()
+
+
+def test_every_score_is_explained_and_no_other():
+    explained = {
+        row[0].removesuffix(" …") for row in table_rows(DOCS / "evaluation.md", "| score | meaning |")
+    }
+    titles = {score.title for score in SCORES.values()}
+    assert explained == {title for title in titles if not title.startswith("AP@") or title == "AP@0.5"}
