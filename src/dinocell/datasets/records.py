@@ -1,6 +1,5 @@
 """Records in the text files of a store: ``dataset.json`` on the whole, ``index.jsonl`` on every item."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, ValidationError
 
 from dinocell.errors import FileFormatError, FileMissingError
+from dinocell.io.hashes import hash_hashes
 from dinocell.io.opening import read_whole
 from dinocell.io.saving import printable
 from dinocell.preprocess.preprocessing import Preprocessing
@@ -131,7 +131,7 @@ def item_arrays(size: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], type[
 
 def hash_entries(entries: Iterable[IndexEntry]) -> str:
     """Compute the SHA-256 over the hashes of all items."""
-    return hashlib.sha256("".join(entry.sha256 for entry in entries).encode()).hexdigest()
+    return hash_hashes(entry.sha256 for entry in entries)
 
 
 def read_info(folder: Path) -> StoreInfo | None:

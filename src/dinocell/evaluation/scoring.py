@@ -14,6 +14,7 @@ from dinocell.datasets.masks import Masks, read_masks
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import Diameter
+from dinocell.io.hashes import hash_hashes
 from dinocell.io.images import is_ome_zarr
 from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES
 from dinocell.io.saving import write_labels
@@ -228,7 +229,7 @@ def image_scores(result: ImageResult) -> Scores:
 
 def hash_annotations(results: Iterable[ImageResult]) -> str:
     """Compute the SHA-256 of a dataset's annotations, whatever its folder and files are called."""
-    return hashlib.sha256("".join(sorted(r.labels_sha256 for r in results)).encode()).hexdigest()
+    return hash_hashes(sorted(result.labels_sha256 for result in results))
 
 
 def prediction_path(folder: Path, item: Item) -> Path:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dinocell.errors import FileFormatError
+from dinocell.io.hashes import hash_content
 from dinocell.io.images import is_ome_zarr
-from dinocell.io.opening import open_regular
 from dinocell.io.readers.tiff_ome import ome_set
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -142,8 +142,7 @@ def hash_file(path: Path) -> str:
     try:
         if is_ome_zarr(path):
             return hash_stamps([path], path)
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_content(path)
     except OSError as error:
         raise FileFormatError(
             f"{path} cannot be read ({error.strerror or error}): check its permissions, copy it again"

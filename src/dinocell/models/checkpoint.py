@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError, name_few
-from dinocell.io.opening import is_folder, open_regular, read_whole
+from dinocell.io.hashes import hash_content
+from dinocell.io.opening import is_folder, read_whole
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.backbone import published_name
 from dinocell.models.variants import VARIANTS
@@ -162,8 +163,7 @@ def hash_checkpoint(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         try:
-            with open_regular(folder / name) as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(hash_content(folder / name)))
         except OSError as error:
             raise CheckpointError(
                 f"{folder} is not a checkpoint: {name} cannot be read ({error.strerror}). "

@@ -1,6 +1,5 @@
 """Weights of a backbone, from wherever people have them: Hugging Face, a folder, or a file."""
 
-import hashlib
 import logging
 import pickle
 import re
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dinocell.errors import CheckpointError, FileMissingError, InputError
-from dinocell.io.opening import open_regular
+from dinocell.io.hashes import hash_content
 from dinocell.models.hub import INDEX_FILE, fetch_folder, is_hub_id, shards
 from dinocell.models.layouts import convert
 from dinocell.models.network.backbone import ViTConfig, published_name
@@ -187,8 +186,7 @@ def _files_of(folder: Path) -> list[Path]:
 def _check_hash(path: Path) -> str:
     """Hash a file, and compare with the hash that its name states."""
     try:
-        with open_regular(path) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hash_content(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}. Download it again") from error
     blob = path.resolve()
