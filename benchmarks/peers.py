@@ -55,13 +55,13 @@ INSTALLED = {
             "--no-deps",
             "cellpose==4.2.1.1",
             "segment_anything==1.0",
-        ),  # they ask for torchvision, and need it not
+        ),  # they ask for torchvision, which they do not need
         ("numpy", "scipy", "natsort", "tifffile", "tqdm", "opencv-python-headless", "fastremap"),
         ("imagecodecs", "roifile", "fill-voids"),
     ),
     "cellpose3": ((*TORCH, "cellpose==3.1.1.2"),),
 }
-"""What pip installs, call by call, in every environment."""
+"""Packages that pip installs, call by call, in every environment."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ IMPORTED = {
     "torchvision.transforms": ("functional", "_functional_tensor"),
     "torchvision.transforms.functional": ("resize", "to_pil_image"),
 }
-"""What cellpose 4 and segment_anything import of torchvision."""
+"""Modules of torchvision and the names in them that cellpose 4 and segment_anything import."""
 
 
 def stand_in_for_torchvision() -> None:

@@ -1,4 +1,4 @@
-"""Scores of data sets, search for settings, reports, and comparison with other tools."""
+"""Scores of datasets, search for settings, reports, and comparison with other tools."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""DINOCell beside other tools: the same images, the same metrics, wall times.
+"""Comparison of DINOCell with other tools: the same images, the same metrics, wall times.
 
-Another tool runs as a script in the Python of its own environment, which gets the images, no true labels.
-Every tool loads its model once, timed apart from the images; imports, reading, writing and scoring count for
-none.
+Another tool runs as a script in the Python of its own environment. It gets the images, but no true labels.
+Every tool loads its model once, and loading is timed apart from the images. Imports, reading, writing and
+scoring are not timed.
 """
 
 import math
@@ -33,7 +33,7 @@ from dinocell.version import __version__
 
 @dataclass(frozen=True)
 class OwnTool:
-    """DINOCell, in this process.
+    """DINOCell itself, which runs in this process.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ def _run_own(tool: OwnTool, items: Sequence[Item]) -> Steps:
 
 
 def _run_script(tool: ScriptTool, items: Sequence[Item]) -> Steps:
-    names = [f"{number:05d}" for number in range(len(items))]  # no name of a file reaches another program
+    names = [f"{number:05d}" for number in range(len(items))]  # other programs see no file names
     with tempfile.TemporaryDirectory(prefix="dinocell-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         _write_images(folder, tool, dict(zip(names, items, strict=True)))

@@ -17,7 +17,7 @@ RECALL, MATCHED, FRAME = "#0072B2", "#E69F00", "#D55E00"
 """Colours of recall, of the IoU of the cells that were found, and of the frame around the best thresholds."""
 
 MAX_BINS, MIN_CELLS = 8, 10
-"""Of the sizes of cells: the number of bins, and of cells in each."""
+"""Largest number of bins of cell sizes, and smallest number of cells in each."""
 
 
 @dataclass(frozen=True)

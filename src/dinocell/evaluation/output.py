@@ -65,7 +65,7 @@ def write_evaluation(run: EvaluationRun, output: Path, scored: Path | str) -> No
         _check_labels(run, output)
     write_table(output / "images.csv", image_rows(run.results))
     write_table(output / "summary.csv", summary_rows(run.results))
-    of_labels = [note for results in run.results.values() for result in results for note in result.notes]
+    label_notes = [note for results in run.results.values() for result in results for note in result.notes]
     write_report(
         output / "report.html",
         str(scored),
@@ -73,7 +73,7 @@ def write_evaluation(run: EvaluationRun, output: Path, scored: Path | str) -> No
         run.points,
         run.datasets,
         scored if isinstance(scored, Path) else output / "labels",
-        [*run.notes, *first_few(of_labels), *run.failures],
+        [*run.notes, *first_few(label_notes), *run.failures],
     )
 
 

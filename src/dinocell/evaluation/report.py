@@ -79,7 +79,10 @@ def write_report(
         If the file cannot be written.
     """
     charts.require_matplotlib()
-    pooled = {name: (pool_results(of_one), pooled_upper_bound(of_one)) for name, of_one in results.items()}
+    pooled = {
+        name: (pool_results(image_results), pooled_upper_bound(image_results))
+        for name, image_results in results.items()
+    }
     warned = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     parts = [
         _head(scored, results, points),
@@ -96,7 +99,7 @@ def write_report(
 def _head(scored: str, results: Results, points: Sequence[GridPoint]) -> str:
     names = ", ".join(map(escape, results))
     when = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    images = sum(len(of_one) for of_one in results.values())
+    images = sum(len(image_results) for image_results in results.values())
     searched = (
         f'<p class="note"><b>Validation, not a test:</b> the thresholds were searched on this data '
         f"({names}), so the scores flatter them.</p>"
@@ -111,17 +114,17 @@ def _head(scored: str, results: Results, points: Sequence[GridPoint]) -> str:
 
 def _summary(results: Results, pooled: Pooled) -> str:
     rows, means, notes = [], [], []
-    for name, of_one in results.items():
+    for name, image_results in results.items():
         counts = pooled[name][0].counts
-        title = f"{escape(name)}<small>annotations {hash_annotations(of_one)[:12]}</small>"
-        empty = [escape(r.name) for r in of_one if not r.scores.counts.true_cells]
-        images = f"{len(of_one)}" + (f"<small>{len(empty)} without cells</small>" if empty else "")
+        title = f"{escape(name)}<small>annotations {hash_annotations(image_results)[:12]}</small>"
+        empty = [escape(r.name) for r in image_results if not r.scores.counts.true_cells]
+        images = f"{len(image_results)}" + (f"<small>{len(empty)} without cells</small>" if empty else "")
         cells = [title, images, str(counts.true_cells), str(counts.predicted_cells)]
-        rows.append([*cells, *_pooled_cells(*pooled[name], of_one)])
-        means.append([escape(name), str(len(of_one)), *_mean_cells(of_one)])
+        rows.append([*cells, *_pooled_cells(*pooled[name], image_results)])
+        means.append([escape(name), str(len(image_results)), *_mean_cells(image_results)])
         if empty:
             notes.append(f"{escape(name)}: images without true cells ({len(empty)}): {', '.join(empty)}.")
-        if any(r.detection for r in of_one):
+        if any(r.detection for r in image_results):
             notes.append(f"{escape(name)}: DET is scored against the markers, not the labels.")
     heads = ["dataset", "images", "true cells", "predicted cells"]
     titles = [score.title for score in SHOWN]
@@ -170,8 +173,8 @@ def _curves(pooled: Pooled) -> str:
 
 def _sizes(results: Results) -> str:
     parts = []
-    for number, (name, of_one) in enumerate(results.items()):
-        bins = figures.size_bins(of_one)
+    for number, (name, image_results) in enumerate(results.items()):
+        bins = figures.size_bins(image_results)
         chart = figures.draw_recall(bins, f"recall{number}") if bins else "<p>no true cells</p>"
         parts.append(f"<div><h3>{escape(name)}</h3>{chart}</div>")
     keys = (

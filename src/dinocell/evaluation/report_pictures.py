@@ -1,4 +1,4 @@
-"""The worst and the best images of an evaluation, drawn for its report."""
+"""Worst and best images of an evaluation, drawn for its report."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -43,9 +43,9 @@ def show_pictures(
     outlines = {"true outline": TRUE, "predicted outline": PREDICTED, "both": BOTH}
     keys = charts.legend((f"rgb{colour}", "■", name) for name, colour in outlines.items())
     parts = [f'<h2>Worst and best images</h2>\n<div class="dark">{keys}</div>Click a picture to enlarge it.']
-    for name, of_one in results.items():
+    for name, image_results in results.items():
         items = {item.name: item for item in datasets.get(name, ())}
-        defined = [result for result in of_one if not math.isnan(_headline(result))]
+        defined = [result for result in image_results if not math.isnan(_headline(result))]
         ranked = sorted(defined, key=_headline, reverse=not HEADLINE.higher_is_better)
         best = min(MOST_BEST, len(ranked) // 3)
         none = "" if ranked else f"<p>no image has a defined {HEADLINE.title}</p>"

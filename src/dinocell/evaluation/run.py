@@ -39,7 +39,7 @@ _SEEN_BEFORE = {
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """Progress by one image, which is scored, or predicted for a search.
+    """Progress of an evaluation by one image, which was scored, or predicted for a search.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class EvaluationProgress:
 
 
 class EvaluationRun:
-    """An evaluation of a model or of label images on some datasets.
+    """Evaluation of a model or of label images on some datasets.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ CHOSEN_ON = "thresholds_chosen_on"
 """Key of a checkpoint's training record: hashes of the images its thresholds were chosen on, by dataset."""
 
 LEARNED_FROM = "learned_from"
-"""The same of the images that a model was fine-tuned on: a hash by the name of each."""
+"""Key of the same record: hashes of the images that a model was fine-tuned on, by the name of each."""
 
 HASH_DIGITS = 16
 """Number of digits that are kept of a hash."""
@@ -247,12 +247,12 @@ def read_prediction(folder: Path, item: Item) -> Masks:
     FileFormatError
         If there are several, or it cannot be meant as a label image.
     """
-    # Programs that take a file's last ending off call the labels of a.ome.tif a.ome_labels.
+    # Programs that remove only the last ending of a file call the labels of a.ome.tif a.ome_labels.
     stems = [f"{_file_stem(item.name)}{ome}{ending}" for ending in PREDICTION_ENDINGS for ome in ("", ".ome")]
     if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
         stems.append(f"{frame[1]}_RES/mask{frame[2]}")
     paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, *FOLDER_SUFFIXES)]
-    own = {file.resolve() for file in item.files}  # where predictions lie beside the annotated data
+    own = {file.resolve() for file in item.files}  # predictions may lie beside the annotated data
     found = [p for p in paths if (p.is_file() or is_ome_zarr(p)) and p.resolve() not in own]
     if len(found) > 1:
         listed = ", ".join(path.name for path in found)

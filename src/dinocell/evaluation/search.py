@@ -21,7 +21,7 @@ COARSE: ThresholdGrid = {
     "cell_fill_threshold": (0.05, 0.09, 0.13, 0.17),
     "merge": (0.5, 0.6, 0.7, 0.85),
 }
-"""Tried in every combination first: the surface of a report."""
+"""Values that are tried first, in every combination: they are the surface in the report."""
 
 FINE: ThresholdGrid = {
     "cells_max_threshold": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55),
@@ -29,7 +29,7 @@ FINE: ThresholdGrid = {
     "cell_fill_threshold": (0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.15, 0.18),
     "regrow": (False, True),
 }
-"""Tried around the best of the coarse grid."""
+"""Values that are tried around the best of the coarse grid."""
 
 _TURNS = (("cells_max_threshold", "merge"), ("cell_fill_threshold", "regrow"))
 
@@ -124,7 +124,7 @@ def _score(
     per_dataset = []
     for dataset in maps:
         images = [scores for _, scores in workers_pool.map(_score_image, dataset, candidates)]
-        per_dataset.append([pool(of_one) for of_one in zip(*images, strict=True)])
+        per_dataset.append([pool(image_scores) for image_scores in zip(*images, strict=True)])
     return [
         GridPoint(
             candidate,

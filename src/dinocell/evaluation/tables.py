@@ -53,7 +53,7 @@ def _bounds(scores: Scores) -> Row:
 
 
 def pooled_upper_bound(results: Sequence[ImageResult]) -> Scores:
-    """Pool what perfect distance maps reach."""
+    """Pool the scores that perfect distance maps reach."""
     return pool(result.upper_bound for result in results)
 
 

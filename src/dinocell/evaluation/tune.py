@@ -1,4 +1,4 @@
-"""Settings that suit a few annotated images of one's own; no network is trained.
+"""Settings that suit a few annotated images of the user's own; no network is trained.
 
 Every image is segmented with every combination of channel, size and thresholds. The best on all images is
 the result; how good it is to be expected is measured by leaving out each image in turn: settings are chosen
@@ -147,8 +147,8 @@ def _score_all(
     total = len(pairs) * len(images)
     for done, (_, scores) in enumerate(watersheds.map(_score_one, jobs, grid), 1):
         channel, scale = pairs[(done - 1) // len(images)]
-        for thresholds, of_one in zip(grid, scores, strict=True):
-            tried.setdefault(Choice(channel, scale, thresholds), []).append(of_one)
+        for thresholds, image_scores in zip(grid, scores, strict=True):
+            tried.setdefault(Choice(channel, scale, thresholds), []).append(image_scores)
         yield MapDone(done, total)
     return tried
 
@@ -204,12 +204,12 @@ def _diameter_for(pipeline: DINOCellPipeline, scale: float) -> float | None:
 
 
 def _best(tried: dict[Choice, list[Scores]], chosen_on: Sequence[int]) -> Choice:
-    """Choose what scores best on some images; among equals the first, so the simplest."""
+    """Choose the settings that score best on some images; among equals the first, so the simplest."""
     return max(tried, key=lambda choice: _objective(pool(tried[choice][i] for i in chosen_on)))
 
 
 def _objective(scores: Scores) -> float:
-    """Compute the mean of AP@0.5 and AP@0.75; 1 where nothing is wrong, for want of cells."""
+    """Compute the mean of AP@0.5 and AP@0.75; either is 1 where it is undefined: nothing is wrong then."""
     return float(np.nan_to_num([scores.ap[0.5], scores.ap[0.75]], nan=1.0).mean())
 
 

@@ -1,4 +1,4 @@
-"""Polygons of cells to labels: the way back from `dinocell.measure.outlines`."""
+"""Label images from polygons of cells: the way back from `dinocell.measure.outlines`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

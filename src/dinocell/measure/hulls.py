@@ -123,6 +123,11 @@ def _bend_outward(chain: Chain) -> Chain:
 def floor_sums(count: Ints, divisor: Ints, slope: Ints, start: Ints) -> Ints:
     """Add up ⌊(slope · i + start) / divisor⌋ over i from 0 to count − 1, in the steps of Euclid's algorithm.
 
+    For a line above 0 the sum is the number of points with whole coordinates from 1 up to the line. The whole
+    parts of slope and start are triangles and rectangles of points, which a formula counts. A line less steep
+    than 45° is left, which begins between 0 and 1. Seen from the other axis it is steep, and its slope has a
+    whole part again.
+
     Parameters
     ----------
     count, divisor, slope, start : int64 array, shape (N,)
@@ -143,8 +148,7 @@ def floor_sums(count: Ints, divisor: Ints, slope: Ints, start: Ints) -> Ints:
         sums += whole * (count * (count - 1) // 2)
         whole, start = np.divmod(start, divisor)
         sums += whole * count
-        # What is left are the points with whole coordinates under a line less steep than 45°, counted along
-        # the other axis.
+        # What is left is counted along the other axis.
         count, start = np.divmod(slope * count + start, divisor)
         slope, divisor = divisor, np.maximum(slope, 1)  # a slope of 0 leaves a count of 0
     return sums

@@ -92,7 +92,17 @@ def measure_ellipses(runs: CellRuns, extents: Extents) -> dict[str, NDArray[Any]
 
 
 def _second_moments(runs: CellRuns, extents: Extents) -> tuple[_Floats, _Floats, _Floats]:
-    """Compute variance along X plus along Y, X minus Y, and covariance of the pixels of each cell."""
+    """Compute variance along X plus along Y, X minus Y, and covariance of the pixels of each cell.
+
+    Sums over a run of n pixels from column a on need no loop over its pixels, which are a, a + 1, …,
+    a + n − 1. With p = 0 + 1 + … + (n − 1) = n (n − 1) / 2::
+
+        sum of x  = n a + p
+        sum of x² = n a² + 2 a p + p (2 n − 1) / 3
+
+    A run of 3 pixels from column 4 on is 4, 5, 6: p = 3, the sum is 3·4 + 3 = 15, and that of the squares
+    3·16 + 2·4·3 + 3·5/3 = 77 = 16 + 25 + 36.
+    """
     area = extents.area
     middle_y, middle_x = (np.rint(total / area).astype(np.int64) for total in extents.sums)
     member = runs.cell - 1

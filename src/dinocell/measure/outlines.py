@@ -1,4 +1,4 @@
-"""Outlines of cells: to be looked at, and as polygons along pixel edges."""
+"""Outlines of cells, drawn over an image or as polygons along pixel edges."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

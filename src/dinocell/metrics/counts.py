@@ -1,4 +1,4 @@
-"""Numbers counted on an image, which scores are ratios of; those of several images add up."""
+"""Numbers counted on an image. Scores are ratios of them, and those of several images add up."""
 
 import math
 from dataclasses import astuple, dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dinocell.metrics.matching import count_overlaps, match_iou, match_majority, match_overlap
 
 IOU_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-"""The IoU thresholds of AP; F1 and PQ use the first."""
+"""IoU thresholds of AP; F1 and PQ use the first."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Ids in several pieces: a binary mask that passes for a label image, and an id that two cells share."""
+"""Ids in several pieces: binary masks that are taken for label images, and ids that two cells share."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ SPECK = 5
 CLASSES = 8
 """A label image of more ids is not a map of classes, however many pieces they are in."""
 
-_MANY = 3  # pieces an id, on average, that make a mask of a label image
+_MANY = 3  # pieces an id, on average, from which on a label image counts as a mask
 _SIZEABLE = 0.25  # share of the typical cell from which on a piece may be a cell with another one's id
 
 

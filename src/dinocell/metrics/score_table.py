@@ -1,4 +1,4 @@
-"""Table of all scores: what each is computed by, what it is called, and where it is shown."""
+"""Table of all scores: how each is computed, what it is called, and where it is shown."""
 
 import math
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from typing import Literal
 from dinocell.metrics.counts import IOU_THRESHOLDS, Counts
 
 SPLIT_WEIGHT, MISSED_WEIGHT, SPURIOUS_WEIGHT = 5, 10, 1
-"""What DET charges for separating merged cells, adding a missed one, deleting a spurious one."""
+"""Costs in DET of separating merged cells, adding a missed one, deleting a spurious one."""
 
 View = Literal["evaluate", "report", "compare", "comparison.csv", "finetune"]
-"""A place where some scores are shown: what a command prints, the report, a file.
+"""Places that show some of the scores: what a command prints, the report, a file.
 
 The tables `images.csv` and `summary.csv` of `dinocell evaluate` and those of fine-tuning hold all scores.
 """
@@ -20,7 +20,7 @@ The tables `images.csv` and `summary.csv` of `dinocell evaluate` and those of fi
 
 @dataclass(frozen=True)
 class Score:
-    """One score: how it is computed, and where it is shown.
+    """Definition of a score: how it is computed, and where it is shown.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Score:
     interval: bool = True
 
     def is_better(self, value: float, other: float) -> bool:
-        """Return whether a value of this score is better than another one; never where one is NaN."""
+        """Return whether a value of this score is better than another one; False where either is NaN."""
         return value > other if self.higher_is_better else value < other
 
 
@@ -92,7 +92,7 @@ def _cells(counts: Counts) -> int:
 
 
 def op_csb_of(seg: float, det: float) -> float:
-    """Return OP_CSB; NaN where either is."""
+    """Return OP_CSB, the mean of SEG and DET; NaN where either is."""
     return _defined((seg + det) / 2)
 
 

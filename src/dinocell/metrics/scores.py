@@ -41,7 +41,7 @@ class Scores:
         return cls({key: score.compute(counts) for key, score in SCORES.items()}, counts)
 
     def with_detection(self, detection: "Scores") -> "Scores":
-        """Return the same scores with DET, and so OP_CSB, as of another matching of the same cells."""
+        """Return these scores with DET, and so OP_CSB, from other scores."""
         det = detection.det
         return Scores(self.values | {"det": det, "op_csb": op_csb_of(self.seg, det)}, self.counts)
 

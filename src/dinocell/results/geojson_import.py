@@ -1,4 +1,4 @@
-"""GeoJSON back to labels: what was written here, and what QuPath or people changed."""
+"""Labels from GeoJSON: what `dinocell.results.geojson` wrote, and what QuPath or people changed."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""ROI sets of ImageJ back to labels: what was written here, and what people drew."""
+"""Labels from ROI sets of ImageJ: what `dinocell.results.imagej_rois` wrote, and what people drew."""
 
 import zipfile
 from collections import Counter
@@ -115,7 +115,7 @@ def _damaged(file: Path, entry: str, exc: BaseException) -> FileFormatError:
 
 
 def _kind(roi: Any) -> str:
-    """Name a ROI's type; what is drawn over an image, such as text, is a rectangle with a subtype."""
+    """Name a ROI's type; drawings over an image, such as text, are rectangles with a subtype."""
     subtype = roi.subtype.name
     return str(subtype if subtype in ("TEXT", "IMAGE") else roi.roitype.name)
 

@@ -17,7 +17,7 @@ from dinocell.results.result_format import PlaneFormat, PlaneResult
 
 _MAX_COMMENT = 2**16 - 1  # bytes, of a zip
 _MAX_CORNER = 60535  # ImageJ's 16 bits mean −5000…60535
-_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say: the same cells give the same bytes
+_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold: the same cells give the same bytes
 _MOVE, _LINE, _CLOSE = 0, 1, 4  # java.awt.geom.PathIterator's segments
 
 
@@ -80,7 +80,7 @@ def write_imagej_rois(
 def stack_place(
     counts: tuple[int, int, int], t: int, z: int | None, *, plain: bool = False
 ) -> dict[str, int]:
-    """Return where cells of one plane are, as `write_imagej_rois` takes it.
+    """Return the position of a plane's cells in a stack, as `write_imagej_rois` takes it.
 
     ImageJ keeps a ROI on its plane by one of two ways: in a hyperstack, where two of channels, slices and
     times are several, by `z` and `t`; in a plain stack by `position`, and one with a place in a hyperstack

@@ -1,4 +1,4 @@
-"""The contract of a result format, and what a file can be written from."""
+"""Contract of a result format, and the results that a file is written from."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -17,7 +17,7 @@ from dinocell.measure.outlines import Polygon
 from dinocell.results.result_format import BlockFormat, PlaneFormat, PlaneResult
 
 PROVENANCE_KEY = "dinocell"
-"""Key of a Parquet file's schema metadata under which it says how the cells were made, as JSON."""
+"""Key in a Parquet file's schema metadata of the record of how the cells were made, as JSON."""
 
 Table = Mapping[str, NDArray[Any]]
 

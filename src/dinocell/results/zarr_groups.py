@@ -1,4 +1,4 @@
-"""The group that holds labels in an OME-Zarr: made whole, listed where viewers look, and what it says."""
+"""Group that holds labels in an OME-Zarr: created whole, with its metadata, and listed where viewers look."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def _read_group(multiscale: Multiscale, group: Path) -> dict[str, Any]:
 
 
 def _write_group(multiscale: Multiscale, group: Path, attributes: Mapping[str, Any]) -> None:
-    """Write the attributes of a group, and what makes it one where it is new."""
+    """Write the attributes of a group, and create it where it is new."""
     for name, content in group_files(multiscale.version, attributes).items():
         if name == ".zgroup" and (group / name).exists():
             continue

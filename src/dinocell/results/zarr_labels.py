@@ -1,4 +1,4 @@
-"""Labels inside the OME-Zarr that they were made of, where viewers find them."""
+"""Labels inside the OME-Zarr that was segmented, where viewers find them."""
 
 import json
 import re
@@ -176,7 +176,7 @@ def _fill(
             _stride(shapes[0].get(axis, 1), sizes.get(axis, 1)) for axis in ("y", "x", "z")
         )
         if z % slices or z // slices >= sizes.get("z", 1):
-            continue  # a slice that the coarser level has not
+            continue  # the coarser level lacks this slice
         at = {"t": t, "z": z // slices}
         where = tuple(at.get(axis, slice(None)) for axis in sizes)
         y = np.minimum(np.arange(sizes["y"]) * rows, array.shape[0] - 1)

@@ -195,7 +195,7 @@ def to_rgb(image: Any) -> Any:
 
 
 def _end_with_reader() -> None:
-    """End this process when the one that reads its results is gone: the pipe to our standard input closes."""
+    """End this process when the pipe to its standard input closes: the one that reads its results is gone."""
     while os.read(0, 4096):
         pass
     os._exit(1)

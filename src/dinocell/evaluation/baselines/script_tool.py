@@ -1,4 +1,4 @@
-"""Run another tool's script over a JOB folder, and read its results; `baseline_job` is the other end."""
+"""Other tools as scripts that run over a JOB folder, and their results; `baseline_job` is the other end."""
 
 import json
 import math
@@ -132,7 +132,7 @@ def run_script(folder: Path, tool: ScriptTool, names: Sequence[str]) -> Generato
         with (folder / _STDERR).open("wb") as stderr:
             process = subprocess.Popen(  # noqa: S603 (the user named the program, and no shell is involved)
                 [python, str(tool.script.absolute()), str(folder)],
-                stdin=subprocess.PIPE,  # it closes when this process dies, by which `baseline_job` knows
+                stdin=subprocess.PIPE,  # it closes when this process dies, and `baseline_job` ends then
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=folder,
@@ -161,7 +161,7 @@ def run_to_end(folder: Path, tool: ScriptTool, names: Sequence[str]) -> str:
 
 
 def read_report(folder: Path) -> ScriptReport:
-    """Read ``result.json``; a script that left none has said nothing.
+    """Read ``result.json``; a script that left none gives an empty report.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def read_tool_labels(folder: Path, name: str, shape: tuple[int, ...]) -> Labels:
     """
     file = folder / f"{name}_labels.npy"
     try:
-        stored = np.load(file, mmap_mode="r", allow_pickle=False)  # judged by its header before it is read
+        stored = np.load(file, mmap_mode="r", allow_pickle=False)  # only the header is read
         if stored.shape != shape:
             raise InputError(f"shape {stored.shape}, expected that of the image, {shape}")
         labels = validate_labels(np.array(stored), name="the array")
