@@ -114,6 +114,7 @@ def evaluate(true: NDArray[Any], predicted: NDArray[Any]) -> Scores:
 
     Examples
     --------
+    >>> import numpy as np
     >>> scores = evaluate(np.array([[1, 1, 1, 1, 0, 2]]), np.array([[0, 5, 5, 5, 0, 0]]))
     >>> scores.seg, scores.det, scores.ap[0.5]
     (0.375, 0.5, 0.5)
