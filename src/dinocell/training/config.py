@@ -38,13 +38,13 @@ class BackboneTraining(Section):
     )
     mode: Literal["frozen", "full", "lora"] | None = Field(
         default=None,
-        description="What of it learns: nothing, all, or low-rank adapters; "
+        description="Part that learns: nothing, all of it, or low-rank adapters; "
         "by default nothing where it began with published weights, else all",
     )
     unfreeze_last: int = Field(
         default=0,
         ge=0,
-        description="Blocks of a frozen ViT, or stages of another, that do learn: the last",
+        description="Number of the last blocks of a frozen ViT, or stages of another network, that learn",
     )
     layer_decay: float = Field(
         default=1.0,
@@ -59,18 +59,22 @@ class Optimiser(Section):
     """AdamW with a linear warm-up and a cosine decay to zero."""
 
     learning_rate: float = Field(default=1e-4, gt=0, description="Highest rate, after the warm-up")
-    weight_decay: float = Field(default=0.1, ge=0, description="Of AdamW")
-    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="Of AdamW; 0 ≤ each < 1")
-    warmup_steps: int = Field(default=250, ge=0, description="Steps; never more than half of the run")
+    weight_decay: float = Field(default=0.1, ge=0, description="Weight decay of AdamW")
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="Betas of AdamW; 0 ≤ each < 1")
+    warmup_steps: int = Field(
+        default=250, ge=0, description="Steps of the warm-up; never more than half of the run"
+    )
     clip_grad_norm: float = Field(default=1.0, gt=0, description="Largest norm of the gradient")
 
 
 class Loss(Section):
     """Loss between sigmoid output and distance map."""
 
-    kind: Literal["mse", "bce"] = Field(default="mse", description="Both have the same optimum")
+    kind: Literal["mse", "bce"] = Field(
+        default="mse", description="Squared error or cross-entropy; both have the same optimum"
+    )
     foreground: float = Field(
-        default=0.0, ge=0, description="Weight of a second mean, over the pixels of cells alone"
+        default=0.0, ge=0, description="Weight of a second mean, over the pixels of cells only"
     )
 
 
@@ -92,10 +96,10 @@ class TrainConfig(Section):
         "binary masks need; null: what looks like a mask is refused",
     )
     output: Path = Field(default=Path("checkpoints/run"), description="Run folder")
-    seed: int = Field(
-        default=0, ge=0, lt=2**32, description="The samples drawn depend on it and on nothing else"
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed; the samples drawn depend on nothing else")
+    epochs: int = Field(
+        default=100, ge=1, description="Largest number of epochs; a checkpoint is written after each"
     )
-    epochs: int = Field(default=100, ge=1, description="Most epochs; checkpoints are written once an epoch")
     steps_per_epoch: int = Field(
         default=250, ge=1, description="Optimiser steps from one checkpoint to the next"
     )
@@ -114,26 +118,27 @@ class TrainConfig(Section):
         description="Side of a crop in pixels; a multiple of the model's stride",
     )
     optimiser: Optimiser = Field(default=Optimiser(), description="AdamW, warm-up, cosine decay to zero")
-    loss: Loss = Field(default=Loss(), description="Between sigmoid output and distance map")
+    loss: Loss = Field(default=Loss(), description="Loss between sigmoid output and distance map")
     ema_decay: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Of the moving average of the weights, which is what is saved; 0: none",
+        description="Decay of the moving average of the weights, which is saved; 0: no average",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="Of the forward pass; auto: float32 on CPUs, 16 bits on GPUs"
+        default="auto", description="Precision of the forward pass; auto: float32 on CPUs, 16 bits on GPUs"
     )
-    workers: int = Field(default=1, ge=0, description="Processes a device that prepare crops")
+    workers: int = Field(default=1, ge=0, description="Processes for each device that prepare crops")
     wandb: bool = Field(default=False, description="Log to Weights & Biases as well, where that is installed")
     diameter_range: Range | None = Field(
         default=None,
         description="Typical cell diameters in pixels that the model is best at; null: as in start_from",
     )
     preprocessing: Preprocessing = Field(
-        default=Preprocessing(), description="Of images before the crop; the checkpoint keeps it"
+        default=Preprocessing(),
+        description="Preprocessing of images before the crop; the checkpoint keeps it",
     )
-    augmentation: Augmentation = Field(default=Augmentation(), description="What may happen to a crop")
+    augmentation: Augmentation = Field(default=Augmentation(), description="Random changes of a crop")
 
     @model_validator(mode="after")
     def _settings_fit_each_other(self) -> Self:

@@ -35,15 +35,16 @@ class FinetuneConfig(Section):
         "masks need; null: what looks like a mask is refused",
     )
     channel: Channel = Field(
-        default=None, description="Of the images, by name or number from 0; null: gray or colour as it is"
+        default=None,
+        description="Channel of the images, by name or number from 0; null: gray or colour as it is",
     )
     output: Path = Field(description="Folder for the model, the scores and these settings")
     model: str = Field(default="nano", description="Name of a trained model, or a checkpoint folder")
     learn: Literal["decoder", "all"] = Field(
         default="decoder",
-        description="What learns: the decoder on cached features of the frozen backbone, or the whole model",
+        description="Part that learns: the decoder on cached features, or the whole model",
     )
-    steps: int = Field(default=100, ge=1, description="Optimiser steps a training")
+    steps: int = Field(default=100, ge=1, description="Optimiser steps of a training")
     variants: int = Field(default=32, ge=1, description="Augmented crops of every image; drawn once")
     crop_size: int | None = Field(
         default=None,
@@ -52,9 +53,9 @@ class FinetuneConfig(Section):
         description="Side of a crop in pixels, a multiple of the model's stride; "
         "null: 128, or for a transformer, which looks at all of it, the model's tile",
     )
-    batch_size: int = Field(default=8, ge=1, description="Crops a step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="Of AdamW, after a warm-up")
-    weight_decay: float = Field(default=0.05, ge=0, description="Of AdamW")
+    batch_size: int = Field(default=8, ge=1, description="Crops in a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Learning rate of AdamW, after a warm-up")
+    weight_decay: float = Field(default=0.05, ge=0, description="Weight decay of AdamW")
     cross_validation: bool = Field(
         default=True, description="Whether to measure, by leaving out images, what is to be expected"
     )
@@ -67,7 +68,7 @@ class FinetuneConfig(Section):
     cache_dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float16", description="What features are stored as"
     )
-    augmentation: Augmentation = Field(default=OWN_IMAGES, description="What may happen to a crop")
+    augmentation: Augmentation = Field(default=OWN_IMAGES, description="Random changes of a crop")
 
     @model_validator(mode="after")
     def _one_annotation(self) -> Self:

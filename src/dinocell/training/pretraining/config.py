@@ -66,7 +66,7 @@ class GlobalViews(Section):
     )
     count: int = Field(default=2, ge=2, description="Views of every field")
     augmentation: GlobalAugmentation = Field(
-        default=GlobalAugmentation(), description="What may happen to them; scale is their zoom"
+        default=GlobalAugmentation(), description="Random changes of these views; scale is their zoom"
     )
 
 
@@ -82,7 +82,7 @@ class LocalViews(Section):
     )
     count: int = Field(default=6, ge=0, description="Views of every field")
     augmentation: LocalAugmentation = Field(
-        default=LocalAugmentation(), description="What may happen to them; scale is their zoom"
+        default=LocalAugmentation(), description="Random changes of these views; scale is their zoom"
     )
 
 
@@ -90,8 +90,10 @@ class Masking(Section):
     """Patches of large views that are hidden from the student."""
 
     probability: float = Field(default=0.5, ge=0, le=1, description="Share of the large views with a mask")
-    lowest: float = Field(default=0.1, gt=0, lt=1, description="Least share of the patches of such a view")
-    highest: float = Field(default=0.5, gt=0, lt=1, description="Largest share of them")
+    lowest: float = Field(
+        default=0.1, gt=0, lt=1, description="Smallest share of the patches of such a view that is hidden"
+    )
+    highest: float = Field(default=0.5, gt=0, lt=1, description="Largest share of the patches that is hidden")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -106,14 +108,16 @@ class Objective(Section):
     dino: float = Field(default=1.0, ge=0, description="Weight of the loss on whole views")
     ibot: float = Field(default=1.0, ge=0, description="Weight of the loss on masked patches")
     koleo: float = Field(default=0.1, ge=0, description="Weight of the loss that spreads features out")
-    temperature: float = Field(default=0.1, gt=0, description="Of the student's softmax")
+    temperature: float = Field(default=0.1, gt=0, description="Temperature of the student's softmax")
 
 
 class Heads(Section):
     """Two networks, for views and for patches, that compare features with prototypes; not kept."""
 
     hidden: int = Field(default=1024, ge=1, description="Width of the two hidden layers")
-    bottleneck: int = Field(default=256, ge=1, description="Width of what is compared with the prototypes")
+    bottleneck: int = Field(
+        default=256, ge=1, description="Width of the features that are compared with the prototypes"
+    )
     prototypes: int = Field(
         default=1024, ge=2, description="Number of prototypes; more of them want larger batches"
     )
@@ -123,16 +127,18 @@ class Teacher(Section):
     """Moving average of the student: it sets the student's targets, and is saved."""
 
     momentum: float = Field(
-        default=0.996, ge=0, le=1, description="Of the moving average; rises to 1 along a cosine"
+        default=0.996, ge=0, le=1, description="Momentum of the moving average; rises to 1 along a cosine"
     )
     temperature: float = Field(
         default=0.04,
         gt=0,
-        description="Of the targets, after the warm-up; too high, and all views get the same target",
+        description="Temperature of the targets after the warm-up; if too high, all views get one target",
     )
-    first_temperature: float = Field(default=0.03, gt=0, description="Of the targets at the first step")
+    first_temperature: float = Field(
+        default=0.03, gt=0, description="Temperature of the targets at the first step"
+    )
     warmup_steps: int = Field(
-        default=2500, ge=0, description="Steps between the two; never more than half of the run"
+        default=2500, ge=0, description="Steps between these temperatures; never more than half of the run"
     )
     sinkhorn_iterations: int = Field(
         default=3, ge=1, description="Rounds that share a batch out among the prototypes"
@@ -143,9 +149,13 @@ class PretrainOptimiser(Section):
     """AdamW with a linear warm-up and a cosine decay to zero."""
 
     learning_rate: float = Field(default=5e-4, gt=0, description="Highest rate, after the warm-up")
-    weight_decay: float = Field(default=0.04, ge=0, description="Of AdamW; none on biases and norms")
-    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="Of AdamW; 0 ≤ each < 1")
-    warmup_steps: int = Field(default=1000, ge=0, description="Steps; never more than half of the run")
+    weight_decay: float = Field(
+        default=0.04, ge=0, description="Weight decay of AdamW; none on biases and norms"
+    )
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="Betas of AdamW; 0 ≤ each < 1")
+    warmup_steps: int = Field(
+        default=1000, ge=0, description="Steps of the warm-up; never more than half of the run"
+    )
     clip_grad_norm: float = Field(default=3.0, gt=0, description="Largest norm of the gradient")
 
 
@@ -159,7 +169,8 @@ class PretrainConfig(Section):
         default=(), description="Image files, and folders that are searched with all folders in them"
     )
     exclude: tuple[str, ...] = Field(
-        default=ANNOTATIONS, description="Patterns of what is left out in such folders: annotations, results"
+        default=ANNOTATIONS,
+        description="Patterns of files that are left out in such folders: annotations, results",
     )
     stains_in_colours: bool = Field(
         default=False,
@@ -170,14 +181,14 @@ class PretrainConfig(Section):
         description="Published weights to begin with: pretrained, a Hugging Face id, a path; else random",
     )
     output: Path = Field(default=Path("checkpoints/pretraining"), description="Run folder")
-    seed: int = Field(
-        default=0, ge=0, lt=2**32, description="The views drawn depend on it and on nothing else"
-    )
-    epochs: int = Field(default=100, ge=1, description="Epochs; the backbone is written once an epoch")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed; the views drawn depend on nothing else")
+    epochs: int = Field(default=100, ge=1, description="Epochs; the backbone is written after each")
     steps_per_epoch: int = Field(
         default=250, ge=1, description="Optimiser steps from one checkpoint to the next"
     )
-    batch_size: int = Field(default=32, ge=2, description="Fields whose views pass through at once")
+    batch_size: int = Field(
+        default=32, ge=2, description="Fields whose views pass through the networks at once"
+    )
     field: int = Field(
         default=384,
         ge=32,
@@ -188,7 +199,7 @@ class PretrainConfig(Section):
         default=GlobalViews(), description="Large views, which student and teacher see"
     )
     local_views: LocalViews = Field(
-        default=LocalViews(), description="Small views, which the student alone sees"
+        default=LocalViews(), description="Small views, which only the student sees"
     )
     masking: Masking = Field(default=Masking(), description="Patches of large views hidden from the student")
     loss: Objective = Field(default=Objective(), description="Weights of the three losses")
@@ -198,13 +209,13 @@ class PretrainConfig(Section):
         default=PretrainOptimiser(), description="AdamW, warm-up, cosine decay to zero"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Of the networks; auto: float32 on CPUs, bfloat16 on GPUs"
+        default="auto", description="Precision of the networks; auto: float32 on CPUs, bfloat16 on GPUs"
     )
     workers: int = Field(
         default=1, ge=0, description="Processes that read images, and then prepare views; 0: this one"
     )
     preprocessing: Preprocessing = Field(
-        default=Preprocessing(), description="Of images before the views; train with the same"
+        default=Preprocessing(), description="Preprocessing of images before the views; train with the same"
     )
 
     @model_validator(mode="after")
