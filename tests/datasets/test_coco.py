@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
-from tests.cases import CASES
-from tests.measure.test_polygons import label_images, ring_with_guest
 
 from dinocell.datasets.livecell import find_items
 from dinocell.errors import InputError, OutputError
 from dinocell.io.saving import write_image
 from dinocell.labels import relabel
 from dinocell.results.coco import write_coco
+from tests.cases import CASES
+from tests.measure.test_polygons import label_images, ring_with_guest
 
 # pycocotools 2.0.11 was not written for NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

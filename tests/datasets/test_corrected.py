@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 import tifffile
-from tests.cases import disk
 from typer.testing import CliRunner
 
 from dinocell.cli import app
@@ -14,6 +13,7 @@ from dinocell.datasets.repairs import Repairs
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.io.images import read_labels, stem_of
 from dinocell.io.saving import write_image, write_labels
+from tests.cases import disk
 
 
 @pytest.fixture

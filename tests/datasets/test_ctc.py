@@ -8,10 +8,10 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests.fakes.ctc import SHAPE, blocks, write_fake, write_frame, write_tiff
 
 from dinocell.datasets.ctc import find_items
 from dinocell.errors import FileFormatError, FileMissingError
+from tests.fakes.ctc import SHAPE, blocks, write_fake, write_frame, write_tiff
 
 CELLS = blocks(c3=(1, 1, 4, 4), c8=(4, 8, 5, 5))
 

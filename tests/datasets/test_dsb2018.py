@@ -3,12 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cases import CASES
 
 from dinocell.datasets.dsb2018 import find_items
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.saving import write_image
+from tests.cases import CASES
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

@@ -3,8 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fakes.nd2 import FakeND2
-from tests.fakes.tiff import write_ome_set
 
 from dinocell.datasets.corrected import find_corrected
 from dinocell.datasets.folder import Pair, find_items, find_pairs, list_images
@@ -12,6 +10,8 @@ from dinocell.datasets.items import Item
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.io.saving import write_image, write_labels
 from dinocell.labels import cell_areas
+from tests.fakes.nd2 import FakeND2
+from tests.fakes.tiff import write_ome_set
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "val"
 LABELS = np.array([[0, 1, 1], [2, 0, 70_000]], np.int32)

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cases import CASES
-from tests.fakes import coco as fakes_coco
-from tests.fakes import ctc as fakes_ctc
 
 from dinocell.datasets.formats import DATASET_FORMATS, find_items, open_dataset, recognise
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.datasets.store import StoreItem
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError, InputError
 from dinocell.io.saving import write_image, write_labels
+from tests.cases import CASES
+from tests.fakes import coco as fakes_coco
+from tests.fakes import ctc as fakes_ctc
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 LABELS = CASES["touching"]

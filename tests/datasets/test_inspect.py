@@ -1,11 +1,11 @@
 import numpy as np
-from tests.cases import disk
 
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.inspect import THUMBNAIL, contact_sheet, describe
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.datasets.store import DINOCellDataset
 from dinocell.io.saving import write_image, write_labels
+from tests.cases import disk
 
 
 def make_store(folder, count):

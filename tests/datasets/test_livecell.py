@@ -14,8 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
-from tests.cases import CASES
-from tests.fakes.coco import SHAPE, annotation, outline, rectangle, runs, write_coco, write_fake
 
 from dinocell.datasets import coco_masks, json_reader
 from dinocell.datasets.coco_masks import CocoRuns, Spool, StoredMasks, mask_pixels
@@ -29,6 +27,8 @@ from dinocell.errors import (
 )
 from dinocell.io.saving import write_image
 from dinocell.labels import relabel
+from tests.cases import CASES
+from tests.fakes.coco import SHAPE, annotation, outline, rectangle, runs, write_coco, write_fake
 
 SQUARE = outline(1, 2, 3, 4)
 

@@ -9,9 +9,6 @@ from operator import itemgetter
 import numpy as np
 import pytest
 import tifffile
-from tests.cases import CASES, disk
-from tests.fakes.ctc import write_tiff
-from tests.fakes.items import WHOLE, FakeItem, make_store
 from typer.testing import CliRunner
 
 from dinocell import evaluate
@@ -23,6 +20,9 @@ from dinocell.datasets.store import IMAGES_FILE, LABELS_FILE, MAPS_FILE
 from dinocell.errors import FileFormatError
 from dinocell.evaluation.scoring import evaluate_prediction, read_prediction
 from dinocell.io.saving import write_image
+from tests.cases import CASES, disk
+from tests.fakes.ctc import write_tiff
+from tests.fakes.items import WHOLE, FakeItem, make_store
 
 CENTRES = [(y, x) for y in (14, 44, 74) for x in (14, 44, 74, 104)]
 REFUSED = "1 id in 12 pieces.*--split-components"

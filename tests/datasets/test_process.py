@@ -14,20 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from tests.cases import CASES, disk
-from tests.fakes.items import (
-    SMALL,
-    WHOLE,
-    FakeItem,
-    begin,
-    contents,
-    expected_contents,
-    fake_items,
-    finish,
-    make_store,
-    pixels_of,
-)
-from tests.fakes.tiff import write_ome_set
 
 from dinocell.datasets import process
 from dinocell.datasets.folder import Pair
@@ -48,6 +34,20 @@ from dinocell.io.saving import write_image
 from dinocell.labels import median_diameter, relabel
 from dinocell.postprocess.distance import labels_to_distance
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
+from tests.cases import CASES, disk
+from tests.fakes.items import (
+    SMALL,
+    WHOLE,
+    FakeItem,
+    begin,
+    contents,
+    expected_contents,
+    fake_items,
+    finish,
+    make_store,
+    pixels_of,
+)
+from tests.fakes.tiff import write_ome_set
 
 ROOT = Path(__file__).parents[2]
 

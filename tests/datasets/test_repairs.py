@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from tests.cases import CASES
 
 from dinocell.datasets.repairs import Repairs, ignore_unchecked, repair
+from tests.cases import CASES
 
 
 def test_a_line_through_a_cell_makes_two_and_specks_go():

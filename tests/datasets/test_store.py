@@ -10,8 +10,6 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from tests.cases import CASES
-from tests.fakes.items import FakeItem, fake_items, make_store
 
 from dinocell.datasets.items import Item
 from dinocell.datasets.npy import GrowingArray, open_npy, write_all
@@ -19,6 +17,8 @@ from dinocell.datasets.process import ProcessSettings
 from dinocell.datasets.store import DINOCellDataset, StoreItem, find_items, is_store
 from dinocell.errors import DINOCellError, FileFormatError, FileMissingError
 from dinocell.preprocess.preprocessing import Preprocessing
+from tests.cases import CASES
+from tests.fakes.items import FakeItem, fake_items, make_store
 
 ARRAYS = ("imgs.npy", "dist_maps.npy", "anns.npy")
 FILES = (*ARRAYS, "index.jsonl", "dataset.json")

@@ -12,6 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from dinocell.datasets import npy, process, writer
+from dinocell.datasets.store import DINOCellDataset
+from dinocell.datasets.writer import StoreWriter, partial_folder
+from dinocell.errors import FileFormatError, OutputError
+from dinocell.preprocess.preprocessing import Preprocessing
 from tests.cases import CASES
 from tests.fakes.items import (
     SMALL,
@@ -24,12 +30,6 @@ from tests.fakes.items import (
     finish,
     make_store,
 )
-
-from dinocell.datasets import npy, process, writer
-from dinocell.datasets.store import DINOCellDataset
-from dinocell.datasets.writer import StoreWriter, partial_folder
-from dinocell.errors import FileFormatError, OutputError
-from dinocell.preprocess.preprocessing import Preprocessing
 
 ROOT = Path(__file__).parents[2]
 
