@@ -8,6 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import dinocell
 from dinocell.cli import app
 from dinocell.models.network.dinocell import list_models
 from dinocell.training import TrainConfig
@@ -131,3 +132,12 @@ def test_links_lead_somewhere(page):
 def test_files_of_the_repository_that_a_page_names_exist(page):
     for path in re.findall(r"\b(?:tests|benchmarks|configs|examples)/[\w/]+\.\w+", page.read_text("utf-8")):
         assert (ROOT / path).exists(), path
+
+
+def test_every_public_name_is_on_the_page_of_the_python_interface():
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    for name in set(dinocell.__all__) - {"__version__", "DINOCellError"}:
+        place = getattr(dinocell, name).__module__
+        listed = f"::: {place}.{name}" in text or (f"::: {place}\n" in text and f"{name}," in text)
+        assert listed, f"{place}.{name}"
+    assert "::: dinocell.errors" in text
