@@ -3,7 +3,7 @@
 ::
 
     ┌─────────┬─────────┐    a  keeps off the edges: flooded by its block
-    │ a    b b│b    c c │…   b  begins in the left block, which flooding widens its window for
+    │ a    b b│b    c c │…   b  begins in the left block, whose window is widened for it
     │         │     c c │…   c  needs a window much wider than its block: a task of its own, without a block
     │d d d d d│d d d d d│…   d  fits into no window: every block floods what it sees of it, within a halo,
     └─────────┴─────────┘       and keeps the cells whose peak is in the block
