@@ -18,7 +18,7 @@ def read_ahead(items: Iterable[_ValueT], depth: int) -> Generator[_ValueT]:
     What the iteration raises is raised here, in its turn. When the generator is closed, the thread ends after
     the item that it is at::
 
-        thread      reads 3 → [2][1] → 0        the queue holds ``depth`` items
+        thread      reads 3 → [2][1] → 0        the queue holds ``depth`` items, 2
         this one                       └ is at work on item 0
 
     A full queue holds the thread up, an empty one holds this one up. A queue cannot be closed, so the thread
@@ -91,7 +91,7 @@ class WriteBehind(Generic[_ValueT]):
     At the end of the ``with`` block all submitted tasks are finished, also when the block is left by an
     error or by Ctrl-C: nothing is left half written.
 
-    With ``depth=2``, the fourth call waits for the oldest task, so that memory stays bounded::
+    With ``depth=3``, the fourth call waits for the oldest task, so that memory stays bounded::
 
         submit(a)   a…            yields nothing
         submit(b)   a… b…         yields nothing

@@ -36,10 +36,10 @@ class OrderedPool:
     With two workers, five items at most are on their way::
 
         items    0  1  2  3  4  5  6  7 …
-                 └──┬─┘  └──┬──┘  │
-                    │       │     └ taken when the result of item 2 is asked for
-                    │       └ at work in two processes
-                    └ results kept, until those before them were yielded
+                 │  └──┬──┘  │  └ taken when the result of item 0 was yielded
+                 │     │     └ at work in the other process
+                 │     └ results that are kept until that of item 0 is there
+                 └ at work in one process
 
     Parameters
     ----------
