@@ -1,12 +1,14 @@
 """The list of readers: each is found by its files, and what is read off the list is whole."""
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
 
 from dinocell.errors import FileFormatError
 from dinocell.io.images import is_readable, open_image
+from dinocell.io.readers import tiff
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, READERS, find_reader
 from dinocell.io.readers.reader import Reader
 
@@ -50,3 +52,9 @@ def test_suffixes_are_those_of_all_readers_each_once() -> None:
 def test_names_of_formats_are_distinct() -> None:
     names = [name for reader in READERS for name in (reader.name, *reader.kinds)]
     assert len(set(names)) == len(names)
+
+
+def test_the_map_of_the_tiff_modules_names_each_of_them() -> None:
+    folder = Path(tiff.__file__).parent
+    named = re.findall(r"^`(tiff\w*)` ", tiff.__doc__ or "", re.MULTILINE)
+    assert sorted(named) == sorted(path.stem for path in folder.glob("tiff*.py"))
