@@ -201,19 +201,6 @@ def test_pictures_show_both_outlines_at_the_size_wanted(tmp_path):
         assert any(red == green == blue for red, green, blue in colours)
 
 
-def test_outlines_that_coincide_have_a_third_colour():
-    picture = pictures.draw_comparison(np.zeros(TRUE.shape, np.uint8), TRUE, TRUE)
-    colours = set(map(tuple, picture.reshape(-1, 3).tolist()))
-    assert colours == {(0, 0, 0), pictures.BOTH}
-
-
-def test_pixels_that_were_preprocessed_are_shown_as_they_are():
-    gray = np.full(TRUE.shape, 77, np.uint8)
-    assert (pictures.draw_comparison(gray, NOTHING, NOTHING) == 77).all()
-    ignored = np.where(TRUE > 0, TRUE, -1).astype(np.int32)
-    assert set(np.unique(pictures.draw_comparison(gray, ignored, NOTHING))) == {77, *pictures.TRUE}
-
-
 def test_predictions_are_found_in_the_folder_of_the_dataset(tmp_path):
     (tmp_path / "val").mkdir()
     write_labels(tmp_path / "val" / "a_labels.tif", PREDICTED)

@@ -154,6 +154,6 @@ def _print_scores(result: FinetuneResult) -> None:
     for score in scores_shown("finetune"):
         table.add_row(score.title, f"{before[score.key]:.3f}", f"{after[score.key]:.3f}")
     for image in result.images:
-        values = (scores[image].by_name()[HEADLINE.key] for scores in (result.before, result.after))
+        values = (scores[image].headline for scores in (result.before, result.after))
         table.add_row(escape(f"{HEADLINE.title} {image}"), *(f"{value:.3f}" for value in values))
     console.print(table)

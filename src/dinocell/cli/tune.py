@@ -15,6 +15,7 @@ from dinocell.errors import InputError
 from dinocell.evaluation.tune import TuneResult, tune
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.preset import Preset, write_preset
+from dinocell.metrics.score_table import HEADLINE
 
 
 def command(
@@ -46,23 +47,25 @@ def command(
     notes.add(result.notes)
     notes.close()
     scores = {"before": result.before, "after": result.after, "cross-validated": result.cross_validated}
-    shown = {name: round(of.ap[0.5], 4) for name, of in scores.items() if of is not None}
+    shown = {name: round(of.headline, 4) for name, of in scores.items() if of is not None}
     preset = Preset(
         model=model,
         channel=result.best.channel if channel is None else channel,
         diameter=result.diameter,
         thresholds=result.best.thresholds,
-        tuned={"images": [item.name for item in items], "ap50": shown, "notes": list(result.notes)},
+        tuned={"images": [item.name for item in items], HEADLINE.key: shown, "notes": list(result.notes)},
     )
     write_preset(output, preset)
-    console.print(f"AP@0.5 with the model's own settings: {result.before.ap[0.5]:.3f}")
+    console.print(f"{HEADLINE.title} with the model's own settings: {result.before.headline:.3f}")
     if result.cross_validated is None:
         console.print("one image: nothing is left to check the settings on, so expect less than it shows")
     else:
-        console.print(f"to be expected of tuned ones (cross-validated): {result.cross_validated.ap[0.5]:.3f}")
-    console.print(f"tuned on all {len(items)} images: {result.after.ap[0.5]:.3f}")
-    expected = result.cross_validated or result.after
-    if expected.ap[0.5] <= result.before.ap[0.5]:
+        console.print(
+            f"to be expected of tuned ones (cross-validated): {result.cross_validated.headline:.3f}"
+        )
+    console.print(f"tuned on all {len(items)} images: {result.after.headline:.3f}")
+    found = result.cross_validated or result.after
+    if not HEADLINE.is_better(found.headline, result.before.headline):
         console.print("tuning does not help here: the model's own settings are as good")
     channel = "gray or colour as they are" if preset.channel is None else f"channel {preset.channel}"
     diameter = "the size as it is" if preset.diameter is None else f"diameter {preset.diameter:.4g} px"

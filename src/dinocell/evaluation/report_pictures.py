@@ -45,8 +45,10 @@ def show_pictures(
     parts = [f'<h2>Worst and best images</h2>\n<div class="dark">{keys}</div>Click a picture to enlarge it.']
     for name, image_results in results.items():
         items = {item.name: item for item in datasets.get(name, ())}
-        defined = [result for result in image_results if not math.isnan(_headline(result))]
-        ranked = sorted(defined, key=_headline, reverse=not HEADLINE.higher_is_better)
+        defined = [result for result in image_results if not math.isnan(result.scores.headline)]
+        ranked = sorted(
+            defined, key=lambda result: result.scores.headline, reverse=not HEADLINE.higher_is_better
+        )
         best = min(MOST_BEST, len(ranked) // 3)
         none = "" if ranked else f"<p>no image has a defined {HEADLINE.title}</p>"
         parts.append(f"<h3>{escape(name)}</h3>{none}")
@@ -58,10 +60,6 @@ def show_pictures(
     return "\n".join(parts)
 
 
-def _headline(result: ImageResult) -> float:
-    return result.scores.by_name()[HEADLINE.key]
-
-
 def _figure(result: ImageResult, item: Item | None, folder: Path, dataset: str) -> str:
     scores, counts = image_scores(result), result.scores.counts
     try:
@@ -70,7 +68,7 @@ def _figure(result: ImageResult, item: Item | None, folder: Path, dataset: str) 
         shown = f'<p class="missing">No picture: {escape(str(error))}</p>'
     return (
         f'<figure tabindex="0">{shown}<figcaption><b>{escape(result.name)}</b>'
-        f"{HEADLINE.title} {format_score(scores.by_name()[HEADLINE.key])} · SEG {format_score(scores.seg)} · "
+        f"{HEADLINE.title} {format_score(scores.headline)} · SEG {format_score(scores.seg)} · "
         f"{counts.true_cells} true, {counts.predicted_cells} predicted cells</figcaption></figure>"
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dinocell.labels import validate_labels
 from dinocell.metrics.counts import IOU_THRESHOLDS, Counts, count_cells
 from dinocell.metrics.pieces import CLASSES, find_pieces
-from dinocell.metrics.score_table import SCORES, ap_key, op_csb_of
+from dinocell.metrics.score_table import HEADLINE, SCORES, ap_key, op_csb_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,11 @@ class Scores:
     def by_name(self) -> dict[str, float]:
         """Return every score under its key: seg, det, op_csb, ap50 … ap95, f1, pq, mma."""
         return dict(self.values)
+
+    @property
+    def headline(self) -> float:
+        """Value of `HEADLINE`, by which models are compared and images are ranked."""
+        return self.values[HEADLINE.key]
 
     @property
     def seg(self) -> float:

@@ -105,8 +105,8 @@ class FinetuneResult:
         """True where the pooled AP@0.5 is better than before; None without cross-validation."""
         if not self.after:
             return None
-        after, before = (pool(scores.values()).by_name() for scores in (self.after, self.before))
-        return HEADLINE.is_better(after[HEADLINE.key], before[HEADLINE.key])
+        after, before = (pool(scores.values()).headline for scores in (self.after, self.before))
+        return HEADLINE.is_better(after, before)
 
 
 FinetuneEvent = ImageRead | LeftOut | CropsDone | FinetuneStep | FinetuneResult
