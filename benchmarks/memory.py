@@ -21,8 +21,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dinocell.models.network.backbone import ViTConfig, build_backbone
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS
 
 TILE = 256
@@ -156,8 +156,8 @@ def measure(name: str) -> Measurement:
 
 def fill_cache() -> None:
     """Run a tiny ViT on a real tile: `transformers` caches patch positions, which must not be fake."""
-    tiny = ViTConfig(hidden_size=8, depth=4, heads=1, intermediate_size=8, taps=(0, 1, 2, 3))
-    build_backbone(tiny)(torch.zeros(1, 3, TILE, TILE))
+    tiny = ViTConfig(hidden_size=8, depth=4, heads=1, intermediate_size=8, feature_blocks=(0, 1, 2, 3))
+    tiny.build()(torch.zeros(1, 3, TILE, TILE))
 
 
 def cuda_peak(name: str, batch: int, *, training: bool) -> int:

@@ -28,7 +28,7 @@ from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.preprocess.preprocessing import preprocess
 from dinocell.training.pretraining import PretrainConfig, PretrainRecord, pretraining_steps
 from dinocell.training.pretraining.state import BACKBONE_FOLDER
-from dinocell.training.pretraining.student import build_encoder
+from dinocell.training.pretraining.student import Encoder
 
 Matrix = NDArray[np.float32]
 Describe = Callable[[NDArray[np.uint8]], tuple[Matrix, Matrix]]
@@ -136,7 +136,7 @@ def fit(features: Matrix, truth: NDArray[np.generic]):  # noqa: ANN201 (scikit-l
 
 def describe_by(model: DINOCell) -> Describe:
     """Describe tiles by a frozen backbone."""
-    encoder = build_encoder(model.backbone).eval()  # type: ignore[arg-type]
+    encoder = Encoder(model.backbone).eval()  # type: ignore[arg-type]
 
     @torch.inference_mode()
     def describe(gray: NDArray[np.uint8]) -> tuple[Matrix, Matrix]:

@@ -52,7 +52,7 @@ def test_the_table_of_variants_is_the_counted_one():
             f"{(info.backbone_parameters + info.decoder_parameters) / 1e6:.1f} M",
             f"{info.decoder_parameters / 1e6:.1f} M",
             str(info.stride),
-            ", ".join(map(str, info.taps)),
+            ", ".join(map(str, info.feature_blocks)),
         ]
         for info in list_models()
     ]

@@ -10,8 +10,8 @@ import torch
 
 from dinocell.io.saving import write_image, write_labels
 from dinocell.io.settings_files import commented_yaml, read_settings
-from dinocell.models.network.backbone import ViTConfig
 from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS, Variant
 from dinocell.training import TrainConfig
 from tests.cases import disk
@@ -87,7 +87,7 @@ def finish(process):
 def tiny_variant(folder, monkeypatch, *, depth):
     """Add a variant "tiny", a small ViT; return a file of weights for it in Meta's layout."""
     layers = (0, 1, 2, depth - 1)
-    backbone = ViTConfig(hidden_size=48, depth=depth, heads=2, intermediate_size=96, taps=layers)
+    backbone = ViTConfig(hidden_size=48, depth=depth, heads=2, intermediate_size=96, feature_blocks=layers)
     decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
     variant = Variant("tiny", "a small ViT", backbone, decoder, "a licence", ("timm/tiny",))
     monkeypatch.setitem(VARIANTS, "tiny", variant)

@@ -11,10 +11,10 @@ from dinocell.inference.settings import InferenceOptions, InferenceSettings, Run
 from dinocell.labels import median_diameter
 from dinocell.metrics.matching import count_overlaps, match_iou
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.network.backbone import ResidualConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.devices import choose_device
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.residual import ResidualConfig
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.intensity_range import scale_to_uint8
 from dinocell.preprocess.resampling import resize

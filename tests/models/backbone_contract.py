@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from dinocell.errors import InputError
 from dinocell.models.checkpoint import WEIGHTS_FILE
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.network.backbone import build_backbone, published_name
+from dinocell.models.network.backbone import published_name
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
 
@@ -20,7 +20,7 @@ class BackboneContract:
     @pytest.fixture
     def backbone(self):
         torch.manual_seed(0)
-        return build_backbone(self.config).eval()
+        return self.config.build().eval()
 
     @pytest.fixture
     def model(self):
@@ -31,7 +31,7 @@ class BackboneContract:
     def image(self, rows, columns, batch=1):
         torch.manual_seed(1)
         with torch.device("meta"):
-            stride = build_backbone(self.config).stride
+            stride = self.config.build().stride
         return torch.randn(batch, 3, rows * stride, columns * stride)
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 3), (3, 2), (5, 7)])

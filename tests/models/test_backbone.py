@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from dinocell.models.network.backbone import ConvNeXtConfig, ResidualConfig, ViTConfig, build_backbone
+from dinocell.models.network.convnext import ConvNeXtConfig
+from dinocell.models.network.residual import ResidualConfig
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS
 from tests.models.backbone_contract import BackboneContract
 
-VIT = ViTConfig(hidden_size=48, depth=4, heads=2, intermediate_size=96, taps=(0, 1, 2, 3))
+VIT = ViTConfig(hidden_size=48, depth=4, heads=2, intermediate_size=96, feature_blocks=(0, 1, 2, 3))
 
 
 class TestViT(BackboneContract):
@@ -37,7 +39,7 @@ class TestResidual(BackboneContract):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_has_its_declared_maps_at_full_depth(name):
     with torch.device("meta"):  # shapes without memory: 7B has 27 GB of weights
-        backbone = build_backbone(VARIANTS[name].backbone)
+        backbone = VARIANTS[name].backbone.build()
         maps = backbone(torch.zeros(1, 3, 96, 160))
     expected = [
         (1, channels, 96 // stride, 160 // stride)
@@ -52,11 +54,11 @@ def test_every_variant_has_its_declared_maps_at_full_depth(name):
 def test_every_variant_runs_at_its_real_width_and_reduced_depth(name):
     config = VARIANTS[name].backbone
     if config.kind == "vit":
-        config = config.model_copy(update={"depth": 4, "taps": (0, 1, 2, 3)})
+        config = config.model_copy(update={"depth": 4, "feature_blocks": (0, 1, 2, 3)})
     else:
         config = config.model_copy(update={"depths": (1, 1, 1, 1)})
     torch.manual_seed(0)
-    backbone = build_backbone(config).eval()
+    backbone = config.build().eval()
     x = torch.randn(4, 3, 32, 64)
     with torch.no_grad():
         for together, alone in zip(backbone(x), backbone(x[2:3]), strict=True):
@@ -65,7 +67,7 @@ def test_every_variant_runs_at_its_real_width_and_reduced_depth(name):
 
 
 def test_vit_taps_carry_the_final_layer_norm():
-    backbone = build_backbone(VIT).eval()
+    backbone = VIT.build().eval()
     with torch.no_grad():
         for tap in backbone(torch.randn(1, 3, 64, 64)):  # a fresh LayerNorm has weight 1 and bias 0
             torch.testing.assert_close(tap.mean(dim=1), torch.zeros(1, 4, 4), atol=1e-5, rtol=0)
@@ -75,7 +77,7 @@ def test_vit_taps_carry_the_final_layer_norm():
 def test_vit_taps_are_the_named_blocks():
     # Block k changes the taps from k on, and none before: an off-by-one in `out_indices` would show.
     torch.manual_seed(0)
-    backbone = build_backbone(VIT).eval()
+    backbone = VIT.build().eval()
     x = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         before = [tap.clone() for tap in backbone(x)]

@@ -13,9 +13,11 @@ from dinocell.inference.engines.exported import exported_file
 from dinocell.inference.engines.torch_engine import TorchEngine
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.export import INPUT, export_onnx
-from dinocell.models.network.backbone import ConvNeXtConfig, ResidualConfig, ViTConfig
+from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.residual import ResidualConfig
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS
 
 onnx = pytest.importorskip("onnx")
@@ -25,7 +27,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 SIZES = [(1, 1, 1), (1, 2, 5), (2, 7, 4), (3, 4, 4), (1, 13, 11)]
 
 THIN = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
-VIT = ViTConfig(hidden_size=64, depth=4, heads=4, intermediate_size=128, taps=(0, 1, 2, 3))
+VIT = ViTConfig(hidden_size=64, depth=4, heads=4, intermediate_size=128, feature_blocks=(0, 1, 2, 3))
 SMALL = {
     "residual": ResidualConfig(stem_width=8, widths=(8, 16, 16, 24), depths=(1, 1, 1, 1)),
     "vit": VIT,
@@ -102,8 +104,8 @@ def test_other_backbones_agree_too(name, tmp_path):
         ("convnext-base", {}),
         ("convnext-large", {}),
         ("small-plus", {}),
-        ("huge-plus", {"depth": 4, "taps": (0, 1, 2, 3)}),
-        ("7b", {"depth": 4, "taps": (0, 1, 2, 3)}),
+        ("huge-plus", {"depth": 4, "feature_blocks": (0, 1, 2, 3)}),
+        ("7b", {"depth": 4, "feature_blocks": (0, 1, 2, 3)}),
     ],
 )
 def test_variants_agree_at_their_real_width(name, changes, tmp_path):

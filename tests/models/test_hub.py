@@ -19,8 +19,8 @@ from safetensors.torch import save
 
 from dinocell.errors import CheckpointError, DownloadError
 from dinocell.models.hub import fetch_folder, is_hub_id
-from dinocell.models.network.backbone import ViTConfig, build_backbone
 from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import Variant
 from dinocell.models.weights import PRETRAINED, load_backbone_weights
 
@@ -31,7 +31,7 @@ CONTENT = bytes(range(256)) * 256
 TINY = Variant(
     name="tiny",
     title="four blocks",
-    backbone=ViTConfig(hidden_size=32, depth=4, heads=2, intermediate_size=64, taps=(0, 1, 2, 3)),
+    backbone=ViTConfig(hidden_size=32, depth=4, heads=2, intermediate_size=64, feature_blocks=(0, 1, 2, 3)),
     decoder=DecoderConfig(),
     licence="DINOv3 License",
     sources=(ID, "facebook/tiny"),
@@ -178,7 +178,7 @@ def fetch(hub_id=ID):
 
 def tiny(seed):
     torch.manual_seed(seed)
-    return build_backbone(TINY.backbone)
+    return TINY.backbone.build()
 
 
 def published(backbone):

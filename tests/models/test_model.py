@@ -10,14 +10,16 @@ from dinocell.errors import CheckpointError, InputError, OutputError, UnknownMod
 from dinocell.io.opening import MAX_WHOLE_BYTES
 from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.network.backbone import ConvNeXtConfig, ResidualConfig, ViTConfig
+from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell, list_models, normalise
+from dinocell.models.network.residual import ResidualConfig
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS
 from dinocell.postprocess.thresholds import Thresholds
 
 BACKBONES = {
-    "vit": ViTConfig(hidden_size=48, depth=4, heads=2, intermediate_size=96, taps=(0, 1, 2, 3)),
+    "vit": ViTConfig(hidden_size=48, depth=4, heads=2, intermediate_size=96, feature_blocks=(0, 1, 2, 3)),
     "convnext": ConvNeXtConfig(widths=(8, 16, 24, 32), depths=(1, 1, 2, 1)),
     "residual": ResidualConfig(stem_width=8, widths=(8, 16, 24, 32), depths=(1, 1, 1, 1)),
 }

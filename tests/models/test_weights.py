@@ -13,16 +13,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dinocell.errors import CheckpointError, FileMissingError, InputError, UnknownModelError
-from dinocell.models.network.backbone import ConvNeXtConfig, ViTConfig, build_backbone, published_name
+from dinocell.models.network.backbone import published_name
+from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS, Variant
 from dinocell.models.weights import load_backbone_weights
 from tests.models import dinov3_reference as reference
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 
-VIT = ViTConfig(hidden_size=32, depth=4, heads=2, intermediate_size=64, taps=(0, 1, 2, 3))
+VIT = ViTConfig(hidden_size=32, depth=4, heads=2, intermediate_size=64, feature_blocks=(0, 1, 2, 3))
 CONFIGS = {
     "vit": VIT,
     "vit, gated": VIT.model_copy(update={"gated_mlp": True}),
@@ -37,7 +39,7 @@ def variant(config):
 
 def load(config, source):
     torch.manual_seed(99)
-    backbone = build_backbone(config).eval()
+    backbone = config.build().eval()
     return backbone, load_backbone_weights(backbone, variant(config), source)
 
 
@@ -125,7 +127,7 @@ def test_features_equal_those_of_the_reference(name, layout, tmp_path):
 def test_features_equal_those_of_metas_own_code(file):
     if not GOLDEN.is_dir():
         pytest.skip("the golden files are not here")
-    config = ViTConfig(hidden_size=128, depth=4, heads=2, intermediate_size=512, taps=(0, 1, 2, 3))
+    config = ViTConfig(hidden_size=128, depth=4, heads=2, intermediate_size=512, feature_blocks=(0, 1, 2, 3))
     backbone, _ = load(config, GOLDEN / file)
     golden = np.load(GOLDEN / "dinov3_random_reference.npz", allow_pickle=False)
     with torch.no_grad():
@@ -220,7 +222,7 @@ def damaged(config, folder, change):
 )
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(change, message, tmp_path):
     torch.manual_seed(0)
-    backbone = build_backbone(VIT)
+    backbone = VIT.build()
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
     with pytest.raises(CheckpointError, match=message):
         load_backbone_weights(backbone, variant(VIT), damaged(VIT, tmp_path, change))

@@ -8,17 +8,19 @@ import torch
 
 from dinocell.errors import ConfigError, MissingExtraError
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.network.backbone import ConvNeXtConfig, ResidualConfig, ViTConfig
+from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.residual import ResidualConfig
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.weights import WeightsRecord
 from dinocell.training.adaptation import ALPHA_PER_RANK, adapt, merged, parameter_groups
 from dinocell.training.config import BackboneTraining
 
 BACKBONES = {
-    "vit": ViTConfig(hidden_size=32, depth=5, heads=2, intermediate_size=48, taps=(0, 1, 2, 4)),
+    "vit": ViTConfig(hidden_size=32, depth=5, heads=2, intermediate_size=48, feature_blocks=(0, 1, 2, 4)),
     "gated vit": ViTConfig(
-        hidden_size=32, depth=4, heads=2, intermediate_size=48, taps=(0, 1, 2, 3), gated_mlp=True
+        hidden_size=32, depth=4, heads=2, intermediate_size=48, feature_blocks=(0, 1, 2, 3), gated_mlp=True
     ),
     "convnext": ConvNeXtConfig(widths=(8, 16, 24, 32), depths=(1, 1, 2, 1)),
     "residual": ResidualConfig(stem_width=8, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1)),

@@ -19,9 +19,9 @@ from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.saving import write_image, write_labels
 from dinocell.io.settings_files import read_settings
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.network.backbone import ViTConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.vit import ViTConfig
 from dinocell.training.augment import Crop
 from dinocell.training.finetuning import loop
 from dinocell.training.finetuning.cached_features import CropCache
@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
 def tiny(tmp_path_factory):
     """Write a checkpoint with a small ViT that passes for trained."""
     torch.manual_seed(0)
-    backbone = ViTConfig(hidden_size=48, depth=5, heads=2, intermediate_size=96, taps=(0, 1, 2, 4))
+    backbone = ViTConfig(hidden_size=48, depth=5, heads=2, intermediate_size=96, feature_blocks=(0, 1, 2, 4))
     decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
     config = ModelConfig(
         variant="tiny", backbone=backbone, decoder=decoder, trained=True, diameter_range=(25, 70)

@@ -16,9 +16,10 @@ from dinocell.cli import pretrain as cli
 from dinocell.errors import CheckpointError, ConfigError, FileMissingError, OutputError, TrainingError
 from dinocell.io.saving import write_image
 from dinocell.io.settings_files import commented_yaml, read_settings
-from dinocell.models.network.backbone import ConvNeXtConfig, ViTConfig, build_backbone
+from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS, Variant
 from dinocell.training.pretraining import (
     ImagesRead,
@@ -28,9 +29,9 @@ from dinocell.training.pretraining import (
     pretrain,
     pretraining_steps,
 )
-from dinocell.training.pretraining.student import build_encoder
+from dinocell.training.pretraining.student import Encoder
 
-VIT = ViTConfig(hidden_size=16, depth=4, heads=2, intermediate_size=32, taps=(0, 1, 2, 3))
+VIT = ViTConfig(hidden_size=16, depth=4, heads=2, intermediate_size=32, feature_blocks=(0, 1, 2, 3))
 CONVNEXT = ConvNeXtConfig(widths=(8, 8, 16, 16), depths=(1, 1, 1, 1))
 NETWORKS = {"vit": VIT, "convnext": CONVNEXT, "residual": VARIANTS["nano"].backbone}
 CONFIG_FILE = Path(__file__).parents[2] / "configs" / "pretrain_config.yaml"
@@ -97,8 +98,8 @@ def assert_equal(one, other):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_encoders_see_what_the_backbone_sees(kind):
     torch.manual_seed(0)
-    backbone = build_backbone(NETWORKS[kind]).eval()
-    encoder = build_encoder(backbone)
+    backbone = NETWORKS[kind].build().eval()
+    encoder = Encoder(backbone)
     x = torch.randn(2, 3, 64, 96)
     whole, patches = encoder(x)
     assert whole.shape == (2, encoder.width)
@@ -112,7 +113,7 @@ def test_encoders_see_what_the_backbone_sees(kind):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_hidden_patches_cannot_be_seen(kind):
     torch.manual_seed(0)
-    encoder = build_encoder(build_backbone(NETWORKS[kind]).eval())
+    encoder = Encoder(NETWORKS[kind].build().eval())
     x = torch.randn(1, 3, 64, 64)
     masks = torch.zeros(1, 16, dtype=torch.bool)
     masks[0, 6] = True  # the second row's third

@@ -21,7 +21,7 @@ def command() -> None:
             f"{total / 1e6:.1f} M",
             f"{info.decoder_parameters / 1e6:.1f} M",
             str(info.stride),
-            ",".join(map(str, info.taps)),
+            ",".join(map(str, info.feature_blocks)),
             "yes" if info.trained else "no",
         )
         weights.add_row(info.name, info.licence, "\n".join(info.sources) or "none: it ships with the package")

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from dinocell.models.network.backbone import BackboneConfig
 from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.variants import AnyBackboneConfig
 from dinocell.models.weights import WeightsRecord
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
@@ -28,7 +28,7 @@ def _plain_name(name: str) -> str:
 
 
 class ModelConfig(Section):
-    """Everything a checkpoint says of itself; stored as ``config.json`` beside the weights.
+    """Description that a checkpoint has of itself; stored as ``config.json`` beside the weights.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class ModelConfig(Section):
     """
 
     variant: Annotated[str, AfterValidator(_plain_name)]
-    backbone: BackboneConfig
+    backbone: AnyBackboneConfig
     decoder: DecoderConfig
     backbone_weights: WeightsRecord | None = None
     trained: bool = False

@@ -28,7 +28,8 @@ class Layout:
     Attributes
     ----------
     publisher : str
-    kind : {"vit", "convnext", "residual"}
+    kind : str
+        Of the backbone, see `dinocell.models.network.backbone.BackboneConfig`.
     mark : str
         A name that only this layout has.
     names : tuple of pairs
@@ -153,7 +154,7 @@ def convert(
         In any known layout, with any prefix.
     expected : mapping of str to tensor
         The weights of the backbone they must fit, under our names.
-    kind : {"vit", "convnext"}
+    kind : str
         Of that backbone.
     rope_periods : int, optional
         How many periods its rotary positions have: a quarter of the width of an attention head.
@@ -171,7 +172,10 @@ def convert(
         If the layout is unknown or another kind's, there are several backbones, or weights are missing,
         unexpected, of another shape, not finite numbers, or not what DINOv3 has.
     """
-    layout, prefix = _recognise(tensors)
+    known = any(layout.kind == kind for layout in LAYOUTS)
+    # A backbone that nobody has published is saved under our names alone: any of them is its mark.
+    layouts = LAYOUTS if known else (*LAYOUTS, Layout("DINOCell", kind, max(expected, key=len)))
+    layout, prefix = _recognise(tensors, layouts)
     if layout.kind != kind:
         raise CheckpointError(f"these are weights of a {layout.kind} backbone, expected those of a {kind}")
     found = {
@@ -199,9 +203,9 @@ def _mark_gated(keys: Iterable[str]) -> dict[str, str]:
     return {key: re.sub(r"mlp\.(up|down)_proj", r"mlp.gated_\1_proj", key) for key in keys}
 
 
-def _recognise(tensors: Mapping[str, Tensor]) -> tuple[Layout, str]:
+def _recognise(tensors: Mapping[str, Tensor], layouts: Iterable[Layout]) -> tuple[Layout, str]:
     """Find the layout by its mark, and the prefix before it."""
-    for layout in LAYOUTS:
+    for layout in layouts:
         prefixes = [
             key.removesuffix(layout.mark)
             for key in tensors

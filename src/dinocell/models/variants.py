@@ -1,10 +1,19 @@
-"""The designs that have a name: what users type as ``model``."""
+"""Designs that have a name, which users type as ``model``."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from dinocell.errors import UnknownModelError
-from dinocell.models.network.backbone import ConvNeXtConfig, Four, ResidualConfig, ViTConfig
+from dinocell.models.network.backbone import BackboneConfig, Four
+from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.network.residual import ResidualConfig
+from dinocell.models.network.vit import ViTConfig
+
+AnyBackboneConfig = Annotated[ViTConfig | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")]
+"""Configuration of a backbone in a checkpoint: of one of the kinds that there are."""
 
 DINOV3_LICENCE = "DINOv3 License"
 
@@ -16,7 +25,7 @@ class Variant:
     Attributes
     ----------
     name : str
-        What users type.
+        Name that users type.
     title : str
         The backbone in words.
     backbone, decoder
@@ -29,7 +38,7 @@ class Variant:
 
     name: str
     title: str
-    backbone: ViTConfig | ConvNeXtConfig | ResidualConfig
+    backbone: BackboneConfig
     decoder: DecoderConfig
     licence: str
     sources: tuple[str, ...]
@@ -70,11 +79,18 @@ _NANO = Variant(
     sources=(),
 )
 
-_SMALL = ViTConfig(hidden_size=384, depth=12, heads=6, intermediate_size=1536, taps=(2, 5, 8, 11))
-_BASE = ViTConfig(hidden_size=768, depth=12, heads=12, intermediate_size=3072, taps=(2, 5, 8, 11))
-_LARGE = ViTConfig(hidden_size=1024, depth=24, heads=16, intermediate_size=4096, taps=(4, 11, 17, 23))
+_SMALL = ViTConfig(hidden_size=384, depth=12, heads=6, intermediate_size=1536, feature_blocks=(2, 5, 8, 11))
+_BASE = ViTConfig(hidden_size=768, depth=12, heads=12, intermediate_size=3072, feature_blocks=(2, 5, 8, 11))
+_LARGE = ViTConfig(
+    hidden_size=1024, depth=24, heads=16, intermediate_size=4096, feature_blocks=(4, 11, 17, 23)
+)
 _HUGE_PLUS = ViTConfig(
-    hidden_size=1280, depth=32, heads=20, intermediate_size=5120, gated_mlp=True, taps=(7, 15, 23, 31)
+    hidden_size=1280,
+    depth=32,
+    heads=20,
+    intermediate_size=5120,
+    gated_mlp=True,
+    feature_blocks=(7, 15, 23, 31),
 )
 _7B = ViTConfig(
     hidden_size=4096,
@@ -83,7 +99,7 @@ _7B = ViTConfig(
     intermediate_size=8192,
     gated_mlp=True,
     attention_bias=False,
-    taps=(9, 19, 29, 39),
+    feature_blocks=(9, 19, 29, 39),
 )
 
 VARIANTS: dict[str, Variant] = {

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from dinocell.errors import CheckpointError, FileMissingError, InputError
 from dinocell.io.hashes import hash_content
 from dinocell.models.hub import INDEX_FILE, fetch_folder, is_hub_id, shards
 from dinocell.models.layouts import convert
-from dinocell.models.network.backbone import ViTConfig, published_name
+from dinocell.models.network.backbone import Backbone
 from dinocell.models.variants import Variant
 from dinocell.settings import Section
 
@@ -57,12 +57,12 @@ class WeightsRecord(Section):
     licence: str
 
 
-def load_backbone_weights(backbone: nn.Module, variant: Variant, source: str | Path) -> WeightsRecord:
+def load_backbone_weights(backbone: Backbone, variant: Variant, source: str | Path) -> WeightsRecord:
     """Fill a backbone with published weights.
 
     Parameters
     ----------
-    backbone : nn.Module
+    backbone : Backbone
         Built from the variant; changed in place, whole or not at all.
     variant : Variant
     source : str or Path
@@ -89,13 +89,11 @@ def load_backbone_weights(backbone: nn.Module, variant: Variant, source: str | P
     tensors: dict[str, Tensor] = {}
     for file in hashes:
         tensors |= _read_tensors(file)
-    config = variant.backbone
-    inner = f"{config.kind}."  # the attribute of the backbone that holds the network
-    own = {published_name(key).removeprefix(inner): key for key in backbone.state_dict()}
+    own = backbone.published_names()
     expected = {ours: backbone.state_dict()[key] for ours, key in own.items()}
-    periods = config.hidden_size // config.heads // 4 if isinstance(config, ViTConfig) else None
+    kind = variant.backbone.kind
     try:
-        publisher, weights = convert(tensors, expected, config.kind, rope_periods=periods)
+        publisher, weights = convert(tensors, expected, kind, rope_periods=backbone.rope_periods)
     except CheckpointError as error:
         raise CheckpointError(f"{name} does not fit {variant.name!r} ({variant.title}): {error}") from error
     backbone.load_state_dict({own[ours]: weights.get(ours, expected[ours]) for ours in own}, strict=True)

@@ -1,15 +1,16 @@
-"""Backbones: an image becomes four feature maps with declared channels and strides.
+"""Contract of all backbones: an image becomes four feature maps with declared channels and strides.
 
-Every backbone is an `nn.Module` with `out_channels`, `strides` and `stride`, and a `forward` that takes
-``(B, 3, H, W)`` and returns four maps ``(B, C_i, H / s_i, W / s_i)``. That is all the decoder knows of it.
+A backbone is one module of this folder: a configuration, and the network that it builds. The decoder and the
+rest of the package know it by this contract alone. `dinocell.models.variants` names the designs.
 """
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dinocell.settings import Section
 
@@ -21,168 +22,97 @@ Depth = Annotated[int, Field(gt=0, le=1024)]
 Depths = tuple[Depth, Depth, Depth, Depth]
 
 
-class ViTConfig(Section):
-    """A DINOv3 vision transformer with patches of 16 px.
+class BackboneConfig(Section):
+    """Configuration of a backbone.
 
     Attributes
     ----------
-    hidden_size, depth, heads, intermediate_size : int
-        Width, number of blocks, attention heads, width of the MLP.
-    taps : four int
-        The blocks, counted from 0, whose outputs are the feature maps.
-    register_tokens : int
-        DINOv3 was trained with 4.
-    gated_mlp : bool
-        Whether the MLP is a SwiGLU, as in the "plus" sizes and 7B.
-    attention_bias : bool
-        Whether queries and values have a bias; keys never have one.
+    kind : str
+        Name by which checkpoints tell it from others: a subclass narrows it to a ``Literal``.
     """
 
-    kind: Literal["vit"] = "vit"
-    hidden_size: Positive
-    depth: Depth
-    heads: Positive
-    intermediate_size: int = Field(gt=0, le=2**17)
-    taps: Four
-    register_tokens: int = Field(default=4, ge=0, le=1024)
-    gated_mlp: bool = False
-    attention_bias: bool = True
+    kind: str
+
+    def build(self) -> "Backbone":
+        """Build the network with random weights."""
+        raise NotImplementedError
 
 
-class ConvNeXtConfig(Section):
-    """A DINOv3 ConvNeXt of any width and depth; its four stages are the feature maps."""
-
-    kind: Literal["convnext"] = "convnext"
-    widths: Widths
-    depths: Depths
-
-
-class ResidualConfig(Section):
-    """A plain residual network with GroupNorm, small enough to learn from scratch on a CPU.
-
-    Attributes
-    ----------
-    stem_width : int
-        Channels at stride 2.
-    widths, depths : four int
-        Channels and number of residual blocks at strides 4, 8, 16 and 32.
-    """
-
-    kind: Literal["residual"] = "residual"
-    stem_width: Positive = 32
-    widths: Widths
-    depths: Depths
-
-
-BackboneConfig = Annotated[ViTConfig | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")]
-
-
-class Backbone(Protocol):
-    """What the decoder and the model rely on.
+class Backbone(nn.Module):
+    """Base class of backbones; the defaults are those of a convolutional network with four stages.
 
     Attributes
     ----------
     out_channels, strides : four int
-        Channels and stride of each map, from the finest to the coarsest.
+        Channels and stride of each feature map, from the finest to the coarsest.
     stride : int
         Height and width of the input must be multiples of it.
-    blocks : sequence of nn.Module
-        The parts that can be unfrozen one after another, from first to last: the blocks of a ViT, the four
-        stages of a convolutional network.
+    feature_blocks : four int
+        Blocks, counted from 0, whose outputs are the feature maps.
+    attends : bool
+        Whether a pixel of a feature map depends on the whole input, as with attention.
+    inner : str
+        Attribute that holds Hugging Face's network; empty where none is published.
+    rope_periods : int or None
+        Number of periods of its rotary positions, where it has some.
     """
 
     out_channels: Four
     strides: Four
     stride: int
+    feature_blocks: Four = (0, 1, 2, 3)
+    attends: bool = False
+    inner: str = ""
+    rope_periods: int | None = None
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
-        """From first to last."""
-
-    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map ``(B, 3, H, W)`` to four feature maps."""
-
-
-def build_backbone(
-    config: ViTConfig | ConvNeXtConfig | ResidualConfig,
-) -> "ViTBackbone | ConvNeXtBackbone | ResidualBackbone":
-    """Build a backbone with random weights."""
-    if isinstance(config, ViTConfig):
-        return ViTBackbone(config)
-    if isinstance(config, ConvNeXtConfig):
-        return ConvNeXtBackbone(config)
-    return ResidualBackbone(config)
-
-
-class ViTBackbone(nn.Module):
-    """DINOv3 ViT through `transformers`; every tap carries the final LayerNorm and has stride 16."""
-
-    strides: Four = (16, 16, 16, 16)
-    stride = 16
-
-    def __init__(self, config: ViTConfig) -> None:
-        super().__init__()
-        from transformers import DINOv3ViTBackbone, DINOv3ViTConfig  # seconds to import: only when used
-
-        self.out_channels: Four = (config.hidden_size,) * 4
-        settings: dict[str, Any] = {
-            "hidden_size": config.hidden_size,
-            "num_hidden_layers": config.depth,
-            "num_attention_heads": config.heads,
-            "intermediate_size": config.intermediate_size,
-            "num_register_tokens": config.register_tokens,
-            "use_gated_mlp": config.gated_mlp,
-            "hidden_act": "silu" if config.gated_mlp else "gelu",
-            "query_bias": config.attention_bias,
-            "value_bias": config.attention_bias,
-            "pos_embed_rescale": None,  # its default jitters positions in train mode
-            "apply_layernorm": True,
-            "out_indices": [block + 1 for block in config.taps],  # index 0 is the stem
-        }
-        self.vit = DINOv3ViTBackbone(DINOv3ViTConfig(**settings))
-
-    @property
-    def blocks(self) -> Sequence[nn.Module]:
-        """The transformer blocks; the final LayerNorm, which every tap passes through, is none of them."""
-        return list(self.vit.model.layer)
+        """Parts that can be unfrozen one after another, from first to last: blocks of a ViT, or stages."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map ``(B, 3, H, W)`` to four maps ``(B, hidden, H/16, W/16)``."""
-        maps: tuple[Tensor, ...] = self.vit(x).feature_maps
-        return maps
-
-
-class ConvNeXtBackbone(nn.Module):
-    """DINOv3 ConvNeXt through `transformers`: four stages at strides 4, 8, 16 and 32."""
-
-    strides: Four = (4, 8, 16, 32)
-    stride = 32
-
-    def __init__(self, config: ConvNeXtConfig) -> None:
-        super().__init__()
-        from transformers import DINOv3ConvNextBackbone, DINOv3ConvNextConfig
-
-        self.out_channels = config.widths
-        settings: dict[str, Any] = {
-            "hidden_sizes": list(config.widths),
-            "depths": list(config.depths),
-            "out_indices": [1, 2, 3, 4],  # index 0 is the stem
-        }
-        self.convnext = DINOv3ConvNextBackbone(DINOv3ConvNextConfig(**settings))
+        """Map ``(B, 3, H, W)`` to four feature maps ``(B, C_i, H / s_i, W / s_i)``."""
+        raise NotImplementedError
 
     @property
-    def blocks(self) -> Sequence[nn.Module]:
-        """The four stages."""
-        return list(self.convnext.model.stages)
+    def encoded(self) -> tuple[int, int, int]:
+        """Width of the code of a view, width of the code of a patch, and side of a patch in pixels."""
+        return self.out_channels[3], self.out_channels[2], self.strides[2]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map ``(B, 3, H, W)`` to four maps at strides 4, 8, 16, 32."""
-        maps: tuple[Tensor, ...] = self.convnext(x).feature_maps
-        return maps
+    def encode(self, x: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Describe images as a whole and patch by patch, for pretraining.
+
+        Here: the mean of the last map, and the positions of the one before it; hidden patches become the mean
+        colour. That map has stride 16, as a ViT has. Neither has a norm at its end, so one without weights
+        follows.
+
+        Parameters
+        ----------
+        x : float tensor, shape (B, 3, H, W)
+        masks : bool tensor, shape (B, N), optional
+            Marks of the N = H/patch · W/patch patches, row by row, that are hidden.
+
+        Returns
+        -------
+        whole : float tensor, shape (B, width)
+        patches : float tensor, shape (B, N, patch width)
+        """
+        width, patch_width, patch = self.encoded
+        if masks is not None:
+            grid = masks.view(-1, 1, x.shape[2] // patch, x.shape[3] // patch)
+            hidden = grid.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+            x = x.masked_fill(hidden, 0)  # of normalised colours
+        maps = self(x)
+        whole, patches = maps[3].mean(dim=(2, 3)), maps[2].flatten(2).transpose(1, 2)
+        return functional.layer_norm(whole, (width,)), functional.layer_norm(patches, (patch_width,))
+
+    def published_names(self) -> dict[str, str]:
+        """Return the names of all weights in a published file, each with its name here."""
+        return {published_name(key).removeprefix(f"{self.inner}."): key for key in self.state_dict()}
 
 
 def published_name(key: str) -> str:
-    """Name of a weight in files: as Hugging Face publishes it, whichever version of `transformers` runs.
+    """Return the name of a weight in files: Hugging Face's, whichever version of `transformers` runs.
 
     Examples
     --------
@@ -190,65 +120,3 @@ def published_name(key: str) -> str:
     'backbone.vit.layer.0.norm1.bias'
     """
     return re.sub(r"\b(vit|convnext)\.model\.(layer|stages)\.", r"\1.\2.", key)
-
-
-class ResidualBackbone(nn.Module):
-    """Plain residual stages at strides 4, 8, 16 and 32."""
-
-    strides: Four = (4, 8, 16, 32)
-    stride = 32
-
-    def __init__(self, config: ResidualConfig) -> None:
-        super().__init__()
-        self.out_channels = config.widths
-        self.stem = ConvBlock(3, config.stem_width, stride=2)
-        stages, width = [], config.stem_width
-        for out, depth in zip(config.widths, config.depths, strict=True):
-            blocks = [ResidualBlock(out, out) for _ in range(depth)]
-            stages.append(nn.Sequential(ConvBlock(width, out, stride=2), *blocks))
-            width = out
-        self.stages = nn.ModuleList(stages)
-
-    @property
-    def blocks(self) -> Sequence[nn.Module]:
-        """The four stages."""
-        return list(self.stages)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map ``(B, 3, H, W)`` to four maps at strides 4, 8, 16, 32."""
-        maps: list[Tensor] = []
-        x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps)
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm with groups of 8 channels where they divide, else one group."""
-    return nn.GroupNorm(channels // 8 if channels % 8 == 0 else 1, channels)
-
-
-class ConvBlock(nn.Sequential):
-    """3×3 convolution, GroupNorm, SiLU."""
-
-    def __init__(self, channels: int, out: int, *, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(channels, out, 3, stride, padding=1, bias=False), group_norm(out), nn.SiLU()
-        )
-
-
-class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions with GroupNorm and SiLU, added to a (projected) shortcut."""
-
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.first = ConvBlock(channels, out)
-        self.second = nn.Sequential(nn.Conv2d(out, out, 3, padding=1, bias=False), group_norm(out))
-        same = channels == out
-        self.shortcut = nn.Identity() if same else nn.Conv2d(channels, out, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, channels, H, W)`` to ``(B, out, H, W)``."""
-        y: Tensor = self.second(self.first(x)) + self.shortcut(x)
-        return nn.functional.silu(y)

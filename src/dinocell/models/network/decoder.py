@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dinocell.models.network.backbone import ConvBlock, Four, Positive, ResidualBlock
+from dinocell.models.network.backbone import Four, Positive
+from dinocell.models.network.blocks import ConvBlock, ResidualBlock
 from dinocell.settings import Section
 
 LEVELS = (1, 2, 4, 8, 16, 32)
@@ -28,8 +29,8 @@ class UNetDecoder(nn.Module):
     ----------
     config : DecoderConfig
     in_channels, strides : four int
-        What the backbone declares. A ViT keeps stride 16 at every tap: its taps are spread over the pyramid,
-        the earliest to the finest level.
+        What the backbone declares. A ViT keeps stride 16 in all feature maps: they are spread over the
+        pyramid, the earliest to the finest level.
     """
 
     def __init__(self, config: DecoderConfig, in_channels: Four, strides: Four) -> None:
@@ -76,7 +77,7 @@ class _Up(nn.Module):
 
 
 def _neck(channels: int, width: int, stride: int, level: int) -> nn.Module:
-    """Bring a tap of `stride` to `width` channels at stride `level`."""
+    """Build what brings a feature map of `stride` to `width` channels at stride `level`."""
     if stride == level:
         return nn.Identity() if channels == width else nn.Conv2d(channels, width, 1)
     if stride < level:

@@ -20,7 +20,6 @@ from dinocell.models.checkpoint import (
     write_checkpoint,
 )
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.network.backbone import build_backbone
 from dinocell.models.network.decoder import UNetDecoder
 from dinocell.models.network.devices import is_out_of_memory
 from dinocell.models.variants import VARIANTS, Variant, find_variant
@@ -48,17 +47,17 @@ class DINOCell(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = build_backbone(config.backbone)
+        self.backbone = config.backbone.build()
         self.decoder = UNetDecoder(config.decoder, self.backbone.out_channels, self.backbone.strides)
 
     @property
     def stride(self) -> int:
-        """Height and width of the input must be multiples of it."""
+        """Number of pixels that height and width of the input must be multiples of."""
         return self.backbone.stride
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     def forward(self, x: Tensor) -> Tensor:
@@ -226,7 +225,7 @@ class DINOCell(nn.Module):
 
 
 def _learns(part: nn.Module) -> bool:
-    """Whether any weight of a module is to be trained."""
+    """Return whether any weight of a module is to be trained."""
     return any(parameter.requires_grad for parameter in part.parameters())
 
 
@@ -249,17 +248,17 @@ def normalise(gray: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What `list_models` says of a variant.
+    """Description of a variant.
 
     Attributes
     ----------
     name, title : str
-        What users type, and the backbone in words.
+        Name that users type, and the backbone in words.
     backbone_parameters, decoder_parameters : int
         Counted.
     stride : int
         Input sizes are multiples of it, in pixels.
-    taps : tuple of int
+    feature_blocks : tuple of int
         Blocks, or stages, whose outputs the decoder reads; counted from 0.
     trained : bool
         Whether trained weights of backbone and decoder ship with the package.
@@ -274,7 +273,7 @@ class ModelInfo:
     backbone_parameters: int
     decoder_parameters: int
     stride: int
-    taps: tuple[int, ...]
+    feature_blocks: tuple[int, ...]
     trained: bool
     licence: str
     sources: tuple[str, ...]
@@ -294,7 +293,7 @@ def _describe(variant: Variant) -> ModelInfo:
         backbone_parameters=sum(p.numel() for p in model.backbone.parameters()),
         decoder_parameters=sum(p.numel() for p in model.decoder.parameters()),
         stride=model.stride,
-        taps=variant.backbone.taps if variant.backbone.kind == "vit" else (0, 1, 2, 3),
+        feature_blocks=model.backbone.feature_blocks,
         trained=is_trained(variant.name),
         licence=variant.licence,
         sources=variant.sources,

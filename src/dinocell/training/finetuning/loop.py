@@ -139,7 +139,7 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
 
 
 def _crop_size(config: FinetuneConfig, model: DINOCell) -> int:
-    default = model.config.tile_size if model.config.backbone.kind == "vit" else CROP_SIZE
+    default = model.config.tile_size if model.backbone.attends else CROP_SIZE
     size = default if config.crop_size is None else config.crop_size
     if size % model.stride:
         raise ConfigError(f"crop_size is {size}, expected a multiple of {model.stride}, the model's stride")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from dinocell import __version__
 from dinocell.io.saving import atomic_path
 from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder, write_checkpoint
-from dinocell.models.network.backbone import ResidualBackbone, published_name
+from dinocell.models.network.backbone import Backbone
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.pretraining.config import PretrainConfig
 
@@ -31,8 +31,8 @@ class PretrainOutcome:
 def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcome: PretrainOutcome) -> None:
     """Write the backbone of a model, all or nothing, with a record of how it was made.
 
-    A DINOv3 backbone is written as Hugging Face publishes them. A residual one has no published form: the
-    whole model is written, its decoder untrained. ``backbone.weights`` takes both.
+    A DINOv3 backbone is written as Hugging Face publishes them. Where no form is published, the whole model
+    is written, its decoder untrained. ``backbone.weights`` takes both.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcom
     """
     backbone = model.backbone
     with replaced_folder(folder) as temporary:
-        if isinstance(backbone, ResidualBackbone):
+        if not backbone.inner:
             write_checkpoint(temporary, model.config, model.state_dict())
         else:
             (temporary / WEIGHTS_FILE).write_bytes(save(published_weights(backbone), {"format": "pt"}))
@@ -60,16 +60,17 @@ def write_backbone(folder: Path, model: DINOCell, config: PretrainConfig, outcom
             path.write_text(record + "\n", encoding="utf-8")
 
 
-def network_of(backbone: nn.Module) -> Any:
-    """Return Hugging Face's network inside a ViT or ConvNeXt backbone."""
-    return next(backbone.children())
+def network_of(backbone: Backbone) -> Any:
+    """Return Hugging Face's network inside a backbone."""
+    return getattr(backbone, backbone.inner)
 
 
-def published_weights(backbone: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of a ViT or ConvNeXt backbone under the names of Hugging Face."""
+def published_weights(backbone: Backbone) -> dict[str, Tensor]:
+    """Return the weights of a backbone under the names that Hugging Face publishes them by."""
+    weights = backbone.state_dict()
     return {
-        published_name(key).partition(".")[2]: value.detach().cpu().float().contiguous()
-        for key, value in backbone.state_dict().items()
+        name: weights[key].detach().cpu().float().contiguous()
+        for name, key in backbone.published_names().items()
     }
 
 

@@ -7,14 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dinocell.models.network.backbone import ConvNeXtBackbone, ResidualBackbone, ViTBackbone
+from dinocell.models.network.backbone import Backbone
 from dinocell.training.pretraining.config import Heads
 
-AnyBackbone = ViTBackbone | ConvNeXtBackbone | ResidualBackbone
 
-
-class ViTEncoder(nn.Module):
-    """Class token and patch tokens of a ViT; hidden patches become its mask token.
+class Encoder(nn.Module):
+    """A backbone that describes views as a whole and patch by patch, see `Backbone.encode`.
 
     Attributes
     ----------
@@ -24,66 +22,14 @@ class ViTEncoder(nn.Module):
         Side of a patch in pixels.
     """
 
-    def __init__(self, backbone: ViTBackbone) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
-        self.width = self.dense_width = backbone.out_channels[-1]
-        self.patch = backbone.stride
+        self.width, self.dense_width, self.patch = backbone.encoded
 
     def forward(self, x: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Describe views as a whole and patch by patch.
-
-        Parameters
-        ----------
-        x : float tensor, shape (B, 3, H, W)
-        masks : bool tensor, shape (B, N), optional
-            Which of the N = H/patch · W/patch patches, row by row, are hidden.
-
-        Returns
-        -------
-        whole : float tensor, shape (B, width)
-        patches : float tensor, shape (B, N, dense_width)
-        """
-        vit = self.backbone.vit
-        tokens = vit.embeddings(x, bool_masked_pos=masks)
-        positions = vit.rope_embeddings(x)
-        for block in self.backbone.blocks:
-            tokens = block(tokens, position_embeddings=positions)
-        tokens = vit.norm(tokens)
-        return tokens[:, 0], tokens[:, 1 + vit.config.num_register_tokens :]
-
-
-class ConvEncoder(nn.Module):
-    """Mean of the last map and positions of the one before it; hidden patches become the mean colour.
-
-    That map has stride 16, as a ViT has. Neither has a norm at its end, so one without weights follows.
-    """
-
-    def __init__(self, backbone: ConvNeXtBackbone | ResidualBackbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.width, self.dense_width = backbone.out_channels[3], backbone.out_channels[2]
-        self.patch = backbone.strides[2]
-
-    def forward(self, x: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Describe views as a whole and position by position, as `ViTEncoder` does."""
-        if masks is not None:
-            grid = masks.view(-1, 1, x.shape[2] // self.patch, x.shape[3] // self.patch)
-            hidden = grid.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)
-            x = x.masked_fill(hidden, 0)  # the mean of normalised colours
-        maps = self.backbone(x)
-        whole, patches = maps[3].mean(dim=(2, 3)), maps[2].flatten(2).transpose(1, 2)
-        return (
-            functional.layer_norm(whole, (self.width,)),
-            functional.layer_norm(patches, (self.dense_width,)),
-        )
-
-
-def build_encoder(backbone: AnyBackbone) -> ViTEncoder | ConvEncoder:
-    """Wrap a backbone of any kind."""
-    if isinstance(backbone, ViTBackbone):
-        return ViTEncoder(backbone)
-    return ConvEncoder(backbone)
+        """Return the features of views ``(B, width)`` and of their patches ``(B, N, dense_width)``."""
+        return self.backbone.encode(x, masks)
 
 
 class ProjectionHead(nn.Module):
@@ -118,9 +64,9 @@ class ProjectionHead(nn.Module):
 class SelfDistillation(nn.Module):
     """Network that student and teacher both are: an encoder, and a head each for views and for patches."""
 
-    def __init__(self, backbone: AnyBackbone, heads: Heads) -> None:
+    def __init__(self, backbone: Backbone, heads: Heads) -> None:
         super().__init__()
-        self.encoder = build_encoder(backbone)
+        self.encoder = Encoder(backbone)
         self.view_head = ProjectionHead(self.encoder.width, heads)
         self.patch_head = ProjectionHead(self.encoder.dense_width, heads)
 
