@@ -20,7 +20,7 @@ MOST_TILES = 400
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
-    """Shapes from 1 × 1 to 600 × 600, every legal tile and overlap, few enough tiles to run."""
+    """Draw shapes from 1 × 1 to 600 × 600 with any legal tile and overlap, but few enough tiles to run."""
     # Hypothesis favours small numbers; counting down as well favours long axes and wide overlaps too.
     tile = draw(st.one_of(st.integers(1, 300), st.integers(2, 40)))
     overlap = draw(
@@ -44,7 +44,7 @@ def random_image(shape: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def covers(plan: tuple[Tile, ...], shape: tuple[int, int]) -> NDArray[np.int64]:
-    """How many tiles cover each pixel."""
+    """Count the tiles that cover each pixel."""
     count = np.zeros(shape, np.int64)
     for tile in plan:
         count[tile.y : tile.y + tile.size, tile.x : tile.x + tile.size] += 1
@@ -239,7 +239,7 @@ def test_a_prediction_of_another_shape_is_refused(shape: tuple[int, ...]) -> Non
 
 
 def spans(length: int) -> st.SearchStrategy[slice]:
-    """Any span of at least one pixel."""
+    """Draw a span of at least one pixel."""
     return st.tuples(st.integers(0, length - 1), st.integers(1, length)).map(
         lambda ends: slice(min(ends), max(ends[1], ends[0] + 1))
     )

@@ -82,7 +82,7 @@ def plan_tiles(shape: tuple[int, int], tile: int = 256, overlap: int = 32) -> tu
 def tiles_touching(
     window: tuple[slice, slice], shape: tuple[int, int], tile: int = 256, overlap: int = 32
 ) -> tuple[Tile, ...]:
-    """Give the tiles of an image's plan that share pixels with a window, without planning all of them.
+    """Plan only those tiles of an image that share pixels with a window.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def blend(
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a tile lies in a map, and how much its pixels weigh there.
+    """Position of a tile in a map, and the weights of its pixels there.
 
     Attributes
     ----------
@@ -192,14 +192,14 @@ class Placement:
     columns: NDArray[np.float32]
 
     def weight(self) -> NDArray[np.float32]:
-        """Give the weights of the shared pixels, (Y, X)."""
+        """Return the weights of the shared pixels, (Y, X)."""
         return np.maximum(np.outer(self.rows, self.columns), np.float32(MIN_WEIGHT))
 
 
 def place_tiles(
     tiles: Sequence[Tile], shape: tuple[int, int], window: tuple[slice, slice]
 ) -> Iterator[Placement]:
-    """Say where each tile lies in a window of the map, and what it weighs; arguments as for `blend`."""
+    """Yield the position of each tile in a window of the map, and its weights; arguments as for `blend`."""
     rows = _windows({(t.y, t.size) for t in tiles}, shape[0])
     columns = _windows({(t.x, t.size) for t in tiles}, shape[1])
     for tile in tiles:
@@ -242,7 +242,7 @@ class Canvas:
         self._weights[place.in_window] += weight
 
     def finish(self) -> NDArray[np.float32]:
-        """Give the map: float32 array, shape (Y, X); an InputError unless each tile had its prediction."""
+        """Return the map: float32 array, shape (Y, X); an InputError unless each tile had its prediction."""
         if self.added != len(self._tiles):
             raise self._miscounted()
         return self._total / self._weights
@@ -256,7 +256,7 @@ class Canvas:
 def _shared(
     tile: Tile, height: int, width: int, window: tuple[slice, slice]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Give the pixels that a tile, cut at the image's edge, shares with a window: within either of them."""
+    """Return the pixels that a tile, cut at the image's edge, shares with a window: within either of them."""
     in_tile, in_window = [], []
     for start, length, span in ((tile.y, height, window[0]), (tile.x, width, window[1])):
         low, high = max(start, span.start), min(start + length, span.stop)
@@ -266,9 +266,19 @@ def _shared(
 
 
 def _windows(spans: set[tuple[int, int]], length: int) -> dict[int, NDArray[np.float32]]:
-    """Cosine window along one axis for every tile start: it rises only where a neighbour overlaps.
+    """Compute weights along one axis for every tile start: they fall only where a neighbour overlaps.
 
-    Two neighbours' ramps over their common pixels are mirror images, ``sin²`` and ``cos²``, which sum to 1.
+    Two neighbours' ramps over their common pixels are mirror images, ``sin²`` and ``cos²``, which sum to 1::
+
+        weight 1 ────────╮   ╭────────        tiles of 256 px that start at 0 and 224:
+                          ╲ ╱                 both cover 224 … 255
+                           ╳
+                          ╱ ╲
+               0         ╯   ╰
+                 tile 0  224 256  tile 1
+
+    The last tile of an axis is moved back to end with the image, so its ramp is as long as its overlap. At
+    the image's edge a weight stays 1.
     """
     ordered = sorted(spans)
     windows = {}

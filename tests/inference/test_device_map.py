@@ -14,7 +14,7 @@ from tests.examples import examples
 
 
 def darken(tiles):
-    """A network that depends on every pixel and its place in the tile."""
+    """Compute a map that depends on every pixel and its position in the tile, as a network does."""
     ramp = torch.linspace(0, 1, tiles.shape[-1])
     return tiles.float() / 255 * ramp + ramp[:, None] / 3
 

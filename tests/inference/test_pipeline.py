@@ -41,7 +41,7 @@ def nano():
 
 
 def bright_disks(radius=14, count=3, side=200):
-    """An image of bright, slightly noisy disks on a dark ground, and their labels."""
+    """Draw bright, slightly noisy disks on a dark background; return the image and the labels."""
     labels = np.zeros((side, side), np.int32)
     step = side // count
     for row in range(count):

@@ -66,21 +66,21 @@ def test_every_variant_runs_at_its_real_width_and_reduced_depth(name):
             torch.testing.assert_close(together[2:3], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_vit_taps_carry_the_final_layer_norm():
+def test_vit_feature_maps_carry_the_final_layer_norm():
     backbone = VIT.build().eval()
     with torch.no_grad():
-        for tap in backbone(torch.randn(1, 3, 64, 64)):  # a fresh LayerNorm has weight 1 and bias 0
-            torch.testing.assert_close(tap.mean(dim=1), torch.zeros(1, 4, 4), atol=1e-5, rtol=0)
-            torch.testing.assert_close(tap.var(dim=1, unbiased=False), torch.ones(1, 4, 4), atol=1e-2, rtol=0)
+        for one in backbone(torch.randn(1, 3, 64, 64)):  # a fresh LayerNorm has weight 1 and bias 0
+            torch.testing.assert_close(one.mean(dim=1), torch.zeros(1, 4, 4), atol=1e-5, rtol=0)
+            torch.testing.assert_close(one.var(dim=1, unbiased=False), torch.ones(1, 4, 4), atol=1e-2, rtol=0)
 
 
-def test_vit_taps_are_the_named_blocks():
-    # Block k changes the taps from k on, and none before: an off-by-one in `out_indices` would show.
+def test_vit_feature_maps_are_of_the_named_blocks():
+    # Block k changes the feature maps from k on, and none before: an off-by-one in `out_indices` would show.
     torch.manual_seed(0)
     backbone = VIT.build().eval()
     x = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
-        before = [tap.clone() for tap in backbone(x)]
+        before = [each.clone() for each in backbone(x)]
         for parameter in backbone.blocks[2].parameters():
             parameter.add_(1.0)
         changed = [not torch.equal(a, b) for a, b in zip(before, backbone(x), strict=True)]

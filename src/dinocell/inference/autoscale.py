@@ -31,7 +31,7 @@ _STEP = 64
 
 @dataclass(frozen=True)
 class Trial:
-    """What the network saw at one zoom.
+    """Result of trying one zoom.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ def predict_at_best_scale(
 
 
 def clarity(distance: NDArray[np.float32]) -> float:
-    """How clear the hills of a distance map are: its mean, weighted by itself.
+    """Compute how clear the hills of a distance map are: its mean, weighted by itself.
 
     Parameters
     ----------

@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 BatchResult = TypeVar("BatchResult")
 
 BATCH_SIZE = 8
-"""Tiles a forward pass on a CPU, where more of them are no faster."""
+"""Tiles a forward pass on a CPU, where more of them take as long each."""
 
 DEVICE_BATCH_SIZE = 64
 """The same on a GPU, which fewer leave idle."""
 
-MAX_SCALE = 16
+MAX_ENLARGEMENT = 16
 """An image is enlarged at most this many times, so that a mistyped diameter does not fill the memory."""
 
 
@@ -88,10 +88,10 @@ class Predictor:
                 "leave diameter out, or use 'auto'"
             )
         scale = float(np.clip(diameter, *best)) / diameter
-        if scale > MAX_SCALE:
+        if scale > MAX_ENLARGEMENT:
             raise InputError(
                 f"diameter is {diameter} px: the image would be enlarged {scale:.0f} times, "
-                f"expected at most {MAX_SCALE}"
+                f"expected at most {MAX_ENLARGEMENT}"
             )
         return scale
 

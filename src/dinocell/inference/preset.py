@@ -78,7 +78,7 @@ def read_preset(path: Path) -> Preset:
     Raises
     ------
     FileMissingError
-        If there is no such file.
+        If the file does not exist.
     ConfigError
         If it is not YAML, or has an unknown key or a value out of bounds.
     """

@@ -68,7 +68,7 @@ class Parameters:
 
     @property
     def fill_holes(self) -> bool:
-        """Whether background enclosed by one cell became part of it."""
+        """Flag: background enclosed by one cell became part of it."""
         return self.settings.fill_holes
 
 

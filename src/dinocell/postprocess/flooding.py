@@ -1,8 +1,17 @@
-"""The flood of a watershed: every pixel of a mask to the marker that reaches it first.
+"""Flood of a watershed: every pixel of a mask goes to the marker that reaches it first.
 
 Nearly every pixel is reached first from its highest neighbour, which array operations find for all pixels at
-once. Only where that does not tell (on a plateau, on a bump that rises again, and below them) does the order
-of a queue decide, and only such places are flooded with one, by scikit-image.
+once. Only where that leaves a doubt (on a plateau, on a bump that rises again, and below them) does the order
+of a queue decide, and only such pixels are flooded with one, by scikit-image. One row as an example::
+
+    height   .9 .7 .4 .3 .3 .3 .4 .6 .8
+    marker    A  A                 B  B
+    step up         ←  ←  ?  →  →           ?: no neighbour is higher, so there is a doubt
+    found     A  A  A  A  ?  B  B  B  B     the queue decides about this pixel alone
+
+Four stages: follow the steps up to a marker (`_tops`); fill regions of doubtful pixels that border on one
+basin alone (`_fill_clear`); mark the pixels that the others may be reached through (`_with_forebears`); and
+flood those with a queue (`_flood_in_tiles`).
 """
 
 from collections.abc import Iterator
@@ -16,17 +25,21 @@ from skimage.segmentation import watershed
 
 from dinocell.labels import Labels
 
-Floats = NDArray[np.floating[Any]]
+Heights = NDArray[np.floating[Any]]
+"""Values of a distance map."""
+
 Value = TypeVar("Value", bound=np.generic)
-Window = tuple[slice, slice]
-Places = NDArray[np.intp]
-"""Pixels by their place in a flattened array with a border of one pixel."""
+Box = tuple[slice, slice]
+"""Rows and columns of a part of an image."""
+
+PixelIndices = NDArray[np.intp]
+"""Pixels by their index in a flattened array with a border of one pixel."""
 
 _TILE = 256
 """Pixels in doubt are flooded tile by tile of this side, in pixels: a short queue is a fast one."""
 
 
-def flood(distance: Floats, markers: Labels, mask: NDArray[np.bool_]) -> Labels:
+def flood(distance: Heights, markers: Labels, mask: NDArray[np.bool_]) -> Labels:
     """Flood a mask downhill from markers.
 
     Parameters
@@ -74,7 +87,7 @@ def _steps(width: int) -> list[int]:
     return [down * width + right for down, right in product((-1, 0, 1), repeat=2) if down or right]
 
 
-def _steps_up(heights: Floats, band: Places, steps: list[int]) -> NDArray[np.int32]:
+def _steps_up(heights: Heights, band: PixelIndices, steps: list[int]) -> NDArray[np.int32]:
     """Find the step from every pixel of the band to its highest neighbour; 0 where that is not certain.
 
     A pixel strictly below one highest neighbour, which is itself reached at its own height, is reached first
@@ -95,8 +108,11 @@ def _steps_up(heights: Floats, band: Places, steps: list[int]) -> NDArray[np.int
     return upward
 
 
-def _tops(band: Places, upward: NDArray[np.int32], size: int) -> Places:
-    """Follow the steps up from every pixel of the band to where they end; each round doubles the reach."""
+def _tops(band: PixelIndices, upward: NDArray[np.int32], size: int) -> PixelIndices:
+    """Follow the steps up from every pixel of the band to where they end.
+
+    Each round doubles the reach: of a → b → c → d → e it makes a → c, then a → e.
+    """
     ends = np.arange(size)
     ends[band] += upward
     climbing = band
@@ -109,7 +125,7 @@ def _tops(band: Places, upward: NDArray[np.int32], size: int) -> Places:
     return ends[band]
 
 
-def _fill_clear(found: Labels, lost: Places, steps: list[int]) -> Places:
+def _fill_clear(found: Labels, lost: PixelIndices, steps: list[int]) -> PixelIndices:
     """Fill regions of lost pixels that border on one basin alone, and give the pixels that border on more."""
     image = np.zeros(found.shape, np.uint8)
     image.ravel()[lost] = 1
@@ -126,12 +142,12 @@ def _fill_clear(found: Labels, lost: Places, steps: list[int]) -> Places:
     np.minimum.at(lowest, regions, low)
     np.maximum.at(highest, regions, high)
     labels[lost] = np.where(lowest == highest, highest, 0)[regions]
-    doubtful: Places = lost[(lowest < highest)[regions]]
+    doubtful: PixelIndices = lost[(lowest < highest)[regions]]
     return doubtful
 
 
 def _with_forebears(
-    doubtful: Places, labels: Labels, band: Places, upward: NDArray[np.int32], steps: list[int]
+    doubtful: PixelIndices, labels: Labels, band: PixelIndices, upward: NDArray[np.int32], steps: list[int]
 ) -> NDArray[np.bool_]:
     """Mark the doubtful pixels and all those that they may have been reached through.
 
@@ -150,7 +166,7 @@ def _with_forebears(
     return needed
 
 
-def _flood_in_tiles(heights: Floats, seeds: Labels, needed: NDArray[np.bool_], found: Labels) -> None:
+def _flood_in_tiles(heights: Heights, seeds: Labels, needed: NDArray[np.bool_], found: Labels) -> None:
     """Flood what is needed with a queue; its connected pieces do not depend on each other."""
     for window, inside in pieces_by_tile(needed, _TILE):
         markers = np.where(inside, seeds[window], 0)
@@ -158,7 +174,7 @@ def _flood_in_tiles(heights: Floats, seeds: Labels, needed: NDArray[np.bool_], f
         np.copyto(found[window], labels, where=inside)
 
 
-def pieces_by_tile(mask: NDArray[np.bool_], side: int) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+def pieces_by_tile(mask: NDArray[np.bool_], side: int) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
     """Divide a mask into groups of 8-connected pieces, by the tile that a piece's bounding box begins in.
 
     Parameters
@@ -187,7 +203,7 @@ def pieces_by_tile(mask: NDArray[np.bool_], side: int) -> Iterator[tuple[Window,
         yield window, members[pieces[window]]
 
 
-def _depths(heights: Floats, markers: Labels) -> NDArray[np.float64]:
+def _depths(heights: Heights, markers: Labels) -> NDArray[np.float64]:
     """Turn heights upside down; marker pixels, the deepest, are ranked so that no two are equal.
 
     scikit-image takes equal markers in no particular order; ranks put them in row-major order.

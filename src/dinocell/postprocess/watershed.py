@@ -3,7 +3,6 @@
 import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import cv2
 import edt
@@ -16,10 +15,8 @@ from scipy.sparse.csgraph import connected_components
 from dinocell.errors import InputError
 from dinocell.labels import Labels, cell_areas
 from dinocell.machine import thread_count
-from dinocell.postprocess.flooding import Window, flood, pieces_by_tile
+from dinocell.postprocess.flooding import Box, Heights, flood, pieces_by_tile
 from dinocell.postprocess.thresholds import Thresholds
-
-Floats = NDArray[np.floating[Any]]
 
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Half of the 8 neighbours (row, column): the other half are the same pairs seen from the other side."""
@@ -34,7 +31,7 @@ _SEARCHED_BY_STEP = 4
 
 
 def distance_to_labels(
-    distance: Floats,
+    distance: Heights,
     *,
     thresholds: Thresholds | None = None,
     cells_max_threshold: float | None = None,
@@ -101,7 +98,7 @@ def distance_to_labels(
     return _number(labels, max(min_size, 1))
 
 
-def _validate(distance: Floats, min_size: int) -> None:
+def _validate(distance: Heights, min_size: int) -> None:
     if distance.ndim != 2 or distance.dtype.kind != "f":
         raise InputError(
             f"distance is {distance.dtype} of shape {distance.shape}, expected a float map (Y, X)"
@@ -112,7 +109,7 @@ def _validate(distance: Floats, min_size: int) -> None:
         raise InputError(f"min_size is {min_size}, expected 0 or more pixels")
 
 
-def _flood_and_join(distance: Floats, markers: Labels, mask: NDArray[np.bool_], merge: float) -> Labels:
+def _flood_and_join(distance: Heights, markers: Labels, mask: NDArray[np.bool_], merge: float) -> Labels:
     """Flood and join in threads: connected pieces of the mask do not depend on each other.
 
     A marker that reaches beyond the mask may lie in several pieces, but then it fills each of them: where
@@ -120,7 +117,7 @@ def _flood_and_join(distance: Floats, markers: Labels, mask: NDArray[np.bool_], 
     """
     labels = np.zeros(distance.shape, np.int32)
 
-    def work(window: Window, inside: NDArray[np.bool_]) -> None:
+    def work(window: Box, inside: NDArray[np.bool_]) -> None:
         basins = flood(distance[window], markers[window], inside)
         np.copyto(labels[window], _join_split_cells(basins, distance[window], merge), where=inside)
 
@@ -130,8 +127,17 @@ def _flood_and_join(distance: Floats, markers: Labels, mask: NDArray[np.bool_], 
     return labels
 
 
-def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
-    """Join basins, that is give them one id, when the saddle between them is high relative to their peaks."""
+def _join_split_cells(labels: Labels, distance: Heights, merge: float) -> Labels:
+    """Join basins, that is give them one id, when the saddle between them is high relative to their peaks.
+
+    For example, these two are one cell where `merge` is at most 0.4 / 0.6, the saddle by the lower peak::
+
+        0.9    ╱╲
+        0.6   ╱  ╲    ╱╲
+        0.4  ╱    ╲__╱  ╲
+
+    Joining goes on along chains: where a joins b and b joins c, all three are one cell.
+    """
     first, second, saddles = _saddles(labels, distance)
     peaks = _peaks(distance, labels)
     joined = saddles >= merge * np.minimum(peaks[first], peaks[second])
@@ -149,7 +155,7 @@ def _join_split_cells(labels: Labels, distance: Floats, merge: float) -> Labels:
     return names[labels]
 
 
-def _peaks(values: Floats, labels: Labels) -> Floats:
+def _peaks(values: Heights, labels: Labels) -> Heights:
     """Find the highest value in every cell, by id; 0 for the background."""
     peaks = np.zeros(int(labels.max(initial=0)) + 1, values.dtype)
     ids = labels.ravel()
@@ -162,7 +168,7 @@ def _peaks(values: Floats, labels: Labels) -> Floats:
     return peaks
 
 
-def _saddles(labels: Labels, distance: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+def _saddles(labels: Labels, distance: Heights) -> tuple[NDArray[np.int64], NDArray[np.int64], Heights]:
     """Find the height of the pass between every two basins that touch.
 
     Returns
@@ -197,13 +203,15 @@ def boundary_widths(labels: Labels, cell_fill_threshold: float) -> NDArray[np.fl
 
     A cell of inner radius R lost the pixels at distance 1…⌊tR⌋ from its outside; what is left has inner
     radius R − ⌊tR⌋. Where two R fit, the larger is taken: such a cell may grow by a pixel that it never lost.
+    With t = 0.09, for example, an inner radius of 21 px is left of R = 22, which lost 1 px, and of R = 23,
+    which lost 2 px: the width is 2.
 
     Parameters
     ----------
     labels : int32 array, shape (Y, X)
         Cells as the flood left them.
     cell_fill_threshold : float
-        The t of the flood; from 1 on there is nothing to be seen of a boundary, and it is 0.
+        The t of the flood; from 1 on nothing is left of a cell, and the width is 0.
 
     Returns
     -------

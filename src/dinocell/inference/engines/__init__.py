@@ -1,1 +1,1 @@
-"""What runs a network: PyTorch, ONNX Runtime or OpenVINO, all behind one contract."""
+"""Engines that run a network: PyTorch, ONNX Runtime or OpenVINO, all behind one contract."""

@@ -11,7 +11,7 @@ from dinocell.tiling import Placement, Tile, place_tiles
 
 
 class DeviceMap:
-    """What `dinocell.tiling.Canvas` is on a CPU; the image goes there once, the map comes back once.
+    """Counterpart of `dinocell.tiling.Canvas` on a GPU: the image goes there once, the map comes back once.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class DeviceMap:
 
     @torch.inference_mode()
     def finish(self) -> NDArray[np.float32]:
-        """Give the map: float32 array, shape (Y, X); once, as it is made where the sums were."""
+        """Return the map: float32 array, shape (Y, X); once only, as it replaces the sums."""
         return _to_host(self._total.div_(self._weights))
 
 

@@ -55,7 +55,7 @@ def exported_file(model: DINOCell, *, precision: Exported) -> Path:
 
 
 def remake(model: DINOCell, path: Path, *, precision: Exported) -> Path:
-    """Make a file of the cache again that turned out to be damaged."""
+    """Export a model again whose file in the cache turned out to be damaged."""
     logger.warning("%s is damaged: it is made anew", path)
     return export_onnx(model, path, precision=precision)
 

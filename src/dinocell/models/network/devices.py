@@ -1,4 +1,4 @@
-"""Where the network runs."""
+"""Devices that networks run on."""
 
 import contextlib
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the processor says that it can; where torch cannot ask it, nothing is said."""
+    """Return whether the processor has instructions for bfloat16; True where torch cannot ask it."""
     if not hasattr(torch.cpu, "get_capabilities"):
         return True
     capabilities = torch.cpu.get_capabilities()
@@ -39,7 +39,7 @@ def multiplies_bfloat16() -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is not enough; CPU and MPS have no class of their own for it."""
+    """Return whether an error means that memory is short; for CPU and MPS it has no class of its own."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     words = (

@@ -143,7 +143,7 @@ class DINOCell(nn.Module):
         Raises
         ------
         UnknownModelError
-            If there is no such variant.
+            If the variant does not exist.
         DINOCellError
             If the weights cannot be found, read or used.
         """
