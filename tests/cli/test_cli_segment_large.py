@@ -192,6 +192,13 @@ def test_what_cannot_be_is_refused_in_one_line(run, image_file, tmp_path, option
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+def test_a_preset_with_a_setting_that_blocks_do_not_know_is_refused(run, image_file, tmp_path):
+    preset = tmp_path / "preset.yaml"
+    preset.write_text("model: nano\nthresholds: {}\nfill_holes: true\n", encoding="utf-8")
+    message = "sets fill_holes, which segment-large does not have"
+    refuse(run, message, image_file, "-o", tmp_path / "a.zarr", "--preset", preset)
+
+
 def test_files_that_are_not_there_are_refused_in_one_line(run, image_file, tmp_path):
     refuse(run, "expected a name that ends in .zarr", image_file, "-o", tmp_path / "a.tif")
     refuse(run, "none.zarr does not exist", tmp_path / "none.zarr", "-o", tmp_path / "a.zarr")

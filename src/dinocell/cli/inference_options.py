@@ -22,7 +22,6 @@ THRESHOLDS = {
 def inference_options(
     *,
     only: tuple[str, ...] = (),
-    without: tuple[str, ...] = (),
     texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[..., Any]:
     """Replace a command's parameter ``inference`` by an option for every setting.
@@ -32,12 +31,12 @@ def inference_options(
 
     Parameters
     ----------
-    only, without : tuple of str
-        Fields of `InferenceSettings` that the command has alone, or does not have.
+    only : tuple of str
+        Fields of `InferenceSettings` that the command has; otherwise all.
     texts : mapping
         Lines of help, by field, where the command has another than `Option.help`.
     """
-    fields = [name for name in only or InferenceSettings.model_fields if name not in without]
+    fields = only or tuple(InferenceSettings.model_fields)
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         options = [option for name in fields for option in _options(name, texts.get(name, ""))]

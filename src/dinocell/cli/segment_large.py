@@ -22,6 +22,7 @@ from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, SourcePlane
 from dinocell.measure.confidence import doubt_about
+from dinocell.postprocess.thresholds import Thresholds
 from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.cluster_start import open_executor
 
@@ -35,10 +36,16 @@ _TITLES = {
     "described": "table",
 }
 
+_SETTINGS = (
+    "diameter", "thresholds", "min_size", "device", "tile_size", "overlap", "batch_size", "engine",
+    "precision", "clahe",
+)  # fmt: skip
+"""Settings of inference that work block by block; another must be made to before it is named here."""
+
 _FORMATS_WITH_MEANING = ", ".join(f"{name} ({found.meaning})" for name, found in BLOCK_FORMATS.items())
 
 
-@inference_options(without=("fill_holes", "compiled"), texts={"diameter": "Typical cell diameter in pixels."})
+@inference_options(only=_SETTINGS, texts={"diameter": "Typical cell diameter in pixels."})
 def command(
     image: Annotated[Path, typer.Argument(help="OME-Zarr, or TIFF in tiles.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The labels, an OME-Zarr: NAME.zarr.")],
@@ -85,6 +92,10 @@ def command(
         scene, tuned.channel if tuned and channel is None else channel, time, z
     )
     chosen = options.with_preset(inference, tuned, diameter_um)
+    if others := [name for name in chosen if name not in (*_SETTINGS, *Thresholds.model_fields)]:
+        raise InputError(
+            f"--preset {preset} sets {others[0]}, which segment-large does not have: take it out"
+        )
     source, found = _find_source(image, selection, diameter_um)
     if diameter_um is not None:
         chosen["diameter"] = found

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dinocell.errors import UnknownModelError
-from dinocell.models.network.backbone import BackboneConfig, Four
+from dinocell.models.network.backbone import Four
 from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.residual import ResidualConfig
@@ -38,7 +38,7 @@ class Variant:
 
     name: str
     title: str
-    backbone: BackboneConfig
+    backbone: AnyBackboneConfig
     decoder: DecoderConfig
     licence: str
     sources: tuple[str, ...]

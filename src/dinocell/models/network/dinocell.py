@@ -20,6 +20,7 @@ from dinocell.models.checkpoint import (
     write_checkpoint,
 )
 from dinocell.models.configuration import ModelConfig
+from dinocell.models.network.backbone import Backbone
 from dinocell.models.network.decoder import UNetDecoder
 from dinocell.models.network.devices import is_out_of_memory
 from dinocell.models.variants import VARIANTS, Variant, find_variant
@@ -47,7 +48,7 @@ class DINOCell(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = config.backbone.build()
+        self.backbone: Backbone = config.backbone.build()
         self.decoder = UNetDecoder(config.decoder, self.backbone.out_channels, self.backbone.strides)
 
     @property
