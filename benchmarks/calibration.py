@@ -23,7 +23,7 @@ from dinocell import DINOCellPipeline
 from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.measure.confidence import cell_confidence, evidence_matrix, measure_evidence
 from dinocell.measure.quality import image_quality
-from dinocell.metrics.matching import count_overlaps
+from dinocell.metrics.overlaps import count_overlaps
 from dinocell.preprocess.preprocessing import to_grayscale
 from upper_bound import default_folders
 

@@ -9,7 +9,8 @@ from dinocell.inference.segment import segment
 from dinocell.inference.segmentation import TilesDone
 from dinocell.inference.settings import InferenceOptions, InferenceSettings, RunOptions, RunSettings
 from dinocell.labels import median_diameter
-from dinocell.metrics.matching import count_overlaps, match_iou
+from dinocell.metrics.matching import match_iou
+from dinocell.metrics.overlaps import count_overlaps
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.devices import choose_device

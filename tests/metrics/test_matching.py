@@ -9,14 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from dinocell.errors import InputError
-from dinocell.metrics.matching import (
-    Matching,
-    Overlaps,
-    count_overlaps,
-    match_iou,
-    match_majority,
-    match_overlap,
-)
+from dinocell.metrics.matching import Matching, match_iou, match_majority, match_overlap
+from dinocell.metrics.overlaps import Overlaps, count_overlaps
 from tests.cases import CASES
 
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.metrics.counts import IOU_THRESHOLDS
-from dinocell.metrics.matching import count_overlaps, match_iou
+from dinocell.metrics.matching import match_iou
+from dinocell.metrics.overlaps import count_overlaps
 from dinocell.metrics.pooling import bootstrap_interval, mean_over_images, pool
 from dinocell.metrics.score_table import HEADLINE, SCORES, scores_shown
 from dinocell.metrics.scores import Scores, evaluate

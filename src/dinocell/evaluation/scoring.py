@@ -19,7 +19,8 @@ from dinocell.io.images import is_ome_zarr
 from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES
 from dinocell.io.saving import write_labels
 from dinocell.labels import Labels, relabel
-from dinocell.metrics.matching import count_overlaps, match_iou
+from dinocell.metrics.matching import match_iou
+from dinocell.metrics.overlaps import count_overlaps
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.scores import Scores, score_labels
 from dinocell.postprocess.distance import labels_to_distance

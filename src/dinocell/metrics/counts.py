@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.metrics.matching import count_overlaps, match_iou, match_majority, match_overlap
+from dinocell.metrics.matching import match_iou, match_majority, match_overlap
+from dinocell.metrics.overlaps import count_overlaps
 
 IOU_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """IoU thresholds of AP; F1 and PQ use the first."""

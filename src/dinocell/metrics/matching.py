@@ -1,4 +1,4 @@
-"""Matching of predicted with true cells: overlaps are counted once, then paired in one of three ways.
+"""Matching of predicted with true cells: overlapping cells are paired in one of three ways.
 
 `match_majority` is the rule of the Cell Tracking Challenge, `match_iou` the one-to-one rule of AP, F1 and PQ,
 `match_overlap` the one-to-one pairing that covers most pixels (MMA). Scores are computed from them in
@@ -21,7 +21,7 @@ Three true cells and two predicted ones in a row of pixels::
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,52 +29,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from dinocell.errors import InputError
-from dinocell.labels import IGNORE, Labels, validate_labels
-
-Integers = NDArray[np.int64]
-Reals = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Overlaps:
-    """Numbers of pixels that true cells share with predicted cells.
-
-    Ignored pixels, and predicted cells that lie mostly inside them, are already left out of every number.
-
-    Attributes
-    ----------
-    true_ids, true_areas : int64 array, shape (N,)
-        The true cells in the order of their ids, and their areas in pixels.
-    predicted_ids, predicted_areas : int64 array, shape (M,)
-        The same of the predicted cells.
-    true_index, predicted_index : int64 array, shape (K,)
-        One entry for each pair of cells that share pixels: positions in `true_ids` and in `predicted_ids`.
-    pixels : int64 array, shape (K,)
-        The number of pixels that the two share, at least 1.
-    union_pixels : int
-        The pixels that are true or predicted foreground.
-    ignored_pixels : int
-        The pixels that count for nothing.
-    removed_ids : int64 array, shape (R,)
-        The predicted cells that were left out.
-    """
-
-    true_ids: Integers
-    true_areas: Integers
-    predicted_ids: Integers
-    predicted_areas: Integers
-    true_index: Integers
-    predicted_index: Integers
-    pixels: Integers
-    union_pixels: int
-    ignored_pixels: int
-    removed_ids: Integers
-
-    @property
-    def iou(self) -> Reals:
-        """Intersection over union of each pair, float64 ``(K,)`` in (0, 1]."""
-        areas = self.true_areas[self.true_index] + self.predicted_areas[self.predicted_index]
-        return self.pixels / (areas - self.pixels)
+from dinocell.metrics.overlaps import Integers, Overlaps, Reals
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,57 +80,6 @@ class Matching:
         return np.bincount(
             overlaps.predicted_index[self.chosen], minlength=overlaps.predicted_ids.size
         ).astype(np.int64)
-
-
-def count_overlaps(true: NDArray[Any], predicted: NDArray[Any]) -> Overlaps:
-    """Count the pixels that true and predicted cells share.
-
-    Where `true` is `IGNORE` (−1) the pixels count for nothing, and a predicted cell with more than half of
-    its pixels there is left out altogether: what it covers elsewhere becomes background.
-
-    Parameters
-    ----------
-    true : integer or boolean array, shape (Y, X)
-        0 is background, −1 is ignored. Ids may have gaps.
-    predicted : integer or boolean array, shape (Y, X)
-        0 is background. Ids may have gaps.
-
-    Returns
-    -------
-    Overlaps
-
-    Raises
-    ------
-    InputError
-        If either is not a label image, the shapes differ, or `predicted` holds −1.
-
-    Examples
-    --------
-    >>> overlaps = count_overlaps(np.array([[1, 1, 1, 0]]), np.array([[0, 7, 7, 7]]))
-    >>> overlaps.pixels, overlaps.iou
-    (array([2]), array([0.5]))
-    """
-    pairs = _count_pairs(*_validate_pair(true, predicted))
-    removed = _mostly_ignored(pairs)
-    counted = pairs.true != IGNORE
-    true_id, pixels = pairs.true[counted], pairs.pixels[counted]
-    predicted_id = np.where(np.isin(pairs.predicted, removed), 0, pairs.predicted)[counted]
-
-    true_ids, true_areas = _sum_by_id(true_id, pixels)
-    predicted_ids, predicted_areas = _sum_by_id(predicted_id, pixels)
-    both = (true_id > 0) & (predicted_id > 0)
-    return Overlaps(
-        true_ids=true_ids,
-        true_areas=true_areas,
-        predicted_ids=predicted_ids,
-        predicted_areas=predicted_areas,
-        true_index=np.searchsorted(true_ids, true_id[both]).astype(np.int64),
-        predicted_index=np.searchsorted(predicted_ids, predicted_id[both]).astype(np.int64),
-        pixels=pixels[both],
-        union_pixels=int(pixels[(true_id > 0) | (predicted_id > 0)].sum()),
-        ignored_pixels=int(pairs.pixels[~counted].sum()),
-        removed_ids=removed,
-    )
 
 
 def match_majority(overlaps: Overlaps) -> Matching:
@@ -245,50 +149,6 @@ def match_overlap(overlaps: Overlaps) -> Matching:
     """
     candidates = np.arange(overlaps.pixels.size, dtype=np.int64)
     return Matching(overlaps, "overlap", None, _heaviest(overlaps, candidates, overlaps.pixels))
-
-
-class _Pairs(NamedTuple):
-    """Distinct (true id, predicted id) of an image's pixels, sorted, and the number of pixels of each."""
-
-    true: Integers
-    predicted: Integers
-    pixels: Integers
-
-
-def _validate_pair(true: NDArray[Any], predicted: NDArray[Any]) -> tuple[Labels, Labels]:
-    true, predicted = validate_labels(true, name="true"), validate_labels(predicted, name="predicted")
-    if true.shape != predicted.shape:
-        raise InputError(
-            f"true has shape {true.shape} and predicted {predicted.shape}, expected the same: "
-            "resize or crop the labels (nearest neighbour), not the scores"
-        )
-    if predicted.size and predicted.min() < 0:
-        raise InputError("predicted holds −1 (ignore), which only true labels may: set those pixels to 0")
-    return true, predicted
-
-
-def _count_pairs(true: Labels, predicted: Labels) -> _Pairs:
-    keys = (true.ravel().astype(np.int64) << 32) | predicted.ravel()
-    # Neighbours along a row mostly agree: sorting runs instead of pixels is what makes this fast.
-    starts = np.flatnonzero(np.diff(keys, prepend=~keys[:1]))
-    lengths = np.diff(starts, append=keys.size)
-    distinct, run = np.unique(keys[starts], return_inverse=True)
-    pixels = np.bincount(run, weights=lengths, minlength=distinct.size).astype(np.int64)
-    return _Pairs(distinct >> 32, distinct & 0xFFFFFFFF, pixels)
-
-
-def _mostly_ignored(pairs: _Pairs) -> Integers:
-    """Return the ids of the predicted cells with more than half of their pixels ignored."""
-    ids, areas = _sum_by_id(pairs.predicted, pairs.pixels)
-    _, ignored = _sum_by_id(pairs.predicted, pairs.pixels * (pairs.true == IGNORE))
-    return ids[2 * ignored > areas]
-
-
-def _sum_by_id(ids: Integers, values: Integers) -> tuple[Integers, Integers]:
-    """Return the cells (ids above 0) in order, and the sum of the values of each."""
-    distinct, index = np.unique(ids, return_inverse=True)
-    sums = np.bincount(index, weights=values, minlength=distinct.size).astype(np.int64)
-    return distinct[distinct > 0], sums[distinct > 0]
 
 
 def _heaviest(overlaps: Overlaps, candidates: Integers, weights: NDArray[Any]) -> Integers:
