@@ -119,7 +119,6 @@ def test_openers_of_the_field_pass(kind, summary):
     assert problem(kind, summary) is None
 
 
-@pytest.mark.xfail(strict=True, reason="rooms come to it one at a time")
 def test_functions_open_with_a_verb_and_classes_with_a_noun():
     wrong = [line for path in SOURCES for line in refused_openers(path)]
     assert not wrong, f"{len(wrong)} summaries:\n" + "\n".join(wrong)
