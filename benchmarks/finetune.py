@@ -131,7 +131,7 @@ def measure_speed(variant: str, config: FinetuneConfig) -> None:
         Crop(rng.integers(0, 255, shape, np.uint8), rng.random(shape, np.float32), np.ones(shape, bool))
         for _ in range(config.batch_size)
     ]
-    with CropCache(model, len(crops), size, taps=True, folder=Path(tempfile.gettempdir())) as cache:
+    with CropCache(model, len(crops), size, features=True, folder=Path(tempfile.gettempdir())) as cache:
         list(cache.fill(crops, config.batch_size))
         learner = Learner(model, cache, config)
         list(learner.learn(np.arange(len(crops))))

@@ -630,6 +630,19 @@ def test_results_that_vanish_meanwhile_are_not_counted_as_done(three, capsys, af
     assert "done" not in log[-1]
 
 
+def test_what_a_callback_raises_ends_the_batch(three):
+    class CancelError(Exception):
+        pass
+
+    def cancel(done):
+        raise CancelError
+
+    sources, settings, pipeline = three
+    with pytest.raises(CancelError):
+        list(segment_files(sources, settings, pipeline, progress=cancel))
+    assert list(settings.output.iterdir()) == []
+
+
 def test_a_worker_does_not_make_an_output_folder_again(three, tmp_path):
     sources, settings, _ = three
     with pytest.raises(OutputError, match="removed or moved"):
