@@ -30,6 +30,7 @@ from tests.examples import examples
 from tests.fakes import cluster_tasks as tasks
 
 dask = pytest.importorskip("dask")
+pytest.importorskip("distributed")  # first, as what it adds to dask's settings is gone after `config.set`
 
 NANO = RemoteModel.named("nano", device="cpu")
 
