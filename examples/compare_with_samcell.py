@@ -16,7 +16,7 @@ from rich.console import Console
 from dinocell import DINOCellPipeline
 from dinocell.datasets.folder import find_pairs
 from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
-from dinocell.evaluation.compare import OwnTool, ToolResult, compare
+from dinocell.evaluation.comparison import OwnTool, ToolResult, compare
 from dinocell.metrics.pooling import pool
 
 SAMPLES = Path(__file__).parents[1] / "samples"

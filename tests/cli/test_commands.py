@@ -35,6 +35,15 @@ def test_a_command_imports_no_other():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_module_of_a_command_loads_no_network():
+    """Help, and errors of the command line, come before the seconds that PyTorch takes."""
+    modules = [f"dinocell.cli.{module}" for module, _ in COMMANDS.values()]
+    load = f"import importlib, sys; [importlib.import_module(each) for each in {modules}]"
+    code = f"{load}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_shows_the_first_paragraph_of_the_help_of_a_command(name):
     text = load_command(name).help

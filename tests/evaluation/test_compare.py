@@ -20,7 +20,7 @@ from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import FileFormatError, FileMissingError, InputError, OutputError
 from dinocell.evaluation.baselines import script_tool
 from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
-from dinocell.evaluation.compare import OwnTool, ToolProgress, ToolResult, compare
+from dinocell.evaluation.comparison import OwnTool, ToolProgress, ToolResult, compare
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.saving import write_image, write_labels
 from dinocell.metrics.scores import evaluate

@@ -7,7 +7,7 @@ import tifffile
 
 from dinocell.datasets.folder import find_items
 from dinocell.errors import FileFormatError, InputError
-from dinocell.evaluation.tune import Choice, MapDone, _best, _cross_validate, tune
+from dinocell.evaluation.tuning import Choice, MapDone, _best, _cross_validate, tune
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_image, write_labels

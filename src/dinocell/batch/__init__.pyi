@@ -1,9 +1,12 @@
-from .run import segment_files
+from .run import remove_leftovers, segment_files
 from .settings import BatchSettings
 from .sources import find_sources
+from .spread import spread_files
 
 __all__ = [
     "BatchSettings",
     "find_sources",
+    "remove_leftovers",
     "segment_files",
+    "spread_files",
 ]

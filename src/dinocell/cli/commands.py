@@ -1,7 +1,8 @@
 """The commands, and a group that imports the module of a command only when that command is used.
 
-Commands import PyTorch, readers and whatever else they need at the top of their modules. ``dinocell --help``
-needs none of that, so what it prints is kept here, beside the names of the modules.
+``dinocell --help`` needs nothing of them, so the lines that it prints are kept here, beside the names of the
+modules. The modules take what needs PyTorch from its room (``inference.DINOCellPipeline``), which loads it
+when it is used: the help of a command, and an error in its options, need not wait for it.
 """
 
 from importlib import import_module

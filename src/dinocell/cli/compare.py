@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.outputs import create_output_folder, dataset_names
 from dinocell.cli.terminal import Notes, progress_bar
@@ -20,9 +21,6 @@ from dinocell.datasets.formats import open_dataset
 from dinocell.datasets.items import Item
 from dinocell.errors import InputError
 from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
-from dinocell.evaluation.compare import OwnTool, ToolProgress, ToolResult, compare
-from dinocell.evaluation.comparison import comparison_rows, split_by_dataset
-from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.metrics.score_table import scores_shown
 from dinocell.reports.tables import write_table
 
@@ -106,7 +104,7 @@ def _choose_tools(
     own_model: str,
     device: str,
     timeout: float | None,
-) -> list[OwnTool | ScriptTool]:
+) -> "list[evaluation.OwnTool | ScriptTool]":
 
     known = {OWN, *BASELINES}
     if len(set(names)) < len(names) or not set(names) <= known:
@@ -122,38 +120,38 @@ def _choose_tools(
         ScriptTool(name, file, pythons.get(name, sys.executable), device, models.get(name), timeout)
         for name, file in files.items()
     ]
-    own = functools.partial(DINOCellPipeline, own_model, device=device)
-    return [OwnTool(OWN, own), *others] if OWN in names else list(others)
+    own = functools.partial(inference.DINOCellPipeline, own_model, device=device)
+    return [evaluation.OwnTool(OWN, own), *others] if OWN in names else list(others)
 
 
 def _run(
-    datasets: dict[Path, Sequence[Item]], tools: list[OwnTool | ScriptTool], file: Path
-) -> list[ToolResult]:
+    datasets: dict[Path, Sequence[Item]], tools: "list[evaluation.OwnTool | ScriptTool]", file: Path
+) -> "list[evaluation.ToolResult]":
     """Run the tools; after each, the table holds all that is known."""
     items = [item for pairs in datasets.values() for item in pairs]
-    results: list[ToolResult] = []
+    results: list[evaluation.ToolResult] = []
     notes = Notes()
-    with progress_bar() as bar, contextlib.closing(compare(items, tools)) as steps:
+    with progress_bar() as bar, contextlib.closing(evaluation.compare(items, tools)) as steps:
         tasks = {tool.name: bar.add_task(escape(tool.name), total=len(items)) for tool in tools}
         for step in steps:
-            if isinstance(step, ToolProgress):
+            if isinstance(step, evaluation.ToolProgress):
                 bar.update(tasks[step.tool], completed=step.done)
             else:
                 results.append(step)
                 notes.add(step.notes)
-                write_table(file, comparison_rows(results, datasets))
+                write_table(file, evaluation.comparison_rows(results, datasets))
     notes.close()
     return results
 
 
-def _table(results: list[ToolResult], datasets: dict[Path, Sequence[Item]]) -> Table:
+def _table(results: "list[evaluation.ToolResult]", datasets: dict[Path, Sequence[Item]]) -> Table:
 
     shown = scores_shown("compare")
     table = Table("dataset", "tool", title=_TITLE)
     for heading in (*(score.title for score in shown), "s/image"):
         table.add_column(heading, no_wrap=True)
     table.add_column("note", min_width=24)
-    split = [list(split_by_dataset(result, datasets)) for result in results]
+    split = [list(evaluation.split_by_dataset(result, datasets)) for result in results]
     for number, name in enumerate(dataset_names(list(datasets))):
         for result, parts in zip(results, split, strict=True):
             part = parts[number]

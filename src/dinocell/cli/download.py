@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
+from dinocell import models
 from dinocell.errors import InputError
-from dinocell.models.hub import is_hub_id
-from dinocell.models.variants import find_variant
-from dinocell.models.weights import PRETRAINED, fetch_weights
 
 
 def command(
@@ -17,10 +15,10 @@ def command(
     ] = None,
 ) -> None:
     """Download the published backbone weights of a model, or check those in the cache."""
-    variant = find_variant(model)
+    variant = models.find_variant(model)
     if not variant.sources:
         raise InputError(f"model {model!r} ships with the package: there is nothing to download")
-    if source is not None and not is_hub_id(source):
+    if source is not None and not models.is_hub_id(source):
         raise InputError(f"--source is {source!r}, expected a Hugging Face id such as {variant.sources[0]}")
-    for file, digest in fetch_weights(variant, source or PRETRAINED).items():
+    for file, digest in models.fetch_weights(variant, source or models.PRETRAINED).items():
         typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")

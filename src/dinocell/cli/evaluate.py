@@ -10,18 +10,13 @@ from rich.markup import escape
 from rich.progress import TaskID
 from rich.table import Table
 
+from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
 from dinocell.cli.outputs import create_output_folder, dataset_names
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
 from dinocell.datasets.formats import open_dataset
 from dinocell.errors import InputError
-from dinocell.evaluation.output import write_evaluation, write_thresholds
-from dinocell.evaluation.run import EvaluationProgress, EvaluationRun
-from dinocell.evaluation.scoring import ImageResult, check_distinct_files, pool_results
-from dinocell.evaluation.search import GridPoint
-from dinocell.evaluation.tables import pooled_upper_bound
-from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import Diameter, InferenceOptions
 from dinocell.metrics.score_table import scores_shown
 from dinocell.reports.charts import require_matplotlib
@@ -55,7 +50,7 @@ def command(
     ] = None,
     split_components: options.SplitComponentsOption = None,
     *,
-    inference: InferenceOptions,
+    given: InferenceOptions,
     search: Annotated[
         bool,
         typer.Option("--search-thresholds", help="Search the best thresholds; on validation data only."),
@@ -73,21 +68,21 @@ def command(
     """Print SEG, DET, OP_CSB and AP beside their upper bound: what perfect distance maps reach."""
     data = data + (more_data or [])
     search = search or write
-    _check_options(model, predictions, inference.get("diameter"), search=search, write=write)
+    _check_options(model, predictions, given.get("diameter"), search=search, write=write)
     named = zip(dataset_names(data), data, strict=True)
     datasets = {
         name: open_dataset(path, channel=channel, split_components=split_components) for name, path in named
     }
     for items in datasets.values():
-        check_distinct_files(items)
+        evaluation.check_distinct_files(items)
     if output is not None:
         require_matplotlib()  # before hours of work
         create_output_folder(output)
-    run, notes = EvaluationRun(datasets), Notes()
+    run, notes = evaluation.EvaluationRun(datasets), Notes()
     if predictions is not None:
         _show(run, run.score_predictions(predictions), notes)
     else:
-        pipeline = DINOCellPipeline(model or "nano", **inference)
+        pipeline = inference.DINOCellPipeline(model or "nano", **given)
         if search:
             _show(run, run.search(pipeline, workers), notes)
             _print_points(run)
@@ -97,10 +92,10 @@ def command(
     notes.close(", see images.csv" if output else "")
     _print_scores(run.results)
     if write:
-        write_thresholds(run, Path(str(model)))
+        evaluation.write_thresholds(run, Path(str(model)))
         console.print(f"thresholds saved in {escape(str(model))}")
     if output is not None:
-        write_evaluation(run, output, predictions or model or "nano")
+        evaluation.write_evaluation(run, output, predictions or model or "nano")
         console.print(f"images.csv, summary.csv and report.html are in {escape(str(output))}")
     if run.failures:
         errors.print(f"{len(run.failures)} images could not be scored")
@@ -118,13 +113,17 @@ def _check_options(
         raise InputError("--write-thresholds needs a checkpoint folder as --model")
 
 
-def _show(run: EvaluationRun, events: Iterable[EvaluationProgress | GridPoint], notes: Notes) -> None:
+def _show(
+    run: "evaluation.EvaluationRun",
+    events: "Iterable[evaluation.EvaluationProgress | evaluation.GridPoint]",
+    notes: Notes,
+) -> None:
     """Show a bar for each dataset and one for the search, and print notes and failures as they come."""
     search: TaskID | None = None
     with progress_bar() as bar:
         tasks = {name: bar.add_task(escape(name), total=len(items)) for name, items in run.datasets.items()}
         for event in events:
-            if isinstance(event, EvaluationProgress):
+            if isinstance(event, evaluation.EvaluationProgress):
                 notes.add(event.notes)
                 if event.failure:
                     errors.print(f"error: {escape(event.failure)}")
@@ -136,7 +135,7 @@ def _show(run: EvaluationRun, events: Iterable[EvaluationProgress | GridPoint], 
                 bar.update(search, description=tried)
 
 
-def _print_points(run: EvaluationRun) -> None:
+def _print_points(run: "evaluation.EvaluationRun") -> None:
     """Print the best thresholds of a search."""
     names = escape(", ".join(run.datasets))
     console.print(f"Best thresholds on {names}, by the mean of AP@0.5 and AP@0.75 over datasets:")
@@ -146,15 +145,15 @@ def _print_points(run: EvaluationRun) -> None:
     console.print("note: scores with these thresholds on the same data are validation, not a test")
 
 
-def _print_scores(datasets: dict[str, list[ImageResult]]) -> None:
+def _print_scores(datasets: "dict[str, list[evaluation.ImageResult]]") -> None:
 
     shown = scores_shown("evaluate")
     title = "pooled over cells; in brackets the upper bound: what perfect distance maps reach"
     headings = (score.title for score in shown)
     table = Table("dataset", "images", "cells", "predicted", *headings, title=title)
     for name, results in datasets.items():
-        pooled = pool_results(results)
-        scores, bounds = pooled.by_name(), pooled_upper_bound(results).by_name()
+        pooled = evaluation.pool_results(results)
+        scores, bounds = pooled.by_name(), evaluation.pooled_upper_bound(results).by_name()
         cells = [f"{scores[score.key]:.3f} ({bounds[score.key]:.3f})" for score in shown]
         counts = pooled.counts
         empty = f" ({counts.images_without_cells} without cells)" if counts.images_without_cells else ""

@@ -6,10 +6,9 @@ from typing import Annotated, cast
 import typer
 from rich.markup import escape
 
+from dinocell import models
 from dinocell.cli.terminal import console
 from dinocell.errors import InputError, OutputError
-from dinocell.models.export import INPUT, OUTPUT, Exported, export_onnx, exported_files
-from dinocell.models.network.dinocell import DINOCell
 
 
 def command(
@@ -23,16 +22,16 @@ def command(
     """Export a model as ONNX: 8-bit gray tiles in, distance maps out, of any number and size."""
     if precision not in ("float32", "int8"):
         raise InputError(f"--precision is {precision!r}, expected float32 or int8")
-    if (existing := exported_files(output)) and not overwrite:
+    if (existing := models.exported_files(output)) and not overwrite:
         raise OutputError(f"{existing[0]} exists: choose another -o, or replace it with --overwrite")
-    loaded = DINOCell.from_pretrained(model)
-    export_onnx(loaded, output, precision=cast(Exported, precision))
-    size = sum(file.stat().st_size for file in exported_files(output))
-    names = " and ".join(str(file) for file in exported_files(output))
+    loaded = models.DINOCell.from_pretrained(model)
+    models.export_onnx(loaded, output, precision=cast("models.Exported", precision))
+    size = sum(file.stat().st_size for file in models.exported_files(output))
+    names = " and ".join(str(file) for file in models.exported_files(output))
     console.print(escape(f"{names}: {size / 1e6:.1f} MB, {precision}"))
     console.print(
         escape(
-            f"input {INPUT}: uint8 (B, Y, X), preprocessed, Y and X multiples of {loaded.stride}; "
-            f"output {OUTPUT}: float32 (B, Y, X). Its metadata say how to preprocess."
+            f"input {models.INPUT}: uint8 (B, Y, X), preprocessed, Y and X multiples of {loaded.stride}; "
+            f"output {models.OUTPUT}: float32 (B, Y, X). Its metadata say how to preprocess."
         )
     )

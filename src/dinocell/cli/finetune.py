@@ -12,9 +12,7 @@ from dinocell.cli.terminal import Notes, console, progress_bar
 from dinocell.io.settings_files import read_settings
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.score_table import HEADLINE, scores_shown
-from dinocell.training.finetuning.config import FinetuneConfig
-from dinocell.training.finetuning.loop import finetune_steps
-from dinocell.training.finetuning.result import CropsDone, FinetuneResult, FinetuneStep, ImageRead, LeftOut
+from dinocell.training import finetuning
 
 
 def command(
@@ -59,7 +57,7 @@ def command(
 ) -> None:
     """Adapt a model to your images in minutes; cross-validation says whether it helps."""
     config = read_settings(
-        FinetuneConfig,
+        finetuning.FinetuneConfig,
         None,
         changes or (),
         images=images,
@@ -84,23 +82,23 @@ def command(
     _report(_run(config), config)
 
 
-def _run(config: FinetuneConfig) -> FinetuneResult:
+def _run(config: "finetuning.FinetuneConfig") -> "finetuning.FinetuneResult":
     """Run the fine-tuning; show a bar, and print a line for every image."""
     notes = Notes()
     with progress_bar() as bar:
         task = bar.add_task("images", total=None)
-        for event in finetune_steps(config):
-            if isinstance(event, FinetuneResult):
+        for event in finetuning.finetune_steps(config):
+            if isinstance(event, finetuning.FinetuneResult):
                 result = event
-            elif isinstance(event, LeftOut):
+            elif isinstance(event, finetuning.LeftOut):
                 console.print(escape(f"{event.name}: left out, {event.reason}"))
-            elif isinstance(event, ImageRead):
+            elif isinstance(event, finetuning.ImageRead):
                 repairs = f" ({event.repairs})" if str(event.repairs) else ""
                 console.print(escape(f"{event.name}: {event.cells} cells{repairs}"))
                 notes.add(event.notes)
-            elif isinstance(event, CropsDone):
+            elif isinstance(event, finetuning.CropsDone):
                 bar.update(task, description="crops", completed=event.done, total=event.total)
-            elif isinstance(event, FinetuneStep):
+            elif isinstance(event, finetuning.FinetuneStep):
                 if event.step == 1:
                     console.print(_plan(event, config))
                 name = f"training {event.training} of {event.trainings}, loss {event.loss:.4f}"
@@ -109,7 +107,7 @@ def _run(config: FinetuneConfig) -> FinetuneResult:
     return result
 
 
-def _plan(first: FinetuneStep, config: FinetuneConfig) -> str:
+def _plan(first: "finetuning.FinetuneStep", config: "finetuning.FinetuneConfig") -> str:
     """Describe how much there is to do."""
     if first.trainings == 1:
         return f"1 training of {config.steps} steps"
@@ -119,7 +117,7 @@ def _plan(first: FinetuneStep, config: FinetuneConfig) -> str:
     )
 
 
-def _report(result: FinetuneResult, config: FinetuneConfig) -> None:
+def _report(result: "finetuning.FinetuneResult", config: "finetuning.FinetuneConfig") -> None:
     if result.after:
         _print_scores(result)
     elif config.cross_validation:
@@ -146,7 +144,7 @@ def _report(result: FinetuneResult, config: FinetuneConfig) -> None:
         console.print(f"use it: dinocell segment IMAGES --model {escape(str(result.model))} -o RESULTS")
 
 
-def _print_scores(result: FinetuneResult) -> None:
+def _print_scores(result: "finetuning.FinetuneResult") -> None:
 
     before, after = pool(result.before.values()).by_name(), pool(result.after.values()).by_name()
     console.print("On images that the model did not learn from (cross-validation):")

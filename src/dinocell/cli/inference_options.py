@@ -24,7 +24,7 @@ def inference_options(
     only: tuple[str, ...] = (),
     texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[..., Any]:
-    """Replace a command's parameter ``inference`` by an option for every setting.
+    """Replace a command's parameter ``given`` by an option for every setting.
 
     The command is called with a mapping of the settings that were given, by the names of `InferenceOptions`;
     what was left to a preset or the model is not in it.
@@ -42,12 +42,12 @@ def inference_options(
         options = [option for name in fields for option in _options(name, texts.get(name, ""))]
         parameters: list[inspect.Parameter] = []
         for parameter in inspect.signature(command).parameters.values():
-            parameters += options if parameter.name == "inference" else [parameter]
+            parameters += options if parameter.name == "given" else [parameter]
 
         @functools.wraps(command)
         def wrapped(**values: Any) -> None:
             texts = {option.name: values.pop(option.name) for option in options}
-            command(**values, inference=_given(texts))
+            command(**values, given=_given(texts))
 
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -4,18 +4,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dinocell.models.network.dinocell import list_models
+from dinocell import models
 
 
 def command() -> None:
     """List the models: which are trained, what their backbones are and where their weights come from."""
-    models = Table(
+    designs = Table(
         "model", "backbone", "parameters", "decoder", "stride", "layers", "trained", box=box.SIMPLE
     )
     weights = Table("model", "licence", "backbone weights on Hugging Face", box=box.SIMPLE)
-    for info in list_models():
+    for info in models.list_models():
         total = info.backbone_parameters + info.decoder_parameters
-        models.add_row(
+        designs.add_row(
             info.name,
             info.title,
             f"{total / 1e6:.1f} M",
@@ -25,7 +25,7 @@ def command() -> None:
             "yes" if info.trained else "no",
         )
         weights.add_row(info.name, info.licence, "\n".join(info.sources) or "none: it ships with the package")
-    for column in (*models.columns, *weights.columns):
+    for column in (*designs.columns, *weights.columns):
         column.no_wrap, column.overflow = True, "fold"
     console = Console(width=max(Console().width, 100), highlight=False)
-    console.print(models, weights, "timm's copies are open, Meta's ask you to sign in. See docs/models.md.")
+    console.print(designs, weights, "timm's copies are open, Meta's ask you to sign in. See docs/models.md.")

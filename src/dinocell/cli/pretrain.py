@@ -9,14 +9,7 @@ from rich.progress import Progress, TaskID
 
 from dinocell.cli.terminal import console, progress_bar
 from dinocell.io.settings_files import commented_yaml, read_settings
-from dinocell.training.pretraining import (
-    ImagesRead,
-    PretrainConfig,
-    PretrainRecord,
-    PretrainStep,
-    pretraining_steps,
-)
-from dinocell.training.pretraining.state import BACKBONE_FOLDER
+from dinocell.training import pretraining
 
 
 def command(
@@ -49,24 +42,28 @@ def command(
     The run folder gets `backbone/`, `metrics.csv` and `state.pt`, once an epoch.
     """
     settings = read_settings(
-        PretrainConfig, config, changes or (), images=images or None, output=output, model=model
+        pretraining.PretrainConfig, config, changes or (), images=images or None, output=output, model=model
     )
     if print_config:
         typer.echo(commented_yaml(settings), nl=False)
         return
     with progress_bar(keep=True) as bar:
         task = bar.add_task("reading images", total=settings.total_steps)
-        for event in pretraining_steps(settings, resume=resume):
+        for event in pretraining.pretraining_steps(settings, resume=resume):
             _show(event, bar, task)
-    console.print(f"backbone: {escape(str(settings.output / BACKBONE_FOLDER))}")
+    console.print(f"backbone: {escape(str(settings.output / pretraining.BACKBONE_FOLDER))}")
 
 
-def _show(event: ImagesRead | PretrainStep | PretrainRecord, bar: Progress, task: TaskID) -> None:
+def _show(
+    event: "pretraining.ImagesRead | pretraining.PretrainStep | pretraining.PretrainRecord",
+    bar: Progress,
+    task: TaskID,
+) -> None:
 
-    if isinstance(event, ImagesRead):
+    if isinstance(event, pretraining.ImagesRead):
         left_out = f", {len(event.skipped)} files left out" if event.skipped else ""
         console.print(f"{event.images} images{left_out}")
-    elif isinstance(event, PretrainStep):
+    elif isinstance(event, pretraining.PretrainStep):
         bar.update(task, completed=event.step, description=f"loss {event.loss:.4f}")
     else:
         console.print(

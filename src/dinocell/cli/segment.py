@@ -12,25 +12,21 @@ from rich.markup import escape
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
+from dinocell import batch, inference, models
 from dinocell.batch.jobs import PlaneOutcome, SourceRead, Status, load_jobs
 from dinocell.batch.log import BatchLog
 from dinocell.batch.presence import confirm_outcomes
-from dinocell.batch.run import remove_leftovers, segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import FoundSources, find_sources
-from dinocell.batch.spread import spread_files
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
 from dinocell.cli.outputs import create_output_folder
 from dinocell.cli.terminal import announce, block_bar, console, errors, escape_controls, progress_bar
 from dinocell.datasets.belonging import describe_left_out
 from dinocell.errors import InputError, UntrainedModelError
-from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.remote_model import RemoteModel
 from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import InferenceOptions
 from dinocell.io.saving import printable
-from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint
 from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS, parse_formats
 from dinocell.workers.cluster_start import open_executor
 
@@ -76,7 +72,7 @@ def command(
     model: options.ModelOption = None,
     preset: options.PresetOption = None,
     *,
-    inference: InferenceOptions,
+    given: InferenceOptions,
     diameter_um: options.DiameterUmOption = None,
     allow_untrained: Annotated[
         bool,
@@ -102,7 +98,7 @@ def command(
     if tuned and channel is None:
         selection = replace(selection, channel=tuned.channel)
     name = tuned.model if tuned else model or "nano"
-    wanted = options.with_preset(inference, tuned, diameter_um)
+    wanted = options.with_preset(given, tuned, diameter_um)
     found = find_sources(inputs, recursive=recursive, results=output)
     pipeline = _load_pipeline(name, wanted, allow_untrained=allow_untrained)
     settings = _settings(
@@ -118,31 +114,33 @@ def command(
         _report_dry_run(found, settings)
         return
     if spread:
-        remote = RemoteModel.named(name, **wanted)
+        remote = inference.RemoteModel.named(name, **wanted)
         del pipeline  # the workers need the memory
         with open_executor(scheduler=scheduler, workers=workers, threads=threads) as executor:
             announce(executor)
-            events = spread_files(found.sources, settings, remote, executor)
+            events = batch.spread_files(found.sources, settings, remote, executor)
             _segment(lambda _: events, found, settings, block_bar())
         return
 
     def start(progress: Progress) -> Iterator[PlaneOutcome | SourceRead]:
-        return segment_files(found.sources, settings, pipeline, progress=progress)
+        return batch.segment_files(found.sources, settings, pipeline, progress=progress)
 
     _segment(start, found, settings, progress_bar())
 
 
-def _load_pipeline(name: str, inference: InferenceOptions, *, allow_untrained: bool) -> DINOCellPipeline:
+def _load_pipeline(
+    name: str, given: InferenceOptions, *, allow_untrained: bool
+) -> "inference.DINOCellPipeline":
     try:
-        return DINOCellPipeline(name, allow_untrained=allow_untrained, **inference)
+        return inference.DINOCellPipeline(name, allow_untrained=allow_untrained, **given)
     except UntrainedModelError as error:
         raise UntrainedModelError(f"{error} (--allow-untrained tries it all the same)") from error
 
 
-def _settings(pipeline: DINOCellPipeline, name: str, **chosen: Any) -> BatchSettings:
+def _settings(pipeline: "inference.DINOCellPipeline", name: str, **chosen: Any) -> BatchSettings:
     """Return the settings of a batch, completed by those of the model."""
     try:
-        digest = hash_checkpoint(find_checkpoint(name))
+        digest = models.hash_checkpoint(models.find_checkpoint(name))
     except UntrainedModelError:  # a design without weights, with --allow-untrained
         digest = ""
     return BatchSettings(
@@ -174,7 +172,7 @@ def _segment(
 ) -> None:
     """Start a batch with a callback for its tiles; write, log and report what comes of it."""
     create_output_folder(settings.output)
-    remove_leftovers(settings.output)
+    batch.remove_leftovers(settings.output)
     outcomes: list[PlaneOutcome] = []
     with ExitStack() as stack:
         log = stack.enter_context(BatchLog(settings.output))

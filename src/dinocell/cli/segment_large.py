@@ -9,11 +9,11 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
+from dinocell import inference
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
 from dinocell.cli.terminal import announce, block_bar, console, escape_controls
 from dinocell.errors import InputError
-from dinocell.inference.remote_model import RemoteModel
 from dinocell.inference.settings import InferenceOptions
 from dinocell.io.images import open_image
 from dinocell.io.selected_planes import find_channel
@@ -67,7 +67,7 @@ def command(
     model: options.ModelOption = None,
     preset: options.PresetOption = None,
     *,
-    inference: InferenceOptions,
+    given: InferenceOptions,
     diameter_um: options.DiameterUmOption = None,
     block: Annotated[int, typer.Option(min=64, max=8192, help="Side of a block in pixels.")] = 2048,
     largest: Annotated[
@@ -91,7 +91,7 @@ def command(
     selection = options.parse_selection(
         scene, tuned.channel if tuned and channel is None else channel, time, z
     )
-    chosen = options.with_preset(inference, tuned, diameter_um)
+    chosen = options.with_preset(given, tuned, diameter_um)
     if others := [name for name in chosen if name not in (*_SETTINGS, *Thresholds.model_fields)]:
         raise InputError(
             f"--preset {preset} sets {others[0]}, which segment-large does not have: take it out"
@@ -100,7 +100,7 @@ def command(
     if diameter_um is not None:
         chosen["diameter"] = found
     name = tuned.model if tuned else model or "nano"
-    remote = RemoteModel.named(name, **chosen)
+    remote = inference.RemoteModel.named(name, **chosen)
     diameter = remote.settings.diameter
     if diameter == "auto":
         raise InputError(

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from dinocell import training
 from dinocell.cli import options
 from dinocell.cli.terminal import console, progress_bar
 from dinocell.io.settings_files import commented_yaml, read_settings
-from dinocell.training import EpochRecord, TrainConfig, training_steps
 
 
 def command(
@@ -53,7 +53,7 @@ def command(
     epoch. Several GPUs: `torchrun --nproc-per-node 4 -m dinocell train …`.
     """
     settings = read_settings(
-        TrainConfig,
+        training.TrainConfig,
         config,
         [*_begin_with(backbone), *(changes or ())],
         model=model,
@@ -74,8 +74,8 @@ def command(
     last = 0
     with progress_bar(keep=True) as bar:
         task = bar.add_task("training", total=settings.total_steps)
-        for event in training_steps(settings, resume=resume):
-            if isinstance(event, EpochRecord):
+        for event in training.training_steps(settings, resume=resume):
+            if isinstance(event, training.EpochRecord):
                 last = event.epoch
                 console.print(
                     f"epoch {event.epoch}: "

@@ -7,14 +7,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.outputs import create_output_folder
 from dinocell.cli.terminal import Notes, console, progress_bar
 from dinocell.datasets.folder import find_items
 from dinocell.errors import InputError
-from dinocell.evaluation.tune import TuneResult, tune
-from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.preset import Preset, write_preset
 from dinocell.metrics.score_table import HEADLINE
 
 
@@ -35,11 +33,13 @@ def command(
         raise InputError(f"{output} exists: choose another -o, or delete it")
     create_output_folder(output.parent)
     items = find_items(images, masks, channel=channel, split_components=split_components)
-    pipeline = DINOCellPipeline(model, device=device)
+    pipeline = inference.DINOCellPipeline(model, device=device)
     with progress_bar() as bar:
         task = bar.add_task("distance maps", total=None)
-        for event in tune(pipeline, items, workers=os.cpu_count() or 1 if workers is None else workers):
-            if isinstance(event, TuneResult):
+        for event in evaluation.tune(
+            pipeline, items, workers=os.cpu_count() or 1 if workers is None else workers
+        ):
+            if isinstance(event, evaluation.TuneResult):
                 result = event
             else:
                 bar.update(task, completed=event.done, total=event.total)
@@ -48,14 +48,14 @@ def command(
     notes.close()
     scores = {"before": result.before, "after": result.after, "cross-validated": result.cross_validated}
     shown = {name: round(of.headline, 4) for name, of in scores.items() if of is not None}
-    preset = Preset(
+    preset = inference.Preset(
         model=model,
         channel=result.best.channel if channel is None else channel,
         diameter=result.diameter,
         thresholds=result.best.thresholds,
         tuned={"images": [item.name for item in items], HEADLINE.key: shown, "notes": list(result.notes)},
     )
-    write_preset(output, preset)
+    inference.write_preset(output, preset)
     console.print(f"{HEADLINE.title} with the model's own settings: {result.before.headline:.3f}")
     if result.cross_validated is None:
         console.print("one image: nothing is left to check the settings on, so expect less than it shows")

@@ -1,6 +1,7 @@
 from .pipeline import DINOCellPipeline
 from .prediction import Predictor
-from .preset import Preset, read_preset
+from .preset import Preset, read_preset, write_preset
+from .remote_model import RemoteModel
 from .segmentation import Parameters, Segmentation
 from .settings import InferenceSettings, RunSettings
 
@@ -10,7 +11,9 @@ __all__ = [
     "Parameters",
     "Predictor",
     "Preset",
+    "RemoteModel",
     "RunSettings",
     "Segmentation",
     "read_preset",
+    "write_preset",
 ]
