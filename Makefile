@@ -9,11 +9,14 @@ demo: $(READY)  ## Segment the sample images and say where the pictures are.
 	$(BIN)/dinocell segment samples -o demo_output --overwrite
 	@echo "Look at demo_output/*_overlay.png"
 
+# On all cores; the tests of one file share what they prepare, so they stay together.
+PARALLEL := -n auto --dist loadfile
+
 test: $(READY)  ## The quick tests.
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: $(READY)  ## Every test, and hypothesis looks for new examples.
-	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest $(PARALLEL)
 
 check: $(READY)  ## Style, types, layers.
 	$(BIN)/ruff check .
