@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dinocell.inference.engines.torch_engine import TorchEngine
+from dinocell.inference.settings import InferenceSettings
 from dinocell.models.network.dinocell import DINOCell
 from machine import describe_machine
 
@@ -126,7 +127,7 @@ def main() -> None:
     for name in arguments.models:
         with torch.device("meta"):
             work = count_work(DINOCell.from_variant(name))
-        engine = TorchEngine(DINOCell.from_variant(name), "cpu")
+        engine = TorchEngine(DINOCell.from_variant(name), InferenceSettings(device="cpu"))
         measured = timed(lambda: engine.forward(tiles), cpu, repeats=3) / arguments.batch  # noqa: B023 (called here)
         floor = rates.floor(work, arguments.batch, 4)
         traffic = 4 * (work.moved + work.weights / arguments.batch) / 1e6

@@ -19,6 +19,7 @@ import torch
 
 from dinocell.inference.engines.torch_engine import TorchEngine
 from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.settings import InferenceSettings
 from dinocell.models.network.dinocell import DINOCell, normalise
 from floor import Rates, count_work, measure_rates, timed, wait
 
@@ -51,7 +52,7 @@ def arms(
     model: DINOCell, device: torch.device
 ) -> Iterator[tuple[str, Callable[[torch.Tensor], torch.Tensor]]]:
     """Yield ways to run a network: what DINOCell does, and what it could do instead."""
-    engine = TorchEngine(model, str(device))
+    engine = TorchEngine(model, InferenceSettings(device=str(device)))
     yield "engine", engine.run
     half = copy.deepcopy(model).to(device, torch.bfloat16, memory_format=torch.channels_last)
 
@@ -101,7 +102,7 @@ def report_tiles(name: str, rates: Rates, device: torch.device, clock: Clock) ->
                 show(way, batch, tiles_a_second(run, batch, device), rates.floor(work, batch, 2))
     if clock.allows(f"{name}, compiled", 50):
         start = time.monotonic()
-        engine = TorchEngine(model, str(device), compiled=True)
+        engine = TorchEngine(model, InferenceSettings(device=str(device), compiled=True))
         rate = tiles_a_second(engine.run, 64, device)
         took = time.monotonic() - start
         show(f"compiled, {took:.0f} s", 64, rate, rates.floor(work, 64, 2))

@@ -6,8 +6,8 @@
 import os
 import signal
 
-# Before anything imports NumPy: each process of pytest-xdist has a core, and threads of all of them would only
-# wait for each other (three times the time on two cores).
+# Before anything imports NumPy: each process of pytest-xdist has a core, and more threads would only wait for
+# each other (three times the time on two cores).
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

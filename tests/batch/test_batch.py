@@ -468,6 +468,7 @@ def test_a_log_that_a_kill_cut_short_goes_on_on_a_line_of_its_own(tree, tmp_path
     assert json.loads(lines[-1])["event"] == "ended"
 
 
+@pytest.mark.slow
 def test_an_edit_is_kept_through_calls_with_other_formats(tree, tmp_path):
     image, out = tree / "a.png", tmp_path / "out"
     run("segment", image, "-o", out)

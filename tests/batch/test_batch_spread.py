@@ -133,10 +133,12 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
+@pytest.mark.slow
 def test_workers_have_few_threads(executor):
     assert list(executor.map(tasks.threads, [0])) == [(0, (1, 1, "1"))]
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives_and_skip_it_then(executor, files, alone):
     spread = list(spread_files(files, settings_for(Path("spread")), NANO, executor))
     assert sorted(statuses(spread)) == ["done"] * 6 + ["failed"] * 2
@@ -173,6 +175,7 @@ def test_other_weights_on_a_worker_end_the_batch(executor, tmp_path):
         list(spread_files(sources, settings_for(tmp_path / "out"), other, executor))
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing(executor, files, alone):
     sound = [source for source in files if source.path.name.startswith("i")]
     workers = {worker for _, worker in executor.map(tasks.process_id, range(40))}
@@ -190,6 +193,7 @@ def test_a_killed_process_loses_nothing(executor, files, alone):
     assert len(results) == 4 * 4
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_processes_again_and_again_ends_nothing(executor):
     lost = dict(executor.map(tasks.die, [1], given_up=lambda item, error: (item, type(error))))
     assert lost == {1: (1, WorkerError)}

@@ -15,6 +15,7 @@ def assert_close_runs(one, other, tolerance):
             assert float(value) == pytest.approx(float(same[key]), abs=tolerance), key
 
 
+@pytest.mark.slow
 def test_accumulated_batches_are_one_large_batch(tmp_path):
     """Compare also where ignored pixels and the foreground term make batches differ in weight."""
     data = disks(tmp_path / "data", ignored=True)

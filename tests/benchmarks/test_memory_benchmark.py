@@ -110,6 +110,7 @@ def check_training(memory, measured, model, x, target):
     assert tracker.peak() <= allocated < SCRATCH * tracker.peak()
 
 
+@pytest.mark.slow
 def test_fake_peaks_are_those_of_real_memory(memory, variant):
     measured, model, x, target = variant
     tracker, allocated = with_allocator_peak(lambda: memory.track_inference(model.eval(), x))

@@ -234,6 +234,7 @@ def test_a_refusal_is_one_line_and_a_failure(image_file, tmp_path, arguments, me
     assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_cannot_be_made_is_refused(image_file, tmp_path):
     (tmp_path / "file").write_text("x")
     result = _main("segment", image_file, "-o", tmp_path / "file" / "out", cwd=tmp_path)
@@ -241,6 +242,7 @@ def test_an_output_folder_that_cannot_be_made_is_refused(image_file, tmp_path):
     assert "cannot write to output folder" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_characters_does_not_stop_a_batch(image_file, tmp_path):
     result = _main("segment", image_file, "-o", tmp_path, cwd=tmp_path, PYTHONIOENCODING="ascii")
     assert result.returncode == 0, result.stderr
@@ -287,6 +289,7 @@ def test_models_lists_nano_as_trained():
         assert all(source in output for source in (variant.name, variant.title, *variant.sources))
 
 
+@pytest.mark.slow
 def test_evaluate_prints_a_row_a_folder():
     samples = Path(__file__).parents[2] / "samples"
     output = run("evaluate", "--data", samples).output

@@ -51,6 +51,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_names_that_are_formulas_reach_no_table(data, tmp_path):
     folder = data.rename(tmp_path / "=2+3")
     for part in ("img", "masks"):
@@ -224,6 +225,7 @@ def test_several_datasets_may_follow_one_another(data, tmp_path):
     assert "other" in result.output
 
 
+@pytest.mark.slow
 def test_every_command_means_the_same_by_a_channel(data, tmp_path):
     pixels = read_image(data / "a_img.png").pixels[:96, :96]
     write_image(data / "a_masks.png", read_image(data / "a_masks.png").pixels[:96, :96])
@@ -297,6 +299,7 @@ def test_two_folders_of_the_same_name_are_told_apart(tmp_path):
     assert len(list((out / "labels").rglob("*.tif"))) == 2
 
 
+@pytest.mark.slow
 def test_thresholds_are_written_and_the_same_data_is_no_test_afterwards(data, checkpoint):
     before = read_config(checkpoint)
     result = run("evaluate", "--data", data, "--model", checkpoint, "--write-thresholds", "--workers", 0)

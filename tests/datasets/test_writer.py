@@ -140,6 +140,7 @@ def unkilled(tmp_path_factory):
     return contents(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("points", "workers"), [((1, 60), 0), ((0, 30, 90, 115), 0), ((20,), 2)], ids=["few", "many", "processes"]
 )
@@ -346,6 +347,7 @@ except OutputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
 def test_a_full_disk_is_told_and_what_is_done_is_kept(tmp_path, expected):
     store = tmp_path / "store"

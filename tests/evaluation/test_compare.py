@@ -263,6 +263,7 @@ def test_closing_ends_the_tool_and_what_it_started_and_leaves_no_file(items, stu
     assert not Path(job).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
 def test_a_tool_ends_when_dinocell_is_killed(folders, fakes, tmp_path, monkeypatch):
     fakes("cellpose")

@@ -54,6 +54,7 @@ def result_of(nano, folder):
     return result
 
 
+@pytest.mark.slow
 def test_a_mask_of_one_value_is_refused_or_split_and_said(nano, tmp_path):
     disks(tmp_path, "a")
     masks = read_labels(tmp_path / "a_masks.tif")
@@ -66,6 +67,7 @@ def test_a_mask_of_one_value_is_refused_or_split_and_said(nano, tmp_path):
     assert split.after == result_of(nano, tmp_path).after
 
 
+@pytest.mark.slow
 def test_small_cells_get_a_diameter_that_enlarges_them(nano, tmp_path):
     halved_sample(tmp_path)
     result = result_of(nano, tmp_path)

@@ -198,6 +198,7 @@ def test_a_perfect_map_becomes_the_true_cells(nano):
     assert found.max() == 324
 
 
+@pytest.mark.slow
 def test_a_diameter_rescales_the_image_and_auto_finds_it(nano):
     image, labels = bright_disks(radius=14)
     low, high = nano.model.config.diameter_range

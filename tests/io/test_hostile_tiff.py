@@ -181,6 +181,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory through /proc")
 def test_hostile_files_end_soon_with_bounded_memory(tmp_path: Path) -> None:
     for name, (content, _) in HOSTILE.items():
@@ -193,6 +194,7 @@ def test_hostile_files_end_soon_with_bounded_memory(tmp_path: Path) -> None:
         assert re.search(expected, said), said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory through /proc")
 def test_a_hundred_thousand_pages_open(tmp_path: Path) -> None:
     (tmp_path / "real.tif").write_bytes(chain(100_000))

@@ -173,6 +173,7 @@ def test_a_process_that_was_killed_in_a_block_loses_nothing(tmp_path, image_file
     assert len(network.calls()) == 2 + 1  # only the block that it was in was done again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["a_polygons.geojson", "a.zarr"])
 def test_results_that_were_moved_before_it_was_stopped_are_made_again(tmp_path, made, target):
     """Check that earlier results are moved away, labels first, before new ones come, labels last."""

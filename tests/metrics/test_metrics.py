@@ -304,6 +304,7 @@ def test_a_prediction_inside_ignored_pixels_changes_nothing(pair: Pair) -> None:
     assert evaluate(true, filled) == evaluate(true, clear)
 
 
+@pytest.mark.slow
 def test_agrees_with_stardist() -> None:
     oracle = pytest.importorskip("stardist.matching")
     for seed in range(200):

@@ -11,6 +11,7 @@ import torch
 from dinocell.errors import InputError, OutputError
 from dinocell.inference.engines.exported import exported_file
 from dinocell.inference.engines.torch_engine import TorchEngine
+from dinocell.inference.settings import InferenceSettings
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.export import INPUT, export_onnx
 from dinocell.models.network.convnext import ConvNeXtConfig
@@ -62,7 +63,7 @@ def built(name, **changes):
 def check_equal(model, path, sizes, tolerance=1e-4):
     """Compare the file, in ONNX Runtime, with the model in PyTorch."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    engine = TorchEngine(model, "cpu")
+    engine = TorchEngine(model, InferenceSettings(device="cpu"))
     rng = np.random.default_rng(0)
     for batch, rows, columns in sizes:
         shape = (batch, rows * model.stride, columns * model.stride)
@@ -81,6 +82,7 @@ def exported(export_cache):
     return model, exported_file(model, precision="float32")
 
 
+@pytest.mark.slow
 def test_an_exported_model_agrees_at_sizes_it_was_not_made_at(exported):
     check_equal(*exported, SIZES)
 

@@ -61,6 +61,7 @@ def test_only_entry_points_are_public():
     assert public == {f"dinocell_{name.replace('-', '_')}" for name in VARIANTS}
 
 
+@pytest.mark.slow
 def test_the_checkout_need_not_be_installed(tmp_path):
     code = (
         "import sys, importlib.util as util\n"

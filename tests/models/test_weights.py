@@ -161,6 +161,7 @@ def test_the_record_says_where_the_weights_came_from(tmp_path):
     assert record.licence == "that of the source"  # a file may hold anybody's weights
 
 
+@pytest.mark.slow
 def test_a_checkpoint_keeps_the_record_and_serves_as_a_source(tmp_path):
     config = VARIANTS["convnext-tiny"].backbone
     torch.save(reference.meta_convnext(config), tmp_path / "weights.pth")
@@ -308,6 +309,7 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_texts_and_flipped_bytes_are_refused_too(tmp_path):
     (tmp_path / "table.pt").write_text("a,b,c\n1,2,3")
     with pytest.raises(CheckpointError, match="damaged"):

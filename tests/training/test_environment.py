@@ -51,6 +51,7 @@ def test_equal_data_has_an_equal_hash_wherever_it_is(folder, tmp_path):
     assert data_of(tmp_path / "elsewhere" / "copy") == before | {"name": "copy"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["pixel", "name", "ignore", "swap"])
 def test_other_data_has_another_hash(folder, change):
     before = data_of(folder)["sha256"]

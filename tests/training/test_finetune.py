@@ -180,6 +180,7 @@ def test_every_training_begins_anew(tiny, tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learn", ["decoder", "all"])
 def test_a_run_scores_images_that_it_did_not_learn_from(learn, folder, tmp_path):
     config = make_config(folder, tmp_path / "out", learn=learn, seed=3)
@@ -253,6 +254,7 @@ def test_one_image_is_learned_from_without_scores(folder, tmp_path):
     assert not (tmp_path / "out" / "scores.csv").exists()
 
 
+@pytest.mark.slow
 def test_unchecked_pixels_count_for_nothing(tmp_path):
     images, results = tmp_path / "images", tmp_path / "results"
     images.mkdir()
@@ -370,6 +372,7 @@ def test_scores_on_what_it_learned_from_are_called_no_test(folder, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_scored_that_a_training_saw_and_the_last_training_is_saved(folder, tmp_path, monkeypatch):
     trainings, scored = [], []
     learn, score = Learner.learn, loop._score

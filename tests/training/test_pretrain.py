@@ -187,6 +187,7 @@ def test_pretraining_starts_from_weights(folder, tmp_path):
     assert record["weights"]["source"] == "backbone"
 
 
+@pytest.mark.slow
 def test_student_and_teacher_learn_to_agree(folder, tmp_path):
     config = make_config(
         folder,

@@ -138,6 +138,7 @@ def test_a_run_is_never_overwritten_and_resumed_only_as_it_was(folder, tmp_path)
             train(config, resume=True)
 
 
+@pytest.mark.slow
 def test_a_kill_between_two_renames_loses_nothing(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", epochs=1, steps_per_epoch=1)
     train(config)

@@ -53,6 +53,7 @@ def files_no_larger_than(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_the_epoch_and_nothing_else(folder, tmp_path):
     train(make_config(folder, tmp_path / "whole"))
     config = make_config(folder, tmp_path / "full")
@@ -76,6 +77,7 @@ def test_a_full_disk_costs_the_epoch_and_nothing_else(folder, tmp_path):
     assert not [path for path in (tmp_path / "full").rglob("*") if ".tmp" in path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "epoch"), [(".", 1), (".", 2), ("best_model", 2)])
 def test_a_run_whose_folder_was_removed_does_not_end_well(folder, tmp_path, what, epoch):
     config = make_config(folder, tmp_path / "run")
@@ -97,6 +99,7 @@ def spoil(run, part):
     torch.save(saved, state)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", epochs=1)
     train(config)
@@ -111,6 +114,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(folder, tmp_pa
     assert len(rows_of(tmp_path / "run")) == 1
 
 
+@pytest.mark.slow
 def test_averaged_weights_that_are_not_finite_are_never_saved(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", epochs=1)
     train(config)
@@ -157,6 +161,7 @@ def test_settings_that_do_not_fit_the_model_or_the_machine_are_refused(folder, t
         train(make_config(folder, tmp_path / "run", precision="float16"))
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_the_same_data_alone(folder, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(folder, data)
@@ -173,6 +178,7 @@ def test_a_run_is_resumed_with_the_same_data_alone(folder, tmp_path):
         train(longer, resume=True)
 
 
+@pytest.mark.slow
 def test_what_was_changed_by_hand_in_a_run_folder_is_named(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", epochs=2, steps_per_epoch=1)
     train(config)

@@ -148,6 +148,7 @@ def test_early_stopping_and_the_best_model_survive_a_resume(folder, misleading, 
     assert rows_of(tmp_path / "broken") == rows
 
 
+@pytest.mark.slow
 def test_adapters_are_merged_in_what_is_saved_and_go_on_when_resumed(folder, tiny, tmp_path):
     changes = [f"backbone.weights={tiny}", "backbone.mode=lora", "backbone.lora_rank=2"]
     config = make_config(folder, tmp_path / "whole", *changes, model="tiny", epochs=2, steps_per_epoch=2)
@@ -167,6 +168,7 @@ def test_adapters_are_merged_in_what_is_saved_and_go_on_when_resumed(folder, tin
     assert len(rows_of(tmp_path / "broken")) == 2
 
 
+@pytest.mark.slow
 def test_start_from_keeps_what_the_checkpoint_says_of_itself(folder, tmp_path):
     train(make_config(folder, tmp_path / "a", epochs=1, steps_per_epoch=1, diameter_range=(10, 40)))
     start = tmp_path / "a" / "last"

@@ -66,6 +66,7 @@ def executor(request):
 # The contract
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_device", [False, True])
 def test_every_item_comes_once_with_its_result(executor, on_device):
     expected = [(number, number**2 + 5) for number in range(50)]
@@ -231,6 +232,7 @@ def is_alive(number):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_PROC, reason="needs /proc")
 @pytest.mark.parametrize(("how", "count"), [(signal.SIGKILL, 1), (signal.SIGINT, 2)])
 def test_processes_end_with_the_one_that_started_them(tmp_path, how, count):
