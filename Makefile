@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all check bench docs clean
+.PHONY: demo test test-all check style types layers bench docs clean
 
 demo: $(READY)  ## Segment the sample images and say where the pictures are.
 	$(BIN)/dinocell segment samples -o demo_output --overwrite
@@ -18,10 +18,16 @@ test: $(READY)  ## The quick tests.
 test-all: $(READY)  ## Every test, and hypothesis looks for new examples.
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest $(PARALLEL)
 
-check: $(READY)  ## Style, types, layers.
+check: style types layers  ## Style, types, layers; `make -j2 check` looks at them side by side.
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
 	$(BIN)/mypy
+
+layers: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## Measurements; see benchmarks/.
