@@ -43,7 +43,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
         ("=3", "changes no setting: expected NAME=VALUE"),
         ("seed=[1", "is not YAML"),
         ("seed=!!int x", "'seed=!!int x': '!!int x' is not YAML"),
-        ("seed=2026-02-30", "seed: Input should be a valid integer.* not '2026-02-30'"),
+        ("seed=2026-02-30", "seed: expected a valid integer.* not '2026-02-30'"),
         ("crop_size=8192", "crop_size: .*less than or equal to 4096"),
         ("preprocessing.clahe_window=1000000000", "whole pixels from 2 to 4096"),
         ("preprocessing.clahe_clip_limit=.inf", "clahe_clip_limit: .*finite"),

@@ -55,7 +55,9 @@ def explain_problem(error: ValidationError, model: type[BaseModel]) -> str:
     if not where or first["type"] == "value_error":  # settings that do not fit each other
         return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
     if first["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{where}: {first['msg']}, not {_shown(first['input'])}"
+        # pydantic's "Input should be …" does not fit into a sentence of ours.
+        expected = first["msg"].replace("Input should be", "expected")
+        return f"{where}: {expected}, not {_shown(first['input'])}"
     near = _nearest(where, model)
     return f"unknown key {where!r}" + (f": did you mean {near!r}?" if near else "")
 

@@ -216,7 +216,7 @@ def _main(*arguments, cwd, **environment):
             ["--precision", "int4"],
             "'auto', 'float32', 'bfloat16' or 'int8', not 'int4'",
         ),
-        (["--engine", "theano"], "engine: Input should be 'torch', 'onnx' or 'openvino', not 'theano'"),
+        (["--engine", "theano"], "engine: expected 'torch', 'onnx' or 'openvino', not 'theano'"),
         (["--diameter", "big"], "diameter: expected pixels above 0 or 'auto', not 'big'"),
         (["--diameter", "-5"], "diameter: expected pixels above 0 or 'auto', not '-5'"),
     ],

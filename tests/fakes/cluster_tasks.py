@@ -20,7 +20,7 @@ def process_id(_):
     return os.getpid()
 
 
-def refuse_three(number):
+def raise_for_three(number):
     if number == 3:
         raise FileFormatError("three is damaged")
     return number

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -382,3 +384,16 @@ def test_no_module_of_a_pipeline_is_in_train_mode():
     model = tiny().train()
     pipeline = DINOCellPipeline(model, device="cpu")
     assert not any(module.training for module in pipeline.model.modules() if isinstance(module, nn.Module))
+
+
+@pytest.mark.parametrize("image", [np.zeros(5), np.float32(1), None])
+@pytest.mark.parametrize("options", [{}, {"preset": {"model": "nano", "channel": 0, "thresholds": {}}}])
+def test_what_is_not_an_image_is_refused(image, options):
+    with pytest.raises(InputError, match="expected"):
+        DINOCellPipeline("nano", device="cpu").run(image, **options)
+
+
+@pytest.mark.parametrize("diameter", [0, -3.0, math.nan, math.inf, "x"])
+def test_a_diameter_that_is_not_one_has_no_scale(diameter):
+    with pytest.raises(InputError, match="expected pixels above 0"):
+        DINOCellPipeline("nano", device="cpu").predictor.scale_for(diameter)

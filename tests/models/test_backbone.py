@@ -63,7 +63,8 @@ def test_every_variant_runs_at_its_real_width_and_reduced_depth(name):
     with torch.no_grad():
         for together, alone in zip(backbone(x), backbone(x[2:3]), strict=True):
             assert together.std() > 0
-            torch.testing.assert_close(together[2:3], alone, atol=1e-5, rtol=1e-5)
+            # Sums of up to 4,096 terms in another order: 1.07e-5 apart on one thread.
+            torch.testing.assert_close(together[2:3], alone, atol=2e-5, rtol=1e-5)
 
 
 def test_vit_feature_maps_carry_the_final_layer_norm():
@@ -85,3 +86,9 @@ def test_vit_feature_maps_are_of_the_named_blocks():
             parameter.add_(1.0)
         changed = [not torch.equal(a, b) for a, b in zip(before, backbone(x), strict=True)]
     assert changed == [False, False, True, True]
+
+
+def test_a_checkpoint_may_call_the_blocks_of_the_feature_maps_taps():
+    values = VIT.model_dump()
+    older = {"taps" if key == "feature_blocks" else key: value for key, value in values.items()}
+    assert ViTConfig.model_validate(older) == VIT

@@ -296,6 +296,7 @@ def test_bad_files(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
 def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for missing in (tmp_path / "no.json", save(tmp_path / "a.json", []) / "b.json"):
         with pytest.raises(FileMissingError, match=r"does not exist, expected GeoJSON.*: check the path"):

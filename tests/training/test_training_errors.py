@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import resource
 import shutil
 
 import numpy as np
@@ -30,6 +29,8 @@ from dinocell.training.config import Dataset
 from dinocell.training.samples import Annotated, TrainingSamples, load_annotated
 from dinocell.training.warp import bounding_boxes
 from tests.fakes.training import disks, make_config, rows_of
+
+resource = pytest.importorskip("resource")  # Windows has none
 
 
 @pytest.fixture(scope="module")

@@ -90,8 +90,8 @@ def test_items_are_taken_as_they_are_needed(executor):
 
 def test_what_a_function_raises_is_raised_here(executor):
     with pytest.raises(FileFormatError, match=r"^three is damaged$"):
-        list(executor.map(tasks.refuse_three, range(9)))
-    assert list(executor.map(tasks.refuse_three, [4])) == [(4, 4)]
+        list(executor.map(tasks.raise_for_three, range(9)))
+    assert list(executor.map(tasks.raise_for_three, [4])) == [(4, 4)]
 
 
 def test_what_the_items_raise_is_raised_here(executor):
@@ -234,7 +234,9 @@ def is_alive(number):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_PROC, reason="needs /proc")
-@pytest.mark.parametrize(("how", "count"), [(signal.SIGKILL, 1), (signal.SIGINT, 2)])
+@pytest.mark.parametrize(
+    ("how", "count"), [(getattr(signal, "SIGKILL", signal.SIGTERM), 1), (signal.SIGINT, 2)]
+)
 def test_processes_end_with_the_one_that_started_them(tmp_path, how, count):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

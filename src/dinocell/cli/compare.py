@@ -105,7 +105,6 @@ def _choose_tools(
     device: str,
     timeout: float | None,
 ) -> "list[evaluation.OwnTool | ScriptTool]":
-
     known = {OWN, *BASELINES}
     if len(set(names)) < len(names) or not set(names) <= known:
         raise InputError(f"--tools is {','.join(names)!r}, expected each once of {', '.join(sorted(known))}")
@@ -145,7 +144,6 @@ def _run(
 
 
 def _table(results: "list[evaluation.ToolResult]", datasets: dict[Path, Sequence[Item]]) -> Table:
-
     shown = scores_shown("compare")
     table = Table("dataset", "tool", title=_TITLE)
     for heading in (*(score.title for score in shown), "s/image"):

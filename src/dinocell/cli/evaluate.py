@@ -146,7 +146,6 @@ def _print_points(run: "evaluation.EvaluationRun") -> None:
 
 
 def _print_scores(datasets: "dict[str, list[evaluation.ImageResult]]") -> None:
-
     shown = scores_shown("evaluate")
     title = "pooled over cells; in brackets the upper bound: what perfect distance maps reach"
     headings = (score.title for score in shown)

@@ -145,7 +145,6 @@ def _report(result: "finetuning.FinetuneResult", config: "finetuning.FinetuneCon
 
 
 def _print_scores(result: "finetuning.FinetuneResult") -> None:
-
     before, after = pool(result.before.values()).by_name(), pool(result.after.values()).by_name()
     console.print("On images that the model did not learn from (cross-validation):")
     table = Table("score", "before", "after", box=None)

@@ -54,7 +54,6 @@ def command(
 
 
 def _import(file: Path, output: Path, images: ImageFiles | None, size: str | None, *, overwrite: bool) -> str:
-
     stem, shape = _parse_size(file, size) if images is None else _find_size(file, images)
     target = output / f"{stem}_labels.tif"
     if target.exists() and not overwrite:
@@ -65,7 +64,6 @@ def _import(file: Path, output: Path, images: ImageFiles | None, size: str | Non
 
 
 def _read(file: Path, shape: tuple[int, int]) -> Labels:
-
     kind = file.suffix.lower()
     if kind in (".zip", ".roi"):
         return read_imagej_rois(file, shape)

@@ -34,7 +34,6 @@ ModelOption = Annotated[
     typer.Option(help="Name of a trained model, or a checkpoint folder. Default: the preset's, else nano."),
 ]
 PresetOption = Annotated[Path | None, typer.Option(help="Settings that `dinocell tune` found.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 DiameterUmOption = Annotated[
     float | None,
     typer.Option(help="Typical cell diameter in micrometres, for files that know their pixel size."),

@@ -93,7 +93,6 @@ def _command_for(format_name: str) -> Callable[..., None]:
 
 
 def _report(info: StoreInfo, output: Path) -> None:
-
     height, width = info.size
     console.print(
         f"{info.images} images, {info.cells} cells → {info.items} items of {height}×{width} px "

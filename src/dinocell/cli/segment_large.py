@@ -165,7 +165,6 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
 
 
 def _report(result: LargeResult) -> None:
-
     paths = escape(escape_controls(", ".join(str(path) for path in (result.labels, *result.beside))))
     console.print(f"{result.cells} cells → {paths}{' (made before)' if result.skipped else ''}")
     if doubt := doubt_about(result.confidence):

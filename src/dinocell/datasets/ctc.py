@@ -177,7 +177,7 @@ def _list(folder: Path) -> list[Path]:
 def _is_dataset(path: Path) -> bool:
     """Return whether a folder is a dataset of the challenge, or one of its sequences."""
     path = path.absolute()  # "." has no name
-    is_sequence = path.name.isdecimal() and path.with_name(f"{path.name}_GT").is_dir()
+    is_sequence = path.is_dir() and path.name.isdecimal() and path.with_name(f"{path.name}_GT").is_dir()
     return is_sequence or any(path.glob("[0-9][0-9]_GT"))
 
 

@@ -128,7 +128,7 @@ class EvaluationRun:
         FileFormatError
             If no image of a dataset could be scored.
         """
-        thresholds = self.points[0].thresholds if self.points else pipeline.model.config.thresholds
+        thresholds = self.points[0].thresholds if self.points else pipeline.settings.thresholds
         folders = {name: None if output is None else label_folder(output, name) for name in self.datasets}
         for folder in filter(None, folders.values()):  # all at first: one created later may hide a loss
             _create(folder)
@@ -166,7 +166,7 @@ class EvaluationRun:
                 yield done
             maps.append(predicted)
         workers = os.cpu_count() or 1 if workers is None else workers
-        for point in search_thresholds(maps, start=pipeline.model.config.thresholds, workers=workers):
+        for point in search_thresholds(maps, start=pipeline.settings.thresholds, workers=workers):
             self.points.append(point)
             yield point
         self.points.sort(key=lambda point: point.objective, reverse=True)

@@ -100,7 +100,7 @@ def evaluate_items(
     ImageResult
         One an image, in order; `pool_results` makes the dataset's scores.
     """
-    chosen = thresholds or pipeline.model.config.thresholds
+    chosen = thresholds or pipeline.settings.thresholds
     for item in items:
         yield evaluate_item(pipeline, item, chosen, diameter, output)
 

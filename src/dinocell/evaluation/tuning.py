@@ -115,7 +115,7 @@ def tune(
     if not any((image.labels > 0).any() for image in images):
         raise InputError("no image has an annotated cell, expected one at least: annotate some")
     channels = _channels(images)
-    own = Choice(channels[0], 1.0, pipeline.model.config.thresholds)
+    own = Choice(channels[0], 1.0, pipeline.settings.thresholds)
     pairs = list(itertools.product(channels, _scales(pipeline, images)))
     with OrderedPool(workers) as watersheds:
         tried = yield from _score_all(pipeline, images, pairs, watersheds)
@@ -137,7 +137,7 @@ def _score_all(
     watersheds: OrderedPool,
 ) -> Generator[MapDone, None, dict[Choice, list[Scores]]]:
     """Score every image with every combination."""
-    grid = _thresholds(pipeline.model.config.thresholds)
+    grid = _thresholds(pipeline.settings.thresholds)
     tried: dict[Choice, list[Scores]] = {}
     jobs = (
         (image.labels, pipeline.predict_on_full_img(_plane(image.pixels, channel), scale=scale))

@@ -1,6 +1,7 @@
 """Image to distance map: preprocess once, predict tile by tile, blend."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -81,6 +82,8 @@ class Predictor:
         """Return the factor that brings cells of a diameter to the nearest one that the model is best at."""
         if diameter is None:
             return 1.0
+        if not (isinstance(diameter, int | float) and 0 < diameter < math.inf):
+            raise InputError(f"diameter is {diameter!r}, expected pixels above 0")
         best = self.model.config.diameter_range
         if best is None:
             raise InputError(
@@ -168,9 +171,9 @@ class Predictor:
         float32 array, shape (Y, X)
             Of the image or the window.
         """
-        size = (image.shape[0], image.shape[1])
         if gray is None:
             gray = self.prepare(image, scale)
+        size = (image.shape[0], image.shape[1])
         if window is not None:
             gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]
             size = (window[0].stop - window[0].start, window[1].stop - window[1].start)

@@ -55,7 +55,7 @@ class Preset(RunSettings):
         InputError
             If the preset names the channel by its name, which an array does not hold, or there are fewer.
         """
-        if self.channel is None or image.ndim == 2:
+        if self.channel is None or image.ndim < 3:  # what is neither gray nor in channels is refused later
             return image
         if not isinstance(self.channel, int) or self.channel >= image.shape[2]:
             raise InputError(

@@ -184,10 +184,10 @@ def convert(
         if key.startswith(prefix)
     }
     theirs = {ours: layout.published_name(name) for ours, name in _mark_gated(expected).items()}
-    _refuse_other_keys(found, theirs, layout)
+    _check_keys(found, theirs, layout)
     _check_positions(found.get("rope_embed.periods"), rope_periods)
     names = {ours: name for ours, name in theirs.items() if name in found}
-    _refuse_other_shapes(found, expected, names)
+    _check_shapes(found, expected, names)
     weights = {ours: _take(found, name, ours).reshape(expected[ours].shape) for ours, name in names.items()}
     broken = [names[ours] for ours, value in weights.items() if not value.isfinite().all()]
     if broken:
@@ -230,7 +230,7 @@ def _choose(prefixes: list[str]) -> str:
     return chosen[0]
 
 
-def _refuse_other_keys(found: Mapping[str, Tensor], theirs: Mapping[str, str], layout: Layout) -> None:
+def _check_keys(found: Mapping[str, Tensor], theirs: Mapping[str, str], layout: Layout) -> None:
     """Describe which keys are missing and which do not belong."""
     optional = {theirs[key] for key in OPTIONAL if key in theirs}
     missing = set(theirs.values()) - found.keys() - optional
@@ -267,7 +267,7 @@ def _check_positions(periods: Tensor | None, count: int | None) -> None:
         )
 
 
-def _refuse_other_shapes(
+def _check_shapes(
     found: Mapping[str, Tensor], expected: Mapping[str, Tensor], names: Mapping[str, str]
 ) -> None:
     for ours, name in names.items():

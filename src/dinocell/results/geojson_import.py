@@ -65,7 +65,7 @@ def _load(file: Path) -> Any:
     try:
         size = file.stat().st_size
         _check_file(file, size)
-        return json.loads(file.read_text("utf-8-sig"), parse_constant=_refuse_constant)
+        return json.loads(file.read_text("utf-8-sig"), parse_constant=_raise_for_constant)
     except FileFormatError:
         raise
     except (FileNotFoundError, NotADirectoryError) as exc:
@@ -81,7 +81,7 @@ def _check_file(file: Path, size: int) -> None:
         raise FileFormatError(f"{file} {what}, {_EXPECTED} of at most {MAX_GEOJSON_BYTES} bytes")
 
 
-def _refuse_constant(name: str) -> None:
+def _raise_for_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number in JSON")
 
 

@@ -1,4 +1,7 @@
-"""Logs to watch while a model learns: curves and pictures, in TensorBoard and Weights & Biases."""
+"""Logs to watch while a model learns: curves and pictures, in TensorBoard and Weights & Biases.
+
+Not by the trackers of accelerate: when a run is resumed, they keep the steps after the checkpoint.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 
 from dinocell.models.network.backbone import Backbone, BackboneConfig, Depth, Four, Positive
@@ -31,7 +31,8 @@ class ViTConfig(BackboneConfig):
     depth: Depth
     heads: Positive
     intermediate_size: int = Field(gt=0, le=2**17)
-    feature_blocks: Four
+    # Checkpoints on disk may call them taps.
+    feature_blocks: Four = Field(validation_alias=AliasChoices("feature_blocks", "taps"))
     register_tokens: int = Field(default=4, ge=0, le=1024)
     gated_mlp: bool = False
     attention_bias: bool = True
