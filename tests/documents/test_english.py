@@ -57,8 +57,9 @@ HOUSE_TERMS = {
 }  # fmt: skip
 """Words that were used here for what the field calls otherwise."""
 
-KEYS = {"rims", "stains_in_colours"}
-"""Names on disk that stay: a column of records that a run resumes from, and a setting about dyes."""
+KEYS = {"rims", "stains_in_colours", '"taps"'}
+"""Names on disk that stay: a column of records that a run resumes from, a setting about dyes, and a key that
+checkpoints may have."""
 
 
 def _is_property(node: ast.AST) -> bool:

@@ -88,7 +88,7 @@ def test_vit_feature_maps_are_of_the_named_blocks():
     assert changed == [False, False, True, True]
 
 
-def test_a_checkpoint_may_call_the_blocks_of_the_feature_maps_taps():
+def test_a_checkpoint_may_have_another_key_for_its_feature_blocks():
     values = VIT.model_dump()
     older = {"taps" if key == "feature_blocks" else key: value for key, value in values.items()}
     assert ViTConfig.model_validate(older) == VIT

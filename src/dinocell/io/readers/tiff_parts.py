@@ -10,8 +10,8 @@ window is copied::
                                     │      └──┼─────────┼────┘    │   tiles 3, 4, 5
                                  32 └─────────┴─────────┴─────────┘
 
-Not by ``TiffFile.aszarr``: it needs zarr, and takes a whole strip for a small window (13.4 ms of CPU against 0.9
-of an uncompressed page of one strip).
+Not by ``TiffFile.aszarr``: it needs zarr, and reads a whole strip for a small window (13.4 ms of CPU against
+0.9, of an uncompressed page of one strip).
 """
 
 import itertools

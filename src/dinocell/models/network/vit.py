@@ -31,7 +31,7 @@ class ViTConfig(BackboneConfig):
     depth: Depth
     heads: Positive
     intermediate_size: int = Field(gt=0, le=2**17)
-    # Checkpoints on disk may call them taps.
+    # A checkpoint may have the second key.
     feature_blocks: Four = Field(validation_alias=AliasChoices("feature_blocks", "taps"))
     register_tokens: int = Field(default=4, ge=0, le=1024)
     gated_mlp: bool = False
