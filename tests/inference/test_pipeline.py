@@ -397,3 +397,10 @@ def test_what_is_not_an_image_is_refused(image, options):
 def test_a_diameter_that_is_not_one_has_no_scale(diameter):
     with pytest.raises(InputError, match="expected pixels above 0"):
         DINOCellPipeline("nano", device="cpu").predictor.scale_for(diameter)
+
+
+def test_a_smallest_size_that_was_computed_is_taken_and_half_a_pixel_is_not():
+    pipeline = DINOCellPipeline("nano", device="cpu")
+    assert pipeline.settings_for(min_size=np.float64(60)) == pipeline.settings_for(min_size=60)
+    with pytest.raises(InputError, match=r"min_size: expected a whole number, not 12\.5"):
+        pipeline.settings_for(min_size=12.5)

@@ -65,7 +65,13 @@ def _check_whole(value: object) -> object:
         raise ValueError(f"expected a whole number, not {value!r:.40}") from None
 
 
+def _check_count(value: object) -> object:
+    """Return a number of pixels of a cell, which computations may leave as a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else _check_whole(value)
+
+
 _Whole = BeforeValidator(_check_whole)
+_Count = BeforeValidator(_check_count)
 
 
 class RunSettings(Section):
@@ -91,7 +97,7 @@ class RunSettings(Section):
     ] = None
     thresholds: Annotated[Thresholds | None, Option("", record="always")] = None
     min_size: Annotated[
-        int, Field(ge=0), _Whole, Option("Remove cells of fewer pixels.", record="always")
+        int, Field(ge=0), _Count, Option("Remove cells of fewer pixels.", record="always")
     ] = 0
     fill_holes: Annotated[bool, Option("Background that one cell encloses becomes part of it.")] = False
 

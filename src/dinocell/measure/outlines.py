@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label as number_pieces
-from skimage.segmentation import find_boundaries
 
 from dinocell.errors import InputError
 from dinocell.labels import validate_labels
@@ -42,6 +40,8 @@ def draw_outlines(gray: NDArray[np.uint8], labels: NDArray[Any]) -> NDArray[np.u
     InputError
         If the shapes differ.
     """
+    from skimage.segmentation import find_boundaries  # here, as help of the command line need not load it
+
     cells = np.maximum(validate_labels(labels), 0)
     if gray.shape != cells.shape:
         raise InputError(f"gray has shape {gray.shape}, expected {cells.shape} as labels")
@@ -101,6 +101,8 @@ def cell_polygons(labels: NDArray[Any]) -> dict[int, list[Polygon]]:
     >>> cell_polygons(np.array([[0, 7, 7]]))[7][0].exterior.tolist()
     [[1, 0], [3, 0], [3, 1], [1, 1]]
     """
+    from skimage.measure import label as number_pieces  # here, see `draw_outlines`
+
     cells = np.maximum(validate_labels(labels), 0)
     polygons: dict[int, list[Polygon]] = {int(cell): [] for cell in np.unique(cells[cells > 0])}
     if not polygons:
