@@ -9,7 +9,7 @@ pages, three times over. What is read is compared with the sound file, by where 
   is allowed as well, so that no reader can know: those are counted apart, as REDEFINED, with what it was.
 - *anywhere*: pixels that are stored without a checksum may come out otherwise, and bytes that are put in or
   taken away move them. Here only crashes, hangs, tracebacks, other pixels at another reading, and planes,
-  windows and pages that differ count (TRUNCATED).
+  windows and pages that differ count (UNEQUAL).
 
 Without ``--files``: the samples as PNG, JPEG, BMP, NPY, OME-Zarr and TIFF of many kinds, written anew.
 """
@@ -38,7 +38,7 @@ LIMIT_MIB = 3000
 TIMEOUT_S = 30
 READINGS = 3
 MOST = 64  # planes, and scenes, that are read of a file
-WRONG = ("SILENT", "TRUNCATED", "ESCAPED", "CRASHED", "HUNG")
+WRONG = ("SILENT", "UNEQUAL", "ESCAPED", "CRASHED", "HUNG")
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
             totals += try_mutations(sound, Path(name) / "damaged", each, arguments.seed)
     bad = sum(count for what, count in totals.items() if what.startswith(WRONG))
     print(f"{totals.total()} mutations of {len(found)} files: {dict(totals.most_common())}")
-    print(f"{bad} silently wrong, truncated, escaped, crashed or hung")
+    print(f"{bad} silently wrong, unequal, escaped, crashed or hung")
     sys.exit(bad > 0)
 
 
@@ -96,7 +96,7 @@ def judge(sound: Sound, damaged: Sound, arm: str, before: dict[str, Any], after:
     if after["result"] != "read":
         return str(after["result"])
     if not after["agree"]:
-        return f"TRUNCATED: {after['why']}"
+        return f"UNEQUAL: {after['why']}"
     if after["planes"] == before["planes"]:
         return "equal" if after["shape"] == before["shape"] or after["said"] else "equal, other axes"
     if after["said"]:

@@ -138,6 +138,7 @@ def test_start_from_and_published_weights_exclude_each_other():
         read_settings(TrainConfig, None, ["backbone.weights=pretrained", "start_from=x"], **DATA)
 
 
+@pytest.mark.slow
 @given(
     rate=st.floats(1e-8, 10),
     seed=st.integers(0, 2**32 - 1),

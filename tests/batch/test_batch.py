@@ -279,6 +279,7 @@ def test_a_name_with_a_newline_stays_on_its_line(tmp_path):
     assert (tmp_path / "out" / f"{image.stem}_labels.tif").exists()
 
 
+@pytest.mark.slow
 def test_every_plane_of_a_stack_gets_results_of_its_own(tmp_path):
     stack = tmp_path / "stack.tif"
     pixels = np.stack([np.stack([disks(shift=3 * t + z) for z in range(2)]) for t in range(2)])

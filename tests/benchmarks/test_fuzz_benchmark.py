@@ -74,7 +74,7 @@ def test_the_judge_knows_what_is_wrong(fuzz: ModuleType, sounds: dict[str, Any])
         ("structure", {"planes": ["b"]}, "SILENT: [1] became [1]"),
         ("structure", {"planes": ["b"], "said": ["a warning"]}, "said"),
         ("anywhere", {"planes": ["b"]}, "other pixels"),
-        ("anywhere", {"agree": False, "why": "windows differ"}, "TORN: windows differ"),
+        ("anywhere", {"agree": False, "why": "windows differ"}, "UNEQUAL: windows differ"),
         ("anywhere", {"result": "ESCAPED: KeyError"}, "ESCAPED: KeyError"),
     ]
     for arm, change, expected in cases:

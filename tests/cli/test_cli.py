@@ -120,6 +120,7 @@ def test_options_reach_the_result(image_file, tmp_path):
     assert "3 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "1", "--overwrite").output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diameter", [None, 10])
 def test_a_batch_gives_the_labels_of_the_pipeline(diameter, tmp_path):
     image = read_image(Path(__file__).parents[2] / "samples" / "histology_1_img.png").pixels[:120, :170]
@@ -131,6 +132,7 @@ def test_a_batch_gives_the_labels_of_the_pipeline(diameter, tmp_path):
     np.testing.assert_array_equal(read_labels(tmp_path / "a_labels.tif"), expected)
 
 
+@pytest.mark.slow
 def test_results_of_another_precision_are_not_taken_for_the_same(image_file, tmp_path):
     command = ("segment", image_file, "-o", tmp_path, "--precision")
     assert "3 cells" in run(*command, "float32").output

@@ -63,6 +63,7 @@ def test_names_that_are_formulas_reach_no_table(data, tmp_path):
     assert read_labels(out / "labels" / "=2+3" / "=1+1_labels.tif").max() == int(image["predicted_cells"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 2])
 def test_an_output_folder_that_is_removed_meanwhile_ends_the_evaluation(data, tmp_path, after):
     shutil.copytree(data, tmp_path / "second")
@@ -111,6 +112,7 @@ def test_tables_labels_and_report_are_written(data, tmp_path):
     assert "<html" in (out / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_label_images_of_any_program_get_the_same_scores(data, tmp_path):
     run("evaluate", "--data", data, "-o", tmp_path / "model")
     result = run(

@@ -90,6 +90,7 @@ def test_run_lengths_and_packed_run_lengths_are_the_same_mask(tmp_path):
         np.testing.assert_array_equal(labels, mask)
 
 
+@pytest.mark.slow
 def test_an_outline_of_a_million_corners_is_drawn_and_one_that_fills_the_memory_is_refused():
     turn = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     circle = 500 + 400 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -389,6 +390,7 @@ def test_masks_are_kept_compact(tmp_path):
     assert len(pickle.dumps(item.cells)) < 9 * len(SQUARE * 50)
 
 
+@pytest.mark.slow
 def test_of_a_json_only_a_piece_is_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(json_reader, "PIECE", 2**14)
     cells = [annotation(number % 50, [SQUARE * 20]) for number in range(4000)]

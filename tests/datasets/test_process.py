@@ -359,6 +359,7 @@ def test_an_unfinished_store_that_was_removed_does_not_end_well(tmp_path):
     assert not store.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_close_while_processes_work_leaves_none(tmp_path, expected):
     events = process.process(fake_items(), tmp_path / "store", SMALL, workers=2)
     next(events)
@@ -382,6 +383,7 @@ def with_bad(*errors):
 BAD = (FileMissingError("no file a.png"), InputError("5 channels"), MemoryError())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_bad_images_are_named_and_left_out(tmp_path, expected, whole, workers):

@@ -652,6 +652,7 @@ def test_an_output_folder_that_cannot_be_made_is_refused(folders, tmp_path):
     assert isinstance(result.exception, OutputError)
 
 
+@pytest.mark.slow
 def test_the_example_says_what_is_missing(folders, monkeypatch, capsys, fakes, tmp_path):
     fakes("samcell")
     example = Path(__file__).parents[2] / "examples" / "compare_with_samcell.py"

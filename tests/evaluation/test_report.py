@@ -119,6 +119,7 @@ POINTS = [
 ] + [point(0.05, cells_max_threshold=0.35, cell_fill_threshold=0.09)]
 
 
+@pytest.mark.slow
 def test_tags_balance_and_nothing_is_loaded(tmp_path):
     write_labels(tmp_path / "a_labels.tif", PREDICTED)
     text = report(tmp_path, scored("a"), points=POINTS)

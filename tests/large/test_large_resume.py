@@ -157,6 +157,7 @@ def leave_halves(work, stage):
                 array[block.window] = 1
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_in_a_block_loses_nothing(tmp_path, image_file, network):
     killed = replace(network, last_call=2)
     script = (

@@ -253,6 +253,7 @@ def test_names_that_no_repository_can_have_are_no_ids():
         assert not is_hub_id(name)
 
 
+@pytest.mark.slow
 def test_a_download_goes_on_where_the_connection_broke(hub, monkeypatch):
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1024)
     hub.files = {"model.safetensors": CONTENT}

@@ -78,6 +78,7 @@ def test_every_file_that_has_a_place_for_it_says_how_it_was_made(results):
     }
 
 
+@pytest.mark.slow
 def test_labels_go_into_the_zarr_they_were_found_in(results, tmp_path):
     from dinocell.results.zarr_labels import read_zarr_labels
     from tests.fakes.zarr import write_ome_zarr

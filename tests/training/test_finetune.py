@@ -126,6 +126,7 @@ def test_a_mask_of_one_value_is_refused_or_split_said_and_recorded(tiny, tmp_pat
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "nano"])
 def test_cached_features_teach_what_the_backbone_would(name, tiny, tmp_path):
     checkpoint = tiny if name == "tiny" else name
@@ -284,6 +285,7 @@ def test_unchecked_pixels_count_for_nothing(tmp_path):
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_leaves_no_model(folder, tmp_path):
     config = make_config(folder, tmp_path / "out", cache_memory=0, steps=1, variants=1, folds=2)
     steps = finetune_steps(config)

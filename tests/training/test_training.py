@@ -124,6 +124,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folder, tmp_path):
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.slow
 def test_a_run_is_never_overwritten_and_resumed_only_as_it_was(folder, tmp_path):
     config = make_config(folder, tmp_path / "run", epochs=1, steps_per_epoch=1)
     train(config)

@@ -77,6 +77,7 @@ def test_precision_is_the_one_asked_for(folder, tmp_path):
     assert choose_precision("auto", torch.device("cpu")) == torch.float32
 
 
+@pytest.mark.slow
 def test_datasets_are_drawn_by_their_weights_and_images_by_the_root_of_their_area(folder, tmp_path):
     for name, gray, side in (("dark", 20, 64), ("bright", 220, 64), ("bright", 120, 192)):
         labels = np.zeros((side, side), np.int32)

@@ -206,6 +206,7 @@ def _begun(folder):
     return sorted({int(path.read_text()) for path in folder.glob("*.pid")})
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_every_process_is_told(two_processes):
     with pytest.raises(WorkerError, match=r"2 workers died over one task.*smaller blocks"):
         list(two_processes.map(tasks.die, [1]))

@@ -201,6 +201,7 @@ def is_alive(number):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("how", [getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGINT])
 def test_processes_end_with_the_one_that_started_them(tmp_path, how):
