@@ -122,7 +122,6 @@ def test_cutting_by_hand() -> None:
 # ---------------------------------------------------------------- blending
 
 
-@pytest.mark.slow
 @given(plans())
 @example(((1, 1), 256, 32))
 @example(((600, 600), 256, 128))

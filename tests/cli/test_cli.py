@@ -120,7 +120,6 @@ def test_options_reach_the_result(image_file, tmp_path):
     assert "3 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "1", "--overwrite").output
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("diameter", [None, 10])
 def test_a_batch_gives_the_labels_of_the_pipeline(diameter, tmp_path):
     image = read_image(Path(__file__).parents[2] / "samples" / "histology_1_img.png").pixels[:120, :170]

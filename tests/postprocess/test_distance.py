@@ -23,7 +23,6 @@ def distance_cell_by_cell(labels: NDArray[np.integer]) -> NDArray[np.float64]:
     return distance
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_agrees_with_scipy_cell_by_cell(name: str) -> None:
     distance = labels_to_distance(CASES[name])

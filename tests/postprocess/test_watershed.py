@@ -126,7 +126,6 @@ def test_a_cell_whose_centroid_is_background_is_one_cell() -> None:
 # ---------------------------------------------------------------- the flood and its ties
 
 
-@pytest.mark.slow
 @given(
     arrays(
         np.float32,
@@ -499,7 +498,6 @@ def plain() -> Iterator[Any]:
     del sys.modules[spec.name]
 
 
-@pytest.mark.slow
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0.4, 0.8, 1.5, 4.0]),
