@@ -73,7 +73,7 @@ WRITERS = {
     "csv": write_csv,
 }
 FILES = {"livecell": "livecell_coco_val.json", "csv": "pairs.csv", "ctc": "01"}
-"""What may be named instead of the folder; a table has to be."""
+"""Files that may be named instead of the folder; a table has to be."""
 
 RECOGNISED_AS = {"cellpose": "folder"}
 """Formats that are recognised as another: their pairs are named as others are."""

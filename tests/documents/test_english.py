@@ -4,6 +4,7 @@ ruff's ``D401`` looks at the ending of the first word of a summary only, and pas
 """
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,12 +76,26 @@ def summaries(path: Path) -> Iterator[tuple[str, int, str]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
+        if isinstance(node, ast.Module | ast.ClassDef):
+            yield from _attributes(node)
         text = ast.get_docstring(node)
         if not text:
             continue
         is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_property(node)
         is_function = is_function and not node.name.startswith("test_")  # their docstrings are remarks
         yield "function" if is_function else "noun", getattr(node, "lineno", 1), text.splitlines()[0]
+
+
+def _attributes(node: ast.Module | ast.ClassDef) -> Iterator[tuple[str, int, str]]:
+    """Yield the first lines of the texts below names, which describe them."""
+    for before, after in itertools.pairwise(node.body):
+        if (
+            isinstance(before, ast.Assign | ast.AnnAssign)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+            and isinstance(after.value.value, str)
+        ):
+            yield "noun", after.lineno, after.value.value.splitlines()[0]
 
 
 def problem(kind: str, summary: str) -> str | None:

@@ -120,4 +120,4 @@ class TilesDone:
 
 
 Progress = Callable[[TilesDone], None] | None
-"""What is called after every batch of tiles; what it raises ends the work."""
+"""Callback after every batch of tiles; an exception that it raises ends the work."""

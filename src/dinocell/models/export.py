@@ -22,7 +22,7 @@ OPSET = 20
 INPUT, OUTPUT = "tiles", "distance"
 
 Exported = Literal["float32", "int8"]
-"""What an exported file computes with."""
+"""Numbers that an exported file computes with."""
 
 ONE_FILE = 1.8e9
 """Bytes of weights that still go into the ONNX file itself, which cannot hold more than 2 GiB."""

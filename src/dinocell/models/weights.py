@@ -34,7 +34,7 @@ _UNREADABLE = (
 )  # fmt: skip
 
 _FILE_SUFFIXES = (*SUFFIXES, ".bin", ".ckpt", ".npz", ".tar", ".gz", ".zip")
-"""What ends like this is a file, not the name of a repository."""
+"""Endings of files; a text with one of them is not the name of a repository."""
 
 
 class WeightsRecord(Section):

@@ -1,9 +1,9 @@
 """Cellpose 4 (Cellpose-SAM) in its documented default way; see baseline_job.py for what goes in and out.
 
 https://cellpose.readthedocs.io/en/latest/notebook.html: ``model = models.CellposeModel(gpu=True)``, then
-``masks, flows, styles = model.eval(image)``, with no diameter and no channels. Without a GPU it falls back to
-the CPU. Images go in as they are; ``channel_axis`` is named where there are channels, because it guesses
-wrongly on narrow images. The option ``model`` is a built-in name or a file.
+``masks, flows, styles = model.eval(image)``, with its own diameter and thresholds. Without a GPU it falls
+back to the CPU. Images go in as they are. One with channels is given with its ``channel_axis``, which Cellpose
+guesses wrongly on narrow images; which channels it uses is left to it. The option ``model`` is a built-in name or a file.
 """
 
 from __future__ import annotations
