@@ -10,7 +10,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from dinocell.cli import app
-from dinocell.cli.outputs import create_output_folder, dataset_names
+from dinocell.cli.outputs import dataset_names
 from dinocell.cli.terminal import Notes
 from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.process import ProcessSettings, process
@@ -19,7 +19,7 @@ from dinocell.evaluation.output import write_evaluation
 from dinocell.evaluation.run import EvaluationRun
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import read_image, read_labels
-from dinocell.io.saving import write_image, write_labels
+from dinocell.io.saving import create_folder, write_image, write_labels
 from dinocell.models.checkpoint import SHIPPED, read_config
 from tests.cases import disk
 
@@ -68,7 +68,7 @@ def test_names_that_are_formulas_reach_no_table(data, tmp_path):
 def test_an_output_folder_that_is_removed_meanwhile_ends_the_evaluation(data, tmp_path, after):
     shutil.copytree(data, tmp_path / "second")
     out = tmp_path / "out"
-    create_output_folder(out)
+    create_folder(out)
     one, two = find_pairs(data)[0], find_pairs(tmp_path / "second")[0]
 
     class Moving:
@@ -90,7 +90,7 @@ def test_an_output_folder_that_is_removed_meanwhile_ends_the_evaluation(data, tm
 
 def test_label_images_that_vanish_meanwhile_are_missed(data, tmp_path):
     out = tmp_path / "out"
-    create_output_folder(out)
+    create_folder(out)
     runs = EvaluationRun({"nuclei": find_pairs(data)})
     list(runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out))
     shutil.rmtree(out / "labels")

@@ -29,7 +29,7 @@ from dinocell.errors import DINOCellError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.segmentation import Prediction, Progress, Segmentation, TilesDone
 from dinocell.io.identity import hash_file
-from dinocell.io.saving import printable
+from dinocell.io.saving import create_folder, printable
 from dinocell.labels import median_diameter
 from dinocell.measure.confidence import doubt_about
 from dinocell.measure.quality import image_quality
@@ -264,17 +264,6 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
         distance_map=result.distance_map,
         provenance=job.provenance,
     )
-
-
-def create_folder(folder: Path) -> None:
-    """Create a folder for results; raise an OutputError if that fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"folder {folder} cannot be created ({error.strerror}), expected a writable place: choose "
-            "another -o"
-        ) from error
 
 
 def _hint(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None) -> str:

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from dinocell import evaluation, inference
 from dinocell.cli import options
-from dinocell.cli.outputs import create_output_folder, dataset_names
+from dinocell.cli.outputs import dataset_names
 from dinocell.cli.terminal import Notes, progress_bar
 from dinocell.datasets.formats import open_dataset
 from dinocell.datasets.items import Item
 from dinocell.errors import InputError
 from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
+from dinocell.io.saving import create_folder
 from dinocell.metrics.score_table import scores_shown
 from dinocell.reports.tables import write_table
 
@@ -76,7 +77,7 @@ def command(
     datasets: dict[Path, Sequence[Item]] = {
         folder: open_dataset(folder, channel=channel, split_components=split_components) for folder in data
     }
-    create_output_folder(output)
+    create_folder(output)
     results = _run(datasets, chosen, output / TABLE_FILE)
     Console(width=None if Console().is_terminal else 180).print(_table(results, datasets))
     ran = [result for result in results if result.images]

@@ -13,11 +13,12 @@ from rich.table import Table
 from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
-from dinocell.cli.outputs import create_output_folder, dataset_names
+from dinocell.cli.outputs import dataset_names
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
 from dinocell.datasets.formats import open_dataset
 from dinocell.errors import InputError
 from dinocell.inference.settings import Diameter, InferenceOptions
+from dinocell.io.saving import create_folder
 from dinocell.metrics.score_table import scores_shown
 from dinocell.reports.charts import require_matplotlib
 
@@ -77,7 +78,7 @@ def command(
         evaluation.check_distinct_files(items)
     if output is not None:
         require_matplotlib()  # before hours of work
-        create_output_folder(output)
+        create_folder(output)
     run, notes = evaluation.EvaluationRun(datasets), Notes()
     if predictions is not None:
         _show(run, run.score_predictions(predictions), notes)

@@ -8,12 +8,11 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from dinocell.cli.outputs import create_output_folder
 from dinocell.cli.terminal import console, errors, escape_controls
 from dinocell.datasets.origin import ImageFiles, find_origin
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
 from dinocell.io.images import open_image
-from dinocell.io.saving import write_labels
+from dinocell.io.saving import create_folder, write_labels
 from dinocell.labels import Labels
 from dinocell.results.geojson_import import read_geojson
 from dinocell.results.imagej_import import read_imagej_rois
@@ -39,7 +38,7 @@ def command(
     if (image is None) == (size is None):
         raise InputError("give either --image or --size, so that the label image has the size of its image")
 
-    create_output_folder(output)
+    create_folder(output)
     images = None if image is None else ImageFiles.from_path(image)
     failed = 0
     for file in files:

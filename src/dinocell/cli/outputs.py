@@ -1,21 +1,6 @@
-"""The output folder of a command, and the names of datasets in it."""
+"""Names of datasets in the output folder of a command."""
 
-import tempfile
 from pathlib import Path
-
-from dinocell.errors import OutputError
-
-
-def create_output_folder(folder: Path) -> None:
-    """Create the output folder, and check that it can be written to, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to output folder {folder}: {error.strerror}. Choose another with -o"
-        ) from error
 
 
 def dataset_names(paths: list[Path]) -> list[str]:

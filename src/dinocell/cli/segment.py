@@ -20,13 +20,12 @@ from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import FoundSources, find_sources
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
-from dinocell.cli.outputs import create_output_folder
 from dinocell.cli.terminal import announce, block_bar, console, errors, escape_controls, progress_bar
 from dinocell.datasets.belonging import describe_left_out
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import InferenceOptions
-from dinocell.io.saving import printable
+from dinocell.io.saving import create_folder, printable
 from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS, parse_formats
 from dinocell.workers.cluster_start import open_executor
 
@@ -171,7 +170,7 @@ def _segment(
     bar: ProgressBar,
 ) -> None:
     """Start a batch with a callback for its tiles; write, log and report what comes of it."""
-    create_output_folder(settings.output)
+    create_folder(settings.output)
     batch.remove_leftovers(settings.output)
     outcomes: list[PlaneOutcome] = []
     with ExitStack() as stack:

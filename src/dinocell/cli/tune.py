@@ -9,10 +9,10 @@ from rich.markup import escape
 
 from dinocell import evaluation, inference
 from dinocell.cli import options
-from dinocell.cli.outputs import create_output_folder
 from dinocell.cli.terminal import Notes, console, progress_bar
 from dinocell.datasets.folder import find_items
 from dinocell.errors import InputError
+from dinocell.io.saving import create_folder
 from dinocell.metrics.score_table import HEADLINE
 
 
@@ -31,7 +31,7 @@ def command(
     """Find diameter, thresholds, merge and channel for your images; no network is trained."""
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")
-    create_output_folder(output.parent)
+    create_folder(output.parent)
     items = find_items(images, masks, channel=channel, split_components=split_components)
     pipeline = inference.DINOCellPipeline(model, device=device)
     with progress_bar() as bar:

@@ -25,6 +25,7 @@ from dinocell.evaluation.scoring import (
 from dinocell.evaluation.search import GridPoint, search_thresholds
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import Diameter
+from dinocell.io.saving import create_folder
 
 ResultOfItem = TypeVar("ResultOfItem")
 
@@ -131,7 +132,7 @@ class EvaluationRun:
         thresholds = self.points[0].thresholds if self.points else pipeline.settings.thresholds
         folders = {name: None if output is None else label_folder(output, name) for name in self.datasets}
         for folder in filter(None, folders.values()):  # all at first: one created later may hide a loss
-            _create(folder)
+            create_folder(folder)
         for name, items in self.datasets.items():
             labels = folders[name]
             score = functools.partial(
@@ -206,16 +207,6 @@ class EvaluationRun:
 def label_folder(output: Path, dataset: str) -> Path:
     """Return the folder for the label images of a dataset."""
     return output / "labels" / dataset
-
-
-def _create(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be created ({error.strerror or error}), expected a writable place: "
-            "choose another output folder"
-        ) from error
 
 
 def _notes_on_seen_images(

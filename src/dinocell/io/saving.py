@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -209,3 +210,21 @@ def _check_writable(array: Pixels, file: Path, suffixes: tuple[str, ...]) -> Non
             f"{file} cannot hold {array.dtype} of shape {array.shape}, expected real numbers as (Y, X) "
             "or (Y, X, C), not empty: convert them first"
         )
+
+
+def create_folder(folder: Path) -> None:
+    """Create a folder for results, and check that it can be written to, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be created or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to output folder {folder}: {error.strerror or error}. Choose another with -o"
+        ) from error

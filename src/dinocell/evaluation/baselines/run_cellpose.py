@@ -2,8 +2,9 @@
 
 https://cellpose.readthedocs.io/en/latest/notebook.html: ``model = models.CellposeModel(gpu=True)``, then
 ``masks, flows, styles = model.eval(image)``, with its own diameter and thresholds. Without a GPU it falls
-back to the CPU. Images go in as they are. One with channels is given with its ``channel_axis``, which Cellpose
-guesses wrongly on narrow images; which channels it uses is left to it. The option ``model`` is a built-in name or a file.
+back to the CPU. Images go in as they are. One with channels is given with its ``channel_axis``, which it
+guesses wrongly on narrow images; which channels it uses is left to it. The option ``model`` is a built-in
+name or a file.
 """
 
 from __future__ import annotations
