@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dinocell.models.network.backbone import Backbone, BackboneConfig
 from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.residual import ResidualConfig
 from dinocell.models.network.vit import ViTConfig
@@ -92,3 +93,17 @@ def test_a_checkpoint_may_have_another_key_for_its_feature_blocks():
     values = VIT.model_dump()
     older = {"taps" if key == "feature_blocks" else key: value for key, value in values.items()}
     assert ViTConfig.model_validate(older) == VIT
+
+
+def test_a_backbone_that_lacks_a_part_of_the_contract_cannot_be_made():
+    class Half(Backbone):
+        def forward(self, x):
+            return (x,) * 4
+
+    class Unbuilt(BackboneConfig):
+        pass
+
+    with pytest.raises(TypeError, match="blocks"):
+        Half()
+    with pytest.raises(TypeError, match="build"):
+        Unbuilt(kind="unbuilt")

@@ -5,6 +5,7 @@ rest of the package know it by this contract alone. `dinocell.models.variants` n
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -22,7 +23,7 @@ Depth = Annotated[int, Field(gt=0, le=1024)]
 Depths = tuple[Depth, Depth, Depth, Depth]
 
 
-class BackboneConfig(Section):
+class BackboneConfig(Section, ABC):
     """Configuration of a backbone.
 
     Attributes
@@ -33,12 +34,12 @@ class BackboneConfig(Section):
 
     kind: str
 
+    @abstractmethod
     def build(self) -> "Backbone":
         """Build the network with random weights."""
-        raise NotImplementedError
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """Base class of backbones; the defaults are those of a convolutional network with four stages.
 
     Attributes
@@ -66,13 +67,13 @@ class Backbone(nn.Module):
     rope_periods: int | None = None
 
     @property
+    @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
         """Parts that can be unfrozen one after another, from first to last: blocks of a ViT, or stages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map ``(B, 3, H, W)`` to four feature maps ``(B, C_i, H / s_i, W / s_i)``."""
-        raise NotImplementedError
 
     @property
     def encoded(self) -> tuple[int, int, int]:
