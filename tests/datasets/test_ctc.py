@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dinocell.datasets.ctc import find_items
+from dinocell.datasets.formats import recognise
 from dinocell.errors import FileFormatError, FileMissingError
 from tests.fakes.ctc import SHAPE, blocks, write_fake, write_frame, write_tiff
 
@@ -192,3 +193,9 @@ def test_a_folder_that_cannot_be_opened_is_refused_not_passed_over(tmp_path, mon
     monkeypatch.setattr(type(tmp_path), "iterdir", closed)
     with pytest.raises(FileFormatError, match=r"TRA cannot be opened .*check its permissions"):
         find_items(tmp_path)
+
+
+def test_a_sequence_that_is_not_there_is_not_recognised_by_its_truth(tmp_path):
+    (tmp_path / "01_GT").mkdir()
+    with pytest.raises(FileMissingError, match="no folder"):
+        recognise(tmp_path / "01")

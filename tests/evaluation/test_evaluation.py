@@ -5,6 +5,7 @@ import pytest
 
 from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.evaluation.run import EvaluationRun
 from dinocell.evaluation.scoring import check_distinct_files, evaluate_items, prediction_path, read_prediction
 from dinocell.evaluation.search import search_thresholds
 from dinocell.inference.pipeline import DINOCellPipeline
@@ -112,3 +113,11 @@ def test_labels_named_with_the_ome_of_their_image_are_found(tmp_path):
     write_labels(tmp_path / "b.ome_cp_masks.tif", labels)
     item = Pair("b", tmp_path / "b.ome.tif", tmp_path / "true.tif")
     np.testing.assert_array_equal(read_prediction(tmp_path, item).labels, labels)
+
+
+def test_the_thresholds_of_a_pipeline_are_those_that_are_scored(folder):
+    strict = DINOCellPipeline("nano", device="cpu", cells_max_threshold=1.0)  # no marker, so no cell
+    run = EvaluationRun({"data": find_pairs(folder)})
+    list(run.score_model(strict))
+    for results in (run.results["data"], list(evaluate_items(strict, find_pairs(folder)))):
+        assert pool(result.scores for result in results).counts.predicted_cells == 0
