@@ -1,15 +1,16 @@
 """StarDist trained on the data that DINOCell is trained on, with its package's own defaults, on a CPU.
 
     python benchmarks/hold_back.py ../shared/data/train/*
-    PYTHON benchmarks/peers/train_stardist.py train datasets/fit --validation ../shared/data/val -o RUN --hours 2
-    PYTHON benchmarks/peers/train_stardist.py segment ../shared/data/val ../shared/data/zeroshot -m RUN -o LABELS
+    PYTHON benchmarks/peers/train_stardist.py train datasets/fit --validation VAL -o RUN --hours 2
+    PYTHON benchmarks/peers/train_stardist.py segment VAL ZEROSHOT -m RUN -o LABELS --thresholds-on VAL
     python benchmarks/generalisation.py --labels LABELS -o stardist.json
 
-PYTHON is that of an environment with stardist and tensorflow-cpu. Network, loss, patches, batch, learning rate
-and its schedule are those of ``Config2D``, with 32 rays on a grid of 2 as in its pretrained models;
-normalisation (percentiles 1 to 99.8), the filling of holes and augmentation (flips, quarter turns, intensity,
-noise) those of the package's example. Training runs by the clock: it goes on from the weights in RUN. Thresholds
-are chosen by the package on the validation images.
+PYTHON is that of an environment with stardist and tensorflow-cpu; VAL and ZEROSHOT are the folders of those
+names in ``../shared/data``. Network, loss, patches, batch, learning rate and its schedule are those of
+``Config2D``, with 32 rays on a grid of 2 as in the package's pretrained models. Normalisation (percentiles 1
+to 99.8), the filling of holes and the augmentation (flips, quarter turns, intensity, noise) are those of its
+example. Training runs by the clock, and goes on from the weights in RUN. The package itself chooses the
+thresholds, on some of the validation images.
 """
 
 from __future__ import annotations
