@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,11 @@ from dinocell.preprocess.intensity_range import scale_to_uint8
 from dinocell.preprocess.preprocessing import to_grayscale
 from dinocell.results.overlay import write_overlay
 from dinocell.version import __version__
-from generalisation_tables import robustness_table, score_table
+from generalisation_tables import robustness_table, score_table, target_of
 from robustness import as_count, measure, set_diameter
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PARTS = ("val", "zeroshot")
-NUCLEI = ("_nuclei", "_histology")
-"""Endings of the sets that annotate nuclei; the others annotate whole cells."""
-
 CUT_CELLS = ("cornea_label_free",)
 """Sets of crops, whose cells at the frame are cut."""
 
@@ -56,16 +53,11 @@ Finder = Callable[[Pair, AnnotatedImage], dict[str, Any]]
 """From an image to its ``labels`` by default settings, the ``thresholds`` used, and perhaps more."""
 
 
-def target_of(name: str) -> str:
-    """Return what a set annotates, by its name."""
-    return "nuclei" if name.endswith(NUCLEI) else "cells"
-
-
 def read(pair: Pair, name: str) -> AnnotatedImage:
     """Read an annotated image; cells that the frame cuts are ignored where a set consists of crops."""
     annotated = pair.read()
     if name in CUT_CELLS:
-        annotated.labels[...] = without_cut_cells(annotated.labels)
+        return replace(annotated, labels=without_cut_cells(annotated.labels))
     return annotated
 
 

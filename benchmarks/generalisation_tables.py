@@ -10,7 +10,15 @@ from resampling import Count, Estimate, Sets, average_precision, difference, est
 SMALL = 5
 """Number of images below which a set has no veto."""
 
+NUCLEI = ("_nuclei", "_histology")
+"""Endings of the sets that annotate nuclei; the others annotate whole cells."""
+
 Result = Mapping[str, Any]
+
+
+def target_of(name: str) -> str:
+    """Return what a set annotates, by its name."""
+    return "nuclei" if name.endswith(NUCLEI) else "cells"
 
 
 def counts_of(result: Result, column: str) -> dict[str, dict[str, Count]]:
@@ -94,8 +102,7 @@ def signed(number: Estimate) -> str:
 def choices(rows: Mapping[str, Any], name: str) -> str:
     """Count the images of which the model itself chose the target that the set annotates."""
     chosen = [row["chosen"] for row in rows.values() if "chosen" in row]
-    right = "nuclei" if name.endswith(("_nuclei", "_histology")) else "cells"
-    return f"{chosen.count(right)} of {len(chosen)}" if chosen else "–"
+    return f"{chosen.count(target_of(name))} of {len(chosen)}" if chosen else "–"
 
 
 def robustness_table(result: Result, against: Result | None) -> Iterator[str]:
