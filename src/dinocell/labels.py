@@ -1,6 +1,6 @@
 """Label images: int32 ``(Y, X)``, 0 is background, cells are 1…N without gaps."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 from dinocell.errors import InputError
 
 Labels = NDArray[np.int32]
+
+Target = Literal["cells", "nuclei"]
+"""What labels outline: whole cells, or their nuclei."""
+
+TARGETS: tuple[Target, ...] = ("cells", "nuclei")
 
 IGNORE = -1
 """Value of pixels that count for nothing, in loss and in metrics."""

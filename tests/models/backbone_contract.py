@@ -12,6 +12,7 @@ from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.backbone import published_name
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.training.state import freeze_statistics
 
 
 class BackboneContract:
@@ -54,7 +55,7 @@ class BackboneContract:
     @pytest.mark.parametrize("size", [(1, 1), (3, 5)])
     def test_the_model_gives_logits_of_the_size_of_the_image(self, model, size):
         x = self.image(*size)
-        assert model(x).shape == (1, 1, *x.shape[2:])
+        assert model.eval()(x).shape == (1, 1, *x.shape[2:])
 
     @pytest.mark.parametrize(("more_rows", "more_columns"), [(1, 0), (0, 1), (-1, -1), (8, 8)])
     def test_a_wrong_size_is_refused(self, model, more_rows, more_columns):
@@ -66,7 +67,8 @@ class BackboneContract:
         loaded = DINOCell.from_pretrained(model.save_pretrained(tmp_path / "ck"))
         x = self.image(2, 3)
         with torch.no_grad():
-            assert torch.equal(loaded(x), model.eval()(x))
+            # A BatchNorm that was folded into a convolution rounds otherwise.
+            torch.testing.assert_close(loaded(x), model.eval()(x), atol=1e-5, rtol=1e-5)
 
     def test_a_deep_copy_gives_equal_outputs_and_shares_nothing(self, model):
         x, model = self.image(2, 2), model.eval()
@@ -88,7 +90,9 @@ class BackboneContract:
         # transformers rescales rotary positions at random in train mode unless told not to.
         x = self.image(2, 2)
         with torch.no_grad():
-            for in_eval, in_train in zip(backbone(x), backbone.train()(x), strict=True):
+            in_eval_mode = backbone(x)
+            freeze_statistics(backbone.train())
+            for in_eval, in_train in zip(in_eval_mode, backbone(x), strict=True):
                 torch.testing.assert_close(in_eval, in_train)
 
     def test_names_in_files_do_not_depend_on_the_version_of_transformers(self, model, tmp_path):
@@ -106,7 +110,7 @@ class BackboneContract:
         maps, recorded = [], []
         model.backbone.register_forward_pre_hook(lambda *_: recorded.append(torch.is_grad_enabled()))
         model.backbone.register_forward_hook(lambda _module, _inputs, output: maps.extend(output))
-        model(self.image(2, 2)).sum().backward()
+        model(self.image(2, 2, batch=2)).sum().backward()
         assert len(maps) == 4
         assert recorded == [False]
         assert not any(m.requires_grad for m in maps)
@@ -117,7 +121,7 @@ class BackboneContract:
     def test_the_last_blocks_can_be_left_to_learn(self, model, count):
         model.freeze_backbone(except_last=count)
         model.train()
-        model(self.image(2, 2)).square().sum().backward()
+        model(self.image(2, 2, batch=2)).square().sum().backward()
         blocks = model.backbone.blocks
         learning = [all(p.requires_grad for p in block.parameters()) for block in blocks]
         assert learning == [False] * (len(blocks) - count) + [True] * count

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from dinocell.errors import CheckpointError, InputError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.io.opening import MAX_WHOLE_BYTES
 from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder
-from dinocell.models.configuration import ModelConfig
+from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell, list_models, normalise
@@ -25,6 +25,9 @@ BACKBONES = {
 }
 
 
+TARGETS = {"nuclei": TargetSettings(thresholds=Thresholds(merge=0.7)), "cells": TargetSettings()}
+
+
 def tiny(kind="residual", **settings):
     torch.manual_seed(0)
     config = ModelConfig(
@@ -33,12 +36,12 @@ def tiny(kind="residual", **settings):
         decoder=DecoderConfig(widths=(8, 8, 8, 16, 16, 16)),
         **settings,
     )
-    return DINOCell(config).eval()
+    return DINOCell(config.folded()).eval()
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_save_and_load_give_equal_outputs_and_config(kind, tmp_path):
-    model = tiny(kind, trained=True, thresholds=Thresholds(merge=0.7), training={"seed": 3, "µ": "ü"})
+    model = tiny(kind, trained=True, targets=TARGETS, training={"seed": 3, "µ": "ü"})
     loaded = DINOCell.from_pretrained(model.save_pretrained(tmp_path / "ck"))
     x = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
@@ -134,7 +137,10 @@ def _damage_weights(folder, change):
         (lambda f: _damage_config(f, variant="a/b"), "variant"),
         (lambda f: _damage_config(f, variant=".."), "variant"),
         (lambda f: _damage_config(f, variant=""), "variant"),
-        (lambda f: _damage_config(f, diameter_range=[20, 10]), "diameter_range"),
+        (lambda f: _damage_config(f, targets={"cells": {"diameter_range": [20, 10]}}), "diameter_range"),
+        (lambda f: _damage_config(f, targets={}), "targets"),
+        (lambda f: _damage_config(f, targets={"blobs": {}}), "targets"),
+        (lambda f: _damage_config(f, thresholds={}), "earlier version.*fine-tune the model again"),
         (lambda f: _damage_config(f, decoder={"widths": [8, 8, 8, 2**15, 2**15, 2**15]}), "but the file has"),
         (lambda f: _damage_config(f, decoder={"widths": [8, 8, 8, 16, 16, 10**9]}), "less than or equal"),
         (lambda f: (f / CONFIG_FILE).write_bytes(b" " * (MAX_WHOLE_BYTES + 1)), "more than"),

@@ -183,7 +183,7 @@ def _write(
     pipeline: DINOCellPipeline, job: PlaneJob, result: Segmentation, settings: BatchSettings
 ) -> PlaneOutcome:
     """Write all files of a plane; its record is written first, and again last."""
-    best = pipeline.model.config.diameter_range
+    best = pipeline.model.config.settings_of().diameter_range
     plane = _plane_result(job, result, settings)
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)

@@ -33,11 +33,8 @@ def write_thresholds(run: EvaluationRun, checkpoint: Path) -> None:
         name: sorted(result.labels_sha256[:HASH_DIGITS] for result in results)
         for name, results in run.results.items()
     }
-    changed = config.model_copy(
-        update={
-            "thresholds": run.points[0].thresholds,
-            "training": config.training | {CHOSEN_ON: chosen_on},
-        }
+    changed = config.with_settings(thresholds=run.points[0].thresholds).model_copy(
+        update={"training": config.training | {CHOSEN_ON: chosen_on}}
     )
     with atomic_path(checkpoint / CONFIG_FILE) as temporary:
         write_config(temporary, changed)

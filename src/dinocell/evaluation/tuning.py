@@ -188,7 +188,7 @@ def _plane(pixels: NDArray[Any], channel: int | None) -> NDArray[Any]:
 
 
 def _scales(pipeline: DINOCellPipeline, images: Sequence[AnnotatedImage]) -> list[float]:
-    if pipeline.model.config.diameter_range is None:
+    if pipeline.model.config.settings_of().diameter_range is None:
         return [1.0]
     found = float(np.nanmedian([median_diameter(image.labels) for image in images if image.labels.max() > 0]))
     scales = {*SCALES, round(pipeline.predictor.scale_for(found), 3)}
@@ -197,7 +197,7 @@ def _scales(pipeline: DINOCellPipeline, images: Sequence[AnnotatedImage]) -> lis
 
 def _diameter_for(pipeline: DINOCellPipeline, scale: float) -> float | None:
     """Find the diameter that `Predictor.scale_for` turns into a scale."""
-    best = pipeline.model.config.diameter_range
+    best = pipeline.model.config.settings_of().diameter_range
     if scale == 1 or best is None:
         return None
     return best[0] / scale if scale > 1 else best[1] / scale

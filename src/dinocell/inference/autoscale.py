@@ -79,7 +79,7 @@ def predict_at_best_scale(
             part = predictor.predict_rescaled(image, zoom, window=window, progress=progress)
         labels = distance_to_labels(part, thresholds=thresholds)
         trials.append(Trial(zoom, clarity(part), median_diameter(labels)))
-    scale = choose_scale(trials, predictor.model.config.diameter_range)
+    scale = choose_scale(trials, predictor.model.config.settings_of().diameter_range)
     if scale != 1.0:
         distance = predictor.predict_rescaled(image, scale, progress=progress)
     return scale, distance

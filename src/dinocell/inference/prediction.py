@@ -84,7 +84,7 @@ class Predictor:
             return 1.0
         if not (isinstance(diameter, int | float) and 0 < diameter < math.inf):
             raise InputError(f"diameter is {diameter!r}, expected pixels above 0")
-        best = self.model.config.diameter_range
+        best = self.model.config.settings_of().diameter_range
         if best is None:
             raise InputError(
                 f"model {self.model.config.variant!r} does not say which cell diameters it is best at: "

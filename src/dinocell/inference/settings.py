@@ -175,7 +175,7 @@ class InferenceSettings(RunSettings):
         """
         given: dict[str, Any] = {**options}
         numbers = {name: given.pop(name, None) for name in Thresholds.model_fields}
-        base = given.pop("thresholds", None) or self.thresholds or config.thresholds
+        base = given.pop("thresholds", None) or self.thresholds or config.settings_of().thresholds
         values = _values(self) | given | {"thresholds": base.replaced(**numbers)}
         chosen = _validated(InferenceSettings, values)
         tile_size = config.tile_size if chosen.tile_size is None else chosen.tile_size

@@ -1,10 +1,11 @@
 """Configuration of a model: all that a checkpoint records beside its weights."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from dinocell.labels import Target
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.variants import AnyBackboneConfig
 from dinocell.models.weights import WeightsRecord
@@ -27,6 +28,21 @@ def _plain_name(name: str) -> str:
     return name
 
 
+class TargetSettings(Section):
+    """Settings of one target of a model.
+
+    Attributes
+    ----------
+    thresholds : Thresholds
+        Chosen on validation data that annotates this target.
+    diameter_range : (float, float), optional
+        Typical diameters in pixels that the model is best at; images are brought to the nearest of them.
+    """
+
+    thresholds: Thresholds = Thresholds()
+    diameter_range: Range | None = None
+
+
 class ModelConfig(Section):
     """Description that a checkpoint has of itself; stored as ``config.json`` beside the weights.
 
@@ -44,10 +60,8 @@ class ModelConfig(Section):
         Tiling in pixels.
     preprocessing : Preprocessing
         How images become network input.
-    diameter_range : (float, float), optional
-        Typical cell diameters in pixels that the model is best at; where a diameter is given, images are
-        brought to the nearest of them.
-    thresholds : Thresholds
+    targets : dict of str to TargetSettings
+        What the model outlines, in the order of its maps.
     training : dict
         The training record: data, recipe, seed, budget.
     """
@@ -60,6 +74,36 @@ class ModelConfig(Section):
     tile_size: int = Field(default=256, gt=0, le=MAX_TILE)
     overlap: int = Field(default=32, ge=0, le=MAX_TILE // 2)
     preprocessing: Preprocessing = Preprocessing()
-    diameter_range: Range | None = None
-    thresholds: Thresholds = Thresholds()
+    targets: Annotated[dict[Target, TargetSettings], Field(min_length=1)] = Field(
+        default_factory=lambda: {"cells": TargetSettings()}
+    )
     training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_its_targets(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "thresholds" in values:
+            raise ValueError(
+                "it was saved by an earlier version, whose network normalised over whole tiles; "
+                "train or fine-tune the model again"
+            )
+        return values
+
+    def settings_of(self, target: Target | None = None) -> TargetSettings:
+        """Return the settings of a target, by default of the first."""
+        return self.targets[next(iter(self.targets)) if target is None else target]
+
+    def with_settings(self, target: Target | None = None, **changed: Any) -> Self:
+        """Replace settings of a target, by default of the first."""
+        name = next(iter(self.targets)) if target is None else target
+        changes = {name: self.targets[name].model_copy(update=changed)}
+        return self.model_copy(update={"targets": self.targets | changes})
+
+    def folded(self) -> Self:
+        """Describe the same network with each BatchNorm folded into the convolution before it."""
+        parts = {
+            name: part.model_copy(update={"norm": "folded"})
+            for name, part in (("backbone", self.backbone), ("decoder", self.decoder))
+            if getattr(part, "norm", None) == "batch"
+        }
+        return self.model_copy(update=parts)

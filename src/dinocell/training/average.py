@@ -2,7 +2,7 @@
 
 import copy
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from dinocell.models.network.dinocell import DINOCell
@@ -27,7 +27,11 @@ class WeightAverage:
     """
 
     def __init__(self, model: DINOCell, decay: float) -> None:
-        shared = {id(w): w for w in model.parameters() if decay == 0 or not w.requires_grad}
+        shared: dict[int, Tensor] = {
+            id(w): w for w in model.parameters() if decay == 0 or not w.requires_grad
+        }
+        if decay == 0:
+            shared |= {id(buffer): buffer for buffer in model.buffers()}
         self.model = copy.deepcopy(model, shared).eval()  # weights in the memo are not copied
         self._decay = decay
 
@@ -45,6 +49,8 @@ class WeightAverage:
         decay = min(self._decay, (1 + step) / (10 + step))
         if self._decay:  # only weights that learn: most of a large model may be frozen
             get_ema_multi_avg_fn(decay)(_learning(self.model), _learning(model), 0)
+            for own, new in zip(self.model.buffers(), model.buffers(), strict=True):  # BatchNorm's statistics
+                own.lerp_(new, 1 - decay) if own.is_floating_point() else own.copy_(new)
 
 
 def _learning(model: nn.Module) -> list[nn.Parameter]:

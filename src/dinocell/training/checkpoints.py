@@ -106,7 +106,7 @@ def save_checkpoints(state: TrainingState, config: TrainConfig, record: EpochRec
     model = merged(state.average.model)
     model.config = model.config.model_copy(update={"training": _describe(config, state)})
     if best:
-        model.save_pretrained(config.output / BEST_FOLDER)
+        model.folded().save_pretrained(config.output / BEST_FOLDER)
     encoded = encode_state(state, _decisive_settings(config, state))
     with replaced_folder(config.output / LAST_FOLDER) as temporary:
         write_checkpoint(temporary, model.config, model.state_dict())

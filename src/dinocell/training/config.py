@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dinocell.labels import TARGETS, Target
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
 from dinocell.tiling import MAX_TILE
@@ -21,6 +22,7 @@ class Dataset(Section):
     """A folder of ``NAME_img.*`` and ``NAME_masks.*``, or a store of `dinocell process`."""
 
     path: Path = Field(description="Folder of annotated images, or a store")
+    annotates: Target = Field(default="cells", description="Target that its labels outline: cells or nuclei")
     weight: float = Field(
         default=1.0,
         gt=0,
@@ -119,6 +121,9 @@ class TrainConfig(Section):
     )
     optimiser: Optimiser = Field(default=Optimiser(), description="AdamW, warm-up, cosine decay to zero")
     loss: Loss = Field(default=Loss(), description="Loss between sigmoid output and distance map")
+    freeze_statistics: Share | Literal[1] = Field(
+        default=0.75, description="Share of the steps after which BatchNorm keeps its statistics"
+    )
     ema_decay: float = Field(
         default=0.0,
         ge=0,
@@ -130,9 +135,9 @@ class TrainConfig(Section):
     )
     workers: int = Field(default=1, ge=0, description="Processes for each device that prepare crops")
     wandb: bool = Field(default=False, description="Log to Weights & Biases as well, where that is installed")
-    diameter_range: Range | None = Field(
-        default=None,
-        description="Typical cell diameters in pixels that the model is best at; null: as in start_from",
+    diameter_range: dict[Target, Range] = Field(
+        default_factory=dict,
+        description="Typical diameters in pixels, by target, that the model is best at; else start_from's",
     )
     preprocessing: Preprocessing = Field(
         default=Preprocessing(),
@@ -151,6 +156,12 @@ class TrainConfig(Section):
                 "give backbone.weights or start_from"
             )
         return self
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Targets that the training data annotates, in the order of the maps of a new model."""
+        annotated = {dataset.annotates for dataset in self.train}
+        return tuple(target for target in TARGETS if target in annotated)
 
     @property
     def total_steps(self) -> int:

@@ -93,7 +93,7 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     )
     samples = TrainingSamples([read(dataset) for dataset in config.train], config)
     validation = [
-        validation_batches(read(dataset), config.crop_size, config.batch_size)
+        validation_batches(read(dataset), dataset.annotates, config.crop_size, config.batch_size)
         for dataset in config.validation
     ]
     with explain_out_of_memory(f"the memory is not enough to train {config.model!r}: choose a smaller model"):

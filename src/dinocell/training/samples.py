@@ -19,6 +19,7 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.masks import first_few
 from dinocell.datasets.store import DINOCellDataset, is_store
 from dinocell.errors import ConfigError, DINOCellError, FileFormatError, InputError, WorkerError
+from dinocell.labels import TARGETS, Target
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
 from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, random_crop, use_one_thread
 from dinocell.training.config import Dataset, TrainConfig
@@ -26,8 +27,9 @@ from dinocell.training.warp import bounding_boxes
 
 logger = logging.getLogger(__name__)
 
-TrainingBatch = tuple[Tensor, Tensor, Tensor]
-"""Images uint8 ``(B, Y, X)``, distance maps float32 ``(B, Y, X)``, valid pixels bool ``(B, Y, X)``."""
+TrainingBatch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Images uint8 ``(B, Y, X)``, distance maps float32 ``(B, Y, X)``, valid pixels bool ``(B, Y, X)``, and int64
+``(B,)``: the target that each crop annotates, by its number in `TARGETS`."""
 
 VALIDATION_CROPS = 2
 """Fixed crops taken from every validation image."""
@@ -153,24 +155,25 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
         self.config = config
 
     def __getitem__(self, number: int) -> TrainingBatch:
-        rng, item = self._choose(number)
+        rng, chosen, item = self._choose(number)
         try:
             crop = _draw(item, self.config.crop_size, self.config.augmentation, rng)
         except InputError as error:  # which does not name the image
             raise InputError(f"{item.name}: {error}") from error
-        return torch.from_numpy(crop.image), torch.from_numpy(crop.distance), torch.from_numpy(crop.valid)
+        target = torch.tensor(TARGETS.index(self.config.train[chosen].annotates))
+        return *(torch.from_numpy(part) for part in (crop.image, crop.distance, crop.valid)), target
 
-    def _choose(self, number: int) -> tuple[np.random.Generator, Annotated]:
-        """Draw the image of a crop; the generator then draws the crop itself."""
+    def _choose(self, number: int) -> tuple[np.random.Generator, int, Annotated]:
+        """Draw dataset and image of a crop; the generator then draws the crop itself."""
         rng = np.random.default_rng((self.config.seed, number))
-        chosen = rng.choice(len(self.datasets), p=self.weights)
+        chosen = int(rng.choice(len(self.datasets), p=self.weights))
         items = self.datasets[chosen]
-        return rng, items[int(rng.choice(len(items), p=self._image_shares[chosen]))]
+        return rng, chosen, items[int(rng.choice(len(items), p=self._image_shares[chosen]))]
 
     def names(self, step: int) -> list[str]:
         """Name the images that the crops of a step come from, all processes together."""
         size = self.config.batch_size * self.config.accumulate
-        return sorted({self._choose(number)[1].name for number in range(step * size, (step + 1) * size)})
+        return sorted({self._choose(number)[2].name for number in range(step * size, (step + 1) * size)})
 
     def steps(
         self, first: int, last: int, *, process: int = 0, processes: int = 1
@@ -241,7 +244,9 @@ def _draw(item: Annotated, size: int, settings: Augmentation, rng: np.random.Gen
     return random_crop(item.image, item.labels, item.boxes, size, settings, rng, distance=item.distance)
 
 
-def validation_batches(items: Sequence[Annotated], crop_size: int, batch_size: int) -> list[TrainingBatch]:
+def validation_batches(
+    items: Sequence[Annotated], annotates: Target, crop_size: int, batch_size: int
+) -> list[TrainingBatch]:
     """Cut the fixed, unaugmented crops of a validation dataset.
 
     Returns
@@ -255,11 +260,13 @@ def validation_batches(items: Sequence[Annotated], crop_size: int, batch_size: i
         whole = item.image.shape == (crop_size, crop_size)  # then a second crop would be the same
         for _ in range(1 if whole else VALIDATION_CROPS):
             crops.append(_draw(item, crop_size, NO_AUGMENTATION, rng))
-    return [
-        (
-            torch.from_numpy(np.stack([crop.image for crop in crops[i : i + batch_size]])),
-            torch.from_numpy(np.stack([crop.distance for crop in crops[i : i + batch_size]])),
-            torch.from_numpy(np.stack([crop.valid for crop in crops[i : i + batch_size]])),
-        )
-        for i in range(0, len(crops), batch_size)
-    ]
+    return [_batch(crops[i : i + batch_size], annotates) for i in range(0, len(crops), batch_size)]
+
+
+def _batch(crops: Sequence[Crop], annotates: Target) -> TrainingBatch:
+    return (
+        torch.from_numpy(np.stack([crop.image for crop in crops])),
+        torch.from_numpy(np.stack([crop.distance for crop in crops])),
+        torch.from_numpy(np.stack([crop.valid for crop in crops])),
+        torch.full((len(crops),), TARGETS.index(annotates)),
+    )

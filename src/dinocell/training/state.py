@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dinocell.errors import ConfigError
+from dinocell.labels import TARGETS
 from dinocell.models.checkpoint import read_config
+from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.adaptation import adapt, parameter_groups
 from dinocell.training.average import WeightAverage
@@ -40,6 +42,8 @@ class TrainingState:
         Training mode of the backbone: frozen, full or lora.
     precision : torch.dtype
         Number format of the forward pass.
+    maps : int64 tensor, shape (len(TARGETS),)
+        Number of the model's map of each target; 0 where it has none.
     data : dict
         Hashes and weights of the datasets, where this process is the one that writes.
     epoch, bad_epochs : int
@@ -58,6 +62,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     mode: str
     precision: torch.dtype
+    maps: Tensor
     data: dict[str, Any] = field(default_factory=dict)
     epoch: int = 0
     best_loss: float = math.inf
@@ -115,7 +120,12 @@ def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) 
         update={
             "trained": True,
             "preprocessing": config.preprocessing,
-            "diameter_range": config.diameter_range or model.config.diameter_range,
+            "targets": {
+                target: settings.model_copy(
+                    update={"diameter_range": config.diameter_range.get(target, settings.diameter_range)}
+                )
+                for target, settings in model.config.targets.items()
+            },
         }
     )
     mode = adapt(model, config.backbone)
@@ -136,15 +146,30 @@ def new_state(config: TrainConfig, accelerator: "Accelerator", *, resume: bool) 
         scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
         mode=mode,
         precision=precision,
+        maps=_maps(model.config),
     )
+
+
+def _maps(config: ModelConfig) -> Tensor:
+    order = list(config.targets)
+    return torch.tensor([order.index(target) if target in order else 0 for target in TARGETS])
+
+
+def freeze_statistics(model: nn.Module) -> None:
+    """Let every BatchNorm normalise by the statistics that it has gathered, and gather no more."""
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
 
 
 def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
     if resume:
         return DINOCell(read_config(config.output / LAST_FOLDER))
     if config.start_from is None:
-        return DINOCell.from_variant(config.model, backbone_weights=config.backbone.weights)
-    model = DINOCell.from_pretrained(config.start_from)
+        return DINOCell.from_variant(
+            config.model, targets=config.targets, backbone_weights=config.backbone.weights
+        )
+    model = DINOCell.from_pretrained(config.start_from, fold=False)
     if model.config.variant != config.model:
         raise ConfigError(
             f"start_from {config.start_from} is a {model.config.variant!r}, but model is {config.model!r}: "
@@ -161,6 +186,12 @@ def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
 def _check(model: DINOCell, config: TrainConfig, processes: int) -> None:
     if config.crop_size % model.stride:
         raise ConfigError(f"crop_size is {config.crop_size}, expected a multiple of {model.stride}")
+    annotated = {dataset.annotates for dataset in (*config.train, *config.validation)}
+    if missing := annotated - set(model.config.targets):
+        raise ConfigError(
+            f"data annotates {', '.join(sorted(missing))}, but the model outlines "
+            f"{', '.join(model.config.targets)}: leave that data out, or train a model on it from the start"
+        )
     if config.batch_size % processes:
         raise ConfigError(
             f"batch_size is {config.batch_size}, expected a multiple of {processes}, the number of processes"

@@ -17,7 +17,7 @@ from dinocell.training.logs import panel
 from dinocell.training.objective import map_loss, pixel_counts
 from dinocell.training.samples import TrainingBatch
 from dinocell.training.schedule import rate_factor
-from dinocell.training.state import TrainingState
+from dinocell.training.state import TrainingState, freeze_statistics
 
 ValidationLosses = tuple[float, float]
 """Loss as configured, and mean squared error."""
@@ -66,12 +66,14 @@ def optimise(state: TrainingState, batches: Sequence[TrainingBatch], step: int, 
     # Counted on the device, so that the processor does not wait for it.
     batches = [_on(accelerator.device, batch) for batch in batches]
     counts = accelerator.reduce(_count(batches), "sum")
+    if step >= config.freeze_statistics * config.total_steps:
+        freeze_statistics(state.model)
     state.optimiser.zero_grad()
     total = torch.zeros((), device=accelerator.device)
     for number, batch in enumerate(batches, 1):
         wait = number < len(batches)  # the gradient is exchanged with the last batch
         with accelerator.no_sync(state.parallel) if wait else contextlib.nullcontext():
-            loss = map_loss(*_forward(state.parallel, batch, state.precision), counts, config.loss)
+            loss = map_loss(*_forward(state, state.parallel, batch), counts, config.loss)
             # Several processes average their gradients, but each has a part of the sum.
             state.scaler.scale(loss * accelerator.num_processes).backward()
         total += loss.detach()
@@ -93,18 +95,19 @@ def _check_finite(done: Step, step: int, *, scaled: bool) -> None:
 
 
 def _on(device: torch.device, batch: TrainingBatch) -> TrainingBatch:
-    image, distance, valid = (part.to(device, non_blocking=True) for part in batch)
-    return image, distance, valid
+    image, distance, valid, target = (part.to(device, non_blocking=True) for part in batch)
+    return image, distance, valid, target
 
 
-def _forward(model: nn.Module, batch: TrainingBatch, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Predict the logits of a batch; return them with true map and valid pixels: ``(B, Y, X)`` each."""
+def _forward(state: TrainingState, model: nn.Module, batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Predict a batch; return logits of each crop's target, true map, valid pixels: ``(B, Y, X)`` each."""
     device = next(model.parameters()).device
-    image, distance, valid = _on(device, batch)
+    image, distance, valid, target = _on(device, batch)
     x = normalise(image).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-        logits = model(x)[:, 0]
-    return logits.float(), distance, valid
+    with torch.autocast(device.type, state.precision, enabled=state.precision != torch.float32):
+        logits = model(x)
+    chosen = logits[torch.arange(len(x), device=device), state.maps.to(device)[target]]
+    return chosen.float(), distance, valid
 
 
 @torch.no_grad()
@@ -130,7 +133,7 @@ def validate(
     for number, batches in enumerate(datasets):
         counts = _count(batches)
         for batch in batches[accelerator.process_index :: accelerator.num_processes]:
-            prediction = _forward(model, batch, state.precision)
+            prediction = _forward(state, model, batch)
             parts = [map_loss(*prediction, counts, loss).item() for loss in (config.loss, Loss())]
             sums[number] += torch.tensor(parts)
     weights = torch.tensor([dataset.weight for dataset in config.validation])
@@ -146,12 +149,13 @@ def validation_panels(
     """Draw what the averaged weights predict for the first crop of each dataset, as `panel` does."""
     panels = []
     for batches in datasets:
-        image, distance, valid = (part[:1] for part in batches[0])
-        logits, _, _ = _forward(state.average.model, (image, distance, valid), state.precision)
+        image, distance, valid, target = (part[:1] for part in batches[0])
+        first = (image, distance, valid, target)
+        logits, _, _ = _forward(state, state.average.model, first)
         predicted = torch.sigmoid(logits)[0].cpu().numpy()
         panels.append(panel(image[0].numpy(), distance[0].numpy(), predicted, valid[0].numpy()))
     return panels
 
 
 def _count(batches: Sequence[TrainingBatch]) -> Tensor:
-    return torch.stack([pixel_counts(distance, valid) for _, distance, valid in batches]).sum(dim=0)
+    return torch.stack([pixel_counts(distance, valid) for _, distance, valid, _ in batches]).sum(dim=0)

@@ -1,4 +1,4 @@
-"""Decoder: four feature maps and the image itself become one channel of logits at full resolution."""
+"""Decoder: four feature maps and the image itself become logits at full resolution, a channel a target."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dinocell.models.network.backbone import Four, Positive
-from dinocell.models.network.blocks import ConvBlock, ResidualBlock
+from dinocell.models.network.blocks import ConvBlock, Norm, ResidualBlock
 from dinocell.settings import Section
 
 LEVELS = (1, 2, 4, 8, 16, 32)
@@ -17,9 +17,18 @@ INITIAL_LOGIT = -2.0
 
 
 class DecoderConfig(Section):
-    """Channels at strides 1, 2, 4, 8, 16 and 32."""
+    """Configuration of the decoder.
+
+    Attributes
+    ----------
+    widths : six int
+        Channels at strides 1, 2, 4, 8, 16 and 32.
+    norm : {"batch", "channel", "folded"}
+        Norm after each convolution.
+    """
 
     widths: tuple[Positive, Positive, Positive, Positive, Positive, Positive] = (16, 32, 64, 128, 192, 256)
+    norm: Norm = "batch"
 
 
 class UNetDecoder(nn.Module):
@@ -31,24 +40,29 @@ class UNetDecoder(nn.Module):
     in_channels, strides : four int
         What the backbone declares. A ViT keeps stride 16 in all feature maps: they are spread over the
         pyramid, the earliest to the finest level.
+    targets : int
+        Number of maps.
     """
 
-    def __init__(self, config: DecoderConfig, in_channels: Four, strides: Four) -> None:
+    def __init__(self, config: DecoderConfig, in_channels: Four, strides: Four, *, targets: int = 1) -> None:
         super().__init__()
         full, half, *coarse = config.widths
-        self.image_full = ConvBlock(3, full)
-        self.image_half = ConvBlock(full, half, stride=2)
+        norm = config.norm
+        self.image_full = ConvBlock(3, full, norm=norm)
+        self.image_half = ConvBlock(full, half, stride=2, norm=norm)
         self.necks = nn.ModuleList(
-            _neck(channels, width, stride, level)
+            _neck(channels, width, stride, level, norm)
             for channels, width, stride, level in zip(in_channels, coarse, strides, LEVELS[2:], strict=True)
         )
         widths = config.widths
-        self.up = nn.ModuleList(_Up(widths[i + 1], widths[i], full=i == 0) for i in range(4, -1, -1))
-        self.head = nn.Conv2d(full, 1, 3, padding=1)
+        self.up = nn.ModuleList(
+            _Up(widths[i + 1], widths[i], full=i == 0, norm=norm) for i in range(4, -1, -1)
+        )
+        self.head = nn.Conv2d(full, targets, 3, padding=1)
         nn.init.constant_(self.head.bias, INITIAL_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor, maps: tuple[Tensor, ...]) -> Tensor:
-        """Map an image ``(B, 3, H, W)`` and its four feature maps to logits ``(B, 1, H, W)``."""
+        """Map an image ``(B, 3, H, W)`` and its four feature maps to logits ``(B, T, H, W)``."""
         full = self.image_full(image)
         half = self.image_half(full)
         pyramid = [full, half, *(neck(x) for neck, x in zip(self.necks, maps, strict=True))]
@@ -62,10 +76,11 @@ class UNetDecoder(nn.Module):
 class _Up(nn.Module):
     """Double the resolution, join the skip, and convolve; one convolution only at full resolution."""
 
-    def __init__(self, channels: int, out: int, *, full: bool) -> None:
+    def __init__(self, channels: int, out: int, *, full: bool, norm: Norm) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, out, 1)
-        self.merge = ConvBlock(2 * out, out) if full else ResidualBlock(2 * out, out)
+        block = ConvBlock if full else ResidualBlock
+        self.merge = block(2 * out, out, norm=norm)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         # Sizes come from the skip: a pyramid of an odd multiple of 16 has odd sides.
@@ -76,12 +91,12 @@ class _Up(nn.Module):
         return merged
 
 
-def _neck(channels: int, width: int, stride: int, level: int) -> nn.Module:
+def _neck(channels: int, width: int, stride: int, level: int, norm: Norm) -> nn.Module:
     """Build what brings a feature map of `stride` to `width` channels at stride `level`."""
     if stride == level:
         return nn.Identity() if channels == width else nn.Conv2d(channels, width, 1)
     if stride < level:
-        return ConvBlock(channels, width, stride=level // stride)
+        return ConvBlock(channels, width, stride=level // stride, norm=norm)
     layers: list[nn.Module] = []
     for _ in range(round(math.log2(stride // level))):
         layers += [nn.ConvTranspose2d(channels, width, 2, 2), nn.SiLU()]

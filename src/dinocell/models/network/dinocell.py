@@ -1,6 +1,7 @@
 """DINOCell: backbone, decoder and head as one module that saves and loads itself."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dinocell.errors import CheckpointError, InputError
+from dinocell.labels import Target
 from dinocell.models.checkpoint import (
     CONFIG_FILE,
     check_weights_size,
@@ -19,10 +21,11 @@ from dinocell.models.checkpoint import (
     replaced_folder,
     write_checkpoint,
 )
-from dinocell.models.configuration import ModelConfig
+from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.network.backbone import Backbone
 from dinocell.models.network.decoder import UNetDecoder
 from dinocell.models.network.devices import is_out_of_memory
+from dinocell.models.network.folding import folded_weights
 from dinocell.models.variants import VARIANTS, Variant, find_variant
 from dinocell.models.weights import load_backbone_weights
 
@@ -31,7 +34,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class DINOCell(nn.Module):
-    """Backbone → U-Net decoder → one channel of distance-map logits.
+    """Backbone → U-Net decoder → logits of the distance maps, a channel a target.
 
     Parameters
     ----------
@@ -49,7 +52,9 @@ class DINOCell(nn.Module):
         super().__init__()
         self.config = config
         self.backbone: Backbone = config.backbone.build()
-        self.decoder = UNetDecoder(config.decoder, self.backbone.out_channels, self.backbone.strides)
+        self.decoder = UNetDecoder(
+            config.decoder, self.backbone.out_channels, self.backbone.strides, targets=len(config.targets)
+        )
 
     @property
     def stride(self) -> int:
@@ -62,7 +67,7 @@ class DINOCell(nn.Module):
         return next(self.parameters()).device
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images to logits of the distance map; a sigmoid brings them to [0, 1].
+        """Map images to logits of the distance maps; a sigmoid brings them to [0, 1].
 
         Parameters
         ----------
@@ -71,7 +76,8 @@ class DINOCell(nn.Module):
 
         Returns
         -------
-        float tensor, shape (B, 1, H, W)
+        float tensor, shape (B, T, H, W)
+            A map a target, in the order of ``config.targets``.
 
         Raises
         ------
@@ -97,6 +103,18 @@ class DINOCell(nn.Module):
             if not _learns(part):
                 part.eval()
         return self
+
+    def folded(self) -> Self:
+        """Return the network with each BatchNorm folded into the convolution before it, in eval mode.
+
+        It computes what this one does in eval mode. One without BatchNorm is returned as it is.
+        """
+        config = self.config.folded()
+        if config == self.config:
+            return self.eval()
+        model = type(self)(config)
+        model.load_state_dict(folded_weights(self.state_dict()))
+        return model.to(self.device).eval()
 
     def freeze_backbone(self, *, except_last: int = 0) -> None:
         """Keep the backbone's weights as they are from now on.
@@ -125,13 +143,21 @@ class DINOCell(nn.Module):
         self.train(self.training)
 
     @classmethod
-    def from_variant(cls, name: str, *, backbone_weights: str | Path | None = None) -> Self:
+    def from_variant(
+        cls,
+        name: str,
+        *,
+        targets: Sequence[Target] = ("cells",),
+        backbone_weights: str | Path | None = None,
+    ) -> Self:
         """Build a variant with an untrained decoder.
 
         Parameters
         ----------
         name : str
             See `dinocell.list_models`.
+        targets : sequence of str
+            What its maps are to outline.
         backbone_weights : str or Path, optional
             ``pretrained``, a Hugging Face id, a folder or a file (see
             `dinocell.models.weights.load_backbone_weights`); random weights otherwise.
@@ -149,20 +175,28 @@ class DINOCell(nn.Module):
             If the weights cannot be found, read or used.
         """
         variant = find_variant(name)
-        model = cls(ModelConfig(variant=name, backbone=variant.backbone, decoder=variant.decoder))
+        config = ModelConfig(
+            variant=name,
+            backbone=variant.backbone,
+            decoder=variant.decoder,
+            targets={target: TargetSettings() for target in targets},
+        )
+        model = cls(config)
         if backbone_weights is not None:
             record = load_backbone_weights(model.backbone, variant, backbone_weights)
             model.config = model.config.model_copy(update={"backbone_weights": record})
         return model
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path) -> Self:
+    def from_pretrained(cls, name_or_path: str | Path, *, fold: bool = True) -> Self:
         """Load a trained model by name, or a checkpoint folder.
 
         Parameters
         ----------
         name_or_path : str or Path
             A name such as ``nano``, or a folder with ``config.json`` and ``model.safetensors``.
+        fold : bool
+            Whether BatchNorm is folded into the convolutions, which fixes its statistics.
 
         Returns
         -------
@@ -194,7 +228,7 @@ class DINOCell(nn.Module):
                 "save the model again"
             ) from error
         model.load_state_dict(read_weights(folder, model), strict=True)
-        return model.eval()
+        return model.folded() if fold else model.eval()
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
         """Write ``config.json`` and ``model.safetensors``, all or nothing.

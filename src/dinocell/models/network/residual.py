@@ -6,11 +6,11 @@ from typing import Literal
 from torch import Tensor, nn
 
 from dinocell.models.network.backbone import Backbone, BackboneConfig, Depths, Positive, Widths
-from dinocell.models.network.blocks import ConvBlock, ResidualBlock
+from dinocell.models.network.blocks import ConvBlock, Norm, ResidualBlock
 
 
 class ResidualConfig(BackboneConfig):
-    """A plain residual network with GroupNorm, small enough to learn from scratch on a CPU.
+    """A plain residual network, small enough to learn from scratch on a CPU.
 
     Attributes
     ----------
@@ -18,12 +18,15 @@ class ResidualConfig(BackboneConfig):
         Channels at stride 2.
     widths, depths : four int
         Channels and number of residual blocks at strides 4, 8, 16 and 32.
+    norm : {"batch", "channel", "folded"}
+        Norm after each convolution.
     """
 
     kind: Literal["residual"] = "residual"
     stem_width: Positive = 32
     widths: Widths
     depths: Depths
+    norm: Norm = "batch"
 
     def build(self) -> "ResidualBackbone":
         """Build the network with random weights."""
@@ -39,11 +42,12 @@ class ResidualBackbone(Backbone):
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         self.out_channels = config.widths
-        self.stem = ConvBlock(3, config.stem_width, stride=2)
+        norm = config.norm
+        self.stem = ConvBlock(3, config.stem_width, stride=2, norm=norm)
         stages, width = [], config.stem_width
         for out, depth in zip(config.widths, config.depths, strict=True):
-            blocks = [ResidualBlock(out, out) for _ in range(depth)]
-            stages.append(nn.Sequential(ConvBlock(width, out, stride=2), *blocks))
+            blocks = [ResidualBlock(out, out, norm=norm) for _ in range(depth)]
+            stages.append(nn.Sequential(ConvBlock(width, out, stride=2, norm=norm), *blocks))
             width = out
         self.stages = nn.ModuleList(stages)
 

@@ -135,11 +135,10 @@ def write_result(
     if result.after:
         _write_scores(config.output / SCORES_FILE, result)
     found = model.config
-    model.config = found.model_copy(
-        update={
-            "training": _record(config, found, result) | _known_images(found.training, labels, result.images),
-            "diameter_range": _widened(found.diameter_range, map(median_diameter, labels)),
-        }
+    known = _known_images(found.training, labels, result.images)
+    best = _widened(found.settings_of().diameter_range, map(median_diameter, labels))
+    model.config = found.with_settings(diameter_range=best).model_copy(
+        update={"training": _record(config, found, result) | known}
     )
     model.save_pretrained(result.model)
 
