@@ -9,7 +9,9 @@ from pydantic import ValidationError
 
 from dinocell.labels import IGNORE
 from dinocell.postprocess.distance import labels_to_distance
-from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, random_crop
+from dinocell.training.annotated import Annotated
+from dinocell.training.augment import Crop, random_crop
+from dinocell.training.augmentation import NO_AUGMENTATION, Augmentation
 from dinocell.training.warp import bounding_boxes
 from tests.cases import CASES, disk
 
@@ -20,10 +22,13 @@ GEOMETRY = Augmentation(flip=0.5, rotate=1, scale=(0.7, 1.4), stretch=1.3, brigh
 EVERYTHING = Augmentation(
     rotate=1, stretch=1.3, contrast=(0.7, 1.3), gamma=(0.7, 1.4), blur=1.5, noise=8, brightness=(0.7, 1.3)
 )
+ALL_AT_ONCE = EVERYTHING.model_copy(
+    update={"diameter": (8.0, 60.0), "no_clahe": 0.5, "border": 0.5, "empty": 0.2, "gray_mix": 0.5}
+)
 
 
 def crop_of(image: Gray, labels: Labels, size: int, chosen: Augmentation, seed: int) -> Crop:
-    return random_crop(image, labels, bounding_boxes(labels), size, chosen, np.random.default_rng(seed))
+    return random_crop(Annotated("", image, labels), size, chosen, np.random.default_rng(seed))
 
 
 def random_image(shape: tuple[int, int]) -> Gray:
@@ -215,10 +220,65 @@ def test_intensity_settings_change_the_image_only(seed: int) -> None:
     assert not np.array_equal(changed.image, plain.image)
 
 
+# ---------------------------------------------------------------- style, borders, empty tiles
+
+FLAT = np.full((64, 64), 200, np.uint8)
+
+
+def styled(seed: int, **changes: Any) -> Crop:
+    chosen = NO_AUGMENTATION.model_copy(update=changes)
+    item = Annotated("", random_image((90, 80)), random_cells((90, 80), seed))
+    return random_crop(item, 64, chosen, np.random.default_rng(seed), style=lambda _: FLAT)
+
+
+def test_a_style_comes_from_elsewhere_and_leaves_the_target_alone() -> None:
+    plain = styled(1)
+    for name in ("histogram", "fourier"):
+        changed = styled(1, **{name: 1.0})
+        assert abs(changed.image.mean() - 200) < abs(plain.image.mean() - 200) - 10
+        assert np.array_equal(changed.distance, plain.distance)
+        assert np.array_equal(changed.valid, plain.valid)
+    half = sum(not np.array_equal(styled(s, histogram=0.5).image, styled(s).image) for s in range(40))
+    assert 8 < half < 32
+
+
+def test_a_border_is_constant_and_nothing_is_there() -> None:
+    hidden = 0
+    for seed in range(20):
+        plain, crop = styled(seed), styled(seed, border=1.0)
+        changed = crop.distance != plain.distance
+        assert not crop.distance[changed].any()
+        assert (crop.valid | ~changed).all()
+        covered = crop.image != plain.image
+        assert len(np.unique(crop.image[covered])) <= 1
+        assert not crop.distance[covered].any()
+        hidden += int(changed.sum())
+    assert hidden > 1000
+
+
+def test_an_empty_crop_has_an_image_and_no_target() -> None:
+    crop = styled(3, empty=1.0, noise=5.0)
+    assert np.ptp(crop.image) > 100
+    assert not crop.distance.any()
+    assert crop.valid.all()
+    assert not np.array_equal(crop.image, styled(4, empty=1.0).image)
+
+
+def test_sizes_are_those_of_the_median_cell() -> None:
+    labels = np.zeros((200, 200), np.int32)
+    for number, centre in enumerate([(50, 50), (50, 150), (150, 50), (150, 150)], 1):
+        labels[disk((200, 200), centre, 15)] = number
+    item = Annotated("", random_image((200, 200)), labels)
+    chosen = NO_AUGMENTATION.model_copy(update={"diameter": (60.0, 60.0)})
+    crop = random_crop(item, 400, chosen, np.random.default_rng(0))
+    area = np.count_nonzero(crop.distance) / 4
+    assert np.sqrt(4 * area / np.pi) == pytest.approx(60, rel=0.03)
+
+
 # ---------------------------------------------------------------- as a whole
 
 
-@pytest.mark.parametrize("chosen", [NO_AUGMENTATION, Augmentation(), EVERYTHING])
+@pytest.mark.parametrize("chosen", [NO_AUGMENTATION, Augmentation(), EVERYTHING, ALL_AT_ONCE])
 def test_the_same_seed_gives_the_same_crop_and_another_another(chosen: Augmentation) -> None:
     labels, image = random_cells((90, 80), 1), random_image((90, 80))
     before = labels.copy(), image.copy()
@@ -236,7 +296,7 @@ def test_the_same_seed_gives_the_same_crop_and_another_another(chosen: Augmentat
 @settings(deadline=None, max_examples=60)
 def test_any_image_gives_a_crop_of_the_wanted_size(seed: int, rows: int, columns: int, size: int) -> None:
     labels = random_cells((rows, columns), seed)
-    crop = crop_of(random_image((rows, columns)), labels, size, EVERYTHING, seed)
+    crop = crop_of(random_image((rows, columns)), labels, size, ALL_AT_ONCE, seed)
     assert crop.image.shape == crop.distance.shape == crop.valid.shape == (size, size)
     assert crop.distance.min() >= 0
     assert crop.distance.max() <= 1
@@ -255,6 +315,10 @@ def test_any_image_gives_a_crop_of_the_wanted_size(seed: int, rows: int, columns
         {"stretch": 0.5},
         {"noise": -1},
         {"contrats": (1, 1)},
+        {"diameter": (90, 10)},
+        {"zoom_limits": (0, 4)},
+        {"histogram": 1.5},
+        {"empty": -0.1},
     ],
 )
 def test_impossible_and_unknown_settings_are_refused(changes: dict[str, Any]) -> None:

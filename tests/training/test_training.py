@@ -23,7 +23,7 @@ from dinocell.models.network.dinocell import DINOCell
 from dinocell.postprocess.distance import labels_to_distance
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.training import EpochRecord, TrainConfig, train, training_steps
-from dinocell.training.augment import NO_AUGMENTATION
+from dinocell.training.augmentation import NO_AUGMENTATION
 from dinocell.training.checkpoints import _names
 from dinocell.training.config import BackboneTraining, Dataset, Loss
 from dinocell.training.objective import map_loss, pixel_counts, pixel_losses

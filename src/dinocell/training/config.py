@@ -9,7 +9,7 @@ from dinocell.labels import TARGETS, Target
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
 from dinocell.tiling import MAX_TILE
-from dinocell.training.augment import Augmentation
+from dinocell.training.augmentation import Augmentation
 
 LAST_FOLDER, BEST_FOLDER = "last", "best_model"
 """Folders in the run folder: the checkpoint to resume from, and the one of the lowest validation loss."""

@@ -5,9 +5,10 @@ import itertools
 import logging
 import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,10 +21,13 @@ from dinocell.datasets.masks import first_few
 from dinocell.datasets.store import DINOCellDataset, is_store
 from dinocell.errors import ConfigError, DINOCellError, FileFormatError, InputError, WorkerError
 from dinocell.labels import TARGETS, Target
-from dinocell.preprocess.preprocessing import Preprocessing, preprocess
-from dinocell.training.augment import NO_AUGMENTATION, Augmentation, Crop, random_crop, use_one_thread
+from dinocell.preprocess.preprocessing import Preprocessing
+from dinocell.training.annotated import Annotated, annotate
+from dinocell.training.augment import Crop, StyleSource, random_crop, use_one_thread
+from dinocell.training.augmentation import NO_AUGMENTATION
 from dinocell.training.config import Dataset, TrainConfig
-from dinocell.training.warp import bounding_boxes
+from dinocell.training.placement import place
+from dinocell.training.warp import warp
 
 logger = logging.getLogger(__name__)
 
@@ -35,25 +39,12 @@ VALIDATION_CROPS = 2
 """Fixed crops taken from every validation image."""
 
 
-@dataclass(frozen=True)
-class Annotated:
-    """A preprocessed image with its labels and the labels' bounding boxes.
-
-    The distance map comes with a crop of a store, which cuts cells; else it is measured on the labels.
-    """
-
-    name: str
-    image: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-    boxes: NDArray[np.int64]
-    distance: NDArray[np.float32] | None = None
-
-
 class StoreImages(Sequence[Annotated]):
     """The crops of a store, read when they are asked for."""
 
     def __init__(self, folder: Path, preprocessing: Preprocessing) -> None:
         self._dataset = DINOCellDataset(folder)
+        self._preprocessing = preprocessing
         info = self._dataset.info
         if info is not None and info.preprocessing != preprocessing:
             raise ConfigError(
@@ -71,8 +62,13 @@ class StoreImages(Sequence[Annotated]):
             labels = (sample.distance > 0).astype(np.int32)
         height, width = self.shape(number)
         inside = np.s_[:height, :width]
-        no_boxes = np.zeros((0, 4), np.int64)
-        return Annotated(sample.name, sample.image[inside], labels[inside], no_boxes, sample.distance[inside])
+        return Annotated(
+            sample.name,
+            sample.image[inside],
+            labels[inside],
+            sample.distance[inside],
+            preprocessing=self._preprocessing,
+        )
 
     @property
     def has_cells(self) -> bool:
@@ -118,12 +114,11 @@ def load_annotated(
     for pair in find_pairs(dataset.path):
         annotated = replace(pair, split_components=split_components).read()
         notes += annotated.notes
-        labels = annotated.labels
         try:
-            image = preprocess(annotated.pixels, preprocessing)
+            item = annotate(pair.name, annotated.pixels, annotated.labels, preprocessing)
         except InputError as error:
             raise FileFormatError(f"{pair.image}: {error}") from error
-        loaded.append(Annotated(pair.name, image, labels, bounding_boxes(labels)))
+        loaded.append(item)
     if not any((item.labels > 0).any() for item in loaded):
         raise _no_cell(dataset.path)
     for note in first_few(notes):
@@ -156,8 +151,9 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
 
     def __getitem__(self, number: int) -> TrainingBatch:
         rng, chosen, item = self._choose(number)
+        style = self._style_of_others(chosen)
         try:
-            crop = _draw(item, self.config.crop_size, self.config.augmentation, rng)
+            crop = random_crop(item, self.config.crop_size, self.config.augmentation, rng, style=style)
         except InputError as error:  # which does not name the image
             raise InputError(f"{item.name}: {error}") from error
         target = torch.tensor(TARGETS.index(self.config.train[chosen].annotates))
@@ -167,8 +163,25 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
         """Draw dataset and image of a crop; the generator then draws the crop itself."""
         rng = np.random.default_rng((self.config.seed, number))
         chosen = int(rng.choice(len(self.datasets), p=self.weights))
+        return rng, chosen, self._choose_image(chosen, rng)
+
+    def _choose_image(self, chosen: int, rng: np.random.Generator) -> Annotated:
         items = self.datasets[chosen]
-        return rng, chosen, items[int(rng.choice(len(items), p=self._image_shares[chosen]))]
+        return items[int(rng.choice(len(items), p=self._image_shares[chosen]))]
+
+    def _style_of_others(self, chosen: int) -> StyleSource:
+        """Return a function that draws pixels of another dataset, or of the only one."""
+        weights = self.weights.copy()
+        if len(weights) > 1:
+            weights[chosen] = 0
+
+        def draw(rng: np.random.Generator) -> NDArray[np.uint8]:
+            other = int(rng.choice(len(weights), p=weights / weights.sum()))
+            image, size = self._choose_image(other, rng).image, self.config.crop_size
+            matrix = place((image.shape[0], image.shape[1]), size, NO_AUGMENTATION, rng).matrix
+            return warp(image, matrix, (size, size), cv2.INTER_LINEAR)
+
+        return draw
 
     def names(self, step: int) -> list[str]:
         """Name the images that the crops of a step come from, all processes together."""
@@ -240,10 +253,6 @@ def _image_shares(items: Sequence[Annotated]) -> NDArray[np.float64]:
     return np.asarray(sizes / sizes.sum())
 
 
-def _draw(item: Annotated, size: int, settings: Augmentation, rng: np.random.Generator) -> Crop:
-    return random_crop(item.image, item.labels, item.boxes, size, settings, rng, distance=item.distance)
-
-
 def validation_batches(
     items: Sequence[Annotated], annotates: Target, crop_size: int, batch_size: int
 ) -> list[TrainingBatch]:
@@ -259,7 +268,7 @@ def validation_batches(
         rng = np.random.default_rng(number)
         whole = item.image.shape == (crop_size, crop_size)  # then a second crop would be the same
         for _ in range(1 if whole else VALIDATION_CROPS):
-            crops.append(_draw(item, crop_size, NO_AUGMENTATION, rng))
+            crops.append(random_crop(item, crop_size, NO_AUGMENTATION, rng))
     return [_batch(crops[i : i + batch_size], annotates) for i in range(0, len(crops), batch_size)]
 
 

@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 
 from dinocell.settings import Channel, Section
 from dinocell.tiling import MAX_TILE
-from dinocell.training.augment import Augmentation
+from dinocell.training.augmentation import BasicAugmentation
 
-OWN_IMAGES = Augmentation(
+OWN_IMAGES = BasicAugmentation(
     scale=(0.8, 1.25), brightness=(0.8, 1.2), contrast=(0.8, 1.25), gamma=(0.8, 1.25), invert=0
 )
 """Augmentation for images of one experiment, which differ less than those that a model is trained on."""
@@ -68,7 +68,7 @@ class FinetuneConfig(Section):
     cache_dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float16", description="What features are stored as"
     )
-    augmentation: Augmentation = Field(default=OWN_IMAGES, description="Random changes of a crop")
+    augmentation: BasicAugmentation = Field(default=OWN_IMAGES, description="Random changes of a crop")
 
     @model_validator(mode="after")
     def _one_annotation(self) -> Self:

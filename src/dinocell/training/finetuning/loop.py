@@ -26,6 +26,7 @@ from dinocell.labels import IGNORE
 from dinocell.metrics.scores import Scores, score_labels
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.preprocess.preprocessing import preprocess
+from dinocell.training.annotated import Annotated
 from dinocell.training.augment import Crop, random_crop
 from dinocell.training.finetuning.cached_features import FEATURES_PREFIX, CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
@@ -41,7 +42,6 @@ from dinocell.training.finetuning.result import (
     LeftOut,
     write_result,
 )
-from dinocell.training.warp import bounding_boxes
 
 CROP_SIZE = 128
 """Side of a crop in pixels where features are local: large enough for whole cells, and quick."""
@@ -224,11 +224,11 @@ def _draw(images: Sequence[_Image], config: FinetuneConfig, size: int) -> Iterat
     for number, image in enumerate(images):
         box = _annotated_part(image.labels, margin=size // 2)
         gray, labels = np.ascontiguousarray(image.gray[box]), np.ascontiguousarray(image.labels[box])
-        boxes = bounding_boxes(labels)
+        item = Annotated(image.name, gray, labels)
         for variant in range(config.variants):
             rng = np.random.default_rng((config.seed, number, variant))
             for _ in range(DRAWS):
-                crop = random_crop(gray, labels, boxes, size, config.augmentation, rng)
+                crop = random_crop(item, size, config.augmentation, rng)
                 if crop.valid.mean() > LEAST_VALID:
                     break
             yield crop

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
 from dinocell.tiling import MAX_TILE
-from dinocell.training.augment import Augmentation
+from dinocell.training.augmentation import BasicAugmentation
 from dinocell.training.config import Share
 
 ANNOTATIONS = ("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*")
@@ -18,7 +18,7 @@ ANNOTATIONS = ("masks/*", "labels/*", "*_GT/*/*", "*_ST/*/*", "*_RES/*")
 # Every section states its own defaults: a file that changes one value of it keeps the others.
 
 
-class GlobalAugmentation(Augmentation):
+class GlobalAugmentation(BasicAugmentation):
     """Changes that may happen to a large view; a zoom below 1 shows more of the field."""
 
     rotate: float = Field(default=1.0, ge=0, le=1, description="Probability of a rotation by −180…180°")

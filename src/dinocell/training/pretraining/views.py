@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dinocell.training.annotated import Annotated
 from dinocell.training.augment import random_crop, use_one_thread
 from dinocell.training.pretraining.config import GlobalViews, LocalViews, Masking, PretrainConfig
 from dinocell.training.pretraining.unlabelled import Planes
@@ -122,12 +123,12 @@ def draw_views(
     """
     drawn = np.empty((views.count, views.size, views.size), np.uint8)
     nothing = np.zeros(field.shape[1:], np.int32)  # no cells are known
-    no_boxes = np.zeros((1, 4), np.int64)
     for number in range(views.count):
         channel = field[int(rng.integers(len(field)))]
         if number == 0 and first_is_mean:
             channel = np.rint(field.mean(axis=0)).astype(np.uint8)
-        drawn[number] = random_crop(channel, nothing, no_boxes, views.size, views.augmentation, rng).image
+        item = Annotated("", channel, nothing)
+        drawn[number] = random_crop(item, views.size, views.augmentation, rng).image
     return drawn
 
 
