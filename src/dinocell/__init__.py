@@ -16,6 +16,7 @@ The rooms, in the order in which data flows through them:
 - `dinocell.evaluation`: scores of data sets, search for settings, reports, other tools
 - `dinocell.reports`: charts, pictures, tables
 - `dinocell.datasets`: annotated images, one module a format, and the store
+- `dinocell.synthesis`: images of cells drawn by rules, with their labels
 - `dinocell.training`: training, fine-tuning, pretraining
 - `dinocell.workers`: processes and clusters
 - `dinocell.cli`: the command line, one file a command

@@ -61,6 +61,10 @@ COMMANDS = {
         "Export a model as ONNX: 8-bit gray tiles in, distance maps out, of any number and size.",
     ),
     "process": ("process", "Turn annotated images into a store to train or evaluate on."),
+    "synthesize": (
+        "synthesize",
+        "Draw images of cells by rules, to train on: writes NAME_img.png and NAME_masks.png.",
+    ),
 }
 """For each command its module in this room, and the first paragraph of its help."""
 

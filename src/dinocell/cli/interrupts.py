@@ -18,6 +18,7 @@ _ADVICE = {
     "segment": _SAME_COMMAND,
     "segment-large": _SAME_COMMAND,
     "process": _SAME_COMMAND,
+    "synthesize": _SAME_COMMAND,
     "train": _WITH_RESUME,
     "pretrain": _WITH_RESUME,
 }
