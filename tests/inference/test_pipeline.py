@@ -173,6 +173,25 @@ def test_nonfinite_pixels_are_counted_and_taken_as_the_lowest(nano):
         nano.run(values)
 
 
+@pytest.mark.parametrize("diameter", [None, 60, pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("value", [0, 255])
+def test_constant_margins_change_no_cell(nano, value, diameter):
+    image, _ = bright_disks(count=2, side=100)
+    alone = nano.run(image, diameter=diameter)
+    framed = nano.run(np.pad(image, ((9, 128), (30, 0)), constant_values=value), diameter=diameter)
+    assert framed.count == alone.count == 4
+    expected = np.pad(alone.distance_map, ((9, 128), (30, 0)))
+    np.testing.assert_array_equal(framed.distance_map, expected)
+
+
+def test_a_frame_of_nan_is_not_counted(nano):
+    image = bright_disks()[0].astype(float)
+    image[50, 60] = np.nan
+    framed = nano.run(np.pad(image, 20, constant_values=np.nan))
+    assert framed.parameters.nonfinite_pixels == 1
+    np.testing.assert_array_equal(framed.distance_map[20:-20, 20:-20], nano.run(image).distance_map)
+
+
 def test_overrides_hold_for_one_call_only(nano):
     image, _ = bright_disks()
     usual = nano.run(image)

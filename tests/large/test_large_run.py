@@ -18,6 +18,7 @@ from dinocell.large.settings import LargeSettings
 from dinocell.measure.outlines import cell_polygons
 from dinocell.metrics.scores import evaluate
 from dinocell.postprocess.thresholds import Thresholds
+from dinocell.postprocess.watershed import distance_to_labels
 from tests.fakes.large_images import (
     ECHO,
     SHAPE,
@@ -110,6 +111,26 @@ def test_a_scaled_map_is_that_in_memory_within_rounding(tmp_path, image_file, sc
     assert labels.max() == whole.max() > 10
     assert ((labels > 0) != (whole > 0)).mean() < 1e-3
     assert evaluate(whole, labels).ap[0.9] == 1
+
+
+@pytest.mark.parametrize("value", [0, 700, np.nan])
+@pytest.mark.parametrize("scale", [1.0, 0.6])
+def test_margins_are_left_out_as_in_memory(tmp_path, value, scale):
+    image = true_map().astype(np.float32) + 20
+    image[5, 5] = np.inf
+    depths = ((0, 90), (70, 131))  # blocks without a pixel of the field, and with a few
+    tifffile.imwrite(tmp_path / "a.tif", np.pad(image, depths, constant_values=value), tile=(64, 64))
+    result = finish(tmp_path / "a.tif", tmp_path / "a.zarr", ECHO, scale=scale, keep_map=True)
+    assert result.nonfinite == 1
+    made = json.loads((result.labels / "zarr.json").read_text())["attributes"]["dinocell"]
+    assert made["field"] == [[0, 100], [70, 220]]
+    (path,) = (tmp_path / "a.zarr.work").glob("map-*/map")
+    found = zarr.open_array(path, mode="r")[:]
+    distance = np.pad(in_memory(image, scale=scale)[0], depths)
+    np.testing.assert_allclose(found, distance, atol=2e-6)
+    assert (found > 0).sum() == (distance > 0).sum()
+    if scale == 1:
+        check(result, distance_to_labels(distance, thresholds=THRESHOLDS))
 
 
 STACK = np.stack([true_map(seed=seed) for seed in range(12)]).reshape(2, 2, 3, *SHAPE)
@@ -264,12 +285,17 @@ def test_an_image_smaller_than_a_tile(tmp_path):
 
 def test_more_pixels_than_can_be_held_are_begun_with(tmp_path):
     source = write_ome_zarr(tmp_path / "s.zarr", np.zeros((1, 1), np.uint8), "yx", version="0.5")
-    zarr.create_array(source / "0", shape=(50_000, 50_000), chunks=(512, 512), dtype="uint8", overwrite=True)
+    size = 50_000
+    large = zarr.create_array(
+        source / "0", shape=(size, size), chunks=(512, 512), dtype="uint8", overwrite=True
+    )
+    large[0, 0] = large[-1, -1] = 1  # no line at a side is constant
     running = events(source, tmp_path / "a.zarr", ECHO, block=512)
-    first, second = islice(running, 2)
+    first, *_, third, fourth = islice(running, 4)
     running.close()
-    assert first == StageDone("statistics/1", 0, 98**2)
-    assert second.done == 1
+    assert first == StageDone("field", 0, 1)
+    assert third == StageDone("statistics/1", 0, 98**2)
+    assert fourth.done == 1
 
 
 def test_an_image_that_would_take_months_is_refused(tmp_path):

@@ -155,3 +155,12 @@ def test_every_image_gets_a_judgement(pixels: NDArray[Any]) -> None:
 def test_what_is_refused(pixels: NDArray[Any]) -> None:
     with pytest.raises(InputError, match=r"pixels are .* expected real numbers of shape \(4, 3\) as labels"):
         image_quality(pixels, np.ones((4, 3), int))
+
+
+@pytest.mark.parametrize("value", [0, 4095, np.nan])
+def test_margins_count_for_nothing(value: float) -> None:
+    image = np.rint(scene(1.5, noise=0.02, gain=1000, offset=100))
+    whole = image_quality(image, LABELS)
+    pad = ((128, 128), (0, 90))
+    framed = np.pad(image, pad, constant_values=value)
+    assert image_quality(framed, np.pad(LABELS, pad)) == whole

@@ -20,11 +20,12 @@ from dinocell.preprocess.intensity_range import (
 from dinocell.preprocess.preprocessing import (
     Preprocessing,
     apply_clahe,
+    field_of,
     preprocess,
     preprocess_window,
     to_grayscale,
 )
-from dinocell.preprocess.resampling import resize, scaled_shape
+from dinocell.preprocess.resampling import resize, scaled_field, scaled_shape
 from tests.examples import examples
 from tests.fakes.planes import on_x86, reader, texture, windows
 
@@ -466,3 +467,61 @@ def test_input_is_never_changed_and_output_repeats(shape: tuple[int, ...], dtype
     assert np.array_equal(image, before, equal_nan=dtype is np.float64)
     assert np.array_equal(results[0], results[2])
     assert not any(np.shares_memory(result, image) for result in results)
+
+
+# ---------------------------------------------------------------- margins
+
+MARGINS = [((128, 128), (128, 128)), ((37, 0), (0, 5)), ((0, 1), (0, 0)), ((0, 0), (90, 3))]
+
+
+@pytest.mark.parametrize("depths", MARGINS)
+@pytest.mark.parametrize("value", [0, 255, 1000, np.nan])
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_margins_count_for_nothing(
+    depths: tuple[tuple[int, int], ...], value: float, colours: tuple[int, ...]
+) -> None:
+    image = texture((150, 170, *colours)).astype(np.float32)
+    whole = np.pad(image, [*depths, *[(0, 0)] * len(colours)], constant_values=value)
+    for scale in (1.0, 0.5, 1.3):
+        result, alone = preprocess(whole, scale=scale), preprocess(image, scale=scale)
+        assert result.shape == scaled_shape((whole.shape[0], whole.shape[1]), scale)
+        (top, _), (left, _) = depths
+        place = scaled_field((slice(top, top + 150), slice(left, left + 170)), whole.shape[:2], scale)
+        assert np.array_equal(result[place], alone)
+        assert abs(place[0].start - scale * top) <= 1
+        result[place] = 0
+        assert not result.any()
+
+
+@given(
+    st.integers(0, 99),
+    st.tuples(*[st.tuples(st.integers(0, 40), st.integers(0, 40))] * 2),
+    st.sampled_from([np.uint8, np.uint16, np.float32]),
+    st.sampled_from([0.4, 1.0, 1.7]),
+)
+@examples(30, search=300)
+def test_the_field_is_preprocessed_as_if_it_were_the_image(
+    seed: int, depths: tuple[tuple[int, int], tuple[int, int]], dtype: type, scale: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    image = (rng.gamma(2, 20, (64 + seed, 64 + seed // 3)) + 3).clip(0, 250).astype(dtype)
+    whole = np.pad(image, depths, constant_values=rng.choice([0, 251]))
+    field = field_of(whole)
+    assert field == tuple(slice(low, low + n) for (low, _), n in zip(depths, image.shape, strict=True))
+    place = scaled_field(field, (whole.shape[0], whole.shape[1]), scale)
+    assert np.array_equal(preprocess(whole, scale=scale)[place], preprocess(image, scale=scale))
+
+
+def test_an_image_whose_frame_is_mostly_nan_is_no_longer_refused() -> None:
+    image = texture((70, 70)).astype(float)
+    framed = np.pad(image, 60, constant_values=np.nan)
+    assert np.array_equal(preprocess(framed)[60:130, 60:130], preprocess(image))
+    assert count_nonfinite(framed[field_of(framed)]) == 0
+
+
+def test_a_dark_field_with_a_few_empty_rows_hardly_changes() -> None:
+    image = texture((200, 200)).astype(np.uint16) + 20
+    clipped = image.copy()
+    clipped[:3] = 0
+    difference = preprocess(clipped, PLAIN)[3:].astype(int) - preprocess(image, PLAIN)[3:]
+    assert np.abs(difference).max() <= 2

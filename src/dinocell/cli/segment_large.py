@@ -27,6 +27,7 @@ from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.cluster_start import open_executor
 
 _TITLES = {
+    "field": "margins",
     "statistics/1": "intensities",
     "map": "distance map",
     "components": "components",

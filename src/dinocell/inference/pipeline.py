@@ -21,6 +21,7 @@ from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from dinocell.postprocess.watershed import distance_to_labels
 from dinocell.preprocess.intensity_range import count_nonfinite
+from dinocell.preprocess.preprocessing import field_of
 from dinocell.preprocess.resampling import resize, scaled_shape
 
 logger = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ class DINOCellPipeline:
             settings=settings,
             diameter=None if found is None or np.isnan(found) else float(found),
             scale=prediction.scale,
-            nonfinite_pixels=count_nonfinite(image),
+            nonfinite_pixels=count_nonfinite(image[field_of(image)]),
         )
         return Segmentation(labels, distance, parameters)
 

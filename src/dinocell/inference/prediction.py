@@ -14,10 +14,11 @@ from dinocell.inference.engines.engine import TileMap
 from dinocell.inference.engines.start import open_engine
 from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import CompleteSettings
+from dinocell.io.field import intersect, move
 from dinocell.models.network.devices import explain_out_of_memory, is_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.preprocess.preprocessing import preprocess
-from dinocell.preprocess.resampling import resize
+from dinocell.preprocess.preprocessing import field_of, preprocess
+from dinocell.preprocess.resampling import resize, scaled_field, window_shape
 from dinocell.tiling import MAX_TILE, Canvas, Tile, cut_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
@@ -154,6 +155,8 @@ class Predictor:
     ) -> NDArray[np.float32]:
         """Predict an image at another scale; the map comes back at the image's own.
 
+        The network sees the image's field only; in constant margins the map is 0.
+
         Parameters
         ----------
         image : array, shape (Y, X) or (Y, X, C)
@@ -173,11 +176,19 @@ class Predictor:
         """
         if gray is None:
             gray = self.prepare(image, scale)
-        size = (image.shape[0], image.shape[1])
-        if window is not None:
-            gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in window)]
-            size = (window[0].stop - window[0].start, window[1].stop - window[1].start)
-        return resize(self.predict(gray, progress=progress), size)
+        shape = (image.shape[0], image.shape[1])
+        wanted = window or (slice(0, shape[0]), slice(0, shape[1]))
+        distance = np.zeros(window_shape(wanted), np.float32)
+        field = field_of(image)
+        if (part := intersect(wanted, field)) is not None:
+            gray = gray[scaled_field(field, shape, scale)]
+            if part != field:
+                inner = move(part, (-field[0].start, -field[1].start))
+                gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in inner)]
+            distance[move(part, (-wanted[0].start, -wanted[1].start))] = resize(
+                self.predict(gray, progress=progress), window_shape(part)
+            )
+        return distance
 
     def _open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> TileMap | None:
         """Begin the map on the device, where that pays and its memory is enough."""

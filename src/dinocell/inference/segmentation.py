@@ -32,7 +32,7 @@ class Parameters:
     scale : float
         The factor on both sides of the image before the network saw it.
     nonfinite_pixels : int
-        NaN or infinite pixels that were treated as the lowest finite value.
+        NaN or infinite pixels of the field that were treated as its lowest finite value.
     """
 
     model: str

@@ -47,7 +47,7 @@ class LargeResult:
     truncated : int
         Cells of those that reach beyond the halo, and so lack a part.
     nonfinite : int
-        NaN or infinite pixels that were treated as the lowest finite value.
+        NaN or infinite pixels of the field that were treated as its lowest finite value.
     confidence : float or None
         Mean over the cells, if a table or polygons were written that hold it for each; see
         `dinocell.measure.confidence`.

@@ -9,6 +9,7 @@ import numpy as np
 
 from dinocell.errors import FileFormatError
 from dinocell.io.images import open_image
+from dinocell.io.planes import Window
 from dinocell.io.readers.ngff import (
     ON_ZARR_3,
     axis_entry,
@@ -92,8 +93,9 @@ def segment_large(
         return
     with locked_work_folder(job, output, plan, overwrite=overwrite):
         run = _Run(job, executor)
-        statistics = yield from run.find_statistics()
-        yield from run.predict(statistics)
+        field = yield from run.find_field()
+        statistics = yield from run.find_statistics(field)
+        yield from run.predict(statistics, field)
         floods = yield from run.flood()
         cells, truncated = yield from run.label(floods)
         yield from run.build_pyramid()
@@ -106,7 +108,8 @@ def segment_large(
             truncated=truncated,
             nonfinite=statistics.nonfinite,
         )
-        provenance = {**plan, "statistics": asdict(statistics), "counts": result.counts}
+        bounds = [[part.start, part.stop] for part in field]
+        provenance = {**plan, "field": bounds, "statistics": asdict(statistics), "counts": result.counts}
         confidence_sum = yield from run.describe(provenance)
         if confidence_sum is not None and cells:
             result = replace(result, confidence=confidence_sum / cells)
@@ -122,8 +125,14 @@ class _Run:
     def __init__(self, job: LargeJob, executor: Executor) -> None:
         self.job, self.executor = job, executor
 
-    def find_statistics(self) -> Generator[StageDone, None, StreamedStatistics]:
-        """Find the range of intensities, in one pass over the image or a few."""
+    def find_field(self) -> Generator[StageDone, None, Window]:
+        """Find what lies within constant margins: the only part that counts from here on."""
+        name = "image"
+        yield from self._run(stages.FIELD, stages.search_margins, [name], 1, (self.job,), str)
+        return stages.read_field(self.job, name)
+
+    def find_statistics(self, field: Window) -> Generator[StageDone, None, StreamedStatistics]:
+        """Find the range of intensities, in one pass over the field or a few."""
         preprocessing = self.job.network.load().preprocessing
         with self.job.source.opened() as plane:
             dtype = to_grayscale(plane.read(slice(0, 1), slice(0, 1))).dtype
@@ -133,18 +142,18 @@ class _Run:
             passes += 1
             stage = f"statistics/{passes}"
             blocks = list(self.job.grid)
-            arguments = (self.job, search.request, stage)
+            arguments = (self.job, search.request, stage, field)
             yield from self._run(stage, stages.count_intensities, blocks, len(blocks), arguments, _name)
             for block in blocks:
                 search.add(self.job.map_workspace.read_record(stage, block.name))
             search.finish_pass()
         return search.result()
 
-    def predict(self, statistics: StreamedStatistics) -> Iterator[StageDone]:
+    def predict(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
         """Predict the distance map."""
         grid = self.job.map_grid
         _create(self.job.map_workspace, stages.MAP, self.job.shape, "float32", grid.side)
-        arguments = (self.job, statistics.found)
+        arguments = (self.job, statistics.found, field)
         yield from self._run("map", stages.predict_block, grid, len(grid), arguments, _name, on_device=True)
 
     def flood(self) -> Generator[StageDone, None, FloodPlan]:
@@ -255,7 +264,7 @@ class _Run:
         on_device: bool = False,
     ) -> Iterator[StageDone]:
         """Run a stage for all items that have no record yet."""
-        for_map = function in (stages.count_intensities, stages.predict_block)
+        for_map = function in (stages.search_margins, stages.count_intensities, stages.predict_block)
         done = (self.job.map_workspace if for_map else self.job.label_workspace).records(stage)
         count = len(done)
         yield StageDone(stage, count, total)

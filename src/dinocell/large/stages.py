@@ -3,7 +3,7 @@
 Every function can be called again for the same block, also by another worker: it writes the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, product
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.io.planes import Window
+from dinocell.io.field import intersect, move, search_field
+from dinocell.io.planes import Pixels, Window
 from dinocell.large.cells import Cells, describe_cells
 from dinocell.large.components import label_faces
 from dinocell.large.counting import CountRequest, count_block
@@ -28,6 +29,9 @@ from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.tiling import Tile, blend, tiles_touching
 from dinocell.workers.executor import device_lock
 
+FIELD = "field"
+"""Stage before the others."""
+
 MAP, CELLS, GROWN, LABELS = "map", "cells", "grown", "labels"
 """Arrays of the work folder; `LABELS` is a group of levels 0, 1, …"""
 
@@ -35,34 +39,40 @@ _STRIP = 512
 """Rows that are preprocessed at a time: in between, pixels in colour take many bytes."""
 
 
-def count_intensities(block: Block, job: LargeJob, request: CountRequest, stage: str) -> None:
-    """Count the intensities of a block."""
+def search_margins(name: str, job: LargeJob) -> None:
+    """Find the field within constant margins of the image: its first and last row and column."""
     with job.source.opened() as plane:
-        gray = to_grayscale(plane.read(*block.window))
+        rows, columns = search_field(lambda *window: to_grayscale(plane.read(*window)), job.shape)
+    box = np.array([rows.start, rows.stop, columns.start, columns.stop])
+    job.map_workspace.write_record(FIELD, name, {"box": box})
+
+
+def read_field(job: LargeJob, name: str) -> Window:
+    """Return the field that was found."""
+    top, bottom, left, right = job.map_workspace.read_record(FIELD, name)["box"].tolist()
+    return slice(top, bottom), slice(left, right)
+
+
+def count_intensities(block: Block, job: LargeJob, request: CountRequest, stage: str, field: Window) -> None:
+    """Count the intensities of what a block has of the field."""
+    gray = np.empty((0, 0), request.dtype)
+    if (part := intersect(block.window, field)) is not None:
+        with job.source.opened() as plane:
+            gray = to_grayscale(plane.read(*part))
     job.map_workspace.write_record(stage, block.name, count_block(gray, request))
 
 
-def predict_block(block: Block, job: LargeJob, found: IntensityRange) -> None:
-    """Predict the distance map of a block of the map's own grid.
+def predict_block(block: Block, job: LargeJob, found: IntensityRange, field: Window) -> None:
+    """Predict the distance map of a block of the map's own grid: 0 outside of the field.
 
     Raises
     ------
     InputError
         If the network returns values that are not finite.
     """
-    scaled = scaled_shape(job.shape, job.settings.scale)
-    # An image that is enlarged is predicted in as many pieces as keep to the memory of one that is not.
-    side = max(_STRIP // 4, int(job.map_grid.side / max(job.settings.scale, 1)))
-    rows, columns = block.window
-    distance = np.empty(block.shape, np.float32)
-    with job.source.opened() as plane:
-
-        def predict(rows: slice, columns: slice) -> NDArray[np.float32]:
-            return _predict_window((rows, columns), scaled, plane, job, found)
-
-        for down, right in product(strips(block.shape[0], side), strips(block.shape[1], side)):
-            window = _moved(down, rows.start), _moved(right, columns.start)
-            distance[down, right] = resize_window(predict, scaled, job.shape, window)
+    distance = np.zeros(block.shape, np.float32)
+    if (part := intersect(block.window, field)) is not None:
+        distance[within(part, block.window)] = _predict_part(part, job, found, field)
     if not np.isfinite(distance).all():
         raise InputError(
             "the distance map holds NaN or infinite values, expected a sound model: train it again"
@@ -71,25 +81,52 @@ def predict_block(block: Block, job: LargeJob, found: IntensityRange) -> None:
     job.map_workspace.write_record(MAP, block.name, {})
 
 
+def _predict_part(part: Window, job: LargeJob, found: IntensityRange, field: Window) -> NDArray[np.float32]:
+    """Predict a part of the field, as if the field were the whole image."""
+    shape = window_shape(field)
+    scaled = scaled_shape(shape, job.settings.scale)
+    # An image that is enlarged is predicted in as many pieces as keep to the memory of one that is not.
+    side = max(_STRIP // 4, int(job.map_grid.side / max(job.settings.scale, 1)))
+    rows, columns = within(part, field)
+    distance = np.empty(window_shape(part), np.float32)
+    with job.source.opened() as plane:
+
+        def read(rows: slice, columns: slice) -> Pixels:
+            return plane.read(*move((rows, columns), (field[0].start, field[1].start)))
+
+        def predict(rows: slice, columns: slice) -> NDArray[np.float32]:
+            return _predict_window((rows, columns), scaled, read, shape, job, found)
+
+        for down, right in product(*(strips(length, side) for length in distance.shape)):
+            window = _moved(down, rows.start), _moved(right, columns.start)
+            distance[down, right] = resize_window(predict, scaled, shape, window)
+    return distance
+
+
 def _moved(span: slice, by: int) -> slice:
     return slice(span.start + by, span.stop + by)
 
 
 def _predict_window(
-    window: Window, shape: tuple[int, int], plane: OpenedPlane, job: LargeJob, found: IntensityRange
+    window: Window,
+    scaled: tuple[int, int],
+    read: Callable[[slice, slice], Pixels],
+    shape: tuple[int, int],
+    job: LargeJob,
+    found: IntensityRange,
 ) -> NDArray[np.float32]:
     """Predict the tiles of the rescaled image that touch a window of it, and blend them there."""
     model = job.network.load()
-    tiles = tiles_touching(window, shape, model.tile_size, model.overlap)
+    tiles = tiles_touching(window, scaled, model.tile_size, model.overlap)
     top, left = tiles[0].y, tiles[0].x
     bottom, right = (
-        min(last + tiles[-1].size, end) for last, end in zip((tiles[-1].y, tiles[-1].x), shape, strict=True)
+        min(last + tiles[-1].size, end) for last, end in zip((tiles[-1].y, tiles[-1].x), scaled, strict=True)
     )
     gray = np.empty((bottom - top, right - left), np.uint8)
     for strip in strips(bottom - top, _STRIP):
         gray[strip] = preprocess_window(
-            plane.read,
-            job.shape,
+            read,
+            shape,
             (_moved(strip, top), slice(left, right)),
             model.preprocessing,
             found,
@@ -98,7 +135,7 @@ def _predict_window(
     moved = [Tile(tile.y - top, tile.x - left, tile.size) for tile in tiles]
     with device_lock():
         predictions = chain.from_iterable(model.predict_batches(gray, moved))
-        return blend(tiles, predictions, shape, window)
+        return blend(tiles, predictions, scaled, window)
 
 
 def label_block(block: Block, job: LargeJob) -> None:

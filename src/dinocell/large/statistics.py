@@ -39,9 +39,10 @@ class StreamedStatistics:
     Attributes
     ----------
     found : IntensityRange
-        Equal to that of `dinocell.preprocess.intensity_range.find_range` for the whole image.
+        Equal to that of `dinocell.preprocess.intensity_range.find_range` for all that was counted: the whole
+        image, or its field.
     pixels : int
-        Pixels of the image.
+        Pixels that were counted.
     nonfinite : int
         Pixels that are NaN or infinite.
     """

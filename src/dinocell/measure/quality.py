@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.io.field import find_field
 from dinocell.labels import median_diameter, validate_labels
 
 Flag = Literal["empty", "out of focus", "saturated", "cells far from the trained size"]
@@ -65,7 +66,7 @@ def image_quality(
     ----------
     pixels : array, shape (Y, X)
         The image as it is in its file, of any integer or float dtype: rescaling hides what is clipped. NaN
-        and infinite pixels count for nothing.
+        and infinite pixels count for nothing, and so do constant margins: see `dinocell.io.field`.
     labels : integer array, shape (Y, X)
         The cells that were found.
     diameter_range : (float, float), optional
@@ -86,6 +87,7 @@ def image_quality(
             f"pixels are {pixels.dtype} of shape {pixels.shape}, expected real numbers of shape "
             f"{cells.shape} as labels"
         )
+    pixels = pixels[find_field(pixels)] if pixels.size else pixels
     finite = np.isfinite(pixels)
     values = pixels[finite]
     focus, saturated, diameter = math.nan, 0.0, median_diameter(cells)

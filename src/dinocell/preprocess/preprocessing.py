@@ -10,9 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.io.field import find_field, search_field
 from dinocell.io.planes import Window
 from dinocell.preprocess.intensity_range import IntensityRange, scale_to_uint8, to_uint8
-from dinocell.preprocess.resampling import check_window, resize, resize_window, scaled_shape, window_shape
+from dinocell.preprocess.resampling import (
+    check_window,
+    resize,
+    resize_window,
+    scaled_field,
+    scaled_shape,
+    window_shape,
+)
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights of red, green and blue."""
@@ -32,7 +40,7 @@ class Preprocessing:
     Attributes
     ----------
     low_percentile, high_percentile : float
-        Percentiles of the finite pixels that become 0 and 255.
+        Percentiles of the finite pixels within constant margins that become 0 and 255.
     clahe : bool
         Whether contrast-limited adaptive histogram equalisation is applied.
     clahe_clip_limit : float
@@ -66,11 +74,14 @@ def preprocess(
 ) -> NDArray[np.uint8]:
     """Convert an image to network input: grayscale, robust scaling to 8 bits, resize, CLAHE, in this order.
 
+    Constant margins count for nothing (see `dinocell.io.field`): the field within them becomes what it would
+    without them, and they become 0.
+
     Parameters
     ----------
     image : array, shape (Y, X) or (Y, X, C)
         Any integer or float dtype. C is 1 (gray), 3 (RGB) or 4 (RGBA).
-        NaN and infinite pixels are treated as the lowest finite value.
+        NaN and infinite pixels in the field are treated as its lowest finite value.
     settings : Preprocessing, optional
     scale : float
         Factor on both sides; 2 doubles the cells' diameter.
@@ -86,11 +97,30 @@ def preprocess(
         If the image is empty, of another shape or dtype, or mostly not finite.
     """
     settings = settings or Preprocessing()
-    gray = scale_to_uint8(to_grayscale(image), low=settings.low_percentile, high=settings.high_percentile)
-    gray = resize(gray, scaled_shape((gray.shape[0], gray.shape[1]), scale))
-    if settings.clahe and gray.any():
-        gray = apply_clahe(gray, clip_limit=settings.clahe_clip_limit, window=settings.clahe_window)
-    return gray
+    gray = to_grayscale(image)
+    field, shape = find_field(gray), (gray.shape[0], gray.shape[1])
+    inner = _preprocess_field(gray[field], settings, scale)
+    target = scaled_shape(shape, scale)
+    if inner.shape == target:
+        return inner
+    whole = np.zeros(target, np.uint8)
+    whole[scaled_field(field, shape, scale)] = inner
+    return whole
+
+
+def _preprocess_field(gray: NDArray[Any], settings: Preprocessing, scale: float) -> NDArray[np.uint8]:
+    scaled = scale_to_uint8(gray, low=settings.low_percentile, high=settings.high_percentile)
+    scaled = resize(scaled, scaled_shape((gray.shape[0], gray.shape[1]), scale))
+    if settings.clahe and scaled.any():
+        return apply_clahe(scaled, clip_limit=settings.clahe_clip_limit, window=settings.clahe_window)
+    return scaled
+
+
+def field_of(image: NDArray[Any]) -> Window:
+    """Find the field of an image, (Y, X) or (Y, X, C) with C of 1, 3 or 4: see `dinocell.io.field`."""
+    return search_field(
+        lambda rows, columns: to_grayscale(image[rows, columns]), (image.shape[0], image.shape[1])
+    )
 
 
 def preprocess_window(
@@ -102,12 +132,13 @@ def preprocess_window(
     *,
     scale: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """Compute a window of what `preprocess` makes of an image, reading hardly more than the window.
+    """Compute a window of what `preprocess` makes of an image without margins, reading hardly more of it.
 
     Parameters
     ----------
     read : callable
-        Given rows and columns of the image, returns that part of it: (Y, X) or (Y, X, C), C of 1, 3 or 4.
+        Given rows and columns of the image, returns that part of it: (Y, X) or (Y, X, C), C of 1, 3 or 4. An
+        image with margins is read within its field: see `dinocell.io.field`.
     shape : (int, int)
         (Y, X) of the image.
     window : (slice, slice)

@@ -25,6 +25,17 @@ def scaled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
+def scaled_field(field: Window, shape: tuple[int, int], scale: float) -> Window:
+    """Return where the field of an image lies after resizing by `scale`: as large as it becomes by itself."""
+    rows, columns = (
+        slice(start := min(round(part.start * scale), length - size), start + size)
+        for part, length, size in zip(
+            field, scaled_shape(shape, scale), scaled_shape(window_shape(field), scale), strict=True
+        )
+    )
+    return rows, columns
+
+
 def resize(plane: NDArray[PixelT], shape: tuple[int, int]) -> NDArray[PixelT]:
     """Resize a plane: by pixel area when it shrinks, bilinear when it grows.
 
