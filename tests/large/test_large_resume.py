@@ -90,14 +90,14 @@ def stop_after(running, stage, count):
 ARRAYS = {"map": ("map", 128), "flood": ("cells", 64), "growth": ("grown", 64), "numbers": ("labels/0", 64)}
 """Stages that write pixels: where, and in blocks of which side."""
 
-STAGES = ["field", "statistics/1", "map", "components", "flood", "growth", "numbers", "described"]
+STAGES = ["statistics/1", "map", "components", "flood", "growth", "numbers", "described"]
 
 
 def test_a_run_goes_on_wherever_it_was_stopped(tmp_path, image_file, network):
     output, work = tmp_path / "a.zarr", tmp_path / "a.zarr.work"
     before = {}
     for stage in STAGES:
-        count = 1 if stage in ("field", "map") else 2
+        count = 1 if stage == "map" else 2
         stop_after(events(image_file, output, network, **ALL), stage, count)
         assert not output.exists()
         after = records(work)
@@ -118,7 +118,7 @@ def test_a_run_goes_on_wherever_it_was_stopped(tmp_path, image_file, network):
 
 
 @pytest.mark.parametrize("formats", [(), ("parquet",)])
-@pytest.mark.parametrize("stage", ["field", "statistics/1", "map", "flood", "numbers", "described"])
+@pytest.mark.parametrize("stage", ["statistics/1", "map", "flood", "numbers", "described"])
 def test_a_run_whose_work_was_removed_does_not_end_well(tmp_path, image_file, stage, formats):
     if stage == "described" and not formats:
         return

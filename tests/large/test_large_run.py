@@ -113,8 +113,7 @@ def test_a_scaled_map_is_that_in_memory_within_rounding(tmp_path, image_file, sc
     assert evaluate(whole, labels).ap[0.9] == 1
 
 
-@pytest.mark.parametrize("value", [0, 700, np.nan])
-@pytest.mark.parametrize("scale", [1.0, 0.6])
+@pytest.mark.parametrize(("value", "scale"), [(np.nan, 1), (700, 0.6)])
 def test_margins_are_left_out_as_in_memory(tmp_path, value, scale):
     image = true_map().astype(np.float32) + 20
     image[5, 5] = np.inf

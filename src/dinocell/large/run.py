@@ -127,9 +127,10 @@ class _Run:
 
     def find_field(self) -> Generator[StageDone, None, Window]:
         """Find what lies within constant margins: the only part that counts from here on."""
-        name = "image"
-        yield from self._run(stages.FIELD, stages.search_margins, [name], 1, (self.job,), str)
-        return stages.read_field(self.job, name)
+        yield StageDone("field", 0, 1)
+        field = stages.search_margins(self.job)
+        yield StageDone("field", 1, 1)
+        return field
 
     def find_statistics(self, field: Window) -> Generator[StageDone, None, StreamedStatistics]:
         """Find the range of intensities, in one pass over the field or a few."""
@@ -264,7 +265,7 @@ class _Run:
         on_device: bool = False,
     ) -> Iterator[StageDone]:
         """Run a stage for all items that have no record yet."""
-        for_map = function in (stages.search_margins, stages.count_intensities, stages.predict_block)
+        for_map = function in (stages.count_intensities, stages.predict_block)
         done = (self.job.map_workspace if for_map else self.job.label_workspace).records(stage)
         count = len(done)
         yield StageDone(stage, count, total)

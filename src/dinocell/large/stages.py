@@ -29,9 +29,6 @@ from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.tiling import Tile, blend, tiles_touching
 from dinocell.workers.executor import device_lock
 
-FIELD = "field"
-"""Stage before the others."""
-
 MAP, CELLS, GROWN, LABELS = "map", "cells", "grown", "labels"
 """Arrays of the work folder; `LABELS` is a group of levels 0, 1, …"""
 
@@ -39,18 +36,10 @@ _STRIP = 512
 """Rows that are preprocessed at a time: in between, pixels in colour take many bytes."""
 
 
-def search_margins(name: str, job: LargeJob) -> None:
-    """Find the field within constant margins of the image: its first and last row and column."""
+def search_margins(job: LargeJob) -> Window:
+    """Find the field of the image within constant margins."""
     with job.source.opened() as plane:
-        rows, columns = search_field(lambda *window: to_grayscale(plane.read(*window)), job.shape)
-    box = np.array([rows.start, rows.stop, columns.start, columns.stop])
-    job.map_workspace.write_record(FIELD, name, {"box": box})
-
-
-def read_field(job: LargeJob, name: str) -> Window:
-    """Return the field that was found."""
-    top, bottom, left, right = job.map_workspace.read_record(FIELD, name)["box"].tolist()
-    return slice(top, bottom), slice(left, right)
+        return search_field(lambda *window: to_grayscale(plane.read(*window)), job.shape)
 
 
 def count_intensities(block: Block, job: LargeJob, request: CountRequest, stage: str, field: Window) -> None:
