@@ -18,6 +18,20 @@ IGNORE = -1
 """Value of pixels that count for nothing, in loss and in metrics."""
 
 
+def validate_target(target: str, *, name: str = "target") -> Target:
+    """Check that a text is one of `TARGETS`, and return it.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    for known in TARGETS:
+        if target == known:
+            return known
+    raise InputError(f"{name} is {target!r:.40}, expected {' or '.join(TARGETS)}")
+
+
 def validate_labels(labels: NDArray[Any], *, name: str = "labels") -> Labels:
     """Check that an array is a label image and return it as int32.
 

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from dinocell.datasets.annotates import DEFAULT_TARGET
 from dinocell.errors import InputError
 from dinocell.inference.preset import Preset, read_preset
 from dinocell.inference.settings import InferenceOptions
 from dinocell.io.selection import Selection, parse_span
+from dinocell.labels import TARGETS
 
 ChannelOption = Annotated[
     str | None,
@@ -27,6 +29,13 @@ SplitComponentsOption = Annotated[
         "--split-components/--no-split-components",
         help="Give every connected piece of an id in label images its own id, as binary masks need; or take "
         "the ids as they are. Default: refuse what looks like a mask.",
+    ),
+]
+AnnotatesOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Target that the labels are of, {' or '.join(TARGETS)}. Default: the one that the data record, "
+        f"else {DEFAULT_TARGET}.",
     ),
 ]
 ModelOption = Annotated[

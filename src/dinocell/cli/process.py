@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from dinocell.cli import options
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
+from dinocell.datasets.annotates import annotated_target
 from dinocell.datasets.formats import DATASET_FORMATS, find_items, formats_taking
 from dinocell.datasets.inspect import contact_sheet, describe
 from dinocell.datasets.process import ProcessSettings, process
@@ -60,6 +61,7 @@ def _command_for(format_name: str) -> Callable[..., None]:
             ),
         ] = None,
         split_components: options.SplitComponentsOption = None,
+        annotates: options.AnnotatesOption = None,
         workers: Annotated[
             int | None, typer.Option(min=0, help="Processes. Default: cores, at most 4.")
         ] = None,
@@ -74,7 +76,14 @@ def _command_for(format_name: str) -> Callable[..., None]:
             channel=channel,
         )
         overlap = size // 8 if overlap is None else overlap
-        settings = ProcessSettings(format_name, whole=whole, size=size, overlap=overlap, diameter=diameter)
+        settings = ProcessSettings(
+            format_name,
+            annotates=annotated_target(source, masks, given=annotates),
+            whole=whole,
+            size=size,
+            overlap=overlap,
+            diameter=diameter,
+        )
         notes = Notes()
         with progress_bar() as bar:
             task = bar.add_task("images", total=len(items))

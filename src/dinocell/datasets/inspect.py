@@ -25,7 +25,9 @@ def describe(dataset: DINOCellDataset) -> Iterator[str]:
         yield f"{len(dataset)} items of {height}×{width} px, written by SAMCell's scripts"
     else:
         yield f"{info.items} items of {height}×{width} px from {info.images} images, to {info.purpose} on"
-        yield f"format {info.format}, {info.cells} cells, {info.overlapped_pixels} overlapped pixels"
+        annotated = f", annotates {info.annotates}" if info.annotates else ""
+        yield f"format {info.format}{annotated}"
+        yield f"{info.cells} cells, {info.overlapped_pixels} overlapped pixels"
         yield f"preprocessing: {info.preprocessing}"
         yield f"dinocell {info.dinocell}, content {info.content_sha256}"
         for failure in info.failed:

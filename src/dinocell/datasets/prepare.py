@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.datasets.records import Arrays, IndexEntry
 from dinocell.errors import FileFormatError, InputError
-from dinocell.labels import IGNORE, Labels, cell_areas, median_diameter, relabel
+from dinocell.labels import IGNORE, Labels, Target, cell_areas, median_diameter, relabel
 from dinocell.postprocess.distance import labels_to_distance
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
 from dinocell.preprocess.resampling import scaled_shape
@@ -29,6 +29,8 @@ class ProcessSettings:
     ----------
     format : str
         Format that the items come from; recorded.
+    annotates : {"cells", "nuclei"}
+        Target that the labels are of; recorded.
     whole : bool
         Keep images whole, padded to the largest, to evaluate on; else cut them into crops to train on.
     size : int
@@ -47,6 +49,7 @@ class ProcessSettings:
     """
 
     format: str
+    annotates: Target = "cells"
     whole: bool = False
     size: int = 512
     overlap: int = 64

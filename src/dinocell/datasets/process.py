@@ -194,6 +194,7 @@ def _describe(
     images = {entry.name: entry for entry in entries}.values()
     return StoreInfo(
         format=settings.format,
+        annotates=settings.annotates,
         purpose="evaluate" if settings.whole else "train",
         size=size,
         items=len(entries),

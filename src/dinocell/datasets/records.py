@@ -12,6 +12,7 @@ from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.hashes import hash_hashes
 from dinocell.io.opening import read_whole
 from dinocell.io.saving import printable
+from dinocell.labels import Target
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Section, first_problem
 
@@ -42,6 +43,8 @@ class StoreInfo(Section):
     ----------
     format : str
         Format that it was made from.
+    annotates : {"cells", "nuclei"}, optional
+        Target that the labels are of; None in a store of an earlier version, which did not record it.
     purpose : {"train", "evaluate"}
         Overlapping crops to train on, or whole images to evaluate on.
     size : (int, int)
@@ -66,6 +69,7 @@ class StoreInfo(Section):
     """
 
     format: str
+    annotates: Target | None = None
     purpose: Literal["train", "evaluate"]
     size: tuple[int, int]
     items: int
