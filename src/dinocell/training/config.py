@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dinocell.datasets.annotates import DEFAULT_TARGET, annotated_target
 from dinocell.labels import TARGETS, Target
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
@@ -22,13 +23,27 @@ class Dataset(Section):
     """A folder of ``NAME_img.*`` and ``NAME_masks.*``, or a store of `dinocell process`."""
 
     path: Path = Field(description="Folder of annotated images, or a store")
-    annotates: Target = Field(default="cells", description="Target that its labels outline: cells or nuclei")
+    annotates: Target = Field(
+        default=DEFAULT_TARGET,
+        description="Target that its labels outline; by default the one that the data record, else cells",
+    )
     weight: float = Field(
         default=1.0,
         gt=0,
         le=1e6,
         description="Share of the samples, or of the validation loss, beside other datasets",
     )
+
+    def resolved(self) -> Self:
+        """Fill in the target that the data record, where the settings name none.
+
+        Raises
+        ------
+        InputError
+            If the data record another target than the settings name.
+        """
+        given = self.annotates if "annotates" in self.model_fields_set else None
+        return self.model_copy(update={"annotates": annotated_target(self.path, given=given)})
 
 
 class BackboneTraining(Section):
@@ -156,6 +171,11 @@ class TrainConfig(Section):
                 "give backbone.weights or start_from"
             )
         return self
+
+    def resolved(self) -> Self:
+        """Fill in the targets that the data record; errors as `Dataset.resolved`."""
+        train, validation = (tuple(each.resolved() for each in of) for of in (self.train, self.validation))
+        return self.model_copy(update={"train": train, "validation": validation})
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -84,6 +84,7 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     EpochRecord
         After every epoch, when its checkpoint has been written.
     """
+    config = config.resolved()
     accelerator = _accelerator()
     torch.manual_seed(config.seed)
     with accelerator.main_process_first():
