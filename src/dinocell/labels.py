@@ -10,7 +10,7 @@ from dinocell.errors import InputError
 Labels = NDArray[np.int32]
 
 Target = Literal["cells", "nuclei"]
-"""What labels outline: whole cells, or their nuclei."""
+"""Object that labels outline: whole cells, or their nuclei."""
 
 TARGETS: tuple[Target, ...] = ("cells", "nuclei")
 
