@@ -13,6 +13,7 @@ from dinocell.synthesis import layouts, outlines
 SEED = st.integers(0, 2**32)
 LAYOUTS = (
     layouts.round_cells,
+    layouts.nuclei,
     layouts.spread_cells,
     layouts.spindle_cells,
     layouts.stellate_cells,

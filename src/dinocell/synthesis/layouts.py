@@ -29,6 +29,15 @@ def round_cells(rng: np.random.Generator, size: int, diameter: float) -> Labels:
     return _scatter(rng, size, diameter, shapes)
 
 
+def nuclei(rng: np.random.Generator, size: int, diameter: float) -> Labels:
+    """Place ellipses, apart or in clumps, with small fragments beside them in some images."""
+    number = _number(rng, size, diameter, (0.05, 0.7))
+    shapes = outlines.ellipses(rng, number, (1.0, float(rng.uniform(1.2, 2.4))), log_uniform(rng, 0.02, 0.15))
+    small = rng.random(number) < (0.08 if chance(rng, 0.25) else 0)
+    shapes[small] *= rng.uniform(0.3, 0.6, (int(small.sum()), 1, 1)).astype(np.float32)
+    return _scatter(rng, size, diameter, shapes)
+
+
 def spread_cells(rng: np.random.Generator, size: int, diameter: float) -> Labels:
     """Place cells with blunt corners, as they are when they spread on glass."""
     return _scatter(rng, size, diameter, outlines.polygons(rng, _number(rng, size, diameter, (0.1, 0.85))))

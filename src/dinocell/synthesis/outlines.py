@@ -67,7 +67,7 @@ def stellates(rng: np.random.Generator, number: int) -> Outlines:
     arms = rng.integers(2, 7, (number, 1))
     start = rng.uniform(0, 2 * math.pi, (number, 1))
     for arm in range(6):
-        angle = start + 2 * math.pi * (arm + rng.uniform(-0.3, 0.3, (number, 1))) / arms
+        angle = start + 2 * math.pi * (arm + rng.uniform(-0.6, 0.6, (number, 1))) / arms
         length = np.where(arm < arms, rng.uniform(0.2, 1.8, (number, 1)) ** 2, 0)
         sharpness = np.exp(rng.uniform(2, 4.3, (number, 1)))
         radius += length * np.exp(sharpness * (np.cos(_TURN - angle) - 1))

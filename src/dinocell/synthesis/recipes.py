@@ -61,7 +61,7 @@ _ANY: dict[Layout, float] = {
     layouts.packed_rods: 1,
     layouts.round_cells: 2,
 }
-_NUCLEI: dict[Layout, float] = {layouts.round_cells: 1}
+_NUCLEI: dict[Layout, float] = {layouts.nuclei: 1}
 
 RECIPES: dict[str, Recipe] = {
     "fluorescence_cells": Recipe(
@@ -69,7 +69,7 @@ RECIPES: dict[str, Recipe] = {
         "fluorescence",
         "cells",
         fluorescence.cytoplasm,
-        {**_ADHERENT, layouts.packed_rods: 0.5},
+        {**_ADHERENT, layouts.round_cells: 0.5, layouts.packed_rods: 0.5},
     ),
     "membrane": Recipe(
         "fluorescent membranes, whole cells",

@@ -54,9 +54,10 @@ def confluent_phase(rng: np.random.Generator, scene: Scene) -> Field:
         seen = _through_ring(rng, scene, phase - np.float32(rng.uniform(-0.6, 0.8)) * line)
     else:
         seen = _defocused(rng, scene, 0.5 * phase, line * np.float32(rng.uniform(0.05, 0.5)))
-    if chance(rng, 0.5):
-        patches = fractal_noise(rng, scene.shape, scene.diameter * rng.uniform(1, 4))
-        seen = seen * (1 + np.float32(rng.uniform(0.03, 0.2)) * patches)
+    for share, scale, most in ((0.5, rng.uniform(1, 4), 0.2), (0.5, rng.uniform(0.08, 0.4), 0.1)):
+        if chance(rng, share):
+            patches = fractal_noise(rng, scene.shape, max(1.5, scene.diameter * scale))
+            seen = seen * (1 + np.float32(rng.uniform(0.02, most)) * patches)
     return seen
 
 
