@@ -40,6 +40,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/batch.py --images 200
 	$(BIN)/python benchmarks/fuzz.py
 	$(BIN)/python benchmarks/large.py
+	$(BIN)/python benchmarks/synthesis.py
 	$(BIN)/python benchmarks/speed.py
 
 docs: $(READY)  ## The site of docs/, in site/.

@@ -38,6 +38,7 @@ ABOUT = {
     "models.md": {"segment", "train"},
     "pretraining.md": {"pretrain", "train"},
     "segmenting.md": {"segment"},
+    "synthesis.md": {"synthesize"},
     "training_guide.md": {"train"},
 }
 OF_OTHERS = {"--resources": "dask", "--nproc-per-node": "torchrun"}

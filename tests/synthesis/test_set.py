@@ -10,6 +10,7 @@ from dinocell.errors import ConfigError, OutputError
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.settings_files import read_settings
 from dinocell.synthesis import RECIPES, SynthesisSettings, draw, synthesize
+from tests.documents.test_docs import DOCS, table_rows
 
 SMALL = SynthesisSettings(recipe="fluorescence_nuclei", size=64, seed=2)
 
@@ -95,3 +96,10 @@ def test_the_recipes_are_listed():
     result = run("--list")
     assert result.exit_code == 0
     assert all(name in result.output and recipe.title in result.output for name, recipe in RECIPES.items())
+
+
+def test_the_page_lists_the_recipes_as_they_are():
+    rows = table_rows(DOCS / "synthesis.md", "| recipe | group |")
+    assert rows == [
+        [f"`{name}`", recipe.group, recipe.annotates, recipe.title] for name, recipe in RECIPES.items()
+    ]
