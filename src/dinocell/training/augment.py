@@ -11,7 +11,7 @@ from dinocell.errors import InputError
 from dinocell.labels import IGNORE
 from dinocell.training.annotated import Annotated
 from dinocell.training.augmentation import Augmentation, BasicAugmentation, complete
-from dinocell.training.blank import draw_border, draw_empty
+from dinocell.training.blank import draw_border, draw_empty, hidden
 from dinocell.training.intensity import change_intensity
 from dinocell.training.placement import Placement, place
 from dinocell.training.rendering import choose_rendering, render
@@ -88,9 +88,9 @@ def random_crop(
     pixels = change_intensity(pixels, settings, rng)
     if settings.border and rng.random() < settings.border:
         border = draw_border(size, rng)
-        pixels[border.covered] = border.value
-        distance[border.covered] = 0
-        valid |= border.covered
+        y, x = np.indices((size, size), np.float32)
+        covered = hidden(border.circle, border.lines, x, y)
+        pixels[covered], distance[covered], valid[covered] = border.value, 0, True
     return Crop(pixels, distance, valid)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,18 +16,38 @@ DEEPEST = 0.45
 
 @dataclass(frozen=True)
 class Border:
-    """Constant border of a crop.
+    """Constant border of a crop: all that lies outside a circle, or beyond one of four lines.
 
     Attributes
     ----------
-    covered : bool array, shape (Y, X)
-        The pixels that it hides.
     value : int
-        Their gray value.
+        Gray value of the border.
+    circle : (float, float, float)
+        x, y and radius; the radius is infinite where there are lines.
+    lines : tuple of (float, float, float)
+        Four times a unit vector (x, y), and how far in its direction the border begins.
     """
 
-    covered: NDArray[np.bool_]
     value: int
+    circle: tuple[float, float, float]
+    lines: tuple[tuple[float, float, float], ...]
+
+
+def hidden(circle: Any, lines: Any, x: Any, y: Any) -> Any:
+    """Return which pixels a border hides: bool, of the shape of `x`.
+
+    Parameters
+    ----------
+    circle, lines
+        As in `Border`, each number a float, or a tensor (B, 1, 1) for many crops.
+    x, y : array or tensor, shape (…, Y, X)
+        Coordinates of the pixels.
+    """
+    across, down, radius = circle
+    covered = (x - across) ** 2 + (y - down) ** 2 > radius**2
+    for to_x, to_y, begin in lines:
+        covered |= x * to_x + y * to_y > begin
+    return covered
 
 
 def draw_border(size: int, rng: np.random.Generator) -> Border:
@@ -44,24 +65,21 @@ def draw_border(size: int, rng: np.random.Generator) -> Border:
         Black or white, or, less often, a gray.
     """
     value = int(rng.choice([0, 0, 255, 255, int(rng.integers(256))]))
-    ys, xs = np.indices((size, size), np.float32)
-    if rng.random() < 0.125:
-        radius = size * rng.uniform(0.5, 2)
-        angle = rng.uniform(-math.pi, math.pi)
-        away = radius + size * rng.uniform(-0.4, 0.2)  # of the centre of the field from that of the crop
-        y, x = size / 2 + away * math.sin(angle), size / 2 + away * math.cos(angle)
-        return Border((ys - y) ** 2 + (xs - x) ** 2 > radius**2, value)
-    tilt = rng.uniform(-math.pi, math.pi) if rng.random() < 0.25 else 0.0
     middle = (size - 1) / 2
-    covered = np.zeros((size, size), np.bool_)
+    if rng.random() < 0.125:
+        radius, angle = size * rng.uniform(0.5, 2), rng.uniform(-math.pi, math.pi)
+        away = radius + size * rng.uniform(-0.4, 0.2)  # of the centre of the field from that of the crop
+        circle = (middle + away * math.cos(angle), middle + away * math.sin(angle), radius)
+        return Border(value, circle, ((0.0, 0.0, math.inf),) * 4)
+    tilt = rng.uniform(-math.pi, math.pi) if rng.random() < 0.25 else 0.0
     sides = rng.random(4) < 0.25
     sides[rng.integers(4)] = True
-    for side in np.flatnonzero(sides):
-        angle = tilt + side * math.pi / 2
-        depth = size * rng.uniform(0, DEEPEST)
-        towards = (xs - middle) * math.cos(angle) + (ys - middle) * math.sin(angle)
-        covered |= towards > size / 2 - depth
-    return Border(covered, value)
+    lines = []
+    for side, depth in enumerate(size * rng.uniform(0, DEEPEST, 4)):
+        x, y = math.cos(tilt + side * math.pi / 2), math.sin(tilt + side * math.pi / 2)
+        begin = (x + y) * middle + size / 2 - depth
+        lines.append((x, y, begin if sides[side] else math.inf))
+    return Border(value, (0.0, 0.0, math.inf), tuple(lines))
 
 
 def draw_empty(size: int, preprocessing: Preprocessing, rng: np.random.Generator) -> NDArray[np.uint8]:

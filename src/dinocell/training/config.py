@@ -148,7 +148,14 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Precision of the forward pass; auto: float32 on CPUs, 16 bits on GPUs"
     )
-    workers: int = Field(default=1, ge=0, description="Processes for each device that prepare crops")
+    workers: int = Field(
+        default=1, ge=0, description="Processes for each device that prepare crops, where the CPU does"
+    )
+    data_on: Literal["auto", "cpu", "device"] = Field(
+        default="auto",
+        description="Where crops are prepared: by CPUs, or in the memory of the device that trains; auto: "
+        "there if it is a GPU and the data fit",
+    )
     wandb: bool = Field(default=False, description="Log to Weights & Biases as well, where that is installed")
     diameter_range: dict[Target, Range] = Field(
         default_factory=dict,

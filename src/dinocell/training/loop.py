@@ -20,7 +20,9 @@ from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.training.checkpoints import EpochRecord, open_training, prepare_training, save_checkpoints
 from dinocell.training.config import BEST_FOLDER, LAST_FOLDER, TrainConfig
 from dinocell.training.logs import RunLog
+from dinocell.training.on_device.samples import DeviceSamples
 from dinocell.training.samples import TrainingBatch, TrainingSamples, load_annotated, validation_batches
+from dinocell.training.sources import open_samples
 from dinocell.training.state import TrainingState, new_state
 from dinocell.training.step import Step, learning_rate_at, optimise, validate, validation_panels
 
@@ -92,7 +94,7 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     read = functools.partial(
         load_annotated, preprocessing=config.preprocessing, split_components=config.split_components
     )
-    samples = TrainingSamples([read(dataset) for dataset in config.train], config)
+    samples = open_samples([read(dataset) for dataset in config.train], config, accelerator.device)
     validation = [
         validation_batches(read(dataset), dataset.annotates, config.crop_size, config.batch_size)
         for dataset in config.validation
@@ -128,7 +130,7 @@ def _accelerator() -> "Accelerator":
 
 def _epochs(
     state: TrainingState,
-    samples: TrainingSamples,
+    samples: TrainingSamples | DeviceSamples,
     validation: Sequence[Sequence[TrainingBatch]],
     log: RunLog | None,
 ) -> Iterator[StepDone | EpochRecord]:
@@ -153,7 +155,9 @@ def _epochs(
             yield _finish_epoch(state, done, validation, log, config)
 
 
-def _step(state: TrainingState, batches: list[TrainingBatch], step: int, samples: TrainingSamples) -> Step:
+def _step(
+    state: TrainingState, batches: list[TrainingBatch], step: int, samples: TrainingSamples | DeviceSamples
+) -> Step:
     config = samples.config
     try:
         return optimise(state, batches, step, config)

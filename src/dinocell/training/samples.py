@@ -157,7 +157,8 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
         except InputError as error:  # which does not name the image
             raise InputError(f"{item.name}: {error}") from error
         target = torch.tensor(TARGETS.index(self.config.train[chosen].annotates))
-        return *(torch.from_numpy(part) for part in (crop.image, crop.distance, crop.valid)), target
+        image, distance, valid = map(torch.from_numpy, (crop.image, crop.distance, crop.valid))
+        return image, distance, valid, target
 
     def _choose(self, number: int) -> tuple[np.random.Generator, int, Annotated]:
         """Draw dataset and image of a crop; the generator then draws the crop itself."""
