@@ -137,7 +137,7 @@ class TrainConfig(Section):
     optimiser: Optimiser = Field(default=Optimiser(), description="AdamW, warm-up, cosine decay to zero")
     loss: Loss = Field(default=Loss(), description="Loss between sigmoid output and distance map")
     freeze_statistics: Share | Literal[1] = Field(
-        default=0.75, description="Share of the steps after which BatchNorm keeps its statistics"
+        default=0.75, description="Fraction of the steps after which BatchNorm keeps its statistics"
     )
     ema_decay: float = Field(
         default=0.0,
