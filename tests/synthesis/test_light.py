@@ -60,6 +60,14 @@ def test_a_nucleus_lies_in_its_own_cell_and_takes_its_share(seed):
     assert 0 < np.count_nonzero(nuclei) < 0.4 * np.count_nonzero(labels)
 
 
+def test_the_line_along_a_boundary_is_highest_at_the_outermost_pixels_of_a_cell():
+    labels = np.zeros((9, 12), np.int32)
+    labels[2:7, 1:6], labels[2:7, 6:11] = 1, 2
+    line = Scene(labels, 5).line(1.0)
+    assert not line[labels == 0].any()
+    np.testing.assert_allclose(line[4, 1:11], [1, np.exp(-1), np.exp(-4), np.exp(-1), 1] * 2, rtol=1e-5)
+
+
 def test_a_scene_without_cells_has_no_nuclei():
     assert not Scene(np.zeros((20, 20), np.int32), 10).nuclei(np.random.default_rng(0), (0.1, 0.2)).any()
 

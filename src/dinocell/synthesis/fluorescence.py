@@ -32,6 +32,7 @@ def cytoplasm(rng: np.random.Generator, scene: Scene) -> Field:
     floor = rng.uniform(0.05, 0.6)
     middle = np.clip(blur(scene.relative_depth, scene.diameter * rng.uniform(0, 0.08)), 0, 1)
     profile = floor + (1 - floor) * middle ** np.float32(log_uniform(rng, 0.4, 1.8))
+    profile *= 1 - np.float32(rng.uniform(0, 0.7)) * scene.line(scene.diameter * rng.uniform(0.01, 0.06))
     signal = profile * _texture(rng, scene) * _brightness(rng, scene)
     nuclei = scene.nuclei(rng, (0.08, 0.35))
     near_nucleus = blur((nuclei > 0).astype(np.float32), scene.diameter * rng.uniform(0.05, 0.2))
@@ -50,7 +51,7 @@ def membrane(rng: np.random.Generator, scene: Scene) -> Field:
         Intensity from 0 to 1, with noise.
     """
     width = float(np.clip(scene.diameter * rng.uniform(0.01, 0.06), 0.7, 5))
-    line = np.exp(-(((scene.depth - 0.5) / np.float32(width)) ** 2)) * scene.inside
+    line = scene.line(width)
     uneven = 1 + np.float32(rng.uniform(0.1, 0.5)) * smooth_noise(rng, scene.shape, scene.diameter * 0.3)
     interior = np.float32(log_uniform(rng, 0.02, 0.4)) * _texture(rng, scene) * scene.inside
     strength = _brightness(rng, scene, most=0.35)

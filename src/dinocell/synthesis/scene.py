@@ -67,6 +67,10 @@ class Scene:
         largest[0] = 1
         return np.asarray(self.depth / np.maximum(largest, 1e-3)[self.labels], np.float32)
 
+    def line(self, width: float) -> Field:
+        """Return a line along the boundary of every cell, 1 at its outermost pixels, `width` pixels wide."""
+        return np.asarray(np.exp(-((np.maximum(self.depth - 1, 0) / width) ** 2)) * self.inside, np.float32)
+
     def spread(self, values: NDArray[Any]) -> Field:
         """Return the value of its cell for every pixel; entry 0 is the background's."""
         return values.astype(np.float32)[self.labels]

@@ -49,7 +49,7 @@ def confluent_phase(rng: np.random.Generator, scene: Scene) -> Field:
     phase = cell_phase(rng, scene, strength=log_uniform(rng, 0.08, 0.6), rounded=0.02)
     width = float(np.clip(scene.diameter * rng.uniform(0.02, 0.1), 0.7, 5))
     uneven = np.clip(1 + 0.5 * smooth_noise(rng, scene.shape, scene.diameter * 0.5), 0.1, 2)
-    line = np.exp(-(((scene.depth - 0.5) / np.float32(width)) ** 2)) * uneven * scene.inside
+    line = scene.line(width) * uneven
     if chance(rng, 0.5):
         seen = _through_ring(rng, scene, phase - np.float32(rng.uniform(-0.6, 0.8)) * line)
     else:
@@ -133,6 +133,8 @@ def cell_phase(
     floor = rng.uniform(0.05, 0.4) if thin_edges else rng.uniform(0.1, 0.7)
     power = np.float32(rng.uniform(0.4, 1.6))
     height = floor + (1 - floor) * scene.relative_depth**power
+    # Neighbours that touch are thinner where they meet, or nobody could see that they are two.
+    height *= 1 - np.float32(rng.uniform(0.3, 0.9)) * scene.line(scene.diameter * rng.uniform(0.02, 0.08))
     thick = scene.spread(rng.random(scene.number + 1) < rounded * rng.uniform(0, 2))
     dome = np.sqrt(np.clip(1 - (1 - scene.relative_depth) ** 2, 0, 1))
     height = np.where(thick > 0, np.float32(rng.uniform(1.3, 3)) * dome, height)
