@@ -183,7 +183,8 @@ def _write(
     pipeline: DINOCellPipeline, job: PlaneJob, result: Segmentation, settings: BatchSettings
 ) -> PlaneOutcome:
     """Write all files of a plane; its record is written first, and again last."""
-    best = pipeline.model.config.settings_of().diameter_range
+    target = result.parameters.target
+    best = pipeline.model.config.targets[target].diameter_range
     plane = _plane_result(job, result, settings)
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)
@@ -203,6 +204,7 @@ def _write(
     hashes, formats = _write_files(record, begun, files, plane, settings)
     mean = round(float(plane.confidence.mean()), 4) if result.count else None
     found = {
+        "target": target,
         "cells": result.count,
         "scale": result.parameters.scale,
         "device": result.parameters.device,
@@ -243,7 +245,7 @@ def _write_files(
         with contextlib.suppress(OutputError):
             write_record(record, unfinished.model_copy(update={"files": hashes}))
         raise
-    also = before.formats if before is not None and is_same(before, plane.provenance) else ()
+    also = before.formats if before is not None and is_same(before, begun.provenance) else ()
     return hashes, tuple(name for name in PLANE_FORMATS if name in {*settings.formats, *also})
 
 
@@ -262,7 +264,7 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
         overwrite=settings.overwrite,
         labels=result.labels,
         distance_map=result.distance_map,
-        provenance=job.provenance,
+        provenance=job.provenance | {"target_found": result.parameters.target},
     )
 
 
@@ -279,6 +281,8 @@ def _hint(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None)
 def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str]) -> str:
     made = result.parameters
     parts = [f"{result.count} cells"]
+    if job.inference.target == "auto":
+        parts.append(f"target {made.target}")
     if not made.trained:
         parts.append("meaningless, the model is untrained")
     if job.inference.diameter == "auto":

@@ -28,6 +28,8 @@ class BatchSettings:
     diameter_um : float or None
         In micrometres, in place of the diameter in pixels, for files that know their pixel size.
     selection : Selection
+    same_target : bool
+        Whether the target was chosen once for all files, see `dinocell.batch.agreement`.
     overwrite : bool
         Whether to redo everything, and replace files that were edited or are not ours.
     """
@@ -41,6 +43,7 @@ class BatchSettings:
     inference: CompleteSettings
     diameter_um: float | None = None
     selection: Selection = field(default_factory=Selection)
+    same_target: bool = False
     overwrite: bool = False
 
     def described(self) -> dict[str, Any]:

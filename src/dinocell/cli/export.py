@@ -32,6 +32,7 @@ def command(
     console.print(
         escape(
             f"input {models.INPUT}: uint8 (B, Y, X), preprocessed, Y and X multiples of {loaded.stride}; "
-            f"output {models.OUTPUT}: float32 (B, Y, X). Its metadata say how to preprocess."
+            f"output {models.OUTPUT}: float32 (B, T, Y, X), T maps: {', '.join(loaded.config.targets)}. Its "
+            "metadata say how to preprocess."
         )
     )

@@ -22,7 +22,7 @@ def command() -> None:
             f"{info.decoder_parameters / 1e6:.1f} M",
             str(info.stride),
             ",".join(map(str, info.feature_blocks)),
-            "yes" if info.trained else "no",
+            ", ".join(info.targets) or "no",
         )
         weights.add_row(info.name, info.licence, "\n".join(info.sources) or "none: it ships with the package")
     for column in (*designs.columns, *weights.columns):

@@ -13,6 +13,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from dinocell import batch, inference, models
+from dinocell.batch.agreement import describe_start, recorded_target
 from dinocell.batch.jobs import PlaneOutcome, SourceRead, Status, load_jobs
 from dinocell.batch.log import BatchLog
 from dinocell.batch.presence import confirm_outcomes
@@ -73,6 +74,12 @@ def command(
     *,
     given: InferenceOptions,
     diameter_um: options.DiameterUmOption = None,
+    same_target: Annotated[
+        bool,
+        typer.Option(
+            "--same-target", help="Choose between cells and nuclei once for all images of this call."
+        ),
+    ] = False,
     allow_untrained: Annotated[
         bool,
         typer.Option(
@@ -109,6 +116,9 @@ def command(
         selection=selection,
         overwrite=overwrite,
     )
+    if same_target:
+        settings = _agree_on_target(found, settings, pipeline, read=not dry_run)
+        wanted["target"] = settings.inference.target
     if dry_run:
         _report_dry_run(found, settings)
         return
@@ -152,6 +162,23 @@ def _settings(pipeline: "inference.DINOCellPipeline", name: str, **chosen: Any) 
     )
 
 
+def _agree_on_target(
+    found: FoundSources, settings: BatchSettings, pipeline: "inference.DINOCellPipeline", *, read: bool
+) -> BatchSettings:
+    """Return the settings with one target for all images; without reading them, as chosen before."""
+    if settings.inference.target != "auto" and len(pipeline.model.config.targets) > 1:
+        raise InputError(
+            f"the target is {settings.inference.target}, by --target or --preset, so --same-target has "
+            "nothing to choose: leave one out"
+        )
+    chosen = batch.agree_on_target(found.sources, settings, pipeline) if read else recorded_target(settings)
+    if chosen is None:
+        return settings
+    console.print(f"target {chosen} for all images")
+    fixed = settings.inference.model_copy(update={"target": chosen})
+    return replace(settings, inference=fixed, same_target=True)
+
+
 def _report_dry_run(found: FoundSources, settings: BatchSettings) -> None:
     """Print what would be done."""
     _report_found(found)
@@ -176,7 +203,7 @@ def _segment(
     with ExitStack() as stack:
         log = stack.enter_context(BatchLog(settings.output))
         stack.enter_context(bar)
-        log.write("started", settings.described() | {"files": len(found.sources)})
+        log.write("started", describe_start(settings) | {"files": len(found.sources)})
         _report_found(found)
         for message in found.failures:
             log.write("failed", {"message": message})

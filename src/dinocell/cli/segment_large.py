@@ -20,7 +20,7 @@ from dinocell.io.selected_planes import find_channel
 from dinocell.io.selection import Selection, check_scene, diameter_in_pixels, select_planes
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
-from dinocell.large.settings import LargeSettings, SourcePlane
+from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane
 from dinocell.measure.confidence import doubt_about
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.results.formats import BLOCK_FORMATS
@@ -29,6 +29,7 @@ from dinocell.workers.cluster_start import open_executor
 _TITLES = {
     "field": "margins",
     "statistics/1": "intensities",
+    "overview": "target",
     "map": "distance map",
     "components": "components",
     "flood": "cells",
@@ -38,7 +39,7 @@ _TITLES = {
 }
 
 _SETTINGS = (
-    "diameter", "thresholds", "min_size", "device", "tile_size", "overlap", "batch_size", "engine",
+    "target", "diameter", "thresholds", "min_size", "device", "tile_size", "overlap", "batch_size", "engine",
     "precision", "clahe",
 )  # fmt: skip
 """Settings of inference that work block by block; another must be made to before it is named here."""
@@ -108,9 +109,12 @@ def command(
             f"--diameter is 'auto', expected pixels for so large an image: cut a piece out of {image}, find "
             "the diameter with `dinocell segment --diameter auto`, and give it here"
         )
+    predictor, found_thresholds = remote.load(), remote.settings.thresholds_of
     settings = LargeSettings(
-        remote.settings.thresholds,
-        scale=remote.load().scale_for(diameter),
+        {
+            target: LargeTarget(found_thresholds[target], predictor.scale_for(diameter, target))
+            for target in remote.settings.targets
+        },
         min_size=remote.settings.min_size,
         block=block,
         largest=largest**2,
@@ -167,7 +171,8 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
 
 def _report(result: LargeResult) -> None:
     paths = escape(escape_controls(", ".join(str(path) for path in (result.labels, *result.beside))))
-    console.print(f"{result.cells} cells → {paths}{' (made before)' if result.skipped else ''}")
+    made = " (made before)" if result.skipped else ""
+    console.print(f"{result.cells} cells, target {result.target} → {paths}{made}")
     if doubt := doubt_about(result.confidence):
         console.print(f"{doubt}: look at the outlines before you trust the cells, see docs/trust.md")
     if result.nonfinite:

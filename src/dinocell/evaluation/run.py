@@ -129,7 +129,11 @@ class EvaluationRun:
         FileFormatError
             If no image of a dataset could be scored.
         """
-        thresholds = self.points[0].thresholds if self.points else pipeline.settings.thresholds
+        thresholds = (
+            self.points[0].thresholds
+            if self.points
+            else pipeline.settings.thresholds_of[pipeline.settings.targets[0]]
+        )
         folders = {name: None if output is None else label_folder(output, name) for name in self.datasets}
         for folder in filter(None, folders.values()):  # all at first: one created later may hide a loss
             create_folder(folder)
@@ -167,7 +171,9 @@ class EvaluationRun:
                 yield done
             maps.append(predicted)
         workers = os.cpu_count() or 1 if workers is None else workers
-        for point in search_thresholds(maps, start=pipeline.settings.thresholds, workers=workers):
+        for point in search_thresholds(
+            maps, start=pipeline.settings.thresholds_of[pipeline.settings.targets[0]], workers=workers
+        ):
             self.points.append(point)
             yield point
         self.points.sort(key=lambda point: point.objective, reverse=True)

@@ -100,7 +100,7 @@ def evaluate_items(
     ImageResult
         One an image, in order; `pool_results` makes the dataset's scores.
     """
-    chosen = thresholds or pipeline.settings.thresholds
+    chosen = thresholds or pipeline.settings.thresholds_of[pipeline.settings.targets[0]]
     for item in items:
         yield evaluate_item(pipeline, item, chosen, diameter, output)
 

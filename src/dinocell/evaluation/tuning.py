@@ -115,7 +115,7 @@ def tune(
     if not any((image.labels > 0).any() for image in images):
         raise InputError("no image has an annotated cell, expected one at least: annotate some")
     channels = _channels(images)
-    own = Choice(channels[0], 1.0, pipeline.settings.thresholds)
+    own = Choice(channels[0], 1.0, pipeline.settings.thresholds_of[pipeline.settings.targets[0]])
     pairs = list(itertools.product(channels, _scales(pipeline, images)))
     with OrderedPool(workers) as watersheds:
         tried = yield from _score_all(pipeline, images, pairs, watersheds)
@@ -137,7 +137,7 @@ def _score_all(
     watersheds: OrderedPool,
 ) -> Generator[MapDone, None, dict[Choice, list[Scores]]]:
     """Score every image with every combination."""
-    grid = _thresholds(pipeline.settings.thresholds)
+    grid = _thresholds(pipeline.settings.thresholds_of[pipeline.settings.targets[0]])
     tried: dict[Choice, list[Scores]] = {}
     jobs = (
         (image.labels, pipeline.predict_on_full_img(_plane(image.pixels, channel), scale=scale))
@@ -191,7 +191,7 @@ def _scales(pipeline: DINOCellPipeline, images: Sequence[AnnotatedImage]) -> lis
     if pipeline.model.config.settings_of().diameter_range is None:
         return [1.0]
     found = float(np.nanmedian([median_diameter(image.labels) for image in images if image.labels.max() > 0]))
-    scales = {*SCALES, round(pipeline.predictor.scale_for(found), 3)}
+    scales = {*SCALES, round(pipeline.predictor.scale_for(found, pipeline.settings.targets[0]), 3)}
     return sorted(scales, key=lambda scale: abs(math.log(scale)))  # the image as it is comes first
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.segmentation import Progress
-from dinocell.labels import median_diameter
+from dinocell.labels import Target, median_diameter
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 
@@ -49,7 +49,13 @@ class Trial:
 
 
 def predict_at_best_scale(
-    predictor: Predictor, image: NDArray[Any], thresholds: Thresholds, *, progress: Progress = None
+    predictor: Predictor,
+    image: NDArray[Any],
+    target: Target,
+    thresholds: Thresholds,
+    distance: NDArray[np.float32],
+    *,
+    progress: Progress = None,
 ) -> tuple[float, NDArray[np.float32]]:
     """Try several zooms on the part with most cells, and predict the image at the best.
 
@@ -57,8 +63,11 @@ def predict_at_best_scale(
     ----------
     predictor : Predictor
     image : array, shape (Y, X) or (Y, X, C)
+    target : str
     thresholds : Thresholds
         By these a map becomes the cells whose size is looked at.
+    distance : float32 array, shape (Y, X)
+        The target's map at zoom 1.
     progress : callable, optional
         Called after every batch of tiles, which start anew at every zoom.
 
@@ -69,19 +78,19 @@ def predict_at_best_scale(
     distance : float32 array, shape (Y, X)
         In [0, 1], at the image's own size.
     """
-    distance = predictor.predict_rescaled(image, 1.0, progress=progress)
     window = busiest_window(distance)
     trials = []
     for zoom in ZOOMS:
         if zoom == 1.0:
             part = distance[window]
         else:
-            part = predictor.predict_rescaled(image, zoom, window=window, progress=progress)
+            maps = predictor.predict_rescaled(image, zoom, [target], window=window, progress=progress)
+            part = maps[target]
         labels = distance_to_labels(part, thresholds=thresholds)
         trials.append(Trial(zoom, clarity(part), median_diameter(labels)))
-    scale = choose_scale(trials, predictor.model.config.settings_of().diameter_range)
+    scale = choose_scale(trials, predictor.model.config.targets[target].diameter_range)
     if scale != 1.0:
-        distance = predictor.predict_rescaled(image, scale, progress=progress)
+        distance = predictor.predict_rescaled(image, scale, [target], progress=progress)[target]
     return scale, distance
 
 

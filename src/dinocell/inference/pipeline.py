@@ -9,12 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError, UntrainedModelError
-from dinocell.inference.autoscale import predict_at_best_scale
+from dinocell.inference.overview import first_scale, predict_at_scale, predict_image
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.preset import Preset, open_preset
 from dinocell.inference.segmentation import Parameters, Prediction, Progress, Segmentation
-from dinocell.inference.settings import CompleteSettings, InferenceOptions, InferenceSettings, RunOptions
-from dinocell.labels import Labels, median_diameter
+from dinocell.inference.settings import (
+    CompleteSettings,
+    InferenceOptions,
+    InferenceSettings,
+    RunOptions,
+    TargetChoice,
+)
+from dinocell.labels import Labels, Target, median_diameter
 from dinocell.models.checkpoint import find_checkpoint, is_trained
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
@@ -107,10 +113,10 @@ class DINOCellPipeline:
         progress : callable, optional
             Called with a `TilesDone` after every batch of tiles; what it raises ends the run.
         **options
-            For this call only, see `dinocell.inference.settings.RunSettings`: ``diameter`` (in pixels,
-            ``"auto"`` or None), ``min_size``, ``fill_holes``, ``thresholds`` or single numbers of them
-            (``cells_max_threshold``, ``cell_fill_threshold``, ``merge``, ``regrow``, see
-            `dinocell.distance_to_labels`).
+            For this call only, see `dinocell.inference.settings.RunSettings`: ``target`` (``"auto"``,
+            ``"cells"`` or ``"nuclei"``), ``diameter`` (in pixels, ``"auto"`` or None), ``min_size``,
+            ``fill_holes``, ``thresholds`` or single numbers of them (``cells_max_threshold``,
+            ``cell_fill_threshold``, ``merge``, ``regrow``, see `dinocell.distance_to_labels`).
 
         Returns
         -------
@@ -139,9 +145,7 @@ class DINOCellPipeline:
             )
         return self.settings.completed(self.model.config, **options)
 
-    def prepare(
-        self, image: NDArray[Any], settings: CompleteSettings | None = None
-    ) -> NDArray[np.uint8] | None:
+    def prepare(self, image: NDArray[Any], settings: CompleteSettings | None = None) -> NDArray[np.uint8]:
         """Preprocess an image for `predict`; needs no network, so another thread may do it.
 
         Parameters
@@ -153,13 +157,9 @@ class DINOCellPipeline:
 
         Returns
         -------
-        uint8 array, shape (Y, X), or None
-            None with diameter ``auto``, which tries several scales.
+        uint8 array, shape (Y, X)
         """
-        diameter = (settings or self.settings).diameter
-        if diameter == "auto":
-            return None
-        return self.predictor.prepare(image, self.predictor.scale_for(diameter))
+        return self.predictor.prepare(image, first_scale(self.predictor, settings or self.settings))
 
     def predict(
         self,
@@ -180,22 +180,15 @@ class DINOCellPipeline:
         progress : callable, optional
             As for `run`.
         """
-        image, settings = np.asarray(image), settings or self.settings
-        if settings.diameter == "auto":
-            scale, distance = predict_at_best_scale(
-                self.predictor, image, settings.thresholds, progress=progress
-            )
-        else:
-            scale = self.predictor.scale_for(settings.diameter)
-            distance = self.predictor.predict_rescaled(image, scale, gray=gray, progress=progress)
-        return Prediction(distance, scale)
+        chosen = settings or self.settings
+        return predict_image(self.predictor, np.asarray(image), chosen, gray=gray, progress=progress)
 
     def finish(
         self, image: NDArray[Any], prediction: Prediction, settings: CompleteSettings | None = None
     ) -> Segmentation:
         """Turn a prediction into the result; needs no network, so another thread may do it."""
         image, distance, settings = np.asarray(image), prediction.distance_map, settings or self.settings
-        labels = _find_cells(distance, settings)
+        labels = _find_cells(distance, settings, prediction.target)
         found = median_diameter(labels) if settings.diameter == "auto" else settings.diameter
         parameters = Parameters(
             model=self.model.config.variant,
@@ -205,6 +198,7 @@ class DINOCellPipeline:
             precision=self.predictor.engine.precision,
             preprocessing=self.predictor.preprocessing,
             settings=settings,
+            target=prediction.target,
             diameter=None if found is None or np.isnan(found) else float(found),
             scale=prediction.scale,
             nonfinite_pixels=count_nonfinite(image[field_of(image)]),
@@ -212,7 +206,12 @@ class DINOCellPipeline:
         return Segmentation(labels, distance, parameters)
 
     def predict_on_full_img(
-        self, image: NDArray[Any], *, scale: float = 1.0, preprocessed: bool = False
+        self,
+        image: NDArray[Any],
+        *,
+        scale: float = 1.0,
+        preprocessed: bool = False,
+        target: TargetChoice | None = None,
     ) -> NDArray[np.float32]:
         """Predict the distance map of an image of any size.
 
@@ -223,27 +222,35 @@ class DINOCellPipeline:
             Factor on both sides before the network sees the image.
         preprocessed : bool
             Whether the image is 8-bit gray and went through the model's preprocessing already.
+        target : {"auto", "cells", "nuclei"}, optional
+            The pipeline's otherwise.
 
         Returns
         -------
         float32 array, shape (Y, X)
-            In [0, 1], at the image's own size.
+            In [0, 1], at the image's own size: the map of the target, given or chosen.
         """
-        image = np.asarray(image)
+        image, settings = np.asarray(image), self.settings_for(target=target or self.settings.target)
         gray = resize(image, scaled_shape((image.shape[0], image.shape[1]), scale)) if preprocessed else None
-        return self.predictor.predict_rescaled(image, scale, gray=gray)
+        return predict_at_scale(self.predictor, image, scale, settings.targets, gray=gray).distance_map
 
     def cells_from_dist_map(
         self, dist_map: NDArray[np.floating[Any]], **options: Unpack[RunOptions]
     ) -> Labels:
-        """Turn a distance map into labels with the pipeline's settings, or with others for this call."""
-        return _find_cells(dist_map, self.settings_for(**options))
+        """Turn a distance map into labels with the pipeline's settings, or with others for this call.
+
+        Without a ``target``, here or of the pipeline, the thresholds are those of the model's first one.
+        """
+        settings = self.settings_for(**options)
+        return _find_cells(dist_map, settings, settings.targets[0])
 
     def run_batch_thresholds(
         self,
         image: NDArray[Any],
         cells_max_values: Sequence[float],
         cell_fill_values: Sequence[float],
+        *,
+        target: TargetChoice | None = None,
     ) -> dict[tuple[float, float], Labels]:
         """Segment with every pair of thresholds after one forward pass.
 
@@ -251,16 +258,22 @@ class DINOCellPipeline:
         ----------
         image : array, shape (Y, X) or (Y, X, C)
         cells_max_values, cell_fill_values : sequence of float
+        target : {"auto", "cells", "nuclei"}, optional
+            The pipeline's otherwise.
 
         Returns
         -------
         dict
             Labels int32 ``(Y, X)`` by ``(cells_max, cell_fill)``.
         """
-        distance = self.predict_on_full_img(image)
+        settings = self.settings_for(target=target or self.settings.target)
+        found = predict_at_scale(self.predictor, np.asarray(image), 1.0, settings.targets)
         return {
             (cells_max, cell_fill): self.cells_from_dist_map(
-                distance, cells_max_threshold=cells_max, cell_fill_threshold=cell_fill
+                found.distance_map,
+                target=found.target,
+                cells_max_threshold=cells_max,
+                cell_fill_threshold=cell_fill,
             )
             for cells_max in cells_max_values
             for cell_fill in cell_fill_values
@@ -286,10 +299,10 @@ def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:
     return DINOCell.from_pretrained(model)
 
 
-def _find_cells(distance: NDArray[np.floating[Any]], settings: CompleteSettings) -> Labels:
+def _find_cells(distance: NDArray[np.floating[Any]], settings: CompleteSettings, target: Target) -> Labels:
     return distance_to_labels(
         distance,
-        thresholds=settings.thresholds,
+        thresholds=settings.thresholds_of[target],
         min_size=settings.min_size,
         fill_holes=settings.fill_holes,
     )

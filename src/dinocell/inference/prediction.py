@@ -15,6 +15,7 @@ from dinocell.inference.engines.start import open_engine
 from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import CompleteSettings
 from dinocell.io.field import intersect, move
+from dinocell.labels import Target
 from dinocell.models.network.devices import explain_out_of_memory, is_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.preprocess.preprocessing import field_of, preprocess
@@ -79,17 +80,22 @@ class Predictor:
             )
         plan_tiles((1, 1), self.tile_size, self.overlap)  # raises for an overlap out of bounds
 
-    def scale_for(self, diameter: float | None) -> float:
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Targets of the model, in the order of its maps."""
+        return tuple(self.model.config.targets)
+
+    def scale_for(self, diameter: float | None, target: Target) -> float:
         """Return the factor that brings cells of a diameter to the nearest one that the model is best at."""
         if diameter is None:
             return 1.0
         if not (isinstance(diameter, int | float) and 0 < diameter < math.inf):
             raise InputError(f"diameter is {diameter!r}, expected pixels above 0")
-        best = self.model.config.settings_of().diameter_range
+        best = self.model.config.targets[target].diameter_range
         if best is None:
             raise InputError(
-                f"model {self.model.config.variant!r} does not say which cell diameters it is best at: "
-                "leave diameter out, or use 'auto'"
+                f"model {self.model.config.variant!r} does not say which diameters of {target} it is best "
+                "at: leave diameter out, or use 'auto'"
             )
         scale = float(np.clip(diameter, *best)) / diameter
         if scale > MAX_ENLARGEMENT:
@@ -108,20 +114,24 @@ class Predictor:
         """
         return preprocess(np.asarray(image), self.preprocessing, scale=scale)
 
-    def predict(self, gray: NDArray[np.uint8], *, progress: Progress = None) -> NDArray[np.float32]:
-        """Predict the distance map of a preprocessed image.
+    def predict(
+        self, gray: NDArray[np.uint8], targets: Sequence[Target], *, progress: Progress = None
+    ) -> dict[Target, NDArray[np.float32]]:
+        """Predict the distance maps of a preprocessed image.
 
         Parameters
         ----------
         gray : uint8 array, shape (Y, X)
             From `prepare`.
+        targets : sequence of str
+            Of the model's, those whose maps are wanted; one forward pass serves all.
         progress : callable, optional
             Called after every batch of tiles; what it raises ends the prediction.
 
         Returns
         -------
-        float32 array, shape (Y, X)
-            In [0, 1].
+        dict of str to float32 array, shape (Y, X)
+            In [0, 1], by target.
 
         Raises
         ------
@@ -130,30 +140,34 @@ class Predictor:
         """
         shape = (gray.shape[0], gray.shape[1])
         tiles = plan_tiles(shape, self.tile_size, self.overlap)
-        if (on_device := self._open_map(gray, tiles)) is not None:
+        if (on_device := self._open_map(gray, tiles, targets)) is not None:
             for done, _ in self._in_batches(tiles, on_device.add):
                 _report(progress, done, len(tiles))
             with explain_out_of_memory(
                 f"the memory is not enough for a map of {shape} px: use segment-large"
             ):
-                return on_device.finish()
-        canvas = Canvas(tiles, shape)
+                return dict(zip(targets, on_device.finish(), strict=True))
+        canvases = {target: Canvas(tiles, shape) for target in targets}
+        done = 0
         for maps in self.predict_batches(gray, tiles):
-            for distance in maps:
-                canvas.add(distance)
-            _report(progress, canvas.added, len(tiles))
-        return canvas.finish()
+            for target, canvas in canvases.items():
+                for distance in maps[:, self.targets.index(target)]:
+                    canvas.add(distance)
+            done += len(maps)
+            _report(progress, done, len(tiles))
+        return {target: canvas.finish() for target, canvas in canvases.items()}
 
     def predict_rescaled(
         self,
         image: NDArray[Any],
         scale: float,
+        targets: Sequence[Target],
         *,
         window: tuple[slice, slice] | None = None,
         gray: NDArray[np.uint8] | None = None,
         progress: Progress = None,
-    ) -> NDArray[np.float32]:
-        """Predict an image at another scale; the map comes back at the image's own.
+    ) -> dict[Target, NDArray[np.float32]]:
+        """Predict an image at another scale; the maps come back at the image's own.
 
         The network sees the image's field only; in constant margins the map is 0.
 
@@ -162,6 +176,8 @@ class Predictor:
         image : array, shape (Y, X) or (Y, X, C)
         scale : float
             Factor on both sides before the network sees the image.
+        targets : sequence of str
+            See `predict`.
         window : (slice, slice), optional
             Rows and columns that are wanted.
         gray : uint8 array, optional
@@ -171,29 +187,31 @@ class Predictor:
 
         Returns
         -------
-        float32 array, shape (Y, X)
-            Of the image or the window.
+        dict of str to float32 array, shape (Y, X)
+            Of the image or the window, by target.
         """
         if gray is None:
             gray = self.prepare(image, scale)
         shape = (image.shape[0], image.shape[1])
         wanted = window or (slice(0, shape[0]), slice(0, shape[1]))
-        distance = np.zeros(window_shape(wanted), np.float32)
+        maps = {target: np.zeros(window_shape(wanted), np.float32) for target in targets}
         field = field_of(image)
         if (part := intersect(wanted, field)) is not None:
             gray = gray[scaled_field(field, shape, scale)]
             if part != field:
                 inner = move(part, (-field[0].start, -field[1].start))
                 gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in inner)]
-            distance[move(part, (-wanted[0].start, -wanted[1].start))] = resize(
-                self.predict(gray, progress=progress), window_shape(part)
-            )
-        return distance
+            place = move(part, (-wanted[0].start, -wanted[1].start))
+            for target, distance in self.predict(gray, targets, progress=progress).items():
+                maps[target][place] = resize(distance, window_shape(part))
+        return maps
 
-    def _open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> TileMap | None:
-        """Begin the map on the device, where that pays and its memory is enough."""
+    def _open_map(
+        self, gray: NDArray[np.uint8], tiles: Sequence[Tile], targets: Sequence[Target]
+    ) -> TileMap | None:
+        """Begin the maps on the device, where that pays and its memory is enough."""
         try:
-            return self.engine.open_map(gray, tiles)
+            return self.engine.open_map(gray, tiles, [self.targets.index(target) for target in targets])
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -213,7 +231,7 @@ class Predictor:
 
         Yields
         ------
-        float32 array, shape (B, size, size)
+        float32 array, shape (B, T, size, size)
             The distance maps of the next tiles, until all are done.
 
         Raises
@@ -237,7 +255,7 @@ class Predictor:
             for number, key in enumerate(keys)
             if key is None or (key not in self._flat and key not in keys[:number])
         ]
-        maps = np.empty((len(tiles), side, side), np.float32)
+        maps = np.empty((len(tiles), len(self.targets), side, side), np.float32)
         if needed:
             maps[needed] = self.engine.forward(np.stack([tiles[number] for number in needed]))
         for number in needed:

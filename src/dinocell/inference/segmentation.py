@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.inference.settings import CompleteSettings
-from dinocell.labels import Labels
+from dinocell.labels import Labels, Target
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 
@@ -27,6 +27,8 @@ class Parameters:
     preprocessing : Preprocessing
     settings : CompleteSettings
         As they were asked for.
+    target : str
+        What was outlined: cells or nuclei.
     diameter : float or None
         The cell diameter in pixels that was given, or with ``auto`` the median of the cells found; else None.
     scale : float
@@ -42,6 +44,7 @@ class Parameters:
     precision: str
     preprocessing: Preprocessing
     settings: CompleteSettings
+    target: Target
     diameter: float | None = None
     scale: float = 1.0
     nonfinite_pixels: int = 0
@@ -49,7 +52,7 @@ class Parameters:
     @property
     def thresholds(self) -> Thresholds:
         """Thresholds that the watershed used."""
-        return self.settings.thresholds
+        return self.settings.thresholds_of[self.target]
 
     @property
     def tile_size(self) -> int:
@@ -82,10 +85,13 @@ class Prediction:
         In [0, 1].
     scale : float
         The factor on both sides of the image before the network saw it.
+    target : str
+        Whose map it is.
     """
 
     distance_map: NDArray[np.float32]
     scale: float
+    target: Target
 
 
 @dataclass(frozen=True, eq=False)

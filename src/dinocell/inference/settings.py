@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, U
 from pydantic import BeforeValidator, Field, ValidationError
 
 from dinocell.errors import InputError
+from dinocell.labels import Target
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.settings import Section, explain_problem
 
@@ -18,6 +19,9 @@ EngineName = Literal["torch", "onnx", "openvino"]
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 """Numbers a network computes with: ``auto`` is bfloat16 on CUDA, else float32; ``int8`` in linear layers."""
+
+TargetChoice = Literal["auto", "cells", "nuclei"]
+"""What is outlined: cells, nuclei, or what `dinocell.inference.targets` chooses for an image."""
 
 Diameter = float | Literal["auto"] | None
 """Typical cell diameter in pixels; ``auto`` tries several scales, None takes the image as it is."""
@@ -79,17 +83,22 @@ class RunSettings(Section):
 
     Attributes
     ----------
+    target : {"auto", "cells", "nuclei"}
+        What is outlined; ``auto`` chooses once an image (see `dinocell.inference.targets`).
     diameter : float, "auto" or None
         Typical cell diameter in pixels: the image is rescaled to what the model is best at. ``auto`` tries
         several scales (see `dinocell.inference.autoscale`); None takes the image as it is.
     thresholds : Thresholds, optional
-        The checkpoint's otherwise.
+        The checkpoint's for the target otherwise.
     min_size : int
         Cells of fewer pixels are removed.
     fill_holes : bool
         Whether background enclosed by one cell becomes part of it.
     """
 
+    target: Annotated[
+        TargetChoice, Option("Outline cells or nuclei; auto chooses for each image.", record="always")
+    ] = "auto"
     diameter: Annotated[
         Diameter,
         BeforeValidator(_check_diameter),
@@ -107,7 +116,7 @@ class InferenceSettings(RunSettings):
 
     Attributes
     ----------
-    diameter, thresholds, min_size, fill_holes
+    target, diameter, thresholds, min_size, fill_holes
         See `RunSettings`.
     device : str
         ``auto`` (CUDA, else MPS, else CPU) or a torch device such as ``cuda:1``.
@@ -171,35 +180,76 @@ class InferenceSettings(RunSettings):
         Raises
         ------
         InputError
-            If a setting is unknown or out of bounds.
+            If a setting is unknown or out of bounds, or the model lacks the target.
         """
         given: dict[str, Any] = {**options}
         numbers = {name: given.pop(name, None) for name in Thresholds.model_fields}
-        base = given.pop("thresholds", None) or self.thresholds or config.settings_of().thresholds
-        values = _values(self) | given | {"thresholds": base.replaced(**numbers)}
-        chosen = _validated(InferenceSettings, values)
+        whole = given.pop("thresholds", None) or self.thresholds
+        bases = {name: whole or self._own_thresholds(name, config) for name in config.targets}
+        chosen = _validated(InferenceSettings, _values(self) | given | {"thresholds": None})
         tile_size = config.tile_size if chosen.tile_size is None else chosen.tile_size
         own_overlap = min(config.overlap, tile_size // 2)
         filled = {
+            "target": _find_target(chosen.target, config),
+            "thresholds_of": {name: base.replaced(**numbers) for name, base in bases.items()},
             "tile_size": tile_size,
             "overlap": own_overlap if chosen.overlap is None else chosen.overlap,
             "clahe": config.preprocessing.clahe if chosen.clahe is None else chosen.clahe,
         }
         return _validated(CompleteSettings, _values(chosen) | filled)
 
+    def _own_thresholds(self, target: Target, config: "ModelConfig") -> Thresholds:
+        """Return the thresholds of a target where none are given."""
+        return config.targets[target].thresholds
+
+
+def _find_target(chosen: TargetChoice, config: "ModelConfig") -> TargetChoice:
+    """Return the target; the only one of a model that has no other, so that nothing is left to choose."""
+    known = tuple(config.targets)
+    if chosen == "auto":
+        return known[0] if len(known) == 1 else "auto"
+    if chosen not in known:
+        raise InputError(
+            f"target is {chosen!r}, but model {config.variant!r} was trained for {' and '.join(known)} only: "
+            f"choose {' or '.join(known)}, or another model"
+        )
+    return chosen
+
 
 class CompleteSettings(InferenceSettings):
-    """Settings of inference of which none is left to the model."""
+    """Settings of inference of which none is left to the model.
 
-    thresholds: Annotated[Thresholds, Option("", record="always")]
+    Attributes
+    ----------
+    thresholds : None
+        Always; they are in `thresholds_of`.
+    thresholds_of : dict of str to Thresholds
+        By target, in the order of the model's maps.
+    """
+
+    thresholds: Annotated[None, Option("", record="never")] = None
+    thresholds_of: dict[Target, Thresholds]
     tile_size: Annotated[int, Option("", record="always")]
     overlap: Annotated[int, Option("", record="always")]
     clahe: Annotated[bool, Option("", record="never")]
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Targets that are to be chosen from, in the order of the model's maps; often one."""
+        return tuple(self.thresholds_of) if self.target == "auto" else (self.target,)
+
+    def _own_thresholds(self, target: Target, config: "ModelConfig") -> Thresholds:
+        return self.thresholds_of[target]
 
     def recorded(self) -> dict[str, Any]:
         """Return the settings that decide about labels, as JSON values: those that results record."""
         options = {name: option_of(name) for name in InferenceSettings.model_fields}
         values = self.model_dump(mode="json")
+        by_target = {name: values["thresholds_of"][name] for name in self.targets}
+        values["thresholds"] = by_target[self.target] if self.target != "auto" else by_target
         return {
             name: values[name]
             for name, option in options.items()
@@ -211,6 +261,7 @@ class CompleteSettings(InferenceSettings):
 class RunOptions(TypedDict, total=False):
     """Keywords of `RunSettings`, and the numbers of `Thresholds`, for one call."""
 
+    target: TargetChoice
     diameter: Diameter
     thresholds: Thresholds | None
     cells_max_threshold: float | None

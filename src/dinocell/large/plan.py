@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dinocell.io.images import open_image, stem_of
 from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.saving import printable
 from dinocell.io.selected_planes import find_channel
+from dinocell.labels import Target
 from dinocell.large.grid import BlockGrid
 from dinocell.large.settings import LargeJob, LargeSettings, SourcePlane, TileModelLoader
 from dinocell.large.workspace import Workspace
@@ -38,6 +39,8 @@ class LargeResult:
         The OME-Zarr of the labels.
     beside : tuple of Path
         Folders of tables and polygons, in the order of the formats.
+    target : str
+        What was outlined.
     cells : int
     large : int
         Components that were too large for a block and were flooded whole, each in a task of its own.
@@ -57,6 +60,7 @@ class LargeResult:
 
     labels: Path
     beside: tuple[Path, ...]
+    target: Target
     cells: int
     large: int
     cut: int
@@ -99,8 +103,11 @@ def plan_job(
         number, name = find_channel(image, source.channel) or (None, None)
     _check_blocks(info.shape[3:], settings.block, source.path)
     source = SourcePlane(source.path.absolute(), source.scene, source.place, number)
-    asked = asdict(settings) | {"thresholds": settings.thresholds.model_dump()}
-    map_plan = {name: asked.pop(name) for name in ("scale", "block")} | {
+    asked = asdict(replace(settings, targets={}))
+    del asked["targets"]
+    map_plan = {
+        "block": asked.pop("block"),
+        "scales": {name: target.scale for name, target in settings.targets.items()},
         "version": __version__,
         "image": printable(str(source.path)),
         "state": state,
@@ -111,10 +118,12 @@ def plan_job(
         "shape": list(info.shape[3:]),
         "network": network.described(),
     }
+    asked["thresholds"] = {name: found.thresholds.model_dump() for name, found in settings.targets.items()}
     plan = {"map": map_plan, "labels": asked | {"formats": list(settings.formats)}}
     folder = output.with_name(f"{output.name}.work").absolute()
     places = Workspace(folder / f"map-{plan_hash(map_plan)}"), Workspace(folder / f"labels-{plan_hash(plan)}")
-    return LargeJob(source, network, settings, info.shape[3:], info.pixel_size_um, *places), plan
+    first = next(iter(settings.targets))
+    return LargeJob(source, network, settings, first, info.shape[3:], info.pixel_size_um, *places), plan
 
 
 def _check_blocks(shape: tuple[int, int], side: int, path: Path) -> None:
@@ -158,7 +167,7 @@ def find_finished(job: LargeJob, output: Path, plan: Mapping[str, Any]) -> Large
         mean = made.get("confidence") if beside else None
         sure = float(mean) if isinstance(mean, int | float) else None
         counts = {name: made["counts"][key] for key, name in _COUNTS.items()}
-        return LargeResult(output, beside, **counts, confidence=sure, skipped=True)
+        return LargeResult(output, beside, made["target"], **counts, confidence=sure, skipped=True)
     return None
 
 

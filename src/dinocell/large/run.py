@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dinocell.errors import FileFormatError
+from dinocell.inference.targets import choose_target
 from dinocell.io.images import open_image
 from dinocell.io.planes import Window
 from dinocell.io.readers.ngff import (
@@ -18,7 +19,7 @@ from dinocell.io.readers.ngff import (
     level_entry,
     scale_entry,
 )
-from dinocell.large import stages
+from dinocell.large import overview, stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
 from dinocell.large.grid import Block, BlockGrid
@@ -33,6 +34,10 @@ from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.executor import Executor
 
 _ItemT = TypeVar("_ItemT")
+
+
+_FOR_MAP = (stages.count_intensities, overview.look_over_block, stages.predict_block)
+"""Stages that thresholds do not change."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def segment_large(
         run = _Run(job, executor)
         field = yield from run.find_field()
         statistics = yield from run.find_statistics(field)
+        yield from run.look_over(statistics, field)
         yield from run.predict(statistics, field)
         floods = yield from run.flood()
         cells, truncated = yield from run.label(floods)
@@ -102,6 +108,7 @@ def segment_large(
         result = LargeResult(
             output,
             paths_beside(output, settings),
+            run.job.target,
             cells=cells,
             large=floods.large,
             cut=floods.cut,
@@ -109,7 +116,8 @@ def segment_large(
             nonfinite=statistics.nonfinite,
         )
         bounds = [[part.start, part.stop] for part in field]
-        provenance = {**plan, "field": bounds, "statistics": asdict(statistics), "counts": result.counts}
+        found = {"field": bounds, "statistics": asdict(statistics), "counts": result.counts}
+        provenance = {**plan, "target": result.target, **found}
         confidence_sum = yield from run.describe(provenance)
         if confidence_sum is not None and cells:
             result = replace(result, confidence=confidence_sum / cells)
@@ -141,7 +149,7 @@ class _Run:
         passes = 0
         while not search.done:
             passes += 1
-            stage = f"statistics/{passes}"
+            stage = f"{stages.COUNTS}/{passes}"
             blocks = list(self.job.grid)
             arguments = (self.job, search.request, stage, field)
             yield from self._run(stage, stages.count_intensities, blocks, len(blocks), arguments, _name)
@@ -149,6 +157,21 @@ class _Run:
                 search.add(self.job.map_workspace.read_record(stage, block.name))
             search.finish_pass()
         return search.result()
+
+    def look_over(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
+        """Choose the target of the image, if it is left open."""
+        job, targets = self.job, tuple(self.job.settings.targets)
+        if len(targets) == 1:
+            return
+        stage, found = overview.STAGE, statistics.found
+        blocks = overview.choose_blocks(job, found, f"{stages.COUNTS}/1")
+        arguments = (job, found, field)
+        yield from self._run(
+            stage, overview.look_over_block, blocks, len(blocks), arguments, _name, on_device=True
+        )
+        records = [job.map_workspace.read_record(stage, block.name) for block in blocks]
+        evidence = np.sum([record["evidence"] for record in records], axis=0)
+        self.job = replace(job, target=choose_target(evidence, targets))
 
     def predict(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
         """Predict the distance map."""
@@ -265,7 +288,7 @@ class _Run:
         on_device: bool = False,
     ) -> Iterator[StageDone]:
         """Run a stage for all items that have no record yet."""
-        for_map = function in (stages.count_intensities, stages.predict_block)
+        for_map = function in _FOR_MAP
         done = (self.job.map_workspace if for_map else self.job.label_workspace).records(stage)
         count = len(done)
         yield StageDone(stage, count, total)

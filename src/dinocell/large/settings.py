@@ -1,6 +1,6 @@
 """Settings of a large image, in a form that travels to workers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from dinocell.io.planes import Pixels, Window
 from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.selected_planes import read_channels, read_selected_plane
 from dinocell.io.selection import SelectedPlane
+from dinocell.labels import Target
 from dinocell.large.grid import BlockGrid
 from dinocell.large.workspace import Workspace
 from dinocell.postprocess.thresholds import Thresholds
@@ -34,10 +35,21 @@ class TileModel(Protocol):
     tile_size: int
     overlap: int
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Targets of its maps, in their order."""
+        ...
+
+    def predict(
+        self, gray: NDArray[np.uint8], targets: Sequence[Target]
+    ) -> dict[Target, NDArray[np.float32]]:
+        """Predict the maps of a preprocessed image in memory."""
+        ...
+
     def predict_batches(
         self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
     ) -> Iterator[NDArray[np.float32]]:
-        """Predict tiles of a preprocessed image, some at a time."""
+        """Predict tiles of a preprocessed image, some at a time: ``(B, T, size, size)``."""
         ...
 
 
@@ -96,14 +108,28 @@ class OpenedPlane:
 
 
 @dataclass(frozen=True)
-class LargeSettings:
-    """Settings of the segmentation of a large image.
+class LargeTarget:
+    """Settings of a large image that depend on what is outlined.
 
     Attributes
     ----------
     thresholds : Thresholds
     scale : float
         Factor on both sides of the image before the network sees it.
+    """
+
+    thresholds: Thresholds
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class LargeSettings:
+    """Settings of the segmentation of a large image.
+
+    Attributes
+    ----------
+    targets : mapping of str to LargeTarget
+        What may be outlined: of several, one is chosen for the whole image.
     min_size : int
         Cells of fewer pixels are removed.
     block : int
@@ -121,8 +147,7 @@ class LargeSettings:
         If one is out of bounds.
     """
 
-    thresholds: Thresholds
-    scale: float = 1.0
+    targets: Mapping[Target, LargeTarget]
     min_size: int = 0
     block: int = 2048
     largest: int = 4096**2
@@ -137,7 +162,8 @@ class LargeSettings:
             raise InputError(
                 f"block is {self.block}, expected at most {MAX_BLOCK} pixels: memory grows with it"
             )
-        scaled_shape((1, 1), self.scale)  # raises if it cannot be a factor
+        for target in self.targets.values():
+            scaled_shape((1, 1), target.scale)  # raises if it cannot be a factor
         unknown = [name for name in self.formats if name not in BLOCK_FORMATS]
         if unknown:
             raise InputError(f"format {unknown[0]!r} is unknown, expected some of {', '.join(BLOCK_FORMATS)}")
@@ -152,6 +178,8 @@ class LargeJob:
     source : SourcePlane
     network : TileModelLoader
     settings : LargeSettings
+    target : str
+        What is outlined; until it is chosen, the first one that may be.
     shape : (int, int)
         The plane's (Y, X).
     pixel_size_um : float or None
@@ -164,10 +192,21 @@ class LargeJob:
     source: SourcePlane
     network: TileModelLoader
     settings: LargeSettings
+    target: Target
     shape: tuple[int, int]
     pixel_size_um: float | None
     map_workspace: Workspace
     label_workspace: Workspace
+
+    @property
+    def scale(self) -> float:
+        """Factor on both sides of the image before the network sees it."""
+        return self.settings.targets[self.target].scale
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Thresholds of the target."""
+        return self.settings.targets[self.target].thresholds
 
     @property
     def grid(self) -> BlockGrid:

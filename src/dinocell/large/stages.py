@@ -32,6 +32,9 @@ from dinocell.workers.executor import device_lock
 MAP, CELLS, GROWN, LABELS = "map", "cells", "grown", "labels"
 """Arrays of the work folder; `LABELS` is a group of levels 0, 1, …"""
 
+COUNTS = "statistics"
+"""Stage whose passes are ``statistics/1`` and so on."""
+
 _STRIP = 512
 """Rows that are preprocessed at a time: in between, pixels in colour take many bytes."""
 
@@ -73,9 +76,9 @@ def predict_block(block: Block, job: LargeJob, found: IntensityRange, field: Win
 def _predict_part(part: Window, job: LargeJob, found: IntensityRange, field: Window) -> NDArray[np.float32]:
     """Predict a part of the field, as if the field were the whole image."""
     shape = window_shape(field)
-    scaled = scaled_shape(shape, job.settings.scale)
+    scaled = scaled_shape(shape, job.scale)
     # An image that is enlarged is predicted in as many pieces as keep to the memory of one that is not.
-    side = max(_STRIP // 4, int(job.map_grid.side / max(job.settings.scale, 1)))
+    side = max(_STRIP // 4, int(job.map_grid.side / max(job.scale, 1)))
     rows, columns = within(part, field)
     distance = np.empty(window_shape(part), np.float32)
     with job.source.opened() as plane:
@@ -119,17 +122,18 @@ def _predict_window(
             (_moved(strip, top), slice(left, right)),
             model.preprocessing,
             found,
-            scale=job.settings.scale,
+            scale=job.scale,
         )
     moved = [Tile(tile.y - top, tile.x - left, tile.size) for tile in tiles]
     with device_lock():
-        predictions = chain.from_iterable(model.predict_batches(gray, moved))
-        return blend(tiles, predictions, scaled, window)
+        channel = model.targets.index(job.target)
+        batches = (maps[:, channel] for maps in model.predict_batches(gray, moved))  # the others are dropped
+        return blend(tiles, chain.from_iterable(batches), scaled, window)
 
 
 def label_block(block: Block, job: LargeJob) -> None:
     """Describe the components of a block that touch its edges."""
-    mask = _read_map(job, block.window) > mask_threshold(job.settings.thresholds)
+    mask = _read_map(job, block.window) > mask_threshold(job.thresholds)
     job.label_workspace.write_record("components", block.name, label_faces(mask, block))
 
 
@@ -139,9 +143,7 @@ def _read_map(job: LargeJob, window: Window) -> NDArray[np.float32]:
 
 def flood_block(task: FloodTask, job: LargeJob) -> None:
     """Flood the components of a task, and store the cells where their blocks find them."""
-    flooded = flood_components(
-        task, lambda window: _read_map(job, window), job.settings.thresholds, job.shape
-    )
+    flooded = flood_components(task, lambda window: _read_map(job, window), job.thresholds, job.shape)
     workspace = job.label_workspace
     if task.block is not None:
         own = flooded.labels[within(task.block.window, task.window)]

@@ -34,16 +34,16 @@ class _TilesToMaps(nn.Module):
         self.model = model
 
     def forward(self, tiles: Tensor) -> Tensor:
-        maps: Tensor = torch.sigmoid(self.model(normalise(tiles)))[:, 0]
-        return maps
+        return torch.sigmoid(self.model(normalise(tiles)))
 
 
 def export_onnx(model: DINOCell, path: str | Path, *, precision: Exported = "float32") -> Path:
     """Write a model as an ONNX file.
 
     Its input ``tiles`` is uint8 ``(B, Y, X)``, preprocessed grayscale, Y and X multiples of the model's
-    stride; its output ``distance`` is float32 ``(B, Y, X)`` in [0, 1]. Any B, Y and X do. What else is needed
-    to use it is in the file's metadata: stride, tile size, overlap, preprocessing, thresholds, licence.
+    stride; its output ``distance`` is float32 ``(B, T, Y, X)`` in [0, 1], a map a target. Any B, Y and X do.
+    What else is needed to use it is in the file's metadata: stride, tile size, overlap, preprocessing,
+    licence, and the targets in the order of the maps, with their thresholds.
 
     Parameters
     ----------

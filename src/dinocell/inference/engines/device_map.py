@@ -1,4 +1,4 @@
-"""A map that is put together on the device that predicts it: tiles are cut and blended there."""
+"""Maps that are put together on the device that predicts them: tiles are cut and blended there."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ from dinocell.tiling import Placement, Tile, place_tiles
 
 
 class DeviceMap:
-    """Counterpart of `dinocell.tiling.Canvas` on a GPU: the image goes there once, the map comes back once.
+    """Counterpart of `dinocell.tiling.Canvas` on a GPU: the image goes there once, the maps come back once.
 
     Parameters
     ----------
@@ -20,8 +20,10 @@ class DeviceMap:
     tiles : sequence of Tile
         From `dinocell.tiling.plan_tiles` for this shape.
     forward : callable
-        Takes uint8 tiles ``(B, size, size)`` to maps ``(B, size, size)``, on the device.
+        Takes uint8 tiles ``(B, size, size)`` to maps ``(B, N, size, size)``, on the device.
     device : torch.device
+    maps : int
+        N.
     """
 
     def __init__(
@@ -30,6 +32,8 @@ class DeviceMap:
         tiles: Sequence[Tile],
         forward: Callable[[Tensor], Tensor],
         device: torch.device,
+        *,
+        maps: int = 1,
     ) -> None:
         self._forward = forward
         self._shape = (gray.shape[0], gray.shape[1])
@@ -38,8 +42,8 @@ class DeviceMap:
         self._added = 0
         beyond = [(0, max(0, tiles[0].size - length)) for length in self._shape]
         self._gray = _to_device(np.pad(gray, beyond, mode="symmetric"), device)
-        self._total = torch.zeros(self._shape, device=device)
-        self._weights = torch.zeros_like(self._total)
+        self._total = torch.zeros((maps, *self._shape), device=device)
+        self._weights = torch.zeros(self._shape, device=device)
         self._kept: dict[tuple[bytes, bytes], Tensor] = {}
 
     @torch.inference_mode()
@@ -50,7 +54,7 @@ class DeviceMap:
         places = self._placements[self._added : self._added + len(tiles)]
         weights = [self._weight(place) for place in places]  # all that takes memory, before anything is added
         for one, place, weight in zip(maps, places, weights, strict=True):
-            self._total[place.in_window].addcmul_(weight, one[place.in_tile])
+            self._total[:, *place.in_window].addcmul_(weight, one[:, *place.in_tile])
             self._weights[place.in_window].add_(weight)
         self._added += len(tiles)
 
@@ -63,7 +67,7 @@ class DeviceMap:
 
     @torch.inference_mode()
     def finish(self) -> NDArray[np.float32]:
-        """Return the map: float32 array, shape (Y, X); once only, as it replaces the sums."""
+        """Return the maps: float32 array, shape (N, Y, X); once only, as they replace the sums."""
         return _to_host(self._total.div_(self._weights))
 
 

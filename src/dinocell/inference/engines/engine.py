@@ -11,13 +11,13 @@ from dinocell.tiling import Tile
 
 
 class TileMap(Protocol):
-    """A distance map that is put together where it is predicted."""
+    """Distance maps that are put together where they are predicted."""
 
     def add(self, tiles: Sequence[Tile]) -> None:
         """Predict the next tiles and blend them in; nothing has changed if the memory is not enough."""
 
     def finish(self) -> NDArray[np.float32]:
-        """Return the map: float32 array, shape (Y, X)."""
+        """Return the maps: float32 array, shape (channels, Y, X)."""
 
 
 class Engine(Protocol):
@@ -40,10 +40,12 @@ class Engine(Protocol):
         """Numbers it computes with; never ``auto``."""
 
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+        """Return distance maps float32 ``(B, T, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
 
-    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> TileMap | None:
-        """Begin the map of a preprocessed image ``(Y, X)`` on the device; None where that does not pay."""
+    def open_map(
+        self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]
+    ) -> TileMap | None:
+        """Begin some maps of a preprocessed image ``(Y, X)`` on the device; None where that does not pay."""
 
     def release(self) -> None:
         """Return memory that is kept for later."""

@@ -71,13 +71,13 @@ class OnnxEngine:
         return self._runtime.InferenceSession(str(path), options, providers=providers)
 
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+        """Return distance maps float32 ``(B, T, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
         try:
             return np.asarray(self._session.run(None, {INPUT: tiles})[0], np.float32)
         except self._failure as error:  # no RuntimeError, which other engines raise when memory is short
             raise RuntimeError(str(error)) from error
 
-    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> None:
+    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]) -> None:
         """Return None: maps are put together by the processor."""
 
     def release(self) -> None:

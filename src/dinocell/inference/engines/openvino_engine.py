@@ -64,10 +64,10 @@ class OpenVinoEngine:
         self._request: Any = compiled.create_infer_request()
 
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+        """Return distance maps float32 ``(B, T, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
         return np.array(self._request.infer({0: tiles})[0], np.float32)  # a copy: the next call writes there
 
-    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> None:
+    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]) -> None:
         """Return None: maps are put together by the processor."""
 
     def release(self) -> None:

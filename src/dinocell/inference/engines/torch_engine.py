@@ -71,12 +71,19 @@ class TorchEngine:
 
     @torch.inference_mode()
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return distance maps float32 ``(B, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+        """Return distance maps float32 ``(B, T, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
         return np.asarray(self.run(torch.from_numpy(tiles).to(self._device)).cpu().numpy())
 
-    def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile]) -> DeviceMap | None:
-        """Begin the map of a preprocessed image ``(Y, X)`` on the device; None where that does not pay."""
-        return DeviceMap(gray, tiles, self.run, self._device) if self.blends else None
+    def open_map(
+        self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]
+    ) -> DeviceMap | None:
+        """Begin some maps of a preprocessed image ``(Y, X)`` on the device; None where that does not pay."""
+        if not self.blends:
+            return None
+        chosen = list(channels)
+        return DeviceMap(
+            gray, tiles, lambda batch: self.run(batch)[:, chosen], self._device, maps=len(chosen)
+        )
 
     def release(self) -> None:
         """Return memory that is kept for later to the device."""
@@ -93,7 +100,7 @@ class TorchEngine:
         with _explain_compiler() if compiled else contextlib.nullcontext():
             logits = self._network(x)
         self._largest = max(self._largest, len(x))  # only now: a batch that did not fit is not filled up to
-        return torch.sigmoid(logits.float())[:count, 0]
+        return torch.sigmoid(logits.float()[:count])
 
 
 @contextlib.contextmanager
