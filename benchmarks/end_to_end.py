@@ -52,7 +52,7 @@ def measure(name: str, image: np.ndarray, repeats: int) -> str:
         "bare": bare,
         "run": lambda: pipeline.run(image),
         "preprocessing": lambda: pipeline.prepare(image),
-        "watershed": lambda: pipeline.finish(image, Prediction(distance, 1.0)),
+        "watershed": lambda: pipeline.finish(image, Prediction(distance, 1.0, pipeline.predictor.targets[0])),
     }
     best = dict.fromkeys(parts, np.inf)
     for _ in range(repeats):

@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 from dinocell.inference.remote_model import RemoteModel
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.selection import SelectedPlane
-from dinocell.labels import relabel
+from dinocell.labels import Target, relabel
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import segment_large
-from dinocell.large.settings import LargeSettings, SourcePlane
+from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane
 from dinocell.large.stages import MAP
 from dinocell.metrics.scores import evaluate
 from dinocell.postprocess.distance import labels_to_distance
@@ -66,18 +66,39 @@ class Stub:
         """Return the description that the record of the run holds."""
         return {"stub": "pixels / 255"}
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The one target of its map."""
+        return ("cells",)
+
+    def predict(
+        self, gray: NDArray[np.uint8], targets: Sequence[Target]
+    ) -> dict[Target, NDArray[np.float32]]:
+        """Return the pixels as the map of each target."""
+        return {target: gray.astype(np.float32) / np.float32(255) for target in targets}
+
     def predict_batches(
         self, gray: NDArray[np.uint8], tiles: Sequence[Tile]
     ) -> Iterator[NDArray[np.float32]]:
         """Yield the tiles as maps, eight at a time."""
         for start in range(0, len(tiles), 8):
             batch = np.stack([cut_tile(gray, tile) for tile in tiles[start : start + 8]])
-            yield batch.astype(np.float32) / np.float32(255)
+            yield batch[:, None].astype(np.float32) / np.float32(255)
 
 
 def shipped() -> RemoteModel:
     """Return the shipped model on the CPU."""
     return RemoteModel.named("nano", device="cpu")
+
+
+def own_thresholds() -> Thresholds:
+    """Return the thresholds that the shipped model has for the target of these measurements."""
+    return shipped().settings.thresholds_of["cells"]
+
+
+def settings_for(thresholds: Thresholds, **options: Any) -> LargeSettings:
+    """Return settings for whole cells, at the image's own scale."""
+    return LargeSettings({"cells": LargeTarget(thresholds)}, **options)
 
 
 def read_crops(data: Path, *, as_map: bool) -> list[NDArray[np.uint8]]:
@@ -153,10 +174,8 @@ def measure_one(side: int, data: Path, seed: int, *, stub: bool) -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=stub), seed)
         network = Stub() if stub else shipped()
-        thresholds = STUB_THRESHOLDS if stub else shipped().load_pipeline().model.config.thresholds
-        result, stages = run(
-            image, Path(folder, "o.zarr"), network, LargeSettings(thresholds), HereExecutor()
-        )
+        thresholds = STUB_THRESHOLDS if stub else own_thresholds()
+        result, stages = run(image, Path(folder, "o.zarr"), network, settings_for(thresholds), HereExecutor())
     found = {"cells": result.cells, "large": result.large, "cut": result.cut, "stages": stages}
     print(json.dumps(found))
 
@@ -186,7 +205,7 @@ def measure_sizes(sizes: list[int], data: Path, seed: int, *, stub: bool) -> Non
 def measure_seams(side: int, data: Path, seed: int) -> None:
     """Compare the labels of blocks with those of the whole map, in memory."""
     network = shipped()
-    own = network.load_pipeline().model.config.thresholds
+    own = own_thresholds()
     joined = own.model_copy(update={"cell_fill_threshold": 0.02})  # so low that most cells hang together
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=False), seed)
@@ -199,7 +218,7 @@ def measure_seams(side: int, data: Path, seed: int) -> None:
             (512, 1, 64, joined),
             (512, 1, 256, joined),
         ):
-            settings = LargeSettings(thresholds, block=block, largest=largest, halo=halo, formats=())
+            settings = settings_for(thresholds, block=block, largest=largest, halo=halo, formats=())
             options = {"keep_map": True, "overwrite": True}
             result, _ = run(image, output, network, settings, HereExecutor(), **options)
             (work,) = output.with_name(f"{output.name}.work").glob("map-*")
@@ -223,7 +242,7 @@ def same(first: NDArray[Any], second: NDArray[Any]) -> bool:
 
 def measure_kill(side: int, data: Path, seed: int) -> None:
     """Kill one of two workers in every stage, and compare with an undisturbed run in one process."""
-    settings = LargeSettings(STUB_THRESHOLDS, block=512)
+    settings = settings_for(STUB_THRESHOLDS, block=512)
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=True), seed)
         expected, _ = run(image, Path(folder, "here.zarr"), Stub(), settings, HereExecutor())
@@ -252,7 +271,7 @@ def measure_pair(side: int, data: Path, seed: int) -> None:
     """Compare two workers with one, one thread each, on the same image."""
     network = shipped()
     # Small blocks, so that the map has several pieces for each.
-    settings = LargeSettings(network.load_pipeline().model.config.thresholds, block=1024)
+    settings = settings_for(own_thresholds(), block=1024)
     seconds = {}
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image = write_mosaic(Path(folder, "image.zarr"), side, read_crops(data, as_map=False), seed)

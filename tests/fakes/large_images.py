@@ -43,7 +43,7 @@ def in_memory(image, *, scale=1.0, thresholds=THRESHOLDS, min_size=0):
     """Return the map and the labels of a whole image, by the functions that do not know of blocks."""
     gray = preprocess(image, ECHO.preprocessing, scale=scale)
     tiles = plan_tiles(gray.shape, ECHO.tile_size, ECHO.overlap)
-    predictions = chain.from_iterable(ECHO.predict_batches(gray, tiles))
+    predictions = chain.from_iterable(maps[:, 0] for maps in ECHO.predict_batches(gray, tiles))
     distance = resize(blend(tiles, predictions, gray.shape), image.shape[:2])
     return distance, distance_to_labels(distance, thresholds=thresholds, min_size=min_size)
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.io.selection import SelectedPlane
+from dinocell.labels import Target
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
-from dinocell.large.settings import LargeSettings, SourcePlane, TileModelLoader
+from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane, TileModelLoader
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.tiling import Tile, cut_tile
@@ -53,6 +54,7 @@ class Echo:
     preprocessing: ClassVar = Preprocessing(0, 100, clahe=False)
     tile_size: ClassVar = 64
     overlap: ClassVar = 8
+    targets: ClassVar[tuple[Target, ...]] = ("cells",)
 
     def load(self) -> "Echo":
         return self
@@ -67,7 +69,17 @@ class Echo:
             self._call(Path(self.folder))
         for start in range(0, len(tiles), 3):
             batch = np.stack([cut_tile(gray, tile) for tile in tiles[start : start + 3]])
-            yield batch.astype(np.float32) / np.float32(255)
+            yield np.stack(list(self.maps(batch).values()), axis=1)
+
+    def predict(
+        self, gray: NDArray[np.uint8], targets: Sequence[Target]
+    ) -> dict[Target, NDArray[np.float32]]:
+        if self.folder is not None:
+            self._call(Path(self.folder))
+        return {target: self.maps(gray)[target] for target in targets}
+
+    def maps(self, gray: NDArray[np.uint8]) -> dict[Target, NDArray[np.float32]]:
+        return {"cells": gray.astype(np.float32) / np.float32(255)}
 
     def _call(self, folder: Path) -> None:
         (folder / f"{uuid.uuid4().hex}.{os.getpid()}").touch()
@@ -85,6 +97,37 @@ class Echo:
         return [int(file.suffix[1:]) for file in Path(self.folder).iterdir() if file.suffix]
 
 
+class TwoMaps(Echo):
+    """A network that takes pixels for a map of nuclei, and for a fainter one of cells."""
+
+    targets: ClassVar[tuple[Target, ...]] = ("cells", "nuclei")
+
+    def load(self) -> "TwoMaps":
+        return self
+
+    def maps(self, gray: NDArray[np.uint8]) -> dict[Target, NDArray[np.float32]]:
+        nuclei = gray.astype(np.float32) / np.float32(255)
+        return {"cells": nuclei / 2, "nuclei": nuclei}
+
+
+def large_settings(
+    targets: Sequence[Target] | dict[Target, LargeTarget] = ("cells",),
+    *,
+    target: Target | None = None,
+    thresholds: Thresholds = THRESHOLDS,
+    scale: float = 1.0,
+    **options: Any,
+) -> LargeSettings:
+    """Return settings with the same thresholds and scale for all targets, or for the one that is given.
+
+    Targets may bring theirs along, as in `LargeSettings`.
+    """
+    if isinstance(targets, dict):
+        return LargeSettings(targets, **options)
+    own = LargeTarget(thresholds, scale)
+    return LargeSettings(dict.fromkeys(targets if target is None else [target], own), **options)
+
+
 def events(
     image: Path,
     output: Path,
@@ -97,8 +140,8 @@ def events(
     keep_map: bool = False,
     **options: Any,
 ) -> Iterator[StageDone | LargeResult]:
-    """Segment an image in small blocks; options are those of `LargeSettings`."""
-    settings = LargeSettings(**{"thresholds": THRESHOLDS, "block": 64, "formats": ()} | options)
+    """Segment an image in small blocks; options are those of `large_settings`."""
+    settings = large_settings(**{"targets": network.load().targets, "block": 64, "formats": ()} | options)
     source = SourcePlane(image, 0, place, channel)
     return segment_large(
         source, output, network, settings, executor or HereExecutor(), overwrite=overwrite, keep_map=keep_map

@@ -14,7 +14,6 @@ from dinocell.io.images import read_image, read_labels
 from dinocell.io.selection import SelectedPlane
 from dinocell.labels import relabel
 from dinocell.large.run import StageDone
-from dinocell.large.settings import LargeSettings
 from dinocell.measure.outlines import cell_polygons
 from dinocell.metrics.scores import evaluate
 from dinocell.postprocess.thresholds import Thresholds
@@ -30,7 +29,7 @@ from tests.fakes.large_images import (
     true_map,
     write_cells,
 )
-from tests.fakes.large_networks import THRESHOLDS, events, finish
+from tests.fakes.large_networks import events, finish, large_settings
 from tests.fakes.zarr import write_ome_zarr
 
 zarr = pytest.importorskip("zarr")
@@ -178,10 +177,11 @@ def test_the_shipped_model_gives_the_labels_of_the_pipeline(tmp_path, diameter):
     tifffile.imwrite(tmp_path / "a.tif", image, tile=(64, 64), photometric=None)
     network = RemoteModel.named("nano", device="cpu")
     pipeline = network.load_pipeline()
-    whole = pipeline.run(image, diameter=diameter)
+    whole = pipeline.run(image, target="nuclei", diameter=diameter)
     result = finish(
-        tmp_path / "a.tif", tmp_path / "a.zarr", network, scale=pipeline.predictor.scale_for(diameter),
-        thresholds=pipeline.settings.thresholds, block=100, keep_map=True,
+        tmp_path / "a.tif", tmp_path / "a.zarr", network, target="nuclei", keep_map=True, block=100,
+        scale=pipeline.predictor.scale_for(diameter, "nuclei"),
+        thresholds=pipeline.settings.thresholds_of["nuclei"],
     )  # fmt: skip
     (path,) = (tmp_path / "a.zarr.work").glob("map-*/map")
     distance = zarr.open_array(path, mode="r")[:]
@@ -314,4 +314,4 @@ def test_a_setting_that_is_out_of_bounds_is_told():
         ({"formats": ("parquet", "xls")}, "format 'xls' is unknown, expected some of parquet, geoparquet"),
     ]:
         with pytest.raises(InputError, match=said):
-            LargeSettings(THRESHOLDS, **options)
+            large_settings(**options)

@@ -1,0 +1,125 @@
+"""One target for all images of a call."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+
+from dinocell.batch.agreement import MOST_PLANES, agree_on_target, describe_start, recorded_target
+from dinocell.batch.jobs import PlaneOutcome
+from dinocell.batch.log import BatchLog
+from dinocell.batch.run import segment_files
+from dinocell.batch.settings import BatchSettings
+from dinocell.batch.sources import SourceFile
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.io.saving import write_image
+from dinocell.io.selection import Selection
+from dinocell.labels import TARGETS
+from tests.inference.test_targets import TwoMaps, config, image
+
+
+class BySide(TwoMaps):
+    """Has the clearer map of nuclei for images that are brighter at their left, of cells for others."""
+
+    def forward(self, x):
+        self.clear = int(x[..., :32].mean() > x[..., 32:64].mean())
+        return super().forward(x)
+
+
+@pytest.fixture
+def pipeline():
+    return DINOCellPipeline(BySide(config()), device="cpu", clahe=False)
+
+
+def pixels(left, seed=0):
+    """Draw noise that is bright at one side."""
+    gray = np.random.default_rng(seed).integers(0, 60, (64, 64)).astype(np.uint8)
+    gray[:, slice(0, 32) if left else slice(32, 64)] += 190
+    return gray
+
+
+def settings_of(pipeline, folder, **more):
+    return BatchSettings(
+        output=folder / "out", formats=(), model="two", model_sha256="abc", trained=True,
+        preprocessing=pipeline.predictor.preprocessing, inference=pipeline.settings, **more,
+    )  # fmt: skip
+
+
+def sources(folder, kinds):
+    """Write images, those for nuclei bright at their left, and an unreadable file."""
+    files = []
+    for number, left in enumerate(kinds):
+        path = folder / f"{number}.png"
+        write_image(path, pixels(left, number))
+        files.append(SourceFile(path, path.with_suffix("").relative_to(folder)))
+    damaged = folder / "damaged.png"
+    damaged.write_bytes(b"\x89PNG\r\n\x1a\n")
+    return [*files, SourceFile(damaged, damaged.with_suffix("").relative_to(folder))]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "target"), [([True, False, True, True], "nuclei"), ([False] * 3 + [True], "cells")]
+)
+def test_most_evidence_decides_for_all(tmp_path, pipeline, kinds, target):
+    files, settings = sources(tmp_path, kinds), settings_of(pipeline, tmp_path)
+    assert agree_on_target(files, settings, pipeline) == target
+
+
+def test_without_an_image_that_can_be_read_it_is_the_first(tmp_path, pipeline):
+    assert agree_on_target(sources(tmp_path, []), settings_of(pipeline, tmp_path), pipeline) == "cells"
+
+
+def test_a_movie_is_sampled_over_its_frames(tmp_path, pipeline):
+    frames = np.stack([pixels(number > 20, number) for number in range(60)])
+    tifffile.imwrite(tmp_path / "movie.tif", frames, imagej=True, metadata={"axes": "TYX"})
+    settings = settings_of(pipeline, tmp_path, selection=Selection(all_planes=True))
+    movie = [SourceFile(tmp_path / "movie.tif", tmp_path.relative_to(tmp_path))]
+    assert agree_on_target(movie, settings, pipeline) == "nuclei"
+    assert pipeline.model.tiles == MOST_PLANES
+
+
+def test_a_repeated_call_keeps_the_choice(tmp_path, pipeline):
+    files, settings = sources(tmp_path, [True]), settings_of(pipeline, tmp_path)
+    fixed = settings.inference.model_copy(update={"target": "nuclei"})
+    settings.output.mkdir()
+    with BatchLog(settings.output) as log:
+        log.write("started", describe_start(replace(settings, inference=fixed)))  # by --target
+    assert recorded_target(settings) is None
+    with BatchLog(settings.output) as log:
+        log.write("started", describe_start(replace(settings, inference=fixed, same_target=True)))
+    more = sources(tmp_path, [False] * 5)
+    assert agree_on_target(more, settings, pipeline) == "nuclei"
+    assert agree_on_target(more, replace(settings, model_sha256="other"), pipeline) == "cells"
+    assert agree_on_target(files, replace(settings, output=tmp_path / "other"), pipeline) == "cells"
+
+
+@pytest.mark.parametrize("line", ['{"same_target": true}', "same_target", '["same_target"]', "\udcff"])
+def test_a_damaged_log_has_no_choice(tmp_path, pipeline, line):
+    settings = settings_of(pipeline, tmp_path)
+    settings.output.mkdir()
+    (settings.output / "segment.jsonl").write_bytes(line.encode(errors="surrogateescape") + b"\n")
+    assert recorded_target(settings) is None
+
+
+def outcome_of(source, settings, pipeline):
+    events = segment_files([source], settings, pipeline)
+    (outcome,) = (event for event in events if isinstance(event, PlaneOutcome))
+    return outcome
+
+
+def test_the_choice_for_an_image_is_recorded_and_told(tmp_path, pipeline):
+    write_image(tmp_path / "a.png", image())
+    settings = replace(settings_of(pipeline, tmp_path), formats=("tif",))
+    source = SourceFile(tmp_path / "a.png", (tmp_path / "a").relative_to(tmp_path))
+    outcome = outcome_of(source, settings, pipeline)
+    record = json.loads((settings.output / "a_provenance.json").read_text())
+    found = record["result"]["target"]
+    assert found in TARGETS
+    assert record["provenance"]["target"] == "auto"
+    assert f"target {found}" in outcome.message
+    assert outcome.details["target"] == found
+    with tifffile.TiffFile(settings.output / "a_labels.tif") as file:
+        assert f'"target_found": "{found}"' in file.ome_metadata.replace("&quot;", '"')
+    assert outcome_of(source, settings, pipeline).status == "skipped"
