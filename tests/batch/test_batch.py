@@ -41,7 +41,7 @@ from tests.fakes.zarr import write_ome_zarr
 
 runner = CliRunner()
 
-INFERENCE = CompleteSettings(thresholds=Thresholds(), tile_size=256, overlap=32, clahe=True)
+INFERENCE = CompleteSettings(thresholds_of={"cells": Thresholds()}, tile_size=256, overlap=32, clahe=True)
 
 
 def run(*arguments):

@@ -14,9 +14,10 @@ from tests.examples import examples
 
 
 def darken(tiles):
-    """Compute a map that depends on every pixel and its position in the tile, as a network does."""
+    """Compute two maps that depend on every pixel and its position in the tile, as a network does."""
     ramp = torch.linspace(0, 1, tiles.shape[-1])
-    return tiles.float() / 255 * ramp + ramp[:, None] / 3
+    first = tiles.float() / 255 * ramp + ramp[:, None] / 3
+    return torch.stack([first, first.square()], dim=1)
 
 
 @given(
@@ -30,11 +31,12 @@ def darken(tiles):
 def test_blends_as_the_canvas_does(shape, size, share, batch, seed):
     gray = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     tiles = plan_tiles(shape, size, int(size * share))
-    on_device = DeviceMap(gray, tiles, darken, torch.device("cpu"))
+    on_device = DeviceMap(gray, tiles, darken, torch.device("cpu"), maps=2)
     for first in range(0, len(tiles), batch):
         on_device.add(tiles[first : first + batch])
     maps = darken(torch.from_numpy(np.stack([cut_tile(gray, tile) for tile in tiles]))).numpy()
-    np.testing.assert_allclose(on_device.finish(), blend(tiles, maps, shape), rtol=0, atol=2e-7)
+    for found, expected in zip(on_device.finish(), (maps[:, 0], maps[:, 1]), strict=True):
+        np.testing.assert_allclose(found, blend(tiles, expected, shape), rtol=0, atol=2e-7)
 
 
 def test_a_failed_batch_leaves_the_map_as_it_was():
@@ -45,7 +47,7 @@ def test_a_failed_batch_leaves_the_map_as_it_was():
     def forward(batch):
         if fail:
             raise torch.OutOfMemoryError("out of memory")
-        return batch.float() / 255
+        return batch[:, None].float() / 255
 
     on_device = DeviceMap(gray, tiles, forward, torch.device("cpu"))
     with pytest.raises(torch.OutOfMemoryError):
@@ -80,13 +82,13 @@ def test_a_filled_batch_gives_its_tiles_alone():
     engine._filled = True
     engine.forward(np.concatenate([tiles, tiles]))
     found = engine.forward(tiles)
-    assert found.shape == (3, 64, 64)
+    assert found.shape == (3, 2, 64, 64)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 def test_a_pipeline_whose_device_has_no_room_for_the_map_blends_on_the_processor(caplog):
     class Cramped(Blending):
-        def open_map(self, gray, tiles):
+        def open_map(self, gray, tiles, channels):
             raise torch.OutOfMemoryError("out of memory")
 
     image = np.random.default_rng(0).integers(0, 4000, (150, 210)).astype(np.uint16)
@@ -104,7 +106,7 @@ def test_a_batch_is_not_filled_up_to_one_that_did_not_fit():
         def forward(self, x):
             if len(x) > 2:
                 raise torch.OutOfMemoryError("out of memory")
-            return x[:, :1]
+            return x[:, :2]
 
     image = np.random.default_rng(0).integers(0, 256, (64, 320), np.uint8)
     pipeline = DINOCellPipeline("nano", device="cpu", tile_size=64, overlap=0, batch_size=4)

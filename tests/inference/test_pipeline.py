@@ -13,7 +13,7 @@ from dinocell.inference.settings import InferenceOptions, InferenceSettings, Run
 from dinocell.labels import median_diameter
 from dinocell.metrics.matching import match_iou
 from dinocell.metrics.overlaps import count_overlaps
-from dinocell.models.configuration import ModelConfig
+from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.devices import choose_device
 from dinocell.models.network.dinocell import DINOCell
@@ -33,7 +33,7 @@ def tiny(**settings):
             backbone=ResidualConfig(stem_width=8, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1)),
             decoder=DecoderConfig(widths=(8, 8, 8, 8, 8, 8)),
             trained=True,
-            **settings,
+            targets={"cells": TargetSettings(**settings)},
         )
     )
 
@@ -199,7 +199,8 @@ def test_overrides_hold_for_one_call_only(nano):
     assert strict.count == 0
     assert strict.parameters.thresholds.cells_max_threshold == 1.0
     assert np.array_equal(nano.run(image).labels, usual.labels)
-    assert usual.parameters.thresholds == nano.model.config.thresholds
+    own = nano.model.config.targets[usual.parameters.target].thresholds
+    assert usual.parameters.thresholds == own
 
 
 def test_one_forward_pass_serves_many_thresholds(nano):
@@ -222,9 +223,9 @@ def test_a_perfect_map_becomes_the_true_cells(nano):
 @pytest.mark.slow
 def test_a_diameter_rescales_the_image_and_auto_finds_it(nano):
     image, labels = bright_disks(radius=14)
-    low, high = nano.model.config.diameter_range
+    low, high = nano.model.config.targets["nuclei"].diameter_range
     for given, brought_to in ((low / 2, low), (high * 1.5, high), (low, low), (high - 1, high - 1)):
-        assert nano.predictor.scale_for(given) == pytest.approx(brought_to / given)
+        assert nano.predictor.scale_for(given, "nuclei") == pytest.approx(brought_to / given)
     found = nano.run(image, diameter=high * 1.5)
     assert found.labels.shape == image.shape
     assert found.parameters.diameter == high * 1.5
@@ -277,13 +278,13 @@ def test_settings_of_a_pipeline_hold_for_all_images_and_options_for_one():
     settings = InferenceSettings(device="cpu", tile_size=64, min_size=5)
     pipeline = DINOCellPipeline(model, settings=settings, cells_max_threshold=np.float32(0.25), batch_size=2)
     assert (pipeline.settings.min_size, pipeline.settings.overlap, pipeline.settings.batch_size) == (5, 32, 2)
-    assert pipeline.settings.thresholds == Thresholds(merge=0.7, cells_max_threshold=0.25)
+    assert pipeline.settings.thresholds_of["cells"] == Thresholds(merge=0.7, cells_max_threshold=0.25)
     one = pipeline.settings_for(merge=0.6, fill_holes=True)
-    assert one.thresholds == Thresholds(merge=0.6, cells_max_threshold=0.25)
+    assert one.thresholds_of["cells"] == Thresholds(merge=0.6, cells_max_threshold=0.25)
     assert (one.min_size, one.fill_holes, one.tile_size) == (5, True, 64)
     whole = pipeline.settings_for(thresholds=Thresholds(), regrow=True)
-    assert whole.thresholds == Thresholds(regrow=True)
-    assert pipeline.run(np.zeros((9, 9)), merge=0.6).parameters.settings.thresholds.merge == 0.6
+    assert whole.thresholds_of["cells"] == Thresholds(regrow=True)
+    assert pipeline.run(np.zeros((9, 9)), merge=0.6).parameters.thresholds.merge == 0.6
 
 
 def test_keywords_are_those_of_the_settings():
@@ -295,9 +296,9 @@ def test_keywords_are_those_of_the_settings():
 
 
 def test_results_record_what_decides_about_labels_and_is_not_usual(nano):
+    own = {name: found.thresholds.model_dump() for name, found in nano.model.config.targets.items()}
     assert nano.settings.recorded() == {
-        "diameter": None, "thresholds": nano.model.config.thresholds.model_dump(), "min_size": 0,
-        "tile_size": 256, "overlap": 32,
+        "target": "auto", "diameter": None, "thresholds": own, "min_size": 0, "tile_size": 256, "overlap": 32,
     }  # fmt: skip
     changed = nano.settings.completed(nano.model.config, fill_holes=True, precision="float32", batch_size=1)
     assert changed.recorded() == nano.settings.recorded() | {"fill_holes": True, "precision": "float32"}
@@ -370,7 +371,9 @@ def test_tiles_of_one_gray_level_are_predicted_once_a_level():
     image[64:, :64] = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
     image[:64, 192:] = 200
     options = {"device": "cpu", "tile_size": 64, "overlap": 0}
-    expected = DINOCellPipeline(Identity(tiny().config), **options).predictor.engine.forward(image[None])[0]
+    expected = DINOCellPipeline(Identity(tiny().config), **options).predictor.engine.forward(image[None])[
+        0, 0
+    ]
     model = Crowded(tiny().config)
     model.fits = 8
     pipeline = DINOCellPipeline(model, **options, batch_size=3)
@@ -415,7 +418,7 @@ def test_what_is_not_an_image_is_refused(image, options):
 @pytest.mark.parametrize("diameter", [0, -3.0, math.nan, math.inf, "x"])
 def test_a_diameter_that_is_not_one_has_no_scale(diameter):
     with pytest.raises(InputError, match="expected pixels above 0"):
-        DINOCellPipeline("nano", device="cpu").predictor.scale_for(diameter)
+        DINOCellPipeline("nano", device="cpu").predictor.scale_for(diameter, "cells")
 
 
 def test_a_smallest_size_that_was_computed_is_taken_and_half_a_pixel_is_not():

@@ -121,7 +121,9 @@ def test_a_file_says_how_to_use_it_and_nothing_of_this_machine(exported):
     described = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert described["stride"] == "32"
     assert described["tile_size"] == "256"
-    assert json.loads(described["targets"]) == model.config.model_dump(mode="json")["targets"]
+    targets = {name: found.model_dump(mode="json") for name, found in model.config.targets.items()}
+    assert json.loads(described["targets"]) == targets
+    assert list(json.loads(described["targets"])) == list(targets)  # the order of the maps
     assert json.loads(described["preprocessing"])["clahe"] is True
     assert b"site-packages" not in path.read_bytes()
     assert not list(path.parent.glob(".*"))
