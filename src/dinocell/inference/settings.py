@@ -21,7 +21,7 @@ Precision = Literal["auto", "float32", "bfloat16", "int8"]
 """Numbers a network computes with: ``auto`` is bfloat16 on CUDA, else float32; ``int8`` in linear layers."""
 
 TargetChoice = Literal["auto", "cells", "nuclei"]
-"""What is outlined: cells, nuclei, or what `dinocell.inference.targets` chooses for an image."""
+"""A target, or its choice for each image by `dinocell.inference.targets`."""
 
 Diameter = float | Literal["auto"] | None
 """Typical cell diameter in pixels; ``auto`` tries several scales, None takes the image as it is."""
