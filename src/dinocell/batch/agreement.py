@@ -1,17 +1,15 @@
 """One target for all images of a call: chosen by a sample of them, and kept when the call is repeated."""
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from dinocell.batch.log import recorded_target
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
-from dinocell.datasets.belonging import LOG_FILE
 from dinocell.errors import DINOCellError
 from dinocell.inference.overview import look_over
 from dinocell.inference.pipeline import DINOCellPipeline
@@ -20,14 +18,12 @@ from dinocell.io.images import open_image
 from dinocell.io.planes import Pixels
 from dinocell.io.selected_planes import read_selected_plane
 from dinocell.io.selection import Selection, select_planes
-from dinocell.labels import TARGETS, Target
+from dinocell.labels import Target
 
 logger = logging.getLogger(__name__)
 
 MOST_PLANES = 12
 """Planes that are looked at."""
-
-_AGREED = "same_target"  # in the log, true where the target of a call was chosen for all files
 
 _ItemT = TypeVar("_ItemT")
 
@@ -64,25 +60,6 @@ def agree_on_target(
             continue
         evidence += 0 if seen is None else seen
     return choose_target(evidence, targets)
-
-
-def describe_start(settings: BatchSettings) -> dict[str, Any]:
-    """Return what the log records of the start of a call: its settings, and whether it agreed on a target."""
-    return settings.described() | {_AGREED: settings.same_target}
-
-
-def recorded_target(settings: BatchSettings) -> Target | None:
-    """Read from a folder of results what its last call with the same model agreed on; None without one."""
-    found: Target | None = None
-    with suppress(OSError), (settings.output / LOG_FILE).open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if _AGREED not in line:
-                continue
-            with suppress(ValueError, AttributeError, KeyError, TypeError):
-                values = json.loads(line)
-                if values[_AGREED] is True and values["model"]["sha256"] == settings.model_sha256:
-                    found = values["target"]
-    return found if found in TARGETS else None
 
 
 def _sample(sources: Sequence[SourceFile], selection: Selection) -> Iterator[Pixels]:

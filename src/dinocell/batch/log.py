@@ -3,14 +3,19 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from dinocell.batch.jobs import PlaneOutcome
+from dinocell.batch.settings import BatchSettings
 from dinocell.datasets.belonging import LOG_FILE
 from dinocell.errors import OutputError
 from dinocell.io.saving import printable
+from dinocell.labels import TARGETS, Target
+
+_AGREED = "same_target"  # true where the target of a call was chosen for all files
 
 
 class BatchLog:
@@ -69,3 +74,22 @@ class BatchLog:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def describe_start(settings: BatchSettings) -> dict[str, Any]:
+    """Return what the log records of the start of a call: its settings, and whether it agreed on a target."""
+    return settings.described() | {_AGREED: settings.same_target}
+
+
+def recorded_target(settings: BatchSettings) -> Target | None:
+    """Read from a folder of results what its last call with the same model agreed on; None without one."""
+    found: Target | None = None
+    with suppress(OSError), (settings.output / LOG_FILE).open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if _AGREED not in line:
+                continue
+            with suppress(ValueError, AttributeError, KeyError, TypeError):
+                values = json.loads(line)
+                if values[_AGREED] is True and values["model"]["sha256"] == settings.model_sha256:
+                    found = values["target"]
+    return found if found in TARGETS else None

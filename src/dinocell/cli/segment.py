@@ -13,9 +13,8 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from dinocell import batch, inference, models
-from dinocell.batch.agreement import describe_start, recorded_target
 from dinocell.batch.jobs import PlaneOutcome, SourceRead, Status, load_jobs
-from dinocell.batch.log import BatchLog
+from dinocell.batch.log import BatchLog, describe_start, recorded_target
 from dinocell.batch.presence import confirm_outcomes
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import FoundSources, find_sources

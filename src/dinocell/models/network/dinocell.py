@@ -297,6 +297,8 @@ class ModelInfo:
         Blocks, or stages, whose outputs the decoder reads; counted from 0.
     trained : bool
         Whether trained weights of backbone and decoder ship with the package.
+    targets : tuple of str
+        Names of what the trained weights outline; empty without any.
     licence : str
         Of the backbone's pretrained weights.
     sources : tuple of str
@@ -310,6 +312,7 @@ class ModelInfo:
     stride: int
     feature_blocks: tuple[int, ...]
     trained: bool
+    targets: tuple[Target, ...]
     licence: str
     sources: tuple[str, ...]
 
@@ -320,6 +323,7 @@ def list_models() -> list[ModelInfo]:
 
 
 def _describe(variant: Variant) -> ModelInfo:
+    trained = is_trained(variant.name)
     with torch.device("meta"):
         model = DINOCell.from_variant(variant.name)
     return ModelInfo(
@@ -329,7 +333,8 @@ def _describe(variant: Variant) -> ModelInfo:
         decoder_parameters=sum(p.numel() for p in model.decoder.parameters()),
         stride=model.stride,
         feature_blocks=model.backbone.feature_blocks,
-        trained=is_trained(variant.name),
+        trained=trained,
+        targets=tuple(read_config(find_checkpoint(variant.name)).targets) if trained else (),
         licence=variant.licence,
         sources=variant.sources,
     )
