@@ -29,7 +29,7 @@ from tests.fakes.large_images import (
     true_map,
     write_cells,
 )
-from tests.fakes.large_networks import events, finish, large_settings
+from tests.fakes.large_networks import THRESHOLDS, events, finish, large_settings
 from tests.fakes.zarr import write_ome_zarr
 
 zarr = pytest.importorskip("zarr")
