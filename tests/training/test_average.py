@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dinocell.training.adaptation import adapt, merged
-from dinocell.training.average import WeightAverage
+from dinocell.training.average import EpochMean, WeightAverage
 from tests.training.test_adaptation import make_model, output_of, settings, take_steps
 
 LATE = 10**6
@@ -108,3 +108,34 @@ def test_averaged_adapters_can_be_merged():
     plain = merged(average.model)
     torch.testing.assert_close(output_of(plain), output_of(average.model), atol=1e-5, rtol=0)
     assert not torch.allclose(output_of(plain), output_of(merged(model)), atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["full", "frozen", "lora"])
+def test_the_mean_of_epochs_by_hand(mode):
+    model = make_model("vit")
+    adapt(model, settings(mode=mode))
+    frozen = {key: p for key, p in model.named_parameters() if not p.requires_grad}
+    mean = EpochMean()
+    for weight, expected in ((3.0, 3.0), (9.0, 6.0), (0.0, 4.0)):
+        set_all(model, weight)
+        mean.add(model)
+        for key, parameter in mean.model.named_parameters():
+            if key in frozen:
+                assert parameter.data_ptr() == frozen[key].data_ptr()
+            else:
+                torch.testing.assert_close(parameter, torch.full_like(parameter, expected))
+    assert not any(part.training for part in mean.model.modules())
+    mean.clear()
+    assert (mean.model, mean.count) == (None, 0)
+
+
+def test_the_mean_of_epochs_has_their_statistics():
+    models = [make_model("residual") for _ in range(2)]
+    for value, model in enumerate(models):
+        for buffer in model.buffers():
+            buffer.fill_(4 * value)
+    mean = EpochMean()
+    for model in models:
+        mean.add(model)
+    for buffer in mean.model.buffers():
+        assert (buffer == (2 if buffer.is_floating_point() else 4)).all()

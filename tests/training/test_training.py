@@ -323,14 +323,17 @@ def test_samples_depend_on_seed_and_number_alone(folder, tmp_path):
     items = [load_annotated(config.train[0], config.preprocessing)]
     samples = TrainingSamples(items, config)
     again = TrainingSamples(items, config)
-    image, distance, valid = samples[5]
-    torch.testing.assert_close(again[5], (image, distance, valid))
+    image, distance, valid, target = samples[5]
+    torch.testing.assert_close(again[5], (image, distance, valid, target))
     assert not torch.equal(image, samples[6][0])
     other = TrainingSamples(items, config.model_copy(update={"seed": 1}))
     assert not torch.equal(image, other[5][0])
     (batch,) = next(samples.steps(2, 3))  # step 2 of batches of 2 holds samples 4 and 5
     assert torch.equal(batch[0][1], image)
     assert valid.all()
+    assert target == 0  # cells, as nothing else is said
+    nuclei = make_config(folder, tmp_path, train=[{"path": folder, "annotates": "nuclei"}])
+    assert TrainingSamples(items, nuclei)[5][3] == 1
 
 
 def test_processes_share_the_batches_of_a_step(folder, tmp_path):

@@ -104,13 +104,15 @@ def test_datasets_are_drawn_by_their_weights_and_images_by_the_root_of_their_are
 def test_validation_crops_are_plain_parts_of_the_images(folder, tmp_path):
     config = make_config(folder, tmp_path)
     items = load_annotated(config.validation[0], config.preprocessing)
-    crops = np.concatenate([batch[0].numpy() for batch in validation_batches(items, 64, 3)])
+    crops = np.concatenate([batch[0].numpy() for batch in validation_batches(items, "cells", 64, 3)])
     assert len(crops) == 4
     for number, crop in enumerate(crops):
         image = preprocess(find_pairs(folder)[number // 2].read().pixels, config.preprocessing)
         windows = np.lib.stride_tricks.sliding_window_view(image, (64, 64))
         assert (windows == crop).all(axis=(2, 3)).any()
-    assert [len(batch[0]) for batch in validation_batches(items, 96, 8)] == [2]  # whole images, each once
+    assert [len(batch[0]) for batch in validation_batches(items, "nuclei", 96, 8)] == [
+        2
+    ]  # whole images, each once
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +189,8 @@ def test_the_validation_loss_is_a_weighted_mean_over_datasets(folder, misleading
         torch.manual_seed(0)
         state = new_state(config, Accelerator(cpu=True), resume=False)
         datasets = [
-            validation_batches(load_annotated(of, config.preprocessing), 64, 3) for of in config.validation
+            validation_batches(load_annotated(of, config.preprocessing), of.annotates, 64, 3)
+            for of in config.validation
         ]
         return np.array(validate(state, datasets, config))
 
@@ -199,3 +202,25 @@ def test_the_validation_loss_is_a_weighted_mean_over_datasets(folder, misleading
 def test_a_step_that_float16_skipped_has_no_norm():
     assert _mean_norm([Step(1.0, 2.0), Step(1.0, math.inf), Step(1.0, 4.0)]) == 3.0
     assert _mean_norm([Step(1.0, math.inf)]) == 0.0
+
+
+def test_the_last_epochs_are_averaged_and_resumed_from(folder, tmp_path):
+    def state_of(config):
+        return torch.load(config.output / "last" / "state.pt", weights_only=True)
+
+    config = make_config(folder, tmp_path / "run", epochs=3, steps_per_epoch=1, average_last=2)
+    epochs = []
+    for event in training_steps(config):
+        if isinstance(event, EpochRecord):
+            epochs.append(state_of(config)["average"])
+            if event.epoch == 2:
+                break  # as a kill would, amid the epochs that are averaged
+    train(config, resume=True)
+    epochs.append(state_of(config)["average"])
+    saved = DINOCell.from_pretrained(config.output / "last", fold=False).state_dict()
+    for key, value in saved.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (epochs[1][key] + epochs[2][key]) / 2)
+    assert not torch.equal(epochs[1]["decoder.head.weight"], epochs[2]["decoder.head.weight"])
+    train(config.model_copy(update={"epochs": 5}), resume=True)
+    assert state_of(config)["last_epochs"][0] == 2

@@ -1,7 +1,8 @@
-"""Moving average of a model's weights, which is validated and saved in their place."""
+"""Averages of a model's weights, which are validated and saved in their place."""
 
 import copy
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -51,6 +52,47 @@ class WeightAverage:
             get_ema_multi_avg_fn(decay)(_learning(self.model), _learning(model), 0)
             for own, new in zip(self.model.buffers(), model.buffers(), strict=True):  # BatchNorm's statistics
                 own.lerp_(new, 1 - decay) if own.is_floating_point() else own.copy_(new)
+
+
+class EpochMean:
+    """Mean of the weights after each of the last epochs.
+
+    Attributes
+    ----------
+    model : DINOCell or None
+        Has the means, in eval mode; None before the first of these epochs. It shares the weights that do not
+        learn with the models that it averages.
+    count : int
+        Number of epochs in the mean.
+    """
+
+    def __init__(self) -> None:
+        self.model: DINOCell | None = None
+        self.count = 0
+
+    def add(self, model: DINOCell) -> None:
+        """Add the weights after an epoch."""
+        if self.model is None:
+            self.begin(model, 0)
+        assert self.model is not None  # noqa: S101 - begun above
+        self.count += 1
+        with torch.no_grad():
+            for mean, new in zip(_changing(self.model), _changing(model), strict=True):
+                mean.lerp_(new, 1 / self.count) if mean.is_floating_point() else mean.copy_(new)
+
+    def begin(self, model: DINOCell, count: int) -> None:
+        """Begin with the weights of a model as the mean of `count` epochs."""
+        shared = {id(weight): weight for weight in model.parameters() if not weight.requires_grad}
+        self.model, self.count = copy.deepcopy(model, shared).eval(), count
+
+    def clear(self) -> None:
+        """Forget all epochs."""
+        self.model, self.count = None, 0
+
+
+def _changing(model: nn.Module) -> list[Tensor]:
+    """Return the weights that learn, and the statistics that are gathered."""
+    return [*_learning(model), *model.buffers()]
 
 
 def _learning(model: nn.Module) -> list[nn.Parameter]:

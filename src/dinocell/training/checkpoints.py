@@ -103,7 +103,7 @@ def open_training(state: TrainingState, config: TrainConfig, *, resume: bool) ->
 def save_checkpoints(state: TrainingState, config: TrainConfig, record: EpochRecord, *, best: bool) -> None:
     """Write the row and the checkpoints of an epoch; the checkpoint comes last, so no row is ever missing."""
     add_row(config.output, record)
-    model = merged(state.average.model)
+    model = merged(state.averaged)
     model.config = model.config.model_copy(update={"training": _describe(config, state)})
     if best:
         model.folded().save_pretrained(config.output / BEST_FOLDER)

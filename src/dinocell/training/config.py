@@ -145,6 +145,11 @@ class TrainConfig(Section):
         lt=1,
         description="Decay of the moving average of the weights, which is saved; 0: no average",
     )
+    average_last: int = Field(
+        default=0,
+        ge=0,
+        description="Number of the last epochs whose weights are averaged, and then validated and saved",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Precision of the forward pass; auto: float32 on CPUs, 16 bits on GPUs"
     )

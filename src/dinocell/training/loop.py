@@ -193,6 +193,11 @@ def _finish_epoch(
     config: TrainConfig,
 ) -> EpochRecord:
     """Validate the averaged weights, and log and save the epoch."""
+    first_averaged = config.epochs - config.average_last + 1
+    if state.epoch <= first_averaged:  # also where a run that had come to its last epochs was made longer
+        state.last_epochs.clear()
+    if state.epoch >= first_averaged:
+        state.last_epochs.add(state.average.model)
     loss, mse = validate(state, validation, config)
     if not math.isfinite(loss):  # what is saved stays good
         raise TrainingError(f"the validation loss is {loss} after epoch {state.epoch}: {_remedy(config)}")

@@ -1,4 +1,4 @@
-"""State of a training run: model, moving average, optimiser, and how far it is."""
+"""State of a training run: model, averages, optimiser, and how far it is."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from dinocell.models.checkpoint import read_config
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.adaptation import adapt, parameter_groups
-from dinocell.training.average import WeightAverage
+from dinocell.training.average import EpochMean, WeightAverage
 from dinocell.training.config import LAST_FOLDER, TrainConfig
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class TrainingState:
         The model as it is called: gradients are averaged over the processes.
     average : WeightAverage
         Its moving average.
+    last_epochs : EpochMean
+        Mean of that over the last epochs; without weights before them.
     optimiser : Optimizer
     scaler : GradScaler
         Scaler of the loss, for float16.
@@ -63,6 +65,7 @@ class TrainingState:
     mode: str
     precision: torch.dtype
     maps: Tensor
+    last_epochs: EpochMean = field(default_factory=EpochMean)
     data: dict[str, Any] = field(default_factory=dict)
     epoch: int = 0
     best_loss: float = math.inf
@@ -74,9 +77,16 @@ class TrainingState:
         """True in the one process that writes files."""
         return bool(self.accelerator.is_main_process)
 
+    @property
+    def averaged(self) -> DINOCell:
+        """Model that is validated and saved."""
+        return self.last_epochs.model or self.average.model
+
     def contents(self) -> dict[str, Any]:
         """Return what ``last/state.pt`` keeps of it."""
+        mean = self.last_epochs
         return {
+            "last_epochs": [mean.count, mean.model.state_dict() if mean.model else {}],
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -91,6 +101,10 @@ class TrainingState:
         """Take over what `contents` returned in an earlier session."""
         self.model.load_state_dict(saved["model"])
         self.average.model.load_state_dict(saved["average"])
+        count, mean = saved["last_epochs"]
+        if count:
+            self.last_epochs.begin(self.average.model, count)
+            self.averaged.load_state_dict(mean)
         self.optimiser.load_state_dict(saved["optimiser"])
         if saved["scaler"]:  # empty in other precisions than float16
             self.scaler.load_state_dict(saved["scaler"])

@@ -128,7 +128,7 @@ def validate(
     (float, float)
         The same in every process, whatever the size of a batch.
     """
-    accelerator, model = state.accelerator, state.average.model
+    accelerator, model = state.accelerator, state.averaged
     sums = torch.zeros(len(datasets), 2)
     for number, batches in enumerate(datasets):
         counts = _count(batches)
@@ -151,7 +151,7 @@ def validation_panels(
     for batches in datasets:
         image, distance, valid, target = (part[:1] for part in batches[0])
         first = (image, distance, valid, target)
-        logits, _, _ = _forward(state, state.average.model, first)
+        logits, _, _ = _forward(state, state.averaged, first)
         predicted = torch.sigmoid(logits)[0].cpu().numpy()
         panels.append(panel(image[0].numpy(), distance[0].numpy(), predicted, valid[0].numpy()))
     return panels

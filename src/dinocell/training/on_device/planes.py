@@ -29,26 +29,11 @@ class Planes:
         starts = np.cumsum(sizes) - sizes
         self._layout = torch.from_numpy(np.column_stack([starts, shapes])).to(device)
 
-    def find(self, numbers: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Find pixels in `values`.
-
-        Parameters
-        ----------
-        numbers : int64 tensor, shape (B,)
-            Plane of each window.
-        x, y : int64 tensor, shape (B, Y, X)
-            Column and row in that plane, or beyond its edge.
-
-        Returns
-        -------
-        int64 tensor, shape (B, Y, X)
-        """
-        start, height, width = (part[:, None, None] for part in self._layout[numbers].unbind(1))
-        return start + _mirror(y, height) * width + _mirror(x, width)
-
     def nearest(self, numbers: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Read the pixels nearest to coordinates (B, Y, X): tensor of the same shape."""
-        return self.values[self.find(numbers, (x + 0.5).floor().long(), (y + 0.5).floor().long())]
+        """Read the pixels nearest to coordinates (B, Y, X) in planes (B,): tensor of the same shape."""
+        start, height, width = self._layout_of(numbers)
+        rows = _mirror((y + 0.5).floor(), height) * width + start
+        return self.values[rows + _mirror((x + 0.5).floor(), width)]
 
     def bilinear(self, numbers: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Interpolate between pixels: float32 tensor, shape (B, Y, X) or (B, Y, X, C)."""
@@ -59,16 +44,35 @@ class Planes:
         return total
 
     def corners(self, numbers: Tensor, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the four pixels around coordinates, as in `find`, and their weights: (B, Y, X) each."""
+        """Yield the four pixels around coordinates, as indices of `values`, and their weights.
+
+        Parameters
+        ----------
+        numbers : int64 tensor, shape (B,)
+            Plane of each window.
+        x, y : float32 tensor, shape (B, Y, X)
+            Column and row in that plane, or beyond its edge.
+
+        Yields
+        ------
+        int64 tensor, float32 tensor, shape (B, Y, X)
+        """
+        start, height, width = self._layout_of(numbers)
         left, top = x.floor(), y.floor()
-        right_share, lower_share = x - left, y - top
-        column, row = left.long(), top.long()
+        shares = x - left, y - top
+        columns = [_mirror(left + step, width) for step in (0, 1)]
+        rows = [_mirror(top + step, height) * width + start for step in (0, 1)]
         for down, across in itertools.product((0, 1), repeat=2):
-            weight = (right_share if across else 1 - right_share) * (lower_share if down else 1 - lower_share)
-            yield self.find(numbers, column + across, row + down), weight
+            weight = (shares[0] if across else 1 - shares[0]) * (shares[1] if down else 1 - shares[1])
+            yield rows[down] + columns[across], weight
+
+    def _layout_of(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the first index (int64), height and width (int32) of planes, (B, 1, 1) each."""
+        start, height, width = (part[:, None, None] for part in self._layout[numbers].unbind(1))
+        return start, height.int(), width.int()
 
 
 def _mirror(at: Tensor, length: Tensor) -> Tensor:
-    """Map coordinates beyond an edge to their mirror image: … 1 0 | 0 1 2 … n−1 | n−1 n−2 …."""
-    inside = torch.remainder(at, 2 * length)
+    """Map coordinates beyond an edge to their mirror image: … 1 0 | 0 1 2 … n−1 | n−1 n−2 …, as int32."""
+    inside = torch.remainder(at.int(), 2 * length)
     return torch.minimum(inside, 2 * length - 1 - inside)

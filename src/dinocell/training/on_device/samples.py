@@ -126,12 +126,9 @@ class DeviceSamples:
     def _coordinates(self, inverse: NDArray[np.float64], size: int) -> tuple[Tensor, Tensor]:
         """Return x and y in the image of all pixels of crops."""
         at = torch.arange(size, device=self.device, dtype=torch.float32)
-        rows = self._on(inverse)
+        rows = self._on(inverse)[..., None, None]
         x, y = (
-            rows[:, axis, 0, None, None] * at
-            + rows[:, axis, 1, None, None] * at[:, None]
-            + rows[:, axis, 2, None, None]
-            for axis in (0, 1)
+            (rows[:, axis, 0] * at + rows[:, axis, 2]) + rows[:, axis, 1] * at[:, None] for axis in (0, 1)
         )
         return x, y
 
