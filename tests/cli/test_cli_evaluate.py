@@ -84,7 +84,7 @@ def test_an_output_folder_that_is_removed_meanwhile_ends_the_evaluation(data, tm
 
     runs = EvaluationRun({"one": [Moving(one, after == 1)], "two": [Moving(two, after == 2)]})
     with pytest.raises(OutputError, match="cannot be written"):
-        list(runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out))
+        list(runs.score_model(DINOCellPipeline("nano", device="cpu"), out))
     assert not out.exists()
 
 
@@ -92,7 +92,7 @@ def test_label_images_that_vanish_meanwhile_are_missed(data, tmp_path):
     out = tmp_path / "out"
     create_folder(out)
     runs = EvaluationRun({"nuclei": find_pairs(data)})
-    list(runs.score_model(DINOCellPipeline("nano", device="cpu"), None, out))
+    list(runs.score_model(DINOCellPipeline("nano", device="cpu"), out))
     shutil.rmtree(out / "labels")
     with pytest.raises(OutputError, match=r"a_labels\.tif is gone"):
         write_evaluation(runs, out, "nano")
@@ -304,11 +304,13 @@ def test_two_folders_of_the_same_name_are_told_apart(tmp_path):
 @pytest.mark.slow
 def test_thresholds_are_written_and_the_same_data_is_no_test_afterwards(data, checkpoint):
     before = read_config(checkpoint)
-    result = run("evaluate", "--data", data, "--model", checkpoint, "--write-thresholds", "--workers", 0)
+    search = ("--write-thresholds", "--workers", 0, "--annotates", "nuclei")
+    result = run("evaluate", "--data", data, "--model", checkpoint, *search)
     assert result.exit_code == 0, result.output
     after = read_config(checkpoint)
-    assert after.thresholds != before.thresholds
-    assert list(after.training["thresholds_chosen_on"]) == ["nuclei"]
+    assert after.targets["nuclei"].thresholds != before.targets["nuclei"].thresholds
+    assert after.targets["cells"] == before.targets["cells"]
+    assert list(after.training["thresholds_chosen_on"]["nuclei"]) == ["nuclei"]
     moved = data.rename(data.with_name("test_set"))  # another name does not make it a test
     result = run("evaluate", "--data", moved, "--model", checkpoint)
     assert "were chosen on 1 of the 1 images of test_set: this is validation, not a test" in result.output
@@ -356,6 +358,7 @@ def test_a_preset_sets_what_segment_is_not_told(data, tmp_path):
     assert cells["tuned"] > 0
     assert cells["overridden"] == 0
     assert "model: nano" in preset
+    assert "target: cells" in preset or "target: nuclei" in preset
     result = run("segment", data, "-o", tmp_path / "x", "--preset", tmp_path / "p.yaml", "--model", "small")
     assert isinstance(result.exception, InputError)
     assert "tuned for model 'nano'" in str(result.exception)

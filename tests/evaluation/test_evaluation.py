@@ -38,8 +38,7 @@ def test_scores_are_those_of_the_pipeline_and_the_upper_bound_is_above(folder):
     assert scores.counts.true_cells == 8
     assert bound.ap[0.5] == 1.0
     assert 0 < scores.seg <= 1
-    strict = pipeline.settings_for(cells_max_threshold=1.0).thresholds
-    nothing = pool(r.scores for r in evaluate_items(pipeline, find_pairs(folder), thresholds=strict))
+    nothing = pool(r.scores for r in evaluate_items(pipeline, find_pairs(folder), cells_max_threshold=1.0))
     assert (nothing.seg, nothing.counts.predicted_cells) == (0.0, 0)
 
 

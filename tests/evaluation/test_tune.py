@@ -73,7 +73,9 @@ def test_small_cells_get_a_diameter_that_enlarges_them(nano, tmp_path):
     result = result_of(nano, tmp_path)
     assert result.best.channel is None
     assert result.best.scale > 1
-    assert nano.predictor.scale_for(result.diameter) == pytest.approx(result.best.scale, rel=0.01)
+    assert nano.predictor.scale_for(result.diameter, result.best.target) == pytest.approx(
+        result.best.scale, rel=0.01
+    )
     assert result.after.ap[0.5] > result.before.ap[0.5] + 0.1
     assert result.cross_validated.ap[0.5] > result.before.ap[0.5]
     assert result.cross_validated.counts.images == 2
@@ -108,7 +110,7 @@ def test_cross_validation_scores_each_image_with_what_the_others_chose():
     hit, miss = np.array([[1, 1, 0, 0]]), np.array([[0, 0, 0, 1]])
     good, bad = evaluate(hit, hit), evaluate(hit, miss)
     three = pool([good, good, good])
-    first, second = Choice(None, 1.0, Thresholds()), Choice(None, 2.0, Thresholds())
+    first, second = (Choice(None, scale, "cells", Thresholds()) for scale in (1.0, 2.0))
     tried = {first: [bad, good, good], second: [three, bad, bad]}
     assert _best(tried, [1, 2]) == first
     assert _best(tried, [0, 1]) == second
@@ -121,5 +123,5 @@ def test_an_image_without_cells_prefers_what_finds_none():
 
     nothing, something = np.array([[0, 0]]), np.array([[0, 1]])
     clean, spurious = evaluate(nothing, nothing), evaluate(nothing, something)
-    first, second = Choice(None, 1.0, Thresholds()), Choice(None, 2.0, Thresholds())
+    first, second = (Choice(None, scale, "cells", Thresholds()) for scale in (1.0, 2.0))
     assert _best({first: [spurious], second: [clean]}, [0]) == second

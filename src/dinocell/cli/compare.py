@@ -4,7 +4,7 @@ import contextlib
 import functools
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +15,14 @@ from rich.table import Table
 
 from dinocell import evaluation, inference
 from dinocell.cli import options
+from dinocell.cli.inference_options import inference_options
 from dinocell.cli.outputs import dataset_names
 from dinocell.cli.terminal import Notes, progress_bar
 from dinocell.datasets.formats import open_dataset
 from dinocell.datasets.items import Item
 from dinocell.errors import InputError
 from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
+from dinocell.inference.settings import InferenceOptions
 from dinocell.io.saving import create_folder
 from dinocell.metrics.score_table import scores_shown
 from dinocell.reports.tables import write_table
@@ -31,6 +33,7 @@ OWN = "dinocell"
 _TITLE = "Pooled over cells, every tool with its own defaults: no threshold was tuned here"
 
 
+@inference_options(only=("target",))
 def command(
     data: Annotated[
         list[Path], typer.Option(help="Annotated data, as `dinocell evaluate` takes it. May be repeated.")
@@ -59,18 +62,21 @@ def command(
     channel: options.ChannelOption = None,
     model: Annotated[str, typer.Option(help="DINOCell's: a trained model, or a checkpoint folder.")] = "nano",
     split_components: options.SplitComponentsOption = None,
+    *,
+    given: InferenceOptions,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps, for every tool.")] = "auto",
     timeout: Annotated[
         float | None, typer.Option(help="Stop a tool that takes more seconds for one image.")
     ] = None,
 ) -> None:
     """Print and write SEG, DET, OP_CSB, AP, F1, PQ, MMA and times of tools on the same images."""
+    own_settings: InferenceOptions = {**given, "device": device}
     chosen = _choose_tools(
         [name.strip() for name in tools.split(",") if name.strip()],
         scripts=_named("--tool", tool),
         pythons=_named("--python", python),
         models=_named("--tool-model", tool_model),
-        own_model=model,
+        own=functools.partial(inference.DINOCellPipeline, model, **own_settings),
         device=device,
         timeout=timeout,
     )
@@ -102,7 +108,7 @@ def _choose_tools(
     scripts: dict[str, str],
     pythons: dict[str, str],
     models: dict[str, str],
-    own_model: str,
+    own: Callable[[], "inference.DINOCellPipeline"],
     device: str,
     timeout: float | None,
 ) -> "list[evaluation.OwnTool | ScriptTool]":
@@ -120,7 +126,6 @@ def _choose_tools(
         ScriptTool(name, file, pythons.get(name, sys.executable), device, models.get(name), timeout)
         for name, file in files.items()
     ]
-    own = functools.partial(inference.DINOCellPipeline, own_model, device=device)
     return [evaluation.OwnTool(OWN, own), *others] if OWN in names else list(others)
 
 

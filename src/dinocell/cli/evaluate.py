@@ -15,15 +15,16 @@ from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
 from dinocell.cli.outputs import dataset_names
 from dinocell.cli.terminal import Notes, console, errors, progress_bar
+from dinocell.datasets.annotates import annotated_target
 from dinocell.datasets.formats import open_dataset
 from dinocell.errors import InputError
-from dinocell.inference.settings import Diameter, InferenceOptions
+from dinocell.inference.settings import InferenceOptions
 from dinocell.io.saving import create_folder
 from dinocell.metrics.score_table import scores_shown
 from dinocell.reports.charts import require_matplotlib
 
 
-@inference_options(only=("device", "engine", "precision", "diameter"))
+@inference_options(only=("device", "engine", "precision", "target", "diameter"))
 def command(
     data: Annotated[
         list[Path],
@@ -50,6 +51,7 @@ def command(
         typer.Option(help="Score the label images in this folder, made by any program, instead of a model."),
     ] = None,
     split_components: options.SplitComponentsOption = None,
+    annotates: options.AnnotatesOption = None,
     *,
     given: InferenceOptions,
     search: Annotated[
@@ -59,27 +61,33 @@ def command(
     write: Annotated[
         bool,
         typer.Option(
-            "--write-thresholds", help="Search, and write the thresholds found into the checkpoint folder."
+            "--write-thresholds",
+            help="Search, and write what is found, for the target of the data, into the checkpoint folder.",
         ),
     ] = False,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes of the search. Default: cores.")
     ] = None,
 ) -> None:
-    """Print SEG, DET, OP_CSB and AP beside their upper bound: what perfect distance maps reach."""
+    """Print SEG, DET, OP_CSB and AP beside their upper bound: what perfect distance maps reach.
+
+    A search takes the map of the target that the data annotate; else the target is chosen for each image.
+    """
     data = data + (more_data or [])
     search = search or write
-    _check_options(model, predictions, given.get("diameter"), search=search, write=write)
-    named = zip(dataset_names(data), data, strict=True)
+    _check_options(model, predictions, given, search=search, write=write)
+    named = dict(zip(dataset_names(data), data, strict=True))
+    targets = {name: annotated_target(path, given=annotates) for name, path in named.items()}
     datasets = {
-        name: open_dataset(path, channel=channel, split_components=split_components) for name, path in named
+        name: open_dataset(path, channel=channel, split_components=split_components)
+        for name, path in named.items()
     }
     for items in datasets.values():
         evaluation.check_distinct_files(items)
     if output is not None:
         require_matplotlib()  # before hours of work
         create_folder(output)
-    run, notes = evaluation.EvaluationRun(datasets), Notes()
+    run, notes = evaluation.EvaluationRun(datasets, targets), Notes()
     if predictions is not None:
         _show(run, run.score_predictions(predictions), notes)
     else:
@@ -87,7 +95,7 @@ def command(
         if search:
             _show(run, run.search(pipeline, workers), notes)
             _print_points(run)
-        _show(run, run.score_model(pipeline, pipeline.settings.diameter, output), notes)
+        _show(run, run.score_model(pipeline, output), notes)
     for note in run.notes:
         console.print(f"note: {escape(note)}")
     notes.close(", see images.csv" if output else "")
@@ -104,12 +112,15 @@ def command(
 
 
 def _check_options(
-    model: str | None, predictions: Path | None, diameter: Diameter, *, search: bool, write: bool
+    model: str | None, predictions: Path | None, given: InferenceOptions, *, search: bool, write: bool
 ) -> None:
-    if predictions is not None and (search or diameter is not None or model is not None):
-        raise InputError("--predictions are scored as they are: leave --model, --diameter and the search out")
-    if search and diameter is not None:
-        raise InputError("--diameter does not go with --search-thresholds: leave one out")
+    fixed = [f"--{name}" for name in ("target", "diameter") if name in given]
+    if predictions is not None and (search or fixed or model is not None):
+        raise InputError(
+            "--predictions are scored as they are: leave --model, --target, --diameter and the search out"
+        )
+    if search and fixed:
+        raise InputError(f"{fixed[0]} does not go with --search-thresholds: leave one out")
     if write and not (model and Path(model).is_dir()):
         raise InputError("--write-thresholds needs a checkpoint folder as --model")
 
@@ -139,7 +150,9 @@ def _show(
 def _print_points(run: "evaluation.EvaluationRun") -> None:
     """Print the best thresholds of a search."""
     names = escape(", ".join(run.datasets))
-    console.print(f"Best thresholds on {names}, by the mean of AP@0.5 and AP@0.75 over datasets:")
+    console.print(
+        f"Best thresholds for {run.target} on {names}, by the mean of AP@0.5 and AP@0.75 over them:"
+    )
     for point in run.points[:10]:
         scores = " / ".join(f"{a:.3f} {b:.3f}" for a, b in zip(point.ap50, point.ap75, strict=True))
         console.print(f"{point.objective:.4f}  {point.thresholds}  AP@0.5 AP@0.75: {scores}")

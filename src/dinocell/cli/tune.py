@@ -10,9 +10,11 @@ from rich.markup import escape
 from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.terminal import Notes, console, progress_bar
+from dinocell.datasets.annotates import recorded_target
 from dinocell.datasets.folder import find_items
 from dinocell.errors import InputError
 from dinocell.io.saving import create_folder
+from dinocell.labels import TARGETS
 from dinocell.metrics.score_table import HEADLINE
 
 
@@ -25,10 +27,17 @@ def command(
     model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
     channel: options.ChannelOption = None,
     split_components: options.SplitComponentsOption = None,
+    annotates: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Target that the labels are of, {' or '.join(TARGETS)}. Default: the one that the data "
+            "record, else the one whose map fits best."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
 ) -> None:
-    """Find diameter, thresholds, merge and channel for your images; no network is trained."""
+    """Find target, diameter, thresholds, merge and channel for your images; no network is trained."""
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")
     create_folder(output.parent)
@@ -37,7 +46,10 @@ def command(
     with progress_bar() as bar:
         task = bar.add_task("distance maps", total=None)
         for event in evaluation.tune(
-            pipeline, items, workers=os.cpu_count() or 1 if workers is None else workers
+            pipeline,
+            items,
+            target=recorded_target(images, masks, given=annotates),
+            workers=os.cpu_count() or 1 if workers is None else workers,
         ):
             if isinstance(event, evaluation.TuneResult):
                 result = event
@@ -51,6 +63,7 @@ def command(
     preset = inference.Preset(
         model=model,
         channel=result.best.channel if channel is None else channel,
+        target=result.best.target,
         diameter=result.diameter,
         thresholds=result.best.thresholds,
         tuned={"images": [item.name for item in items], HEADLINE.key: shown, "notes": list(result.notes)},
@@ -69,5 +82,5 @@ def command(
         console.print("tuning does not help here: the model's own settings are as good")
     channel = "gray or colour as they are" if preset.channel is None else f"channel {preset.channel}"
     diameter = "the size as it is" if preset.diameter is None else f"diameter {preset.diameter:.4g} px"
-    console.print(f"{channel}, {diameter}, {preset.thresholds}")
+    console.print(f"{preset.target}, {channel}, {diameter}, {preset.thresholds}")
     console.print(f"use it: dinocell segment IMAGES --preset {escape(str(output))}")

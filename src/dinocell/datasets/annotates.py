@@ -29,7 +29,15 @@ class _Record(Section):
 
 
 def annotated_target(*paths: Path | None, given: str | None = None) -> Target:
-    """Return the target that data annotate.
+    """Return the target that data annotate: the one given, else the one recorded, else cells.
+
+    Parameters and errors as `recorded_target`.
+    """
+    return recorded_target(*paths, given=given) or DEFAULT_TARGET
+
+
+def recorded_target(*paths: Path | None, given: str | None = None) -> Target | None:
+    """Return the target that data annotate, where that is known.
 
     Parameters
     ----------
@@ -40,8 +48,8 @@ def annotated_target(*paths: Path | None, given: str | None = None) -> Target:
 
     Returns
     -------
-    {"cells", "nuclei"}
-        The one given, else the one recorded, else cells.
+    {"cells", "nuclei"} or None
+        The one given, else the one recorded; None where there is neither.
 
     Raises
     ------
@@ -61,7 +69,7 @@ def annotated_target(*paths: Path | None, given: str | None = None) -> Target:
     if len({*found.values()}) > 1:
         records = " and ".join(f"{target!r} in {file}" for file, target in found.items())
         raise InputError(f"the same data record {records}, expected one target: correct a record")
-    return named or next(iter(found.values()), DEFAULT_TARGET)
+    return named or next(iter(found.values()), None)
 
 
 def write_annotates(folder: Path, target: Target) -> None:

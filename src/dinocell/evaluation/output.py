@@ -14,7 +14,9 @@ from dinocell.reports.tables import write_table
 
 
 def write_thresholds(run: EvaluationRun, checkpoint: Path) -> None:
-    """Write the best thresholds into a checkpoint, with hashes of the images they were chosen on.
+    """Write the best thresholds of a target into a checkpoint, with hashes of the images they were chosen on.
+
+    Those of another target, and what they were chosen on, stay.
 
     Parameters
     ----------
@@ -28,12 +30,14 @@ def write_thresholds(run: EvaluationRun, checkpoint: Path) -> None:
     OutputError
         If the checkpoint cannot be written.
     """
-    config = read_config(checkpoint)
-    chosen_on = {
+    config, target = read_config(checkpoint), run.target
+    hashes = {
         name: sorted(result.labels_sha256[:HASH_DIGITS] for result in results)
         for name, results in run.results.items()
     }
-    changed = config.with_settings(thresholds=run.points[0].thresholds).model_copy(
+    before = config.training.get(CHOSEN_ON)
+    chosen_on = (before if isinstance(before, dict) else {}) | {target: hashes}
+    changed = config.with_settings(target, thresholds=run.points[0].thresholds).model_copy(
         update={"training": config.training | {CHOSEN_ON: chosen_on}}
     )
     with atomic_path(checkpoint / CONFIG_FILE) as temporary:

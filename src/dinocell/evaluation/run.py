@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from dinocell.datasets.annotates import DEFAULT_TARGET
 from dinocell.datasets.items import Item
 from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError, OutputError
 from dinocell.evaluation.scoring import (
@@ -24,8 +25,9 @@ from dinocell.evaluation.scoring import (
 )
 from dinocell.evaluation.search import GridPoint, search_thresholds
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.settings import Diameter
+from dinocell.inference.settings import RunOptions
 from dinocell.io.saving import create_folder
+from dinocell.labels import Target
 
 ResultOfItem = TypeVar("ResultOfItem")
 
@@ -67,6 +69,8 @@ class EvaluationRun:
     ----------
     datasets : mapping of str to sequence of Item
         By names that are fit for folders.
+    annotates : mapping of str to str, optional
+        Target that the labels of each dataset are of; cells otherwise.
 
     Attributes
     ----------
@@ -80,12 +84,30 @@ class EvaluationRun:
         Why these scores are not a test, where the model has seen the images before.
     """
 
-    def __init__(self, datasets: Mapping[str, Sequence[Item]]) -> None:
+    def __init__(
+        self, datasets: Mapping[str, Sequence[Item]], annotates: Mapping[str, Target] | None = None
+    ) -> None:
         self.datasets = datasets
+        self.annotates = {name: (annotates or {}).get(name, DEFAULT_TARGET) for name in datasets}
         self.results: dict[str, list[ImageResult]] = {}
         self.points: list[GridPoint] = []
         self.failures: dict[str, None] = {}
         self.notes: list[str] = []
+
+    @property
+    def target(self) -> Target:
+        """The one target that all datasets annotate, for which thresholds are searched.
+
+        Raises
+        ------
+        InputError
+            If they annotate several.
+        """
+        names = {target: name for name, target in self.annotates.items()}
+        if len(names) > 1:
+            found = " and ".join(f"{name} annotates {target}" for target, name in names.items())
+            raise InputError(f"{found}, expected one target to search thresholds for: search one at a time")
+        return next(iter(names))
 
     def score_predictions(self, folder: Path) -> Iterator[EvaluationProgress]:
         """Score label images that any program made.
@@ -110,15 +132,13 @@ class EvaluationRun:
             yield from self._score(name, items, functools.partial(evaluate_prediction, folder=where))
 
     def score_model(
-        self, pipeline: DINOCellPipeline, diameter: Diameter = None, output: Path | None = None
+        self, pipeline: DINOCellPipeline, output: Path | None = None
     ) -> Iterator[EvaluationProgress]:
-        """Segment and score all images, with the best thresholds of a search if there was one.
+        """Segment and score all images, after a search with its target and the best thresholds.
 
         Parameters
         ----------
         pipeline : DINOCellPipeline
-        diameter : float, "auto" or None
-            As `DINOCellPipeline.run` takes it.
         output : Path, optional
             The predicted label images are written into the folder ``labels`` of this one.
 
@@ -129,22 +149,18 @@ class EvaluationRun:
         FileFormatError
             If no image of a dataset could be scored.
         """
-        thresholds = (
-            self.points[0].thresholds
-            if self.points
-            else pipeline.settings.thresholds_of[pipeline.settings.targets[0]]
-        )
+        options: RunOptions = {}
+        if self.points:
+            options = {"target": self.target, "thresholds": self.points[0].thresholds}
         folders = {name: None if output is None else label_folder(output, name) for name in self.datasets}
         for folder in filter(None, folders.values()):  # all at first: one created later may hide a loss
             create_folder(folder)
         for name, items in self.datasets.items():
-            labels = folders[name]
-            score = functools.partial(
-                evaluate_item, pipeline, thresholds=thresholds, diameter=diameter, output=labels
-            )
+            score = functools.partial(evaluate_item, pipeline, output=folders[name], **options)
             yield from self._score(name, items, score)
         if not self.points:
             self.notes += _notes_on_seen_images(pipeline.model.config.training, self.results)
+        self.notes += _notes_on_targets(self.results, self.annotates)
 
     def search(
         self, pipeline: DINOCellPipeline, workers: int | None = None
@@ -159,10 +175,14 @@ class EvaluationRun:
 
         Raises
         ------
+        InputError
+            If the datasets annotate several targets, or the model has no map of theirs.
         FileFormatError
             If no image of a dataset could be predicted.
         """
-        predict = functools.partial(predict_item, pipeline)
+        target = self.target
+        start = pipeline.settings_for(target=target).thresholds_of[target]
+        predict = functools.partial(predict_item, pipeline, target=target)
         maps = []
         for name, items in self.datasets.items():
             predicted = []
@@ -171,9 +191,7 @@ class EvaluationRun:
                 yield done
             maps.append(predicted)
         workers = os.cpu_count() or 1 if workers is None else workers
-        for point in search_thresholds(
-            maps, start=pipeline.settings.thresholds_of[pipeline.settings.targets[0]], workers=workers
-        ):
+        for point in search_thresholds(maps, start=start, workers=workers):
             self.points.append(point)
             yield point
         self.points.sort(key=lambda point: point.objective, reverse=True)
@@ -227,10 +245,23 @@ def _notes_on_seen_images(
                 yield f"the {what} {count} of the {len(results)} images of {name}: {consequence}"
 
 
-def _hashes(record: object) -> set[str]:
-    """Collect the hashes in a record by names; a checkpoint may say anything about its training."""
-    if not isinstance(record, dict):
-        return set()
-    return {
-        digest for hashes in record.values() for digest in (hashes if isinstance(hashes, list) else [hashes])
-    }
+def _hashes(record: object) -> set[object]:
+    """Collect the hashes in a record, at any depth; a checkpoint may say anything about its training."""
+    if isinstance(record, dict):
+        record = [*record.values()]
+    if isinstance(record, list):
+        return {digest for part in record for digest in _hashes(part)}
+    return {record}
+
+
+def _notes_on_targets(
+    scored: Mapping[str, Sequence[ImageResult]], annotates: Mapping[str, Target]
+) -> Iterator[str]:
+    """Yield a line for every dataset with images of which another target was outlined than it annotates."""
+    for name, results in scored.items():
+        others = [result.target for result in results if result.target not in (None, annotates[name])]
+        if others:
+            yield (
+                f"{name} annotates {annotates[name]}, but {others[0]} were outlined in {len(others)} of its "
+                f"{len(results)} images (see --target and --annotates)"
+            )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.datasets.masks import Masks, read_masks
 from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.inference.overview import predict_at_scale
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.settings import Diameter
+from dinocell.inference.settings import CompleteSettings, RunOptions
 from dinocell.io.hashes import hash_hashes
 from dinocell.io.images import is_ome_zarr
 from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES
 from dinocell.io.saving import write_labels
-from dinocell.labels import Labels, relabel
+from dinocell.labels import Labels, Target, relabel
 from dinocell.metrics.matching import match_iou
 from dinocell.metrics.overlaps import count_overlaps
 from dinocell.metrics.pooling import pool
@@ -28,7 +30,8 @@ from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 
 CHOSEN_ON = "thresholds_chosen_on"
-"""Key of a checkpoint's training record: hashes of the images its thresholds were chosen on, by dataset."""
+"""Key of a checkpoint's training record: hashes of the images its thresholds were chosen on, by target and
+dataset."""
 
 LEARNED_FROM = "learned_from"
 """Key of the same record: hashes of the images that a model was fine-tuned on, by the name of each."""
@@ -60,6 +63,8 @@ class ImageResult:
         IoU of each with its match, at least 0.5; 0 for a missed cell.
     labels_sha256 : str
         Of the true labels, numbered consecutively: recognises an image whatever its file is called.
+    target : {"cells", "nuclei"}, optional
+        Target that the model outlined; None for label images that another program made.
     notes : tuple of str
         What a reader of the scores must know of the label images.
     """
@@ -71,6 +76,7 @@ class ImageResult:
     areas: NDArray[np.int64]
     ious: NDArray[np.float64]
     labels_sha256: str
+    target: Target | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -78,9 +84,8 @@ def evaluate_items(
     pipeline: DINOCellPipeline,
     items: Iterable[Item],
     *,
-    thresholds: Thresholds | None = None,
-    diameter: Diameter = None,
     output: Path | None = None,
+    **options: Unpack[RunOptions],
 ) -> Iterator[ImageResult]:
     """Segment and score annotated images.
 
@@ -88,36 +93,29 @@ def evaluate_items(
     ----------
     pipeline : DINOCellPipeline
     items : iterable of Item
-    thresholds : Thresholds, optional
-        The checkpoint's otherwise.
-    diameter : float, "auto" or None
-        As `DINOCellPipeline.run` takes it.
     output : Path, optional
         Folder for the predicted label images, ``NAME_labels.tif``.
+    **options
+        Settings as `DINOCellPipeline.run` takes them; the pipeline's otherwise.
 
     Yields
     ------
     ImageResult
         One an image, in order; `pool_results` makes the dataset's scores.
     """
-    chosen = thresholds or pipeline.settings.thresholds_of[pipeline.settings.targets[0]]
     for item in items:
-        yield evaluate_item(pipeline, item, chosen, diameter, output)
+        yield evaluate_item(pipeline, item, output=output, **options)
 
 
 def evaluate_item(
-    pipeline: DINOCellPipeline,
-    item: Item,
-    thresholds: Thresholds,
-    diameter: Diameter = None,
-    output: Path | None = None,
+    pipeline: DINOCellPipeline, item: Item, *, output: Path | None = None, **options: Unpack[RunOptions]
 ) -> ImageResult:
     """Segment and score one annotated image; see `evaluate_items`."""
-    annotated = item.read()
-    predicted = segment_annotated(pipeline, annotated, thresholds, diameter)
+    annotated, settings = item.read(), pipeline.settings_for(**options)
+    predicted, target = _segment(pipeline, annotated, settings)
     if output is not None:
         write_labels(prediction_path(output, item), predicted)
-    return score_image(item, annotated, predicted, thresholds)
+    return replace(score_image(item, annotated, predicted, settings.thresholds_of[target]), target=target)
 
 
 def evaluate_prediction(item: Item, folder: Path, thresholds: Thresholds | None = None) -> ImageResult:
@@ -138,32 +136,46 @@ def evaluate_prediction(item: Item, folder: Path, thresholds: Thresholds | None 
     return replace(result, notes=result.notes + notes)
 
 
-def segment_annotated(
-    pipeline: DINOCellPipeline, annotated: AnnotatedImage, thresholds: Thresholds, diameter: Diameter = None
-) -> Labels:
-    """Segment an annotated image, which may have been preprocessed already.
+def _segment(
+    pipeline: DINOCellPipeline, annotated: AnnotatedImage, settings: CompleteSettings
+) -> tuple[Labels, Target]:
+    """Segment an annotated image, which may have been preprocessed already; return also what was outlined.
 
     Raises
     ------
     InputError
         If it was preprocessed otherwise than the model wants.
     """
+    _check_annotated(pipeline, annotated)
+    pixels = annotated.pixels
     if annotated.preprocessing is None:
-        _check_channels(annotated)
-        return pipeline.run(annotated.pixels, diameter=diameter, thresholds=thresholds).labels
-    if diameter is not None:
+        found = pipeline.finish(pixels, pipeline.predict(pixels, settings), settings)
+        return found.labels, found.parameters.target
+    if settings.diameter is not None:
         raise InputError("a store is scored at its own scale: leave diameter out, or process with --diameter")
-    return pipeline.cells_from_dist_map(predict_annotated(pipeline, annotated), thresholds=thresholds)
+    prediction = predict_at_scale(pipeline.predictor, pixels, 1.0, settings.targets, gray=pixels)
+    return pipeline.finish(pixels, prediction, settings).labels, prediction.target
 
 
-def predict_item(pipeline: DINOCellPipeline, item: Item) -> tuple[Labels, NDArray[np.float32]]:
-    """Return the true labels and the predicted distance map of an annotated image."""
+def predict_item(
+    pipeline: DINOCellPipeline, item: Item, target: Target
+) -> tuple[Labels, NDArray[np.float32]]:
+    """Return the true labels of an annotated image and the distance map that is predicted for a target.
+
+    Raises
+    ------
+    InputError
+        If it was preprocessed otherwise than the model wants.
+    """
     annotated = item.read()
-    return annotated.labels, predict_annotated(pipeline, annotated)
+    _check_annotated(pipeline, annotated)
+    done = annotated.preprocessing is not None
+    distance = pipeline.predict_on_full_img(annotated.pixels, preprocessed=done, target=target)
+    return annotated.labels, distance
 
 
-def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> NDArray[np.float32]:
-    """Predict the distance map of an annotated image, which may have been preprocessed already."""
+def _check_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> None:
+    """Raise for an image that a channel must be chosen of, or whose preprocessing is not the model's."""
     _check_channels(annotated)
     done = annotated.preprocessing
     if done is not None and done != pipeline.predictor.preprocessing:
@@ -171,7 +183,6 @@ def predict_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> 
             f"the store went through {done}, but the model wants {pipeline.predictor.preprocessing}: "
             "process the original data with the model's settings"
         )
-    return pipeline.predict_on_full_img(annotated.pixels, preprocessed=done is not None)
 
 
 def _check_channels(annotated: AnnotatedImage) -> None:

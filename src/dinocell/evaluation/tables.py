@@ -15,6 +15,7 @@ def image_rows(datasets: Mapping[str, Sequence[ImageResult]]) -> list[Row]:
         {
             "dataset": name,
             "image": result.name,
+            "target": result.target or "",
             "true_cells": result.scores.counts.true_cells,
             "predicted_cells": result.scores.counts.predicted_cells,
             **image_scores(result).by_name(),

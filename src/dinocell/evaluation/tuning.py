@@ -1,8 +1,8 @@
 """Settings that suit a few annotated images of the user's own; no network is trained.
 
-Every image is segmented with every combination of channel, size and thresholds. The best on all images is
-the result; how good it is to be expected is measured by leaving out each image in turn: settings are chosen
-on the others, and scored on it.
+Every image is segmented with every combination of channel, size, target and thresholds. The best on all
+images is the result; how good it is to be expected is measured by leaving out each image in turn: settings
+are chosen on the others, and scored on it.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.errors import InputError
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.labels import Labels, median_diameter
+from dinocell.labels import Labels, Target, median_diameter
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.scores import Scores, score_labels
 from dinocell.postprocess.thresholds import Thresholds
@@ -44,11 +44,13 @@ class Choice:
     channel : int or None
     scale : float
         On both sides of the image.
+    target : {"cells", "nuclei"}
     thresholds : Thresholds
     """
 
     channel: int | None
     scale: float
+    target: Target
     thresholds: Thresholds
 
 
@@ -87,7 +89,7 @@ class TuneResult:
 
 
 def tune(
-    pipeline: DINOCellPipeline, items: Sequence[Item], *, workers: int = 0
+    pipeline: DINOCellPipeline, items: Sequence[Item], *, target: Target | None = None, workers: int = 0
 ) -> Iterator[MapDone | TuneResult]:
     """Find the settings that suit annotated images.
 
@@ -96,6 +98,8 @@ def tune(
     pipeline : DINOCellPipeline
     items : sequence of Item
         One to five are enough.
+    target : {"cells", "nuclei"}, optional
+        Target that the labels are of; otherwise all of the model's are tried.
     workers : int
         Processes that run watersheds; 0 works in this one.
 
@@ -109,53 +113,69 @@ def tune(
     Raises
     ------
     InputError
-        If the images have no cells, or their numbers of channels differ.
+        If the images have no cells, their numbers of channels differ, or the model lacks the target.
     """
     images = [item.read() for item in items]
     if not any((image.labels > 0).any() for image in images):
         raise InputError("no image has an annotated cell, expected one at least: annotate some")
+    targets = pipeline.settings_for(target=target or "auto").targets
     channels = _channels(images)
-    own = Choice(channels[0], 1.0, pipeline.settings.thresholds_of[pipeline.settings.targets[0]])
-    pairs = list(itertools.product(channels, _scales(pipeline, images)))
+    pairs = list(itertools.product(channels, _scales(pipeline, images, targets)))
     with OrderedPool(workers) as watersheds:
-        tried = yield from _score_all(pipeline, images, pairs, watersheds)
+        tried = yield from _score_all(pipeline, images, pairs, targets, watersheds)
     best = _best(tried, range(len(images)))
     yield TuneResult(
         best=best,
-        diameter=_diameter_for(pipeline, best.scale),
-        before=pool(tried[own]),
+        diameter=_diameter_for(pipeline, best),
+        before=pool(_score_untuned(pipeline, image, channels[0]) for image in images),
         after=pool(tried[best]),
         cross_validated=_cross_validate(tried, len(images)),
         notes=tuple(note for image in images for note in image.notes),
     )
 
 
+def _score_untuned(pipeline: DINOCellPipeline, image: AnnotatedImage, channel: int | None) -> Scores:
+    """Score an image with the settings of the pipeline, which may choose the target themselves."""
+    return score_labels(image.labels, pipeline.run(_plane(image.pixels, channel)).labels)
+
+
 def _score_all(
     pipeline: DINOCellPipeline,
     images: Sequence[AnnotatedImage],
     pairs: Sequence[tuple[int | None, float]],
+    targets: Sequence[Target],
     watersheds: OrderedPool,
 ) -> Generator[MapDone, None, dict[Choice, list[Scores]]]:
-    """Score every image with every combination."""
-    grid = _thresholds(pipeline.settings.thresholds_of[pipeline.settings.targets[0]])
+    """Score every image with every combination; one pass of the network serves all targets."""
+    own = pipeline.settings.thresholds_of
+    grids = {target: _thresholds(own[target]) for target in targets}
     tried: dict[Choice, list[Scores]] = {}
     jobs = (
-        (image.labels, pipeline.predict_on_full_img(_plane(image.pixels, channel), scale=scale))
+        (
+            image.labels,
+            pipeline.predictor.predict_rescaled(_plane(image.pixels, channel), scale, targets),
+        )
         for channel, scale in pairs
         for image in images
     )
     total = len(pairs) * len(images)
-    for done, (_, scores) in enumerate(watersheds.map(_score_one, jobs, grid), 1):
+    for done, (_, scores) in enumerate(watersheds.map(_score_one, jobs, grids), 1):
         channel, scale = pairs[(done - 1) // len(images)]
-        for thresholds, image_scores in zip(grid, scores, strict=True):
-            tried.setdefault(Choice(channel, scale, thresholds), []).append(image_scores)
+        for (target, thresholds), image_scores in scores.items():
+            tried.setdefault(Choice(channel, scale, target, thresholds), []).append(image_scores)
         yield MapDone(done, total)
     return tried
 
 
-def _score_one(job: tuple[Labels, NDArray[np.float32]], grid: list[Thresholds]) -> list[Scores]:
-    true, distance = job
-    return [score_labels(true, distance_to_labels(distance, thresholds=each)) for each in grid]
+def _score_one(
+    job: tuple[Labels, dict[Target, NDArray[np.float32]]], grids: dict[Target, list[Thresholds]]
+) -> dict[tuple[Target, Thresholds], Scores]:
+    true, maps = job
+    return {
+        (target, each): score_labels(true, distance_to_labels(maps[target], thresholds=each))
+        for target, grid in grids.items()
+        for each in grid
+    }
 
 
 def _thresholds(own: Thresholds) -> list[Thresholds]:
@@ -187,20 +207,23 @@ def _plane(pixels: NDArray[Any], channel: int | None) -> NDArray[Any]:
     return pixels if channel is None else pixels[:, :, channel]
 
 
-def _scales(pipeline: DINOCellPipeline, images: Sequence[AnnotatedImage]) -> list[float]:
-    if pipeline.model.config.settings_of().diameter_range is None:
+def _scales(
+    pipeline: DINOCellPipeline, images: Sequence[AnnotatedImage], targets: Sequence[Target]
+) -> list[float]:
+    """List the scales to try, the image as it is first; no other where a diameter could not express them."""
+    if any(pipeline.model.config.targets[target].diameter_range is None for target in targets):
         return [1.0]
     found = float(np.nanmedian([median_diameter(image.labels) for image in images if image.labels.max() > 0]))
-    scales = {*SCALES, round(pipeline.predictor.scale_for(found, pipeline.settings.targets[0]), 3)}
-    return sorted(scales, key=lambda scale: abs(math.log(scale)))  # the image as it is comes first
+    own = {round(pipeline.predictor.scale_for(found, target), 3) for target in targets}
+    return sorted({*SCALES, *own}, key=lambda scale: abs(math.log(scale)))
 
 
-def _diameter_for(pipeline: DINOCellPipeline, scale: float) -> float | None:
-    """Find the diameter that `Predictor.scale_for` turns into a scale."""
-    best = pipeline.model.config.settings_of().diameter_range
-    if scale == 1 or best is None:
+def _diameter_for(pipeline: DINOCellPipeline, choice: Choice) -> float | None:
+    """Find the diameter that `Predictor.scale_for` turns into the scale of a choice."""
+    best = pipeline.model.config.targets[choice.target].diameter_range
+    if choice.scale == 1 or best is None:
         return None
-    return best[0] / scale if scale > 1 else best[1] / scale
+    return best[0] / choice.scale if choice.scale > 1 else best[1] / choice.scale
 
 
 def _best(tried: dict[Choice, list[Scores]], chosen_on: Sequence[int]) -> Choice:

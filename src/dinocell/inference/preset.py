@@ -27,6 +27,8 @@ class Preset(RunSettings):
         Name of a trained model, or a checkpoint folder.
     channel : int or str, optional
         Of the file, by number (from 0) or name; None takes gray or colour as it is.
+    target : {"auto", "cells", "nuclei"}
+        What is outlined.
     diameter : float, "auto" or None
         In pixels: it decides by how much images are rescaled, and is the one that scores best, which need not
         be the median cell's.
