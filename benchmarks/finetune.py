@@ -24,7 +24,7 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_image, write_labels
 from dinocell.io.settings_files import read_settings
-from dinocell.labels import relabel
+from dinocell.labels import Target, relabel
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.scores import Scores
 from dinocell.models.network.dinocell import DINOCell
@@ -72,9 +72,19 @@ def bbbc039() -> Set:
     return [cut(image, SIDE, SIDE) for image in images[:5]], images[5:13]
 
 
-SETS: dict[str, Callable[[], Set]] = {
-    "yeast": yeast, "usiigaci": usiigaci, "histology": histology, "bbbc039": bbbc039
-}  # fmt: skip
+SETS: dict[str, tuple[Target, Callable[[], Set]]] = {
+    "yeast": ("cells", yeast),
+    "usiigaci": ("cells", usiigaci),
+    "histology": ("nuclei", histology),
+    "bbbc039": ("nuclei", bbbc039),
+}
+"""Target that each set annotates, and its images."""
+
+OTHERS: dict[Target, tuple[Target, Callable[[], Set]]] = {
+    "cells": ("nuclei", bbbc039),
+    "nuclei": ("cells", usiigaci),
+}
+"""Other target, and images on which its map must stay as good, by the target that learns."""
 
 
 def annotated(name: str) -> list[Annotated]:
@@ -88,15 +98,17 @@ def cut(image: Annotated, rows: slice, columns: slice) -> Annotated:
     return np.ascontiguousarray(pixels[rows, columns]), relabel(labels[rows, columns])
 
 
-def score(model: str, images: Sequence[Annotated]) -> Scores:
+def score(model: str, images: Sequence[Annotated], target: Target) -> Scores:
     """Score a model on images, pooled."""
-    pipeline = DINOCellPipeline(model)
+    pipeline = DINOCellPipeline(model, target=target)
     return pool(evaluate(labels, pipeline.run(pixels).labels) for pixels, labels in images)
 
 
 def measure(name: str, changes: Sequence[str], seed: int) -> None:
     """Measure fine-tuning on one set, and print a line of a table."""
-    learned, others = SETS[name]()
+    target, read = SETS[name]
+    learned, others = read()
+    kept, read_kept = OTHERS[target]
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"
         images.mkdir()
@@ -104,19 +116,28 @@ def measure(name: str, changes: Sequence[str], seed: int) -> None:
             write_image(images / f"{number}_img.png", pixels)
             write_labels(images / f"{number}_masks.tif", labels)
         config = read_settings(
-            FinetuneConfig, None, changes, images=images, output=Path(folder) / "out", seed=seed
+            FinetuneConfig,
+            None,
+            changes,
+            images=images,
+            output=Path(folder) / "out",
+            annotates=target,
+            seed=seed,
         )
         used = time.process_time()
         result = finetune(config)
         used = time.process_time() - used
         before, after = (pool(scores.values()) for scores in (result.before, result.after))
-        test = [score(model, others) for model in (config.model, str(result.model))]
+        models = config.model, str(result.model)
+        test = [score(model, others, target) for model in models]
+        other = [score(model, read_kept()[1], kept) for model in models]
     saved = "–" if result.times is None else f"{result.times.speed_up:.1f}×"
     cells = sum(int(labels.max()) for _, labels in learned)
     changed = [f"{before.by_name()[key]:.3f} → {after.by_name()[key]:.3f}" for key in ("ap50", "seg")]
     tested = f"{test[0].ap[0.5]:.3f} → {test[1].ap[0.5]:.3f}"
+    held = f"{other[0].ap[0.5]:.3f} → {other[1].ap[0.5]:.3f}"
     minutes = [f"{seconds / 60:.1f}" for seconds in (result.seconds, used)]
-    columns = [name, str(cells), *changed, tested, *minutes, saved]
+    columns = [name, str(cells), *changed, tested, held, *minutes, saved]
     print(f"| {' | '.join(columns)} |", flush=True)
 
 
@@ -131,7 +152,7 @@ def measure_speed(variant: str, config: FinetuneConfig) -> None:
         Crop(rng.integers(0, 255, shape, np.uint8), rng.random(shape, np.float32), np.ones(shape, bool))
         for _ in range(config.batch_size)
     ]
-    with CropCache(model, len(crops), size, features=True, folder=Path(tempfile.gettempdir())) as cache:
+    with CropCache(model, 0, len(crops), size, features=True, folder=Path(tempfile.gettempdir())) as cache:
         list(cache.fill(crops, config.batch_size))
         learner = Learner(model, cache, config)
         list(learner.learn(np.arange(len(crops))))
@@ -161,7 +182,8 @@ def main() -> None:
         for variant in arguments.speed:
             measure_speed(variant, read_settings(FinetuneConfig, None, arguments.changes, **values))
         return
-    columns = ["images", "cells", "AP@0.5", "SEG", "other images, AP@0.5", "minutes", "CPU minutes", "cache"]
+    columns = ["images", "cells", "AP@0.5", "SEG", "other images, AP@0.5", "other target, AP@0.5"]
+    columns += ["minutes", "CPU minutes", "cache"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in arguments.sets:
         measure(name, arguments.changes, arguments.seed)

@@ -48,6 +48,24 @@ def edited(results, dtype=np.int64):
     return labels
 
 
+@pytest.mark.parametrize(
+    ("record", "outlined"),
+    [
+        ({"result": {"target": "nuclei"}}, "nuclei"),
+        ({"result": {"target": "cats"}}, None),
+        ({"result": 3}, None),
+    ],
+)
+def test_the_record_says_what_was_outlined(record, outlined, folders):
+    images, results = folders
+    edited(results)
+    (item,), _ = find_corrected(images, results)
+    assert item.outlined is None
+    (results / "a_provenance.json").write_text(json.dumps(record))
+    (item,), _ = find_corrected(images, results)
+    assert item.outlined == outlined
+
+
 def test_only_label_images_that_were_edited_are_taken(folders):
     images, results = folders
     write_image(images / "c.png", np.zeros((20, 20), np.uint8))

@@ -1,4 +1,5 @@
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from dinocell.errors import (
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.saving import write_image, write_labels
 from dinocell.io.settings_files import read_settings
-from dinocell.models.configuration import ModelConfig
+from dinocell.labels import TARGETS
+from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.network.vit import ViTConfig
@@ -60,9 +62,8 @@ def tiny(tmp_path_factory):
     torch.manual_seed(0)
     backbone = ViTConfig(hidden_size=48, depth=5, heads=2, intermediate_size=96, feature_blocks=(0, 1, 2, 4))
     decoder = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
-    config = ModelConfig(
-        variant="tiny", backbone=backbone, decoder=decoder, trained=True, diameter_range=(25, 70)
-    )
+    targets = {name: TargetSettings(diameter_range=(25, 70)) for name in TARGETS}
+    config = ModelConfig(variant="tiny", backbone=backbone, decoder=decoder, trained=True, targets=targets)
     return DINOCell(config).save_pretrained(tmp_path_factory.mktemp("models") / "tiny")
 
 
@@ -90,7 +91,7 @@ def losses(checkpoint, tmp_path, *, features, dtype="float32", memory_limit=2**3
     model.freeze_backbone()
     config = make_config(tmp_path, tmp_path, steps=6, **changes)
     with CropCache(
-        model, 5, SIZE, features=features, dtype=dtype, memory_limit=memory_limit, folder=tmp_path
+        model, 0, 5, SIZE, features=features, dtype=dtype, memory_limit=memory_limit, folder=tmp_path
     ) as cache:
         assert list(cache.fill(random_crops(5), 2)) == [2, 4, 5]
         assert cache.in_memory == (cache.bytes <= memory_limit)
@@ -157,7 +158,7 @@ def test_features_that_16_bits_cannot_hold_are_refused(tiny, tmp_path):
     with torch.no_grad():
         norms[-1].weight.mul_(1e6)
     with (
-        CropCache(model, 1, SIZE, features=True, dtype="float16", folder=tmp_path) as cache,
+        CropCache(model, 0, 1, SIZE, features=True, dtype="float16", folder=tmp_path) as cache,
         pytest.raises(TrainingError, match="cache_dtype to bfloat16 or float32"),
     ):
         list(cache.fill(random_crops(1), 1))
@@ -166,19 +167,44 @@ def test_features_that_16_bits_cannot_hold_are_refused(tiny, tmp_path):
 def test_a_full_disk_is_refused_before_it_kills(tiny, tmp_path):
     model = DINOCell.from_pretrained(tiny)
     with pytest.raises(OutputError, match="fewer variants"):
-        CropCache(model, 10**9, 2**12, features=True, memory_limit=0, folder=tmp_path)
+        CropCache(model, 0, 10**9, 2**12, features=True, memory_limit=0, folder=tmp_path)
 
 
 def test_every_training_begins_anew(tiny, tmp_path):
     model = DINOCell.from_pretrained(tiny)
     model.freeze_backbone()
-    with CropCache(model, 4, SIZE, features=True, folder=tmp_path) as cache:
+    with CropCache(model, 0, 4, SIZE, features=True, folder=tmp_path) as cache:
         list(cache.fill(random_crops(4), 4))
         learner = Learner(model, cache, make_config(tmp_path, tmp_path))
         first, _, second = (
             list(learner.learn(numbers)) for numbers in (np.arange(2), np.arange(4), np.arange(2))
         )
     assert first == second
+
+
+@pytest.mark.parametrize(("target", "features"), [(0, True), (1, False)])
+def test_the_map_of_the_other_target_stays_as_it_was(target, features, tiny, tmp_path):
+    def drifts(keep):
+        """Return by how much both maps change, own and other, the mean over pixels."""
+        model = DINOCell.from_pretrained(tiny)
+        with torch.no_grad():
+            model.decoder.head.weight.mul_(20)  # so that what comes before the head changes the maps
+        model.freeze_backbone()
+        config = make_config(tmp_path, tmp_path, steps=20, learning_rate=3e-3, keep=keep)
+        with CropCache(model, target, 5, SIZE, features=features, folder=tmp_path) as cache:
+            list(cache.fill(random_crops(5), 5))
+            batch = cache.batch(np.arange(5))
+            before = torch.sigmoid(batch.logits(model)).detach()
+            torch.testing.assert_close(batch.others[:, 0], before[:, 1 - target], rtol=0, atol=1e-3)
+            list(Learner(model, cache, config).learn(np.arange(5)))
+            after = torch.sigmoid(batch.logits(model)).detach()
+        moved = (after - before).abs().mean(dim=(0, 2, 3)).tolist()
+        return moved[target], moved[1 - target]
+
+    own, other = drifts(keep=1.0)
+    _, let_go = drifts(keep=0.0)
+    assert other < 0.7 * let_go
+    assert other < own / 3
 
 
 @pytest.mark.slow
@@ -206,9 +232,14 @@ def test_a_run_scores_images_that_it_did_not_learn_from(learn, folder, tmp_path)
     record = tuned.config.training
     assert (record["finetuned_from"], record["images"], record["seed"]) == ("nano", ["a", "b", "c"], 3)
     assert record["earlier_training"] == nano.config.training
-    assert tuned.config.thresholds == nano.config.thresholds
-    assert tuned.config.diameter_range[0] < nano.config.diameter_range[0]
-    assert tuned.config.diameter_range[1] == nano.config.diameter_range[1]
+    assert record["annotates"] == result.target == "cells"
+    (learned, before), (other, kept) = (
+        (tuned.config.targets[name], nano.config.targets[name]) for name in ("cells", "nuclei")
+    )
+    assert other == kept
+    assert learned.thresholds == before.thresholds
+    assert learned.diameter_range[0] < before.diameter_range[0]
+    assert learned.diameter_range[1] == before.diameter_range[1]
     with (config.output / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["image"], row["model"]) for row in rows[3:5]] == [("all", "before"), ("a", "after")]
@@ -315,9 +346,17 @@ def test_what_cannot_work_is_refused(folder, tiny, tmp_path):
     untrained = DINOCell.from_pretrained(tiny)
     untrained.config = untrained.config.model_copy(update={"trained": False})
     untrained = str(untrained.save_pretrained(tmp_path / "untrained"))
+    config = DINOCell.from_pretrained(tiny).config
+    of_cells = config.model_copy(update={"targets": {"cells": config.targets["cells"]}})
+    of_cells = str(DINOCell(of_cells).save_pretrained(tmp_path / "of_cells"))
     cases = [
         (make_config(empty, tmp_path / "1"), InputError, "no annotated cell"),
         (make_config(folder, tmp_path / "2", crop_size=70), ConfigError, "multiple of 32"),
+        (
+            make_config(folder, tmp_path / "5", model=of_cells, annotates="nuclei"),
+            InputError,
+            "the labels are of nuclei, but model .* has a map of cells only",
+        ),
         (make_config(folder, tmp_path / "3", model=untrained), UntrainedModelError, "untrained"),
         (
             make_config(folder, tmp_path / "4", model=str(tiny), learning_rate=1e30, steps=9),
@@ -331,6 +370,23 @@ def test_what_cannot_work_is_refused(folder, tiny, tmp_path):
         assert not (config.output / "model").exists()
     with pytest.raises(ConfigError, match="leave one out"):
         read_settings(FinetuneConfig, images=folder, masks=folder, corrected=folder, output=tmp_path)
+
+
+def test_corrected_results_teach_what_segment_outlined(tiny, tmp_path):
+    images, results = tmp_path / "images", tmp_path / "results"
+    images.mkdir()
+    results.mkdir()
+    for seed, (name, target) in enumerate((("a", "nuclei"), ("b", "nuclei"), ("c", "cells"))):
+        write_labels(results / f"{name}_labels.tif", write_disks(tmp_path, name, seed))
+        (tmp_path / f"{name}_img.png").rename(images / f"{name}.png")
+        (results / f"{name}_provenance.json").write_text(json.dumps({"result": {"target": target}}))
+    few = {"corrected": results, "model": str(tiny), "steps": 1, "variants": 1, "cross_validation": False}
+    with pytest.raises(InputError, match="segment outlined nuclei in b and cells in c, expected one target"):
+        finetune(make_config(images, tmp_path / "both", **few))
+    (results / "c_provenance.json").unlink()
+    assert finetune(make_config(images, tmp_path / "nuclei", **few)).target == "nuclei"
+    given = finetune(make_config(images, tmp_path / "cells", annotates="cells", **few))
+    assert DINOCell.from_pretrained(given.model).config.training["annotates"] == given.target == "cells"
 
 
 def run_command(*arguments):
@@ -361,11 +417,8 @@ def test_the_command_says_what_it_found(folder, tmp_path):
 def test_scores_on_what_it_learned_from_are_called_no_test(folder, tmp_path):
     few = {"steps": 1, "variants": 1, "crop_size": 64, "batch_size": 1, "cross_validation": False}
     model = finetune(FinetuneConfig(images=folder, output=tmp_path / "out", **few)).model
-    record = DINOCell.from_pretrained(model).config.training
-    assert (
-        record["thresholds_chosen_on"]
-        == DINOCell.from_pretrained("nano").config.training["thresholds_chosen_on"]
-    )
+    records = [DINOCell.from_pretrained(of).config.training for of in (model, "nano")]
+    assert len({str(record.get("thresholds_chosen_on")) for record in records}) == 1
     result = CliRunner().invoke(app, ["evaluate", "--model", str(model), "--data", str(folder)])
     assert result.exit_code == 0, result.output
     assert (
@@ -383,9 +436,9 @@ def test_nothing_is_scored_that_a_training_saw_and_the_last_training_is_saved(fo
         trainings.append(set(numbers // self.config.variants))
         return learn(self, numbers)
 
-    def recording_score(pipeline, image):
+    def recording_score(pipeline, image, target):
         scored.append((len(trainings), image.name))
-        return score(pipeline, image)
+        return score(pipeline, image, target)
 
     monkeypatch.setattr(Learner, "learn", recording_learn)
     monkeypatch.setattr(loop, "_score", recording_score)

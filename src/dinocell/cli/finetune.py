@@ -47,6 +47,7 @@ def command(
     ] = False,
     folds: Annotated[int | None, typer.Option(help="Trainings of the cross-validation.")] = None,
     split_components: options.SplitComponentsOption = None,
+    annotates: options.AnnotatesOption = None,
     channel: options.ChannelOption = None,
     seed: Annotated[int | None, typer.Option(help="Of crops, order and folds.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -65,6 +66,7 @@ def command(
         corrected=from_corrected,
         accept_unchanged=accept_unchanged,
         split_components=split_components,
+        annotates=annotates,
         output=output,
         model=model,
         learn=learn,
@@ -141,7 +143,10 @@ def _report(result: "finetuning.FinetuneResult", config: "finetuning.FinetuneCon
             f"fine-tuning does not help here: keep the model as it is (--model {escape(config.model)})"
         )
     else:
-        console.print(f"use it: dinocell segment IMAGES --model {escape(str(result.model))} -o RESULTS")
+        console.print(
+            f"use it: dinocell segment IMAGES --model {escape(str(result.model))} --target {result.target} "
+            "-o RESULTS"
+        )
 
 
 def _print_scores(result: "finetuning.FinetuneResult") -> None:

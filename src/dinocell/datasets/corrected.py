@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dinocell.datasets.belonging import MASK_ENDINGS
+from dinocell.datasets.belonging import MASK_ENDINGS, RECORD_ENDING
 from dinocell.datasets.folder import image_stems, list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes
 from dinocell.datasets.origin import ImageFiles, ImagePlane, find_by_name, images_in, read_origin, read_plane
 from dinocell.datasets.repairs import Repairs, ignore_unchecked, repair
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.images import read_labels, stem_of
-from dinocell.io.opening import open_regular
+from dinocell.io.opening import open_regular, read_json_object
+from dinocell.labels import TARGETS, Target
 
 UNCHECKED_ENDINGS = ("_unchecked", "_ignore")
 """Endings of the stem of the file that marks what nobody has looked at."""
@@ -43,6 +44,8 @@ class Corrected:
         `dinocell.io.images.read_image`; None keeps all of them, or that of `plane`.
     plane : ImagePlane or None
         Which plane of the image was segmented; None is the only one.
+    outlined : {"cells", "nuclei"} or None
+        Target that `segment` outlined, by its record; None without one.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Corrected:
     unchecked: Path | None = None
     channel: int | str | None = None
     plane: ImagePlane | None = None
+    outlined: Target | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -132,7 +136,8 @@ def find_corrected(
         elif not trusted and _is_as_written(labels, corrected / f"{name}_cells.csv"):
             left_out[name] = "still as segment wrote it, so not corrected"
         else:
-            items.append(Corrected(name, origin.image, labels, unchecked, channel, origin.plane))
+            outlined = _outlined_target(corrected, name)
+            items.append(Corrected(name, origin.image, labels, unchecked, channel, origin.plane, outlined))
     if not items:
         reasons = [f"{name} ({reason})" for name, reason in left_out.items()]
         raise FileMissingError(
@@ -196,6 +201,13 @@ def _is_as_written(labels: Path, table: Path) -> bool:
     return {
         number: area for number, area in zip(ids.tolist(), areas.tolist(), strict=True) if number
     } == written
+
+
+def _outlined_target(folder: Path, name: str) -> Target | None:
+    """Return the target that `segment` outlined, by its record."""
+    result = read_json_object(folder / f"{name}{RECORD_ENDING}").get("result")
+    found = result.get("target") if isinstance(result, dict) else None
+    return next((target for target in TARGETS if target == found), None)
 
 
 def _choose_file(files: dict[str, Path], name: str, endings: tuple[str, ...], what: str) -> Path | None:

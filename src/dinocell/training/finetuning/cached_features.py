@@ -39,19 +39,22 @@ class CropBatch:
     maps : tuple of float32 tensor
         The backbone's four feature maps of it; empty where they are not kept.
     distance : float32 tensor, shape (B, Y, X)
-        The target.
+        The map to learn.
     valid : bool tensor, shape (B, Y, X)
+    others : float32 tensor, shape (B, T - 1, Y, X)
+        The maps to keep: what the model predicted, before it learned, for its other targets.
     """
 
     x: Tensor
     maps: Maps
     distance: Tensor
     valid: Tensor
+    others: Tensor
 
     def logits(self, model: DINOCell) -> Tensor:
-        """Predict the logits ``(B, Y, X)`` of the distance map; with feature maps, without the backbone."""
+        """Predict the logits ``(B, T, Y, X)`` of the maps; with feature maps, without the backbone."""
         predicted: Tensor = model.decoder(self.x, self.maps) if self.maps else model(self.x)
-        return predicted[:, 0]
+        return predicted
 
 
 class CropCache:
@@ -62,7 +65,9 @@ class CropCache:
     Parameters
     ----------
     model : DINOCell
-        Decides the device, and the size of the feature maps.
+        Decides the device, and the size of the feature maps; it predicts the maps of the other targets.
+    target : int
+        Number of the map that is learned.
     count, crop_size : int
         How many crops there will be, and their side in pixels.
     features : bool
@@ -78,6 +83,7 @@ class CropCache:
     def __init__(
         self,
         model: DINOCell,
+        target: int,
         count: int,
         crop_size: int,
         *,
@@ -86,18 +92,25 @@ class CropCache:
         memory_limit: int = 2**31,
         folder: Path,
     ) -> None:
-        self.model, self.count = model, count
+        self.model, self.target, self.count = model, target, count
         square = (count, crop_size, crop_size)
         backbone = model.backbone
         sides = [crop_size // stride for stride in backbone.strides] if features else []
         # Channels last: what convolutions read fastest, and what the model runs in.
         shapes = [(count, side, side, n) for side, n in zip(sides, backbone.out_channels, strict=False)]
-        kinds = [torch.uint8, torch.float32, torch.bool, *[getattr(torch, dtype)] * len(shapes)]
-        planned = list(zip([square, square, square, *shapes], kinds, strict=True))
+        others = (count, len(model.config.targets) - 1, crop_size, crop_size)
+        kinds = [
+            torch.uint8,
+            torch.float32,
+            torch.bool,
+            torch.float16,
+            *[getattr(torch, dtype)] * len(shapes),
+        ]
+        planned = list(zip([square, square, square, others, *shapes], kinds, strict=True))
         self.bytes = sum(math.prod(shape) * kind.itemsize for shape, kind in planned)
         self._folder = None if self.bytes <= memory_limit else _temporary_folder(folder, self.bytes)
         parts = [self._allocate(number, *each) for number, each in enumerate(planned)]
-        self._images, self._distance, self._valid, *self._features = parts
+        self._images, self._distance, self._valid, self._others, *self._features = parts
 
     @property
     def has_features(self) -> bool:
@@ -115,7 +128,13 @@ class CropCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        del self._images, self._distance, self._valid, self._features  # an open file could not be deleted
+        del (
+            self._images,
+            self._distance,
+            self._valid,
+            self._others,
+            self._features,
+        )  # an open file could not be deleted
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -126,7 +145,7 @@ class CropCache:
         return torch.from_file(file, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
 
     def fill(self, crops: Iterable[Crop], batch_size: int) -> Iterator[int]:
-        """Store `count` crops in order and run the backbone on them where feature maps are kept.
+        """Store `count` crops in order, with what is to be kept of the model's other maps and features.
 
         Yields
         ------
@@ -147,16 +166,25 @@ class CropCache:
             self._images[first:last] = torch.from_numpy(np.stack([crop.image for crop in some]))
             self._distance[first:last] = torch.from_numpy(np.stack([crop.distance for crop in some]))
             self._valid[first:last] = torch.from_numpy(np.stack([crop.valid for crop in some]))
-            if self._features:
-                maps = self.run_backbone(self._input(slice(first, last)))
-                for kept, found in zip(self._features, maps, strict=True):
-                    kept[first:last] = found.permute(0, 2, 3, 1).to("cpu", kept.dtype)
-                    if not kept[first:last].isfinite().all():
-                        raise TrainingError(
-                            f"the backbone's features are not finite as {kept.dtype}: "
-                            "set cache_dtype to bfloat16 or float32"
-                        )
+            if self._features or self._others.numel():
+                self._store_predicted(first, last)
             yield last
+
+    def _store_predicted(self, first: int, last: int) -> None:
+        """Run the model on some crops, and store feature maps and the maps of the other targets."""
+        x = self._input(slice(first, last))
+        maps = self.run_backbone(x)
+        for kept, found in zip(self._features, maps, strict=False):
+            kept[first:last] = found.permute(0, 2, 3, 1).to("cpu", kept.dtype)
+            if not kept[first:last].isfinite().all():
+                raise TrainingError(
+                    f"the backbone's features are not finite as {kept.dtype}: "
+                    "set cache_dtype to bfloat16 or float32"
+                )
+        if self._others.numel():
+            with torch.no_grad():
+                predicted = torch.sigmoid(self.model.decoder(x, maps).float())
+            self._others[first:last] = other_maps(predicted, self.target).to("cpu", torch.float16)
 
     def batch(self, numbers: NDArray[np.int64]) -> CropBatch:
         """Read crops by number."""
@@ -164,7 +192,11 @@ class CropCache:
         device = self.model.device
         maps = (kept[index].to(device).float().permute(0, 3, 1, 2) for kept in self._features)
         return CropBatch(
-            self._input(index), tuple(maps), self._distance[index].to(device), self._valid[index].to(device)
+            self._input(index),
+            tuple(maps),
+            self._distance[index].to(device),
+            self._valid[index].to(device),
+            self._others[index].to(device).float(),
         )
 
     @torch.no_grad()
@@ -183,6 +215,11 @@ class CropCache:
     def _input(self, index: Tensor | slice) -> Tensor:
         x = normalise(self._images[index].to(self.model.device))
         return x.contiguous(memory_format=torch.channels_last)
+
+
+def other_maps(maps: Tensor, target: int) -> Tensor:
+    """Return the maps ``(B, T - 1, Y, X)`` of all targets but one."""
+    return torch.cat((maps[:, :target], maps[:, target + 1 :]), dim=1)
 
 
 def _temporary_folder(folder: Path, needed: int) -> "tempfile.TemporaryDirectory[str]":

@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from dinocell.labels import Target
 from dinocell.settings import Channel, Section
 from dinocell.tiling import MAX_TILE
 from dinocell.training.augmentation import BasicAugmentation
@@ -34,6 +35,10 @@ class FinetuneConfig(Section):
         description="Whether every connected piece of an id in label images gets its own id, as binary "
         "masks need; null: what looks like a mask is refused",
     )
+    annotates: Target | None = Field(
+        default=None,
+        description="Target that the labels are of, whose map learns; null: as the data record, else cells",
+    )
     channel: Channel = Field(
         default=None,
         description="Channel of the images, by name or number from 0; null: gray or colour as it is",
@@ -56,6 +61,11 @@ class FinetuneConfig(Section):
     batch_size: int = Field(default=8, ge=1, description="Crops in a step")
     learning_rate: float = Field(default=1e-3, gt=0, description="Learning rate of AdamW, after a warm-up")
     weight_decay: float = Field(default=0.05, ge=0, description="Weight decay of AdamW")
+    keep: float = Field(
+        default=1.0,
+        ge=0,
+        description="Weight of the loss that keeps the maps of the model's other targets as they were",
+    )
     cross_validation: bool = Field(
         default=True, description="Whether to measure, by leaving out images, what is to be expected"
     )

@@ -16,7 +16,7 @@ from dinocell.errors import TrainingError
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.config import Loss
-from dinocell.training.finetuning.cached_features import CropBatch, CropCache
+from dinocell.training.finetuning.cached_features import CropBatch, CropCache, other_maps
 from dinocell.training.finetuning.config import FinetuneConfig
 from dinocell.training.objective import map_loss, pixel_counts
 from dinocell.training.schedule import rate_factor
@@ -122,13 +122,23 @@ class Learner:
         ):
             with torch.autocast("cuda", torch.bfloat16, enabled=cuda):
                 logits = batch.logits(self.model)
-            counts = pixel_counts(batch.distance, batch.valid)
-            loss = map_loss(logits, batch.distance, batch.valid, counts, Loss())
+            loss = self._loss(logits, batch)
             optimiser.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(weights, 1.0)
             optimiser.step()
         return loss.item(), norm.item()
+
+    def _loss(self, logits: Tensor, batch: CropBatch) -> Tensor:
+        """Compute the loss: of the map that is learned, and of the other targets' maps, which are to stay."""
+        target = self.cache.target
+        counts = pixel_counts(batch.distance, batch.valid)
+        loss = map_loss(logits[:, target], batch.distance, batch.valid, counts, Loss())
+        if batch.others.numel():
+            # The decoder is shared: what one map learns would change the others (Li & Hoiem, 2016).
+            drift = torch.sigmoid(other_maps(logits, target).float()) - batch.others
+            loss = loss + self.config.keep * drift.square().mean()
+        return loss
 
     def _time_backbone(self, x: Tensor) -> float:
         start = time.perf_counter()

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.datasets.annotates import DEFAULT_TARGET, recorded_target
 from dinocell.datasets.corrected import Corrected, find_corrected
 from dinocell.datasets.folder import Pair, find_items
 from dinocell.datasets.items import AnnotatedImage
 from dinocell.datasets.repairs import Repairs
 from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.labels import IGNORE
+from dinocell.labels import IGNORE, Target
 from dinocell.metrics.scores import Scores, score_labels
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.preprocess.preprocessing import preprocess
@@ -106,14 +107,17 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
     # In float32 the pipeline runs the very weights that learn, on their device; else a copy of them.
     pipeline = DINOCellPipeline(config.model, device=config.device, precision="float32")
     model = pipeline.model
-    size = _crop_size(config, model)
-    config = config.model_copy(update={"crop_size": size})
-    images = yield from _read_images(config, pipeline)
+    items, left_out = _find_items(config)
+    yield from (LeftOut(name, reason) for name, reason in left_out.items())
+    size, target = _crop_size(config, model), _find_target(config, model, items)
+    config = config.model_copy(update={"crop_size": size, "annotates": target})
+    images = yield from _read_images(items, pipeline)
     if config.learn == "decoder":
         model.freeze_backbone()
     count = len(images) * config.variants
     with CropCache(
         model,
+        list(model.config.targets).index(target),
         count,
         size,
         features=config.learn == "decoder",
@@ -127,6 +131,7 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
         before, after = yield from _learn_all(images, pipeline, learner)
     result = FinetuneResult(
         model=config.output / MODEL_FOLDER,
+        target=target,
         images=tuple(image.name for image in images),
         before=before,
         after=after,
@@ -146,6 +151,37 @@ def _crop_size(config: FinetuneConfig, model: DINOCell) -> int:
     return size
 
 
+def _find_items(config: FinetuneConfig) -> tuple[Sequence[Corrected | Pair], dict[str, str]]:
+    """List the annotated images; and those that are left out, with the reasons."""
+    if config.corrected is not None:
+        return find_corrected(
+            config.images,
+            config.corrected,
+            channel=config.channel,
+            accept_unchanged=config.accept_unchanged,
+        )
+    split = config.split_components
+    return find_items(config.images, config.masks, channel=config.channel, split_components=split), {}
+
+
+def _find_target(config: FinetuneConfig, model: DINOCell, items: Sequence[Corrected | Pair]) -> Target:
+    """Return the target that the labels are of; the model must have a map for it."""
+    target = recorded_target(config.images, config.masks, config.corrected, given=config.annotates)
+    if target is None:
+        outlined = {getattr(item, "outlined", None): item.name for item in items}
+        if len(outlined.keys() - {None}) > 1:
+            found = " and ".join(f"{each} in {name}" for each, name in outlined.items() if each)
+            raise InputError(f"segment outlined {found}, expected one target to learn: give annotates")
+        target = next((each for each in outlined if each), DEFAULT_TARGET)
+    known = model.config.targets
+    if target not in known:
+        raise InputError(
+            f"the labels are of {target}, but model {config.model!r} has a map of {' and '.join(known)} "
+            "only: choose another model, or correct annotates"
+        )
+    return target
+
+
 def _prepare_output(folder: Path) -> None:
     if (folder / MODEL_FOLDER).exists():
         raise OutputError(f"{folder / MODEL_FOLDER} exists: choose another output folder, or delete it")
@@ -161,24 +197,8 @@ def _prepare_output(folder: Path) -> None:
 
 
 def _read_images(
-    config: FinetuneConfig, pipeline: DINOCellPipeline
+    items: Sequence[Corrected | Pair], pipeline: DINOCellPipeline
 ) -> Generator[LeftOut | ImageRead, None, list[_Image]]:
-    items: Sequence[Corrected | Pair]
-    if config.corrected is None:
-        items = find_items(
-            config.images,
-            config.masks,
-            channel=config.channel,
-            split_components=config.split_components,
-        )
-    else:
-        items, left_out = find_corrected(
-            config.images,
-            config.corrected,
-            channel=config.channel,
-            accept_unchanged=config.accept_unchanged,
-        )
-        yield from (LeftOut(name, reason) for name, reason in left_out.items())
     images = []
     for item in items:
         annotated, repairs = item.read_repaired() if isinstance(item, Corrected) else (item.read(), Repairs())
@@ -248,7 +268,8 @@ def _learn_all(
     """Train once for each fold, then on all images; return the scores by image, before and after."""
     config = learner.config
     folds = _folds(images, config)
-    before = {image.name: _score(pipeline, image) for image in images} if folds else {}
+    target = config.annotates or DEFAULT_TARGET
+    before = {image.name: _score(pipeline, image, target) for image in images} if folds else {}
     after: dict[str, Scores] = {}
     trainings = len(folds) + 1
     for training, left_out in enumerate([*folds, []], start=1):
@@ -256,7 +277,7 @@ def _learn_all(
         crops = (chosen[:, None] * config.variants + np.arange(config.variants)).ravel()
         for step, loss in enumerate(learner.learn(crops), start=1 + (training - 1) * config.steps):
             yield FinetuneStep(training, trainings, step, trainings * config.steps, loss)
-        after |= {images[i].name: _score(pipeline, images[i]) for i in left_out}
+        after |= {images[i].name: _score(pipeline, images[i], target) for i in left_out}
     return before, {image.name: after[image.name] for image in images} if folds else {}
 
 
@@ -271,5 +292,5 @@ def _folds(images: Sequence[_Image], config: FinetuneConfig) -> list[list[int]]:
     return [sorted(order[fold::count]) for fold in range(count)]
 
 
-def _score(pipeline: DINOCellPipeline, image: _Image) -> Scores:
-    return score_labels(image.labels, pipeline.run(image.pixels).labels)
+def _score(pipeline: DINOCellPipeline, image: _Image, target: Target) -> Scores:
+    return score_labels(image.labels, pipeline.run(image.pixels, target=target).labels)

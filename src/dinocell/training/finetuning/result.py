@@ -9,7 +9,7 @@ from typing import Any
 from dinocell.datasets.repairs import Repairs
 from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM, hash_labels
 from dinocell.io.spreadsheets import write_rows
-from dinocell.labels import Labels, median_diameter
+from dinocell.labels import Labels, Target, median_diameter
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.score_table import HEADLINE
 from dinocell.metrics.scores import Scores
@@ -79,6 +79,8 @@ class FinetuneResult:
     ----------
     model : Path
         The checkpoint folder.
+    target : {"cells", "nuclei"}
+        Target whose map learned.
     images : tuple of str
         Names of the images that were learned from.
     before, after : dict of str to Scores
@@ -93,6 +95,7 @@ class FinetuneResult:
     """
 
     model: Path
+    target: Target
     images: tuple[str, ...]
     before: dict[str, Scores]
     after: dict[str, Scores]
@@ -136,8 +139,9 @@ def write_result(
         _write_scores(config.output / SCORES_FILE, result)
     found = model.config
     known = _known_images(found.training, labels, result.images)
-    best = _widened(found.settings_of().diameter_range, map(median_diameter, labels))
-    model.config = found.with_settings(diameter_range=best).model_copy(
+    before = found.settings_of(result.target).diameter_range
+    best = _widened(before, map(median_diameter, labels))
+    model.config = found.with_settings(result.target, diameter_range=best).model_copy(
         update={"training": _record(config, found, result) | known}
     )
     model.save_pretrained(result.model)
@@ -157,6 +161,7 @@ def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) 
     settings = config.model_dump(
         mode="json",
         include={
+            "annotates",
             "split_components",
             "learn",
             "steps",
@@ -165,6 +170,7 @@ def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) 
             "batch_size",
             "learning_rate",
             "weight_decay",
+            "keep",
             "seed",
         },
     )
