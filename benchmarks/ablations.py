@@ -1,10 +1,12 @@
 """Ablation of the recipe: arms that differ in one thing, at one equal, small budget.
 
 ``python benchmarks/hold_back.py ../shared/data/train/*``, ``python benchmarks/ablations.py --synthesize`` and
-``python benchmarks/ablations.py`` print the tables of docs/ablations.md. Every arm has nano's design at half
-its widths, crops of 128 px, and the same number of steps. Every finished arm is kept in ``--output``, so that
-a stopped run goes on. Scores are AP@0.5 with the right target given, on a few images of every set of val/ and
-zeroshot/; the thresholds of an arm are those that are best for it on these images of val/.
+``python benchmarks/ablations.py`` print the table of docs/ablations.md. All have nano's design at half its
+widths and crops of 128 px. The recipe is first trained for ``--base-steps``; every arm goes on from there for
+``--steps`` with its change, and so does the recipe itself. Only another norm begins anew. Every finished arm
+is kept in ``--output``, so that a stopped run goes on. Scores are AP@0.5 with the right target given, on a
+few images of every set of val/ and zeroshot/; the thresholds of an arm are those that are best for it on
+these images of val/.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from dinocell.preprocess.intensity_range import scale_to_uint8
 from dinocell.training import TrainConfig, train
+from dinocell.training.config import LAST_FOLDER
 from generalisation import DATA, PARTS, read, spread_out
 from generalisation_tables import target_of
 from resampling import set_precision
@@ -81,10 +84,10 @@ def main() -> None:
     results = json.loads(options.output.read_text()) if options.output.is_file() else {}
     for seed in options.seeds:  # all arms with one seed first: a stopped run has a table, too
         for arm in options.arms:
-            key = f"{arm}, {options.steps} steps, seed {seed}"
+            key = key_of(arm, seed, options)
             if key in results:
                 continue
-            results[key] = measure(arm, configuration(arm, seed, options), options)
+            results[key] = measure(arm, seed, options)
             options.output.write_text(json.dumps(results, indent=1) + "\n")
             print(key, results[key], flush=True)
     print("\n".join(table(results, options)))
@@ -95,7 +98,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--base-steps", type=int, default=900, help="steps before the arms part")
+    parser.add_argument("--steps", type=int, default=300, help="steps of every arm after that")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--every", type=int, default=1000, help="score about every n-th image, at least 3")
@@ -104,6 +108,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--synthesize", action="store_true", help="draw the synthetic images, and end")
     parser.add_argument("--output", type=Path, default=ROOT / "checkpoints" / "ablations.json")
     return parser.parse_args()
+
+
+def key_of(arm: str, seed: int, options: argparse.Namespace) -> str:
+    """Return the name of a run in the results."""
+    return f"{arm}, {options.base_steps} and {options.steps} steps, seed {seed}"
 
 
 def synthesize(folder: Path) -> None:
@@ -127,19 +136,23 @@ def define_half_width() -> None:
         VARIANTS[name] = replace(nano, name=name, **parts)
 
 
-def configuration(arm: str, seed: int, options: argparse.Namespace) -> TrainConfig:
-    """Take nano's recipe with smaller crops, fewer steps, and the change of an arm."""
-    changes = [
-        f"model={'nano-half-channel' if arm == 'norm over channels' else 'nano-half'}",
-        f"output={options.output.parent / 'ablations' / arm.replace(' ', '_').replace(',', '')}_{seed}",
-        "epochs=1",
-        f"steps_per_epoch={options.steps}",
-        "crop_size=128",
-        "workers=0",
-        "optimiser.warmup_steps=100",
-        "ema_decay=0.98",
-    ]
+def train_arm(arm: str, seed: int, options: argparse.Namespace) -> Path:
+    """Train the recipe, then an arm from there on; return the arm's folder."""
+    design = "nano-half-channel" if arm == "norm over channels" else "nano-half"
+    runs = options.output.parent / "ablations"
+    base = ["epochs=1", f"steps_per_epoch={options.base_steps}", "optimiser.warmup_steps=100"]
+    base += [f"model={design}", f"output={runs / design}"]
+    train(configuration("recipe", 0, base, options), resume=True)
+    name = f"{arm}_{seed}".replace(" ", "_").replace(",", "")
+    changes = ["epochs=1", f"steps_per_epoch={options.steps}", "optimiser.warmup_steps=50"]
+    changes += [f"model={design}", f"output={runs / name}", f"start_from={runs / design / LAST_FOLDER}"]
+    return train(configuration(arm, seed + 1, changes, options), resume=True)
+
+
+def configuration(arm: str, seed: int, changes: list[str], options: argparse.Namespace) -> TrainConfig:
+    """Take nano's recipe with smaller crops, and the change of an arm."""
     style = STYLE if arm == "+ style" else ("gray_mix=0.5",) if arm == "+ mixed colours" else ()
+    changes = [*changes, "crop_size=128", "workers=0", "ema_decay=0.98", "optimiser.learning_rate=2.0e-3"]
     changes += [f"augmentation.{change}" for change in style]
     train_sets = [described(options.fit / name, weight, arm, options) for name, weight in WEIGHTS.items()]
     recipes = SYNTHETIC.get(arm.removeprefix("+ "), ())
@@ -149,14 +162,8 @@ def configuration(arm: str, seed: int, options: argparse.Namespace) -> TrainConf
     validation = [
         described(DATA / "val" / name, 1.0, arm, options) for name in ("tnbc_histology", "c2c12_phase")
     ]
-    return read_settings(
-        TrainConfig,
-        ROOT / "configs" / "nano.yaml",
-        changes,
-        seed=seed,
-        train=train_sets,
-        validation=validation,
-    )
+    recipe = ROOT / "configs" / "nano.yaml"
+    return read_settings(TrainConfig, recipe, changes, seed=seed, train=train_sets, validation=validation)
 
 
 def described(folder: Path, weight: float, arm: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -189,10 +196,10 @@ def haematoxylin(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return 255 - scale_to_uint8(rgb2hed(pixels[..., :3])[..., 0].astype(np.float32))
 
 
-def measure(arm: str, config: TrainConfig, options: argparse.Namespace) -> dict[str, float]:
-    """Train an arm; return the CPU minutes that this took, and AP@0.5 of every set."""
+def measure(arm: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
+    """Train an arm; return its CPU minutes, without a base that was there, and AP@0.5 of every set."""
     start = time.process_time()
-    folder = train(config, resume=True)
+    folder = train_arm(arm, seed, options)
     minutes = (time.process_time() - start) / 60
     pipeline = DINOCellPipeline(DINOCell.from_pretrained(folder), device="cpu", precision="bfloat16")
     maps = {
@@ -245,10 +252,10 @@ def best_scores(pipeline: DINOCellPipeline, maps: Maps) -> dict[str, float]:
 def table(results: Mapping[str, Mapping[str, float]], options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of a Markdown table: all seeds of each number."""
     columns = list(next(iter(results.values())))
-    yield f"| {options.steps} steps | " + " | ".join(columns) + " |"
+    yield f"| {options.base_steps} and {options.steps} steps | " + " | ".join(columns) + " |"
     yield "|---" * (len(columns) + 1) + "|"
     for arm in options.arms:
-        keys = [f"{arm}, {options.steps} steps, seed {seed}" for seed in options.seeds]
+        keys = [key_of(arm, seed, options) for seed in options.seeds]
         runs = [results[key] for key in keys if key in results]
         cells = [" / ".join(f"{run[column]:.2f}" for run in runs) for column in columns]
         yield f"| {arm} | " + " | ".join(cells) + " |"
