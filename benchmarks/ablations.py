@@ -142,7 +142,8 @@ def train_arm(arm: str, seed: int, options: argparse.Namespace) -> Path:
     runs = options.output.parent / "ablations"
     base = ["epochs=1", f"steps_per_epoch={options.base_steps}", "optimiser.warmup_steps=100"]
     base += [f"model={design}", f"output={runs / design}"]
-    train(configuration("recipe", 0, base, options), resume=True)
+    if not (runs / design / LAST_FOLDER).is_dir():  # it is written once, at the end
+        train(configuration("recipe", 0, base, options))
     name = f"{arm}_{seed}".replace(" ", "_").replace(",", "")
     changes = ["epochs=1", f"steps_per_epoch={options.steps}", "optimiser.warmup_steps=50"]
     changes += [f"model={design}", f"output={runs / name}", f"start_from={runs / design / LAST_FOLDER}"]
