@@ -6,7 +6,7 @@ widths and crops of 128 px. The recipe is first trained for ``--base-steps``; ev
 ``--steps`` with its change, and so does the recipe itself. Only another norm begins anew. Every finished arm
 is kept in ``--output``, so that a stopped run goes on. Scores are AP@0.5 with the right target given, on a
 few images of every set of val/ and zeroshot/; the thresholds of an arm are those that are best for it on
-these images of val/.
+these images of val/. Beside them stands the correlation of predicted with true maps.
 """
 
 import argparse
@@ -31,9 +31,10 @@ from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.settings_files import read_settings
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
+from dinocell.postprocess.distance import labels_to_distance
 from dinocell.preprocess.intensity_range import scale_to_uint8
 from dinocell.training import TrainConfig, train
-from dinocell.training.config import LAST_FOLDER
+from dinocell.training.config import BEST_FOLDER, LAST_FOLDER
 from generalisation import DATA, PARTS, read, spread_out
 from generalisation_tables import target_of
 from resampling import set_precision
@@ -142,12 +143,14 @@ def train_arm(arm: str, seed: int, options: argparse.Namespace) -> Path:
     runs = options.output.parent / "ablations"
     base = ["epochs=1", f"steps_per_epoch={options.base_steps}", "optimiser.warmup_steps=100"]
     base += [f"model={design}", f"output={runs / design}"]
-    if not (runs / design / LAST_FOLDER).is_dir():  # it is written once, at the end
+    if not (runs / design / LAST_FOLDER).is_dir():  # as below: written once, at the end
         train(configuration("recipe", 0, base, options))
     name = f"{arm}_{seed}".replace(" ", "_").replace(",", "")
     changes = ["epochs=1", f"steps_per_epoch={options.steps}", "optimiser.warmup_steps=50"]
     changes += [f"model={design}", f"output={runs / name}", f"start_from={runs / design / LAST_FOLDER}"]
-    return train(configuration(arm, seed + 1, changes, options), resume=True)
+    if not (runs / name / BEST_FOLDER).is_dir():
+        train(configuration(arm, seed + 1, changes, options))
+    return runs / name / BEST_FOLDER
 
 
 def configuration(arm: str, seed: int, changes: list[str], options: argparse.Namespace) -> TrainConfig:
@@ -213,7 +216,9 @@ def measure(arm: str, seed: int, options: argparse.Namespace) -> dict[str, float
         own = {name: found for name, found in maps.items() if target_of(name) == target}
         scores |= best_scores(pipeline, own)
     for part in PARTS:
-        scores[part] = float(np.mean([scores[name] for name in maps if name.startswith(part)]))
+        names = [name for name in maps if name.startswith(part)]
+        scores[part] = float(np.mean([scores[name] for name in names]))
+        scores[f"{part} map"] = float(np.mean([correlation(maps[name]) for name in names]))
     return scores
 
 
@@ -226,6 +231,16 @@ def predict(
         pixels, labels = cut_middle(annotated.pixels, annotated.labels, SIDE)
         pixels = haematoxylin(pixels) if arm == "haematoxylin" else pixels
         yield pipeline.predict_on_full_img(pixels, target=target_of(folder.name)), labels
+
+
+def correlation(found: list[tuple[NDArray[np.float32], NDArray[np.int32]]]) -> float:
+    """Compute the correlation of predicted with true maps, over all pixels of a set that count.
+
+    After so short a training a map says more than the cells that are cut out of it.
+    """
+    pairs = [(distance[labels >= 0], labels_to_distance(labels)[labels >= 0]) for distance, labels in found]
+    predicted, true = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return float(np.corrcoef(predicted, true)[0, 1])
 
 
 def best_scores(pipeline: DINOCellPipeline, maps: Maps) -> dict[str, float]:
