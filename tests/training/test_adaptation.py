@@ -185,7 +185,8 @@ def test_adapters_beside_every_linear_layer_and_the_decoder_are_all_that_learns(
     before = {key: value.clone() for key, value in model.state_dict().items()}
     take_steps(model)
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
-    assert changed == learning(model)
+    statistics = {f"decoder.{key}" for key, _ in model.decoder.named_buffers()}  # BatchNorm's
+    assert changed == learning(model) | statistics
 
 
 def test_adapters_of_a_real_backbone_are_few():
@@ -212,7 +213,7 @@ def test_merged_adapters_leave_a_plain_model_that_predicts_the_same(name, tmp_pa
     adapt(again, settings(mode="lora"))  # which peft would warn of, were anything of the first ones left
     assert torch.equal(output_of(again), output_of(plain))
 
-    loaded = DINOCell.from_pretrained(plain.save_pretrained(tmp_path / "plain"))
+    loaded = DINOCell.from_pretrained(plain.save_pretrained(tmp_path / "plain"), fold=False)
     assert torch.equal(output_of(loaded), output_of(plain))
 
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())

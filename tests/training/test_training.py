@@ -66,7 +66,7 @@ def test_training_learns_disks(folder, tmp_path):
         "optimiser.learning_rate=3e-3",
         epochs=4,
         steps_per_epoch=15,
-        diameter_range=(10, 40),
+        diameter_range={"cells": (10, 40)},
     )
     records = []
     train(config, progress=lambda event: records.append(event) if isinstance(event, EpochRecord) else None)
@@ -78,7 +78,7 @@ def test_training_learns_disks(folder, tmp_path):
     best = DINOCell.from_pretrained(tmp_path / "run" / "best_model")
     assert best.config.trained
     assert best.config.training["seed"] == 0
-    assert best.config.diameter_range == (10, 40)
+    assert best.config.targets["cells"].diameter_range == (10, 40)
 
 
 def test_datasets_of_the_same_name_are_all_recorded(tmp_path):
