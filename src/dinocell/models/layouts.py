@@ -135,7 +135,7 @@ LAYOUTS = (
         "stages.0.layers.0.depthwise_conv.weight",
         ignored=r"layer_norm\.(weight|bias)",
     ),
-    Layout("DINOCell", "residual", "stages.0.1.first.0.weight"),
+    Layout("DINOCell", "residual", "stages.0.1.first.0.0.weight"),
 )
 
 

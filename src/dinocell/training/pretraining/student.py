@@ -81,8 +81,8 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
     """Move the teacher's weights towards the student's: ``momentum · teacher + (1 − momentum) · student``."""
     for old, new in zip(teacher.parameters(), student.parameters(), strict=True):
         old.lerp_(new, 1 - momentum)
-    for old, new in zip(teacher.buffers(), student.buffers(), strict=True):  # BatchNorm's statistics
-        old.lerp_(new, 1 - momentum) if old.is_floating_point() else old.copy_(new)
+    for kept, gathered in zip(teacher.buffers(), student.buffers(), strict=True):  # BatchNorm's statistics
+        kept.lerp_(gathered, 1 - momentum) if kept.is_floating_point() else kept.copy_(gathered)
 
 
 def momentum_at(step: int, *, total_steps: int, first: float) -> float:
