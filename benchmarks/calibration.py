@@ -6,7 +6,8 @@ python benchmarks/calibration.py --low [FOLDER …]    (default: val/* and zeros
 """
 
 import argparse
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import rankdata, spearmanr
 
+import dinocell.measure.confidence as module
 from dinocell import DINOCellPipeline
 from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.measure.confidence import cell_confidence, evidence_matrix, measure_evidence
@@ -30,10 +32,10 @@ from upper_bound import default_folders
 ROOT = Path(__file__).parents[1]
 BINS = 10
 MATCH = 0.5
-CARD = ("bbbc039_nuclei", "dsb2018_nuclei", "usiigaci_phase")
-"""Datasets of the kinds that the model card lists."""
-LIMITS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
+LIMITS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 """Of the mean confidence of an image, tried by ``--low``."""
+NAMED = 1 / 8
+"""Of the images of kinds that the model has learned, the share that may be below the limit."""
 BLURS = (1, 2, 4)
 NOISE = 0.02
 """Standard deviation of the noise that a blurred image gets again, as a share of its range."""
@@ -63,29 +65,36 @@ def main() -> None:
     arguments = parser.parse_args()
     default = sorted((ROOT / "datasets" / "held_back").glob("*")) if arguments.fit else default_folders()
     folders = arguments.folders or default
-    predict = partial(predict_pair, DINOCellPipeline(arguments.model), arguments.maps)
+    pipeline = DINOCellPipeline(arguments.model)
+    predict = partial(predict_pair, pipeline, arguments.maps)
     if arguments.fit:
-        print_fit(concatenate(measure_pair(pair, predict) for f in folders for pair in find_pairs(f)))
+        fitted = fit(concatenate(measure_pair(pair, predict) for f in folders for pair in find_pairs(f)))
+        print("\n".join(f"{name} = {value:.2f}" for name, value in fitted.items()))
         return
     if arguments.low:
         kinds = default_folders() + sorted(default_folders()[0].parents[1].glob("zeroshot/*"))
-        print_low_means(arguments.folders or kinds, predict)
+        means = measure_means(arguments.folders or kinds, predict)
+        learned = set(pipeline.model.config.training.get("train", {}))
+        print("\n".join([*mean_lines(means), "", *limit_lines(means, learned)]))
         return
-    datasets = {f.name: concatenate(measure_pair(p, predict) for p in find_pairs(f)) for f in folders}
-    if len(datasets) > 1:
-        datasets["pooled"] = concatenate(list(datasets.values()))
-    print_scores(datasets)
-    print_bins(datasets)
+    datasets = measure_datasets(folders, predict)
+    print("\n".join([*score_lines(datasets), "", *bin_lines(datasets)]))
     draw(datasets, arguments.output)
-    print_flags(folders, predict)
+    print("\n".join(["", *flag_lines(folders, predict)]))
+
+
+def measure_datasets(folders: Iterable[Path], predict: Callable[[Pair], Any]) -> dict[str, Cells]:
+    """Measure the cells of several datasets, by name; those of all together are ``pooled``."""
+    measured = {f.name: [measure_pair(p, predict) for p in find_pairs(f)] for f in folders}
+    datasets = {name: cells for name, parts in measured.items() if len((cells := concatenate(parts)).iou)}
+    return datasets | ({"pooled": concatenate(datasets.values())} if len(datasets) > 1 else {})
 
 
 def predict_pair(
     pipeline: DINOCellPipeline, maps: Path | None, pair: Pair
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return labels and distance map of an image, and keep them in a file if a folder is given."""
-    folder = pair.image.absolute().parent
-    file = None if maps is None else maps / f"{folder.parent.name}__{folder.name}__{pair.image.stem}.npz"
+    file = None if maps is None else map_file(maps, pair)
     if file is not None and file.exists():
         kept = np.load(file)
         return kept["labels"], kept["distance"]
@@ -94,6 +103,12 @@ def predict_pair(
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(file, labels=result.labels, distance=result.distance_map)
     return result.labels, result.distance_map
+
+
+def map_file(maps: Path, pair: Pair) -> Path:
+    """Return where the prediction of an image is kept."""
+    folder = pair.image.absolute().parent
+    return maps / f"{folder.parent.name}__{folder.name}__{pair.image.stem}.npz"
 
 
 def measure_pair(pair: Pair, predict: Callable[[Pair], Any]) -> Cells:
@@ -108,36 +123,71 @@ def measure_pair(pair: Pair, predict: Callable[[Pair], Any]) -> Cells:
     return Cells(terms[kept - 1], confidence[kept - 1], iou[kept])
 
 
-def print_low_means(folders: list[Path], predict: Callable[[Pair], Any]) -> None:
-    """Print the means of every dataset's images, and what limits on the mean of an image would say."""
-    images: list[tuple[bool, float, float]] = []  # of the card's kinds, mean confidence, share that is right
-    print("| dataset | images with cells | mean confidence | right | of its images: least, median |")
-    print("|---|---|---|---|---|")
+Means = dict[str, list[tuple[float, float]]]
+"""Of every image with cells, by dataset: mean confidence, and share of the cells that is right."""
+
+
+def measure_means(folders: Iterable[Path], predict: Callable[[Pair], Any]) -> tuple[Means, dict[str, Cells]]:
+    """Measure the mean of every image, and all cells of every dataset that has some."""
+    means: Means = {}
+    cells = {}
     for folder in folders:
         name = f"{folder.parent.name}/{folder.name}"
-        cells = [found for pair in find_pairs(folder) if len((found := measure_pair(pair, predict)).iou)]
-        if not cells:
-            print(f"| {name} | 0 | – | – | – |")
+        found = [each for pair in find_pairs(folder) if len((each := measure_pair(pair, predict)).iou)]
+        means[name] = [(float(each.confidence.mean()), float((each.iou >= MATCH).mean())) for each in found]
+        if found:
+            cells[name] = concatenate(found)
+    return means, cells
+
+
+def mean_lines(measured: tuple[Means, dict[str, Cells]]) -> Iterator[str]:
+    """Yield a row a dataset: mean confidence beside the share of cells that is right."""
+    yield "| dataset | images with cells | mean confidence | right | of its images: least, median |"
+    yield "|---|---|---|---|---|"
+    for name, images in measured[0].items():
+        if not images:
+            yield f"| {name} | 0 | – | – | – |"
             continue
-        means = [float(found.confidence.mean()) for found in cells]
-        right = [float((found.iou >= MATCH).mean()) for found in cells]
-        images += [(folder.name in CARD, *pair) for pair in zip(means, right, strict=True)]
-        whole = concatenate(cells)
-        print(
-            f"| {name} | {len(cells)} | {whole.confidence.mean():.2f} | {(whole.iou >= MATCH).mean():.2f} | "
+        whole, means = measured[1][name], [mean for mean, _ in images]
+        yield (
+            f"| {name} | {len(images)} | {whole.confidence.mean():.2f} | {(whole.iou >= MATCH).mean():.2f} | "
             f"{min(means):.2f}, {np.median(means):.2f} |"
         )
-    card, mean, share = (np.array(column) for column in zip(*images, strict=True))
-    print(
-        "\n| limit | below it, of the card's kinds | of these, under 0.8 right | below it, of other kinds | "
-        "of all under half right |\n|---|---|---|---|---|"
+
+
+def _images(means: Means, learned: set[str]) -> Values:
+    """Return a row an image: whether the model has learned its kind, mean confidence, share that is right."""
+    return np.array(
+        [
+            (name.rpartition("/")[2] in learned, mean, right)
+            for name, rows in means.items()
+            for mean, right in rows
+        ],
+        float,
+    ).reshape(-1, 3)
+
+
+def choose_limit(means: Means, learned: set[str]) -> float:
+    """Choose the highest limit that at most `NAMED` of the images of kinds that were learned are below."""
+    images = _images(means, learned)
+    known = images[images[:, 0] > 0, 1]
+    return max((limit for limit in LIMITS if np.mean(known < limit) <= NAMED), default=LIMITS[0])
+
+
+def limit_lines(measured: tuple[Means, dict[str, Cells]], learned: set[str]) -> Iterator[str]:
+    """Yield a row a limit: how many images are below it, and with what reason."""
+    kind, mean, share = _images(measured[0], learned).T
+    known = kind > 0
+    yield (
+        "| limit | below it, of kinds that it learned | of these, under 0.8 right "
+        "| below it, of other kinds | of all under half right |"
     )
+    yield "|---|---|---|---|---|"
     for limit in LIMITS:
         low, wrong = mean < limit, share < 0.5
-        print(
-            f"| {limit:.2f} | {(low & card).sum()} of {card.sum()} | {(low & card & (share < 0.8)).sum()} | "
-            f"{(low & ~card).sum()} of {(~card).sum()} | {(low & wrong).sum()} of {wrong.sum()} |"
-        )
+        named = f"{(low & known).sum()} of {known.sum()} | {(low & known & (share < 0.8)).sum()}"
+        others = f"{(low & ~known).sum()} of {(~known).sum()}"
+        yield f"| {limit:.2f} | {named} | {others} | {(low & wrong).sum()} of {wrong.sum()} |"
 
 
 def concatenate(parts: Iterable[Cells]) -> Cells:
@@ -150,8 +200,8 @@ def concatenate(parts: Iterable[Cells]) -> Cells:
     )
 
 
-def print_fit(cells: Cells) -> None:
-    """Print the constants of the logistic curve with the least mean log loss."""
+def fit(cells: Cells) -> dict[str, float]:
+    """Fit the constants of the logistic curve with the least mean log loss."""
     terms = np.column_stack([np.ones(len(cells.iou)), cells.terms])
     sign = np.where(cells.iou >= MATCH, -1, 1)
 
@@ -159,19 +209,24 @@ def print_fit(cells: Cells) -> None:
         return float(np.logaddexp(0, sign * (terms @ weights)).mean())
 
     fitted = minimize(log_loss, np.zeros(4))
-    intercept, *weights = fitted.x
-    print(f"{len(cells.iou)} cells, {np.mean(sign < 0):.1%} matched, log loss {fitted.fun:.4f}")
-    print(f"INTERCEPT = {intercept:.2f}")
-    print(f"AGREEMENT_WEIGHT, SPILL_WEIGHT, SADDLE_WEIGHT = {', '.join(f'{w:.2f}' for w in weights)}")
+    names = ("intercept", "agreement", "spill", "saddle")
+    return dict(zip(names, map(float, fitted.x), strict=True))
 
 
-def print_scores(datasets: dict[str, Cells]) -> None:
-    """Print a row a dataset: how well the confidence ranks, and how far it is off."""
-    print("| dataset | cells | IoU ≥ 0.5 | mean confidence | Spearman with IoU | AUROC | ECE |")
-    print("|---|---|---|---|---|---|---|")
+def set_constants(constants: dict[str, float]) -> None:
+    """Measure with other constants from here on, in this process."""
+    module.INTERCEPT = constants["intercept"]
+    module.AGREEMENT_WEIGHT = constants["agreement"]
+    module.SPILL_WEIGHT, module.SADDLE_WEIGHT = constants["spill"], constants["saddle"]
+
+
+def score_lines(datasets: dict[str, Cells]) -> Iterator[str]:
+    """Yield a row a dataset: how well the confidence ranks, and how far it is off."""
+    yield "| dataset | cells | IoU ≥ 0.5 | mean confidence | Spearman with IoU | AUROC | ECE |"
+    yield "|---|---|---|---|---|---|---|"
     for name, cells in datasets.items():
         matched = cells.iou >= MATCH
-        print(
+        yield (
             f"| {name} | {len(matched):,} | {matched.mean():.3f} | {cells.confidence.mean():.3f} | "
             f"{spearmanr(cells.confidence, cells.iou).statistic:.2f} | "
             f"{auroc(cells.confidence, matched):.2f} | {calibration_error(cells):.3f} |"
@@ -201,19 +256,20 @@ def calibration_error(cells: Cells) -> float:
     return float(np.nansum(count * np.abs(confidence - matched)) / count.sum())
 
 
-def print_bins(datasets: dict[str, Cells]) -> None:
-    """Print a row for each bin: mean confidence → matched share (cells)."""
-    print("\n| confidence | " + " | ".join(datasets) + " |\n" + "|---" * (1 + len(datasets)) + "|")
+def bin_lines(datasets: dict[str, Cells]) -> Iterator[str]:
+    """Yield a row a bin: mean confidence → matched share (cells)."""
+    yield "| confidence | " + " | ".join(datasets) + " |"
+    yield "|---" * (1 + len(datasets)) + "|"
     tables = [reliability(cells) for cells in datasets.values()]
     for number in range(BINS):
         row = [
             f"{confidence:.2f} → {matched:.2f} ({count:,.0f})" if count else "–"
             for count, confidence, matched in (table[number] for table in tables)
         ]
-        print(f"| {number / BINS:.1f}–{(number + 1) / BINS:.1f} | " + " | ".join(row) + " |")
+        yield f"| {number / BINS:.1f}–{(number + 1) / BINS:.1f} | " + " | ".join(row) + " |"
 
 
-def draw(datasets: dict[str, Cells], path: Path) -> None:
+def draw(datasets: dict[str, Cells], path: Path, provenance: dict[str, Any] | None = None) -> None:
     """Draw for every dataset the matched share over the confidence, and below it where the cells are."""
     figure, axes = plt.subplots(
         2, len(datasets), figsize=(3.2 * len(datasets), 4.4), sharex=True, squeeze=False,
@@ -231,18 +287,20 @@ def draw(datasets: dict[str, Cells], path: Path) -> None:
     axes[0][0].set_ylabel("share of cells with IoU ≥ 0.5")
     axes[1][0].set_ylabel("cells")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    made = {} if provenance is None else {"dinocell": json.dumps(provenance)}
+    figure.savefig(path, dpi=110, metadata={"Software": None, **made})
+    plt.close(figure)
 
 
-def print_flags(folders: list[Path], predict: Callable[[Pair], Any]) -> None:
-    """Print how many images are flagged as they are, blurred, and clipped."""
+def flag_lines(folders: list[Path], predict: Callable[[Pair], Any]) -> Iterator[str]:
+    """Yield a row a dataset: how many images are flagged as they are, blurred, and clipped."""
     heads = [
         *(f"σ = {blur}" for blur in BLURS),
         f"σ = {BLURS[-1]}, noise",
         *(f"{share:.0%} clipped" for share in CLIPPED_SHARES),
     ]
-    print("\n| dataset | images | out of focus | saturated | " + " | ".join(heads) + " | edge width |")
-    print("|---" * (5 + len(heads)) + "|")
+    yield "| dataset | images | out of focus | saturated | " + " | ".join(heads) + " | edge width |"
+    yield "|---" * (5 + len(heads)) + "|"
     for folder in folders:
         rows, widths = [], []
         for pair in find_pairs(folder):
@@ -260,7 +318,7 @@ def print_flags(folders: list[Path], predict: Callable[[Pair], Any]) -> None:
             )
         low, middle, high = np.percentile(widths, [5, 50, 95])
         shares = " | ".join(f"{share:.0%}" for share in np.mean(rows, axis=0))
-        print(f"| {folder.name} | {len(rows)} | {shares} | {middle:.1f} ({low:.1f}–{high:.1f}) |")
+        yield f"| {folder.name} | {len(rows)} | {shares} | {middle:.1f} ({low:.1f}–{high:.1f}) |"
 
 
 if __name__ == "__main__":
