@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all check style types layers bench docs clean
+.PHONY: demo test test-all check style types layers bench ship docs clean
 
 demo: $(READY)  ## Segment the sample images and say where the pictures are.
 	$(BIN)/dinocell segment samples -o demo_output --overwrite
@@ -42,6 +42,9 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/synthesis.py
 	$(BIN)/python benchmarks/speed.py
+
+ship: $(READY)  ## Put the weights of a training into the package, and rebuild all that hangs on them: MODEL=RUN.
+	$(BIN)/python benchmarks/ship.py $(MODEL)
 
 docs: $(READY)  ## The site of docs/, in site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

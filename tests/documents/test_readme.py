@@ -85,6 +85,6 @@ def test_scores_in_the_readme_and_the_models_page_are_those_of_the_card():
     card = ROOT / "src/dinocell/models/shipped/nano/README.md"
     rows = table_rows(card, "| validation set |")
     assert table_rows(ROOT / "docs" / "models.md", "| validation set |") == rows
-    scores = [float(row[5].split()[0]) for row in rows]
+    scores = [float(row[5].split()[0]) for row in rows if "†" not in row[0]]  # sets of enough images
     expected = f"AP@0.5 of {min(scores):.2f} to {max(scores):.2f}"
     assert expected in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())

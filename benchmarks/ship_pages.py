@@ -1,0 +1,130 @@
+"""Artefacts that hang on the shipped weights, and which weights each was made with.
+
+Pages hold blocks that `ship.py` writes, and sections that were measured by hand with some weights::
+
+    <!-- nano 0123456789ab: scores -->        <!-- nano 0123456789ab: measured -->
+    | … |                                     | … |
+    <!-- end -->                              <!-- end -->
+
+A measured section whose weights are no longer those that ship says so in its first line, which `mark_stale`
+adds. Pictures have the hash in their text ``dinocell``, the notebook in its metadata, constants beside them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from dinocell.io.hashes import hash_content
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "src" / "dinocell" / "models" / "shipped" / "nano"
+CARD = SHIPPED / "README.md"
+CONSTANTS = ROOT / "src" / "dinocell" / "measure" / "confidence.py"
+NOTEBOOK = ROOT / "docs" / "Tutorial.ipynb"
+PICTURES = (ROOT / "docs" / "images" / "result.png", ROOT / "docs" / "images" / "calibration.png")
+DIGITS = 12
+"""Of the SHA-256 of the weights, as artefacts record it."""
+
+MEASURED = "measured"
+EARLIER = "*Measured with an earlier `nano`.*"
+"""First line of a measured section that is older than the weights."""
+
+_BLOCK = re.compile(
+    r"<!-- nano (?P<weights>[0-9a-f]+|none): (?P<name>[\w-]+) -->\n(?P<text>.*?)<!-- end -->", re.DOTALL
+)
+_FITTED_WITH = re.compile(r'^FITTED_WITH = "([0-9a-f]*)"$', re.MULTILINE)
+
+
+def shipped_weights() -> str:
+    """Compute the hash of the weights that ship, shortened as artefacts record it."""
+    return hash_content(SHIPPED / "model.safetensors")[:DIGITS]
+
+
+def pages() -> list[Path]:
+    """List the pages that may hold blocks."""
+    return [ROOT / "README.md", ROOT / "NOTICE.md", *sorted((ROOT / "docs").glob("*.md")), CARD]
+
+
+def recorded() -> dict[str, str]:
+    """Return the weights that each artefact was made with; sections that say they are older are left out."""
+    found = {
+        f"{page.relative_to(ROOT)}: {block['name']}": block["weights"]
+        for page in pages()
+        for block in _BLOCK.finditer(page.read_text(encoding="utf-8"))
+        if not (block["name"] == MEASURED and EARLIER in block["text"])
+    }
+    found |= {str(picture.relative_to(ROOT)): _picture_weights(picture) for picture in PICTURES}
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["metadata"].get("dinocell", {})
+    config = json.loads((SHIPPED / "config.json").read_text(encoding="utf-8"))["training"]
+    constants = _FITTED_WITH.search(CONSTANTS.read_text(encoding="utf-8"))
+    return found | {
+        str(NOTEBOOK.relative_to(ROOT)): notebook.get("weights", "none"),
+        "config.json": config.get("weights", "none"),
+        str(CONSTANTS.relative_to(ROOT)): constants[1] if constants else "none",
+    }
+
+
+def _picture_weights(picture: Path) -> str:
+    with Image.open(picture) as image:
+        return str(json.loads(getattr(image, "text", {}).get("dinocell", "{}")).get("weights", "none"))
+
+
+def replace_block(text: str, name: str, lines: Iterable[str], weights: str) -> str:
+    """Replace a block of a page.
+
+    Raises
+    ------
+    ValueError
+        If the page does not have it once.
+    """
+    found = [match for match in _BLOCK.finditer(text) if match["name"] == name]
+    if len(found) != 1:
+        raise ValueError(f"block {name!r} is there {len(found)} times, expected once: add its two comments")
+    new = f"<!-- nano {weights}: {name} -->\n\n" + "\n".join(lines) + "\n\n<!-- end -->"
+    return text[: found[0].start()] + new + text[found[0].end() :]
+
+
+def blocks_of(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and weights of every block of a page."""
+    for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        yield match["name"], match["weights"]
+
+
+def mark_stale(text: str, weights: str) -> str:
+    """Add to every measured section whether it is older than the weights, or remove that it was."""
+
+    def mark(match: re.Match[str]) -> str:
+        if match["name"] != MEASURED:
+            return match[0]
+        inner = match["text"].replace(EARLIER, "").strip("\n")
+        note = "" if match["weights"] == weights else f"{EARLIER}\n\n"
+        return f"<!-- nano {match['weights']}: {MEASURED} -->\n\n{note}{inner}\n\n<!-- end -->"
+
+    return _BLOCK.sub(mark, text)
+
+
+def write_constants(weights: str, **values: float) -> None:
+    """Replace the constants of the confidence in its module."""
+    text = CONSTANTS.read_text(encoding="utf-8")
+    for line, new in {
+        r"^INTERCEPT = .*$": f"INTERCEPT = {values['intercept']:.2f}",
+        r"^AGREEMENT_WEIGHT, SPILL_WEIGHT, SADDLE_WEIGHT = .*$": (
+            "AGREEMENT_WEIGHT, SPILL_WEIGHT, SADDLE_WEIGHT = "
+            + ", ".join(f"{values[name]:.2f}" for name in ("agreement", "spill", "saddle"))
+        ),
+        r"^LOW_MEAN = .*$": f"LOW_MEAN = {values['low_mean']:g}",
+        r"^FITTED_WITH = .*$": f'FITTED_WITH = "{weights}"',
+    }.items():
+        text, count = re.subn(line, new, text, flags=re.MULTILINE)
+        if count != 1:
+            raise ValueError(f"{CONSTANTS.name} has {count} lines {line}, expected one")
+    CONSTANTS.write_text(text, encoding="utf-8")
+
+
+def stamp_notebook(notebook: dict[str, Any], weights: str) -> None:
+    """Record the weights in the metadata of a notebook."""
+    notebook["metadata"]["dinocell"] = {"weights": weights}

@@ -1,0 +1,141 @@
+"""Artefacts that benchmarks/ship.py writes, all of the weights that ship."""
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from dinocell.metrics.counts import count_cells
+from dinocell.models.configuration import TargetSettings
+from dinocell.postprocess.thresholds import Thresholds
+
+ROOT = Path(__file__).parents[2]
+PAGE = """# Page
+
+<!-- nano 0a: scores -->
+
+| old |
+
+<!-- end -->
+<!-- nano 0a: measured -->
+
+| by hand |
+
+<!-- end -->
+"""
+
+
+def imported(name: str) -> Iterator[ModuleType]:
+    """Import a script of benchmarks/, and forget the place afterwards."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        yield importlib.import_module(name)
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[ModuleType]:
+    yield from imported("ship_pages")
+
+
+@pytest.fixture(scope="module")
+def card() -> Iterator[ModuleType]:
+    yield from imported("ship_card")
+
+
+def test_every_artefact_is_of_the_weights_that_ship(pages: ModuleType) -> None:
+    shipped = pages.shipped_weights()
+    stale = {name: weights for name, weights in pages.recorded().items() if weights != shipped}
+    assert not stale, f"made with other weights than {shipped}: run make ship MODEL=RUN"
+
+
+def test_what_is_recorded_is_found(pages: ModuleType) -> None:
+    names = " ".join(pages.recorded())
+    for part in ("README.md: scores", "trust.md: confidence", "models.md: scores", "nano/README.md: data",
+                 "NOTICE.md: data", "result.png", "calibration.png", "Tutorial.ipynb", "confidence.py",
+                 "config.json"):  # fmt: skip
+        assert part in names
+
+
+def test_a_block_is_replaced_and_nothing_else(pages: ModuleType) -> None:
+    new = pages.replace_block(PAGE, "scores", ["| new |"], "1b")
+    assert new == PAGE.replace("0a: scores", "1b: scores").replace("| old |", "| new |")
+    assert pages.replace_block(new, "scores", ["| new |"], "1b") == new
+    with pytest.raises(ValueError, match="'other' is there 0 times"):
+        pages.replace_block(PAGE, "other", [], "1b")
+
+
+def test_what_was_measured_with_other_weights_says_so_until_it_is_measured_again(pages: ModuleType) -> None:
+    stale = pages.mark_stale(PAGE, "1b")
+    assert stale == PAGE.replace("| by hand |", f"{pages.EARLIER}\n\n| by hand |")
+    assert pages.mark_stale(stale, "1b") == stale
+    assert pages.mark_stale(stale.replace("0a: measured", "1b: measured"), "1b") == PAGE.replace(
+        "0a: measured", "1b: measured"
+    )
+
+
+def test_constants_are_written_where_they_are(pages: ModuleType, tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "confidence.py"
+    before = pages.CONSTANTS.read_text(encoding="utf-8")
+    file.write_text(before, encoding="utf-8")
+    monkeypatch.setattr(pages, "CONSTANTS", file)
+    pages.write_constants("0b", intercept=1.234, agreement=2, spill=-3, saddle=0.5, low_mean=0.7)
+    after: dict[str, object] = {}
+    exec(compile(file.read_text(encoding="utf-8"), file.name, "exec"), after)  # noqa: S102 (our own)
+    assert after["FITTED_WITH"] == "0b"
+    assert after["INTERCEPT"] == 1.23
+    assert (after["AGREEMENT_WEIGHT"], after["SPILL_WEIGHT"], after["SADDLE_WEIGHT"]) == (2, -3, 0.5)
+    assert after["LOW_MEAN"] == 0.7
+    assert len(file.read_text(encoding="utf-8").splitlines()) == len(before.splitlines())
+
+
+def test_card_and_notices_name_source_and_licence_of_every_training_set(card: ModuleType) -> None:
+    config = ROOT / "src/dinocell/models/shipped/nano/config.json"
+    training = json.loads(config.read_text(encoding="utf-8"))["training"]
+    texts = [
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("NOTICE.md", "src/dinocell/models/shipped/nano/README.md")
+    ]
+    for name in training["train"]:
+        source, licence = card.source_of(name)
+        for text in texts:
+            assert f"`{name}`" in text
+            assert source in text
+            assert licence in text
+
+
+def test_all_annotated_sets_have_a_source_and_those_under_cc_by_their_authors(card: ModuleType) -> None:
+    for name in ("aitslab_nuclei", "tnbc_histology", "c2c12_phase"):
+        source, licence = card.source_of(name)
+        assert "CC-BY-4.0" in licence
+        assert re.search(r"Aits|Naylor|laptrack", source)
+    assert card.source_of("cellbindb_cells") == card.source_of("cellbindb")
+    assert "synthesize" in card.source_of("membrane")[0]
+
+
+def test_scores_by_hand(card: ModuleType) -> None:
+    true = np.zeros((20, 40), int)
+    true[2:10, 2:10], true[2:10, 22:30] = 1, 2
+    found = np.where(true == 1, 1, 0)
+    row = {"default": asdict(count_cells(true, found)), "upper_bound": [2, 2, 2]}
+    *_, line = card.score_lines({"bbbc039_nuclei": {"a": row, "b": row}}, "validation set")
+    assert line == (
+        "| BBBC039, nuclei (fluorescence) † | 2 / 4 | 0.500 | 0.500 | 0.500 | 0.500 (1.000) | 0.500 |"
+    )
+    assert "AP@0.5 of 0.50 to 0.50" in " ".join(card.readme_lines({"bbbc039_nuclei": {"a": row}}))
+
+
+def test_thresholds_and_data_by_hand(card: ModuleType) -> None:
+    settings = TargetSettings(thresholds=Thresholds(merge=0.5, regrow=True), diameter_range=(10, 60))
+    *_, line = card.threshold_lines({"nuclei": settings})
+    assert line == "| nuclei | 0.47 | 0.09 | 0.5 | yes | 10 to 60 |"
+    *_, line = card.data_lines({"train": {"x": 1, "rbc_dic": 3}}, {"rbc_dic": (4, 1300)})
+    assert line.startswith("| `rbc_dic` | 4 / 1,300 | 75% | [BBBC009]")
