@@ -1,6 +1,6 @@
 """Tables of the results that generalisation.py writes, in Markdown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ def robustness_table(result: Result, against: Result | None) -> Iterator[str]:
     """Yield the lines of the table of changes: a row a set, a column a change; then their means.
 
     A border has the share of cells that stayed, the other changes the difference of AP@0.5 to the image as it
-    was. In parentheses stands the same of the other model.
+    was. In parentheses stands the same of the other model. Small sets are not in the means.
     """
     ours = {name: changes_of(rows) for name, rows in result["robustness"].items()}
     theirs = {name: changes_of(rows) for name, rows in (against or {}).get("robustness", {}).items()}
@@ -121,30 +121,40 @@ def robustness_table(result: Result, against: Result | None) -> Iterator[str]:
         rows = result["robustness"][name]
         cells = [pair_of(row.get(change), theirs.get(name, {}).get(change), change) for change in columns]
         images = f"{len(rows['images'])} of {rows['images_of_set']}"
-        yield f"| {name} | {rows['diameter']:.0f} | {images} | " + " | ".join(cells) + " |"
-    for title, summarise in (("mean", np.nanmean), ("worst", worst)):
+        small = " †" if rows["images_of_set"] < SMALL else ""
+        yield f"| {name}{small} | {rows['diameter']:.0f} | {images} | " + " | ".join(cells) + " |"
+    heavy, heavy_theirs = (
+        [row for name, row in rows.items() if result["robustness"][name]["images_of_set"] >= SMALL]
+        for rows in (ours, {name: row for name, row in theirs.items() if name in ours})
+    )
+    for title, summarise in (("mean", np.nanmean), ("worst", np.nanmin)):
         cells = [
             pair_of(
-                float(summarise([row[change] for row in ours.values() if change in row])),
-                float(summarise([row[change] for row in theirs.values() if change in row]))
-                if theirs
-                else None,
+                summarised(heavy, [change], summarise),
+                summarised(heavy_theirs, [change], summarise) if theirs else None,
                 change,
             )
             for change in columns
         ]
         yield f"| **{title}** | | | " + " | ".join(cells) + " |"
+    borders = [change for change in columns if change.endswith("border")]
+    if heavy and borders:
+        mean, lowest = (summarised(heavy, borders, summarise) for summarise in (np.nanmean, np.nanmin))
+        yield f"\nAll borders: mean {mean:.2f}, worst {lowest:.2f}."
+
+
+def summarised(
+    rows: Sequence[Mapping[str, float]], changes: Sequence[str], summarise: Callable[[list[float]], Any]
+) -> float:
+    """Summarise the numbers of some changes over sets; NaN where there are none."""
+    values = [row[change] for row in rows for change in changes if change in row]
+    return float(summarise(values)) if not np.isnan(values).all() else np.nan
 
 
 def order(change: str) -> tuple[bool, float]:
     """Return by what the columns are sorted: sizes last, small ones first."""
     is_size = change.endswith("×")
     return is_size, float(change.removesuffix("×")) if is_size else 0.0
-
-
-def worst(values: list[float]) -> float:
-    """Return the lowest of some values."""
-    return float(np.nanmin(values))
 
 
 def changes_of(rows: Mapping[str, Any]) -> dict[str, float]:

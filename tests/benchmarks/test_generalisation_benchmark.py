@@ -165,3 +165,19 @@ def test_only_sets_with_enough_images_have_a_veto(benchmark: Any) -> None:
     *lines, verdict = benchmark.generalisation_tables.score_table(result(3), result(6))
     assert verdict == "\nWorse than old: val/large."
     assert any(line.startswith("| val/small †") and "-0.300" in line for line in lines)
+
+
+def test_small_sets_are_not_in_the_means_of_robustness(benchmark: Any) -> None:
+    def rows(stayed: int, images: int) -> dict[str, Any]:
+        changes = {
+            "black border": [[9, 9, 9], [stayed, 10, 10]],
+            "white border": [[9, 9, 9], [10, 10, 10]],
+            "2×": [[10, 10, 10], [5, 5, 10]],
+        }
+        return {"diameter": 20.0, "images_of_set": images, "images": {"1": changes}}
+
+    result = {"robustness": {"val/small": rows(0, 4), "val/large": rows(5, 5)}}
+    *lines, borders = benchmark.generalisation_tables.robustness_table(result, None)
+    assert lines[2].startswith("| val/small † | 20 | 1 of 4 | 0.00 | 1.00 | -0.50 |")
+    assert lines[-2] == "| **mean** | | | 0.33 | 1.00 | -0.50 |"
+    assert borders == "\nAll borders: mean 0.67, worst 0.33."
