@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from dinocell.batch.sources import find_sources
 from dinocell.cli import app
 from dinocell.datasets.annotates import ANNOTATES_FILE, annotated_target, write_annotates
+from dinocell.datasets.belonging import ANNOTATION
 from dinocell.datasets.inspect import describe
 from dinocell.datasets.records import read_info
 from dinocell.datasets.store import DINOCellDataset
 from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
 from dinocell.io.saving import write_image, write_labels
 from dinocell.labels import TARGETS
+from dinocell.synthesis import folder as drawn
 from tests.cases import CASES
 from tests.fakes.items import SMALL, begin, fake_items, finish, make_store
 
@@ -70,6 +73,18 @@ def test_what_is_no_target_is_refused(folder):
         assert ANNOTATES_FILE in str(raised.value)
     with pytest.raises(OutputError):
         write_annotates(folder / "a_img.png", "cells")
+
+
+def test_drawn_images_record_what_they_show(folder):
+    write_annotates(folder, "nuclei")
+    assert drawn.ANNOTATES_FILE == ANNOTATES_FILE
+    assert (folder / ANNOTATES_FILE).read_text(encoding="utf-8") == "annotates: nuclei\n"
+
+
+def test_a_record_is_not_taken_for_something_strange(folder):
+    write_annotates(folder, "nuclei")
+    left_out = find_sources([str(folder)], recursive=False).left_out
+    assert sorted(path.name for path in left_out[ANNOTATION]) == ["a_masks.tif", ANNOTATES_FILE]
 
 
 def test_a_store_records_its_target(folder, tmp_path):

@@ -90,6 +90,9 @@ def test_thresholds_are_searched_and_written_for_the_target_of_the_data(bright, 
         run = EvaluationRun({name: find_pairs(folder)}, {name: target})
         list(run.search(pipeline, workers=0))
         assert run.points[0].objective == 1.0
+        assert run.notes == [
+            f"the thresholds were searched for {target}, and {target} are outlined with them"
+        ]
         list(run.score_model(pipeline))
         assert {result.target for result in run.results[name]} == {target}
         write_thresholds(run, checkpoint)

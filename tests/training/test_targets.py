@@ -1,7 +1,9 @@
 """Targets of the data of a training: named in the settings, or recorded in the data."""
 
 import pytest
+from typer.testing import CliRunner
 
+from dinocell.cli import app
 from dinocell.datasets.annotates import write_annotates
 from dinocell.errors import InputError
 from dinocell.io.settings_files import read_settings
@@ -42,3 +44,15 @@ def test_what_the_settings_leave_out_is_as_the_data_record(folders):
 def test_settings_that_contradict_the_data_are_refused(name, target, folders):
     with pytest.raises(InputError, match=rf"annotates is '{target}', but .*{name}.* records"):
         config_of(folders, {name: target}).resolved()
+
+
+def test_the_settings_that_are_printed_can_be_read_back(folders):
+    data = folders / "nuclei"
+    printed = CliRunner().invoke(
+        app, ["train", "--train", str(data), "--validation", str(data), "--print-config"]
+    )
+    assert printed.exit_code == 0, printed.output
+    (folders / "printed.yaml").write_text(printed.output, encoding="utf-8")
+    config = read_settings(TrainConfig, folders / "printed.yaml")
+    assert config.resolved() == config
+    assert config.targets == ("nuclei",)

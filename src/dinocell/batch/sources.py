@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dinocell.batch.names import known_names, name_results
+from dinocell.datasets.annotates import ANNOTATES_FILE
 from dinocell.datasets.belonging import (
     ANNOTATION,
     LOG_FILE,
@@ -31,6 +32,7 @@ _RESULT_ENDINGS = (
     RECORD_ENDING,
     *(found.ending for found in PLANE_FORMATS.values() if found.ending),
     LOG_FILE,
+    ANNOTATES_FILE,
 )
 
 

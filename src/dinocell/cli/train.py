@@ -64,7 +64,7 @@ def command(
         wandb=wandb,
     )
     if print_config:
-        typer.echo(commented_yaml(settings), nl=False)
+        typer.echo(commented_yaml(settings.resolved()), nl=False)
         return
     console.quiet = (
         os.environ.get("RANK", "0") != "0"

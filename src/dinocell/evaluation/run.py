@@ -195,6 +195,7 @@ class EvaluationRun:
             self.points.append(point)
             yield point
         self.points.sort(key=lambda point: point.objective, reverse=True)
+        self.notes.append(f"the thresholds were searched for {target}, and {target} are outlined with them")
 
     def _score(
         self, name: str, items: Sequence[Item], score: Callable[[Item], ImageResult]
