@@ -245,7 +245,8 @@ def test_a_run_scores_images_that_it_did_not_learn_from(learn, folder, tmp_path)
     assert [(row["image"], row["model"]) for row in rows[3:5]] == [("all", "before"), ("a", "after")]
     assert float(rows[0]["ap50"]) == pytest.approx(result.before["a"].ap[0.5], abs=1e-4)
     assert record["scores"]["before"]["ap50"] == float(rows[3]["ap50"])
-    assert read_settings(FinetuneConfig, config.output / "config.yaml") == config
+    written = config.model_copy(update={"annotates": "cells"})
+    assert read_settings(FinetuneConfig, config.output / "config.yaml") == written
     assert sorted(path.name for path in config.output.iterdir()) == ["config.yaml", "model", "scores.csv"]
 
 
