@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 import tifffile
 
-from dinocell.batch.agreement import MOST_PLANES, agree_on_target
+from dinocell.batch.agreement import MOST_PLANES, agree_on_scale, agree_on_target
 from dinocell.batch.jobs import PlaneOutcome
 from dinocell.batch.log import BatchLog, describe_start, recorded_target
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
+from dinocell.inference.autoscale import INSIDE
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.saving import write_image
 from dinocell.io.selection import Selection
 from dinocell.labels import TARGETS
+from dinocell.models.configuration import TargetSettings
+from dinocell.postprocess.distance import labels_to_distance
+from tests.fakes.disks import disks
 from tests.inference.test_targets import TwoMaps, config, image
 
 
@@ -123,3 +127,55 @@ def test_the_choice_for_an_image_is_recorded_and_told(tmp_path, pipeline):
     with tifffile.TiffFile(settings.output / "a_labels.tif") as file:
         assert f'"target_found": "{found}"' in file.ome_metadata.replace("&quot;", '"')
     assert outcome_of(source, settings, pipeline).status == "skipped"
+
+
+class Sized(TwoMaps):
+    """Takes gray values for its only map."""
+
+    clear = 0
+
+    def forward(self, x):
+        return super().forward(x)[:, :1]
+
+
+@pytest.fixture
+def sized():
+    """Return a pipeline whose model is best at cells of 8 to 20 pixels."""
+    best = TargetSettings(diameter_range=(8, 20))
+    return DINOCellPipeline(Sized(config(targets={"cells": best})), device="cpu", clahe=False)
+
+
+def write_disks(folder, diameters):
+    files = []
+    for number, diameter in enumerate(diameters):
+        path = folder / f"disks{number}.png"
+        write_image(path, (255 * labels_to_distance(disks(diameter, 16))).astype(np.uint8))
+        files.append(SourceFile(path, path.with_suffix("").relative_to(folder)))
+    return files
+
+
+def test_one_scale_suits_most_cells_and_a_repeated_call_keeps_it(tmp_path, sized):
+    files, settings = write_disks(tmp_path, [40, 40, 40, 12]), settings_of(sized, tmp_path)
+    scale = agree_on_scale(files, settings, sized)
+    assert 40 * scale == pytest.approx(INSIDE * 20, rel=0.15)
+    fixed = settings.inference.model_copy(update={"fixed_scale": scale})
+    settings.output.mkdir()
+    with BatchLog(settings.output) as log:
+        log.write("started", describe_start(replace(settings, inference=fixed, same_scale=True)))
+    few = files[3:]
+    assert agree_on_scale(few, settings, sized) == scale
+    assert agree_on_scale(few, replace(settings, model_sha256="other"), sized) == 1
+    assert agree_on_scale([], replace(settings, output=tmp_path / "other"), sized) == 1
+
+
+def test_a_fixed_scale_is_used_and_recorded(tmp_path, sized):
+    (source,) = write_disks(tmp_path, [12])
+    fixed = sized.settings.model_copy(update={"fixed_scale": 0.5})
+    settings = replace(settings_of(sized, tmp_path), inference=fixed, same_scale=True)
+    outcome = outcome_of(source, settings, sized)
+    assert outcome.details["scale"] == 0.5
+    record = json.loads((settings.output / "disks0_provenance.json").read_text())
+    assert record["provenance"]["fixed_scale"] == 0.5
+    assert outcome_of(source, settings, sized).status == "skipped"
+    other = replace(settings, inference=sized.settings, same_scale=False)
+    assert outcome_of(source, other, sized).details["scale"] == 1

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -108,8 +109,8 @@ def test_options_reach_the_result(image_file, tmp_path):
     assert "0 cells" in result.output
     assert result.exit_code == 0
     assert "0 cells" in run("segment", image_file, "-o", tmp_path, "--min-size", "9999", "--overwrite").output
-    found = run("segment", image_file, "-o", tmp_path, "--diameter", "auto", "--overwrite").output
-    assert "px found" in found
+    assert "scale" not in run("segment", image_file, "-o", tmp_path, "--diameter", "none").output
+    assert ", scale 0.1" in run("segment", image_file, "-o", tmp_path, "--diameter", "500").output
     stack = image_file.parent / "stack.tif"
     tifffile.imwrite(stack, np.stack([np.zeros_like(disks()), disks()]), photometric="minisblack")
     assert "0 cells" in run("segment", stack, "-o", tmp_path, "--z", "0").output
@@ -120,11 +121,11 @@ def test_options_reach_the_result(image_file, tmp_path):
     assert "3 cells" in run("segment", rgb, "-o", tmp_path, "--channel", "1", "--overwrite").output
 
 
-@pytest.mark.parametrize("diameter", [None, 10])
+@pytest.mark.parametrize("diameter", ["auto", 10])
 def test_a_batch_gives_the_labels_of_the_pipeline(diameter, tmp_path):
     image = read_image(Path(__file__).parents[2] / "samples" / "histology_1_img.png").pixels[:120, :170]
     write_image(tmp_path / "a.png", image)
-    options = () if diameter is None else ("--diameter", diameter)
+    options = () if diameter == "auto" else ("--diameter", diameter)
     assert run("segment", tmp_path / "a.png", "-o", tmp_path, "--device", "cpu", *options).exit_code == 0
     expected = DINOCellPipeline("nano", device="cpu").run(image, diameter=diameter).labels
     assert expected.max() > 5
@@ -151,7 +152,8 @@ def test_cells_of_an_unusual_size_bring_a_hint(tmp_path):
         for column in range(12, 96, 24):
             labels[disk(labels.shape, (row, column), 3.5)] = 1
     write_image(small, (40 + 150 * (labels > 0)).astype(np.uint8))
-    assert "try --diameter auto" in run("segment", small, "-o", tmp_path).output
+    assert "try --diameter auto" in run("segment", small, "-o", tmp_path, "--diameter", "none").output
+    assert re.search(r"try --diameter \d", run("segment", small, "-o", tmp_path).output)
     assert (
         "try --diameter" not in run("segment", small, "-o", tmp_path, "--diameter", "8", "--overwrite").output
     )
@@ -218,8 +220,8 @@ def _main(*arguments, cwd, **environment):
             "'auto', 'float32', 'bfloat16' or 'int8', not 'int4'",
         ),
         (["--engine", "theano"], "engine: expected 'torch', 'onnx' or 'openvino', not 'theano'"),
-        (["--diameter", "big"], "diameter: expected pixels above 0 or 'auto', not 'big'"),
-        (["--diameter", "-5"], "diameter: expected pixels above 0 or 'auto', not '-5'"),
+        (["--diameter", "big"], "diameter: expected pixels above 0, 'auto' or 'none', not 'big'"),
+        (["--diameter", "-5"], "diameter: expected pixels above 0, 'auto' or 'none', not '-5'"),
     ],
 )
 def test_a_refusal_is_one_line_and_a_failure(image_file, tmp_path, arguments, message, monkeypatch, capsys):

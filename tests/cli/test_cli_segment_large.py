@@ -173,7 +173,6 @@ def refuse(run, message, *arguments):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--diameter", "auto"], "--diameter is 'auto', expected pixels for so large an image"),
         (["--diameter", "big"], "not 'big'"),
         (["--diameter", "10", "--diameter-um", "5"], "both given"),
         (

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -55,6 +55,7 @@ class Echo:
     tile_size: ClassVar = 64
     overlap: ClassVar = 8
     targets: ClassVar[tuple[Target, ...]] = ("cells",)
+    sizes: ClassVar[tuple[float, float] | None] = None
 
     def load(self) -> "Echo":
         return self
@@ -77,6 +78,14 @@ class Echo:
         if self.folder is not None:
             self._call(Path(self.folder))
         return {target: self.maps(gray)[target] for target in targets}
+
+    def predict_view(
+        self, gray: NDArray[np.uint8], targets: Sequence[Target]
+    ) -> dict[Target, NDArray[np.float32]]:
+        return self.predict(gray, targets)
+
+    def diameter_ranges(self, targets: Iterable[Target]) -> dict[Target, tuple[float, float] | None]:
+        return dict.fromkeys(targets, self.sizes)
 
     def maps(self, gray: NDArray[np.uint8]) -> dict[Target, NDArray[np.float32]]:
         return {"cells": gray.astype(np.float32) / np.float32(255)}

@@ -1,68 +1,173 @@
+"""The size of cells from two views, and what an image is segmented at then."""
+
+import math
+
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from dinocell.inference.autoscale import MARGIN, Trial, busiest_window, choose_scale, clarity
-from dinocell.postprocess.distance import labels_to_distance
-from tests.cases import CASES
-
-
-def test_clarity_by_hand():
-    # (0.5² + 1² + 0.5²) / (0.5 + 1 + 0.5) = 1.5 / 2
-    assert clarity(np.array([[0, 0.5, 1, 0.5]], np.float32)) == pytest.approx(0.75)
-    assert clarity(np.zeros((3, 4), np.float32)) == 0.0
-
-
-def test_a_perfect_map_is_clearer_than_a_blurred_or_a_faint_one():
-    from scipy.ndimage import gaussian_filter
-
-    perfect = labels_to_distance(CASES["many"])
-    assert clarity(perfect) > clarity(gaussian_filter(perfect, 3)) > 0
-    assert clarity(perfect) > clarity(perfect * np.float32(0.6))
-    assert clarity(perfect) == pytest.approx(0.5, abs=0.1)  # cones
-
-
-@given(
-    hnp.arrays(
-        np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(0, 1, width=32)
-    ),
-    st.integers(1, 50),
+from dinocell.inference.autoscale import (
+    CLEAR,
+    FEWEST,
+    FINEST,
+    INSIDE,
+    LEAST,
+    SEEN,
+    choose_scale,
+    estimate_diameter,
+    view_zooms,
+    weigh_sizes,
 )
-def test_the_window_lies_inside_and_has_its_size(distance, side):
-    rows, columns = busiest_window(distance, side)
-    assert distance[rows, columns].shape == tuple(min(side, length) for length in distance.shape)
+from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.labels import TARGETS
+from dinocell.models.configuration import TargetSettings
+from dinocell.postprocess.distance import labels_to_distance
+from tests.fakes.disks import disks
+from tests.inference.test_targets import TwoMaps, config
+
+ZOOMS = (0.25, 0.125)
 
 
-def test_the_window_is_where_the_cells_are():
-    distance = np.zeros((900, 700), np.float32)
-    distance[640:660, 500:520] = 1
-    distance[10:15, 10:15] = 1
-    rows, columns = busiest_window(distance, 200)
-    assert rows.start <= 640 < 660 <= rows.stop
-    assert columns.start <= 500 < 520 <= columns.stop
+def views_of(diameter, zooms=ZOOMS, count=16):
+    """Return perfect maps of disks, as a network that knows every size would see them."""
+    return [labels_to_distance(disks(diameter * zoom, count)) for zoom in zooms]
 
 
-def trials(*rows):
-    return [Trial(zoom, clear, diameter) for zoom, clear, diameter in rows]
+@pytest.mark.parametrize("diameter", [60, 90, 140, 250])
+def test_disks_that_both_views_show_have_their_diameter(diameter):
+    found = estimate_diameter(weigh_sizes(views_of(diameter)), ZOOMS)
+    assert found == pytest.approx(diameter, rel=0.12)  # a bin is 9 % wide, and small disks are coarse
 
 
-def test_another_zoom_must_be_clearly_better():
-    low = trials((1.0, 0.3, 30), (2.0, 0.3 * MARGIN * 0.999, 30))
-    assert choose_scale(low, (25, 70)) == 1.0
-    high = trials((1.0, 0.3, 30), (2.0, 0.3 * MARGIN * 1.001, 30))
-    assert choose_scale(high, (25, 70)) == 2.0
+def test_what_one_view_shows_alone_is_not_trusted():
+    fine, coarse = views_of(120)
+    empty, specks = np.zeros_like(coarse), labels_to_distance(disks(LEAST - 1, 16))
+    for other in (empty, specks, labels_to_distance(disks(60, 16))):  # 240 px in the finer, 480 in the other
+        assert estimate_diameter(weigh_sizes([fine, other]), ZOOMS) is None
+        assert estimate_diameter(weigh_sizes([other, coarse]), ZOOMS) is None
 
 
-def test_cells_are_brought_to_the_best_sizes():
-    assert choose_scale(trials((1.0, 0.5, 14)), (28, 70)) == pytest.approx(2.0)
-    assert choose_scale(trials((0.5, 0.5, 200), (1.0, 0.2, 190)), (25, 70)) == pytest.approx(70 / 200)
-    assert choose_scale(trials((1.0, 0.4, 14), (2.0, 0.5, 14)), (56, 70)) == pytest.approx(4.0)
-    assert choose_scale(trials((0.5, 0.5, 14), (1.0, 0.4, 14)), None) == 0.5
+@pytest.mark.parametrize("change", [lambda view: view * 0, lambda view: view * np.float32(1.9 * CLEAR)])
+def test_nothing_and_faint_maps_show_no_size(change):
+    views = [change(view) for view in views_of(120)]
+    assert estimate_diameter(weigh_sizes(views), ZOOMS) is None
 
 
-def test_cells_seen_in_noise_are_not_trusted():
-    # An empty, noisy image: nothing at 1×, crisp specks of 4 px (8 px as the network sees them) at 2×.
-    assert choose_scale(trials((1.0, 0.1, float("nan")), (2.0, 0.5, 4)), (25, 70)) == 1.0
-    assert choose_scale(trials((1.0, 0.3, 5), (2.0, 0.2, 9)), (25, 70)) == pytest.approx(25 / 9)
+def test_too_few_cells_show_no_size_unless_other_images_show_more():
+    few = weigh_sizes(views_of(120, count=FEWEST - 1))
+    assert estimate_diameter(few, ZOOMS) is None
+    assert estimate_diameter(few + few, ZOOMS) == pytest.approx(120, rel=0.12)
+
+
+def test_specks_do_not_outweigh_cells():
+    specks = labels_to_distance(disks(6, 25))
+    views = [
+        np.concatenate([view, np.pad(specks, ((0, 0), (0, len(view[0]) - 45)))]) for view in views_of(120)
+    ]
+    assert estimate_diameter(weigh_sizes(views), ZOOMS) == pytest.approx(120, rel=0.12)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_noise_shows_no_size(seed):
+    rng = np.random.default_rng(seed)
+    views = [rng.random((side, side), np.float32) ** 4 for side in (96, 48)]
+    found = estimate_diameter(weigh_sizes(views), ZOOMS)
+    assert choose_scale(found, (10.0, 90.0)) == 1.0
+
+
+positive = st.floats(1, 1000)
+
+
+@given(positive, positive, positive)
+def test_cells_are_only_ever_shrunk_and_land_among_the_sizes_that_the_model_knows(diameter, one, other):
+    low, high = sorted([one, other])
+    scale = choose_scale(diameter, (low, high))
+    assert 0 < scale <= 1
+    if diameter <= high:
+        assert scale == 1
+    else:
+        assert low * (1 - 1e-9) <= diameter * scale <= high * (1 + 1e-9)
+
+
+def test_without_an_estimate_or_known_sizes_an_image_stays():
+    assert choose_scale(None, (25, 70)) == choose_scale(500.0, None) == 1.0
+
+
+@given(st.dictionaries(st.sampled_from(TARGETS), st.none() | st.tuples(positive, positive).map(sorted)))
+def test_views_cost_a_sixth_at_most_and_show_the_largest_known_cells_large_enough(ranges):
+    zooms = view_zooms(ranges)
+    known = [best[1] for best in ranges.values() if best]
+    assert bool(zooms) == bool(known)
+    if zooms:
+        assert sum(zoom**2 for zoom in zooms) < 1 / 6 + 0.01
+        assert zooms[0] <= FINEST
+        assert max(known) * zooms[0] >= min(SEEN, FINEST * max(known)) - 1e-9
+
+
+def test_views_agree_on_a_shrunk_picture_too():
+    whole = labels_to_distance(disks(100, 16))
+    views = [cv2.resize(whole, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA) for zoom in ZOOMS]
+    found = estimate_diameter(weigh_sizes(views), ZOOMS)
+    assert found is not None
+    assert math.isclose(found, 100, rel_tol=0.15)
+
+
+class Seeing(TwoMaps):
+    """Takes gray values for its only map, and keeps the sides of the tiles that it saw."""
+
+    clear, sides = 0, ()
+
+    def forward(self, x):
+        self.sides = (*self.sides, *[x.shape[-1]] * len(x))
+        return super().forward(x)[:, :1]
+
+
+def pipeline_of(best):
+    return DINOCellPipeline(
+        Seeing(config(targets={"cells": TargetSettings(diameter_range=best)})), device="cpu", clahe=False
+    )
+
+
+def picture(diameter, count=16):
+    return (255 * labels_to_distance(disks(diameter, count))).astype(np.uint8)
+
+
+def test_the_default_shrinks_images_of_large_cells_and_returns_labels_of_their_size():
+    pipeline, image = pipeline_of((8, 20)), picture(60)
+    result = pipeline.run(image)
+    assert 60 * result.parameters.scale == pytest.approx(INSIDE * 20, rel=0.15)
+    assert result.labels.shape == image.shape
+    assert result.count == 16
+    assert result.parameters.diameter == pytest.approx(60, rel=0.1)
+    assert pipeline.run(image, diameter=None).parameters.scale == 1
+    assert pipeline.run(image, diameter="none").parameters.scale == 1
+
+
+@pytest.mark.parametrize(
+    ("best", "image"),
+    [((8, 20), picture(15, 100)), (None, picture(60)), ((8, 20), np.zeros((90, 70), np.uint8))],
+)
+def test_other_images_stay_and_have_the_same_labels_as_without_an_estimate(best, image):
+    pipeline = pipeline_of(best)
+    result, plain = pipeline.run(image), pipeline.run(image, diameter=None)
+    assert result.parameters.scale == 1
+    np.testing.assert_array_equal(result.distance_map, plain.distance_map)
+    np.testing.assert_array_equal(result.labels, plain.labels)
+
+
+def test_views_cost_less_than_a_third_even_of_an_image_of_one_tile():
+    pipeline, image = pipeline_of((8, 20)), np.resize(picture(12, 400), (256, 256))
+    pipeline.run(image)
+    *views, whole = pipeline.model.sides
+    assert whole == 256
+    assert sum(side**2 for side in views) < 0.3 * whole**2
+
+
+def test_a_margin_does_not_change_the_scale():
+    image = picture(60)
+    framed = np.pad(image, 100)
+    first, second = (pipeline_of((8, 20)).run(one).parameters.scale for one in (image, framed))
+    assert second == pytest.approx(first, rel=0.02)

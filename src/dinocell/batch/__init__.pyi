@@ -1,4 +1,4 @@
-from .agreement import agree_on_target
+from .agreement import agree_on_scale, agree_on_target
 from .run import remove_leftovers, segment_files
 from .settings import BatchSettings
 from .sources import find_sources
@@ -6,6 +6,7 @@ from .spread import spread_files
 
 __all__ = [
     "BatchSettings",
+    "agree_on_scale",
     "agree_on_target",
     "find_sources",
     "remove_leftovers",

@@ -1,4 +1,4 @@
-"""One target for all images of a call: chosen by a sample of them, and kept when the call is repeated."""
+"""One target and scale for all images of a call: chosen by a sample, and kept when the call is repeated."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from dinocell.batch.log import recorded_target
+from dinocell.batch.log import recorded_scale, recorded_target
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
 from dinocell.errors import DINOCellError
-from dinocell.inference.overview import look_over
+from dinocell.inference.autoscale import Sizes, choose_scales
+from dinocell.inference.overview import look_for_sizes, look_over
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.targets import choose_target
 from dinocell.io.images import open_image
@@ -62,6 +63,30 @@ def agree_on_target(
     return choose_target(evidence, targets)
 
 
+def agree_on_scale(
+    sources: Sequence[SourceFile], settings: BatchSettings, pipeline: DINOCellPipeline
+) -> float:
+    """Choose one scale for many files of one target, by planes that are spread evenly over them.
+
+    Returns
+    -------
+    float
+        That of an earlier call, as for `agree_on_target`; 1 where nothing shows that cells are large.
+    """
+    if (earlier := recorded_scale(settings)) is not None:
+        return earlier
+    target, predictor = settings.inference.targets[0], pipeline.predictor
+    sizes: list[Sizes] = []
+    for pixels in _sample(sources, settings.selection):
+        try:
+            sizes.append(look_for_sizes(predictor, pixels, [target])[target])
+        except DINOCellError as error:
+            logger.info("an image is passed over in the choice of the scale: %s", error)
+    if not sizes:
+        return 1.0
+    return choose_scales({target: np.sum(sizes, axis=0)}, predictor.diameter_ranges([target]))[target]
+
+
 def _sample(sources: Sequence[SourceFile], selection: Selection) -> Iterator[Pixels]:
     """Read planes that are spread over the files, and within each over times and slices."""
     each = max(1, MOST_PLANES // max(1, len(sources)))
@@ -69,7 +94,7 @@ def _sample(sources: Sequence[SourceFile], selection: Selection) -> Iterator[Pix
         try:
             yield from _read(source.path, selection, each)
         except (DINOCellError, OSError, MemoryError) as error:
-            logger.info("%s is passed over in the choice of the target: %s", source.path, error)
+            logger.info("%s is passed over in a choice for all images: %s", source.path, error)
 
 
 def _read(path: Path, selection: Selection, count: int) -> Iterator[Pixels]:

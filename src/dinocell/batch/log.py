@@ -1,6 +1,7 @@
 """The log of a batch: one JSON object a line, of which a killed process damages the last at most."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from dinocell.errors import OutputError
 from dinocell.io.saving import printable
 from dinocell.labels import TARGETS, Target
 
-_AGREED = "same_target"  # true where the target of a call was chosen for all files
+_SAME_TARGET, _SAME_SCALE = "same_target", "same_scale"  # true where a call chose it for all files
 
 
 class BatchLog:
@@ -77,19 +78,35 @@ class BatchLog:
 
 
 def describe_start(settings: BatchSettings) -> dict[str, Any]:
-    """Return what the log records of the start of a call: its settings, and whether it agreed on a target."""
-    return settings.described() | {_AGREED: settings.same_target}
+    """Return what the log records of the start of a call: its settings, and what it agreed on."""
+    return settings.described() | {_SAME_TARGET: settings.same_target, _SAME_SCALE: settings.same_scale}
 
 
 def recorded_target(settings: BatchSettings) -> Target | None:
     """Read from a folder of results what its last call with the same model agreed on; None without one."""
-    found: Target | None = None
+    found = _last_start(settings, _SAME_TARGET).get("target")
+    return found if found in TARGETS else None
+
+
+def recorded_scale(settings: BatchSettings) -> float | None:
+    """Read the scale, as `recorded_target`; of the last call for the same target."""
+    found = _last_start(settings, _SAME_SCALE, target=settings.inference.target).get("fixed_scale")
+    return float(found) if isinstance(found, int | float) and 0 < found < math.inf else None
+
+
+def _last_start(settings: BatchSettings, agreed: str, **same: str) -> dict[str, Any]:
+    """Return the start of the last call that agreed on something, with the same model; empty without one."""
+    found: dict[str, Any] = {}
     with suppress(OSError), (settings.output / LOG_FILE).open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if _AGREED not in line:
+            if agreed not in line:
                 continue
             with suppress(ValueError, AttributeError, KeyError, TypeError):
                 values = json.loads(line)
-                if values[_AGREED] is True and values["model"]["sha256"] == settings.model_sha256:
-                    found = values["target"]
-    return found if found in TARGETS else None
+                if (
+                    values[agreed] is True
+                    and values["model"]["sha256"] == settings.model_sha256
+                    and all(values[key] == value for key, value in same.items())
+                ):
+                    found = values
+    return found

@@ -270,12 +270,16 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
 
 def _hint(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None) -> str:
     """Return a hint at --diameter if the cells found are far from the sizes that the model is best at."""
-    if job.inference.diameter is not None or best is None or not result.count:
+    asked = job.inference.diameter
+    if not (asked is None or asked == "auto") or best is None or not result.count:
         return ""
     found = median_diameter(result.labels)
     if best[0] / 2 <= found <= best[1] * 1.5:
         return ""
-    return f" (cells of {found:.0f} px; the model is best at {best[0]:g} to {best[1]:g}: try --diameter auto)"
+    other = "auto" if asked is None else f"{found:.0f}"
+    return (
+        f" (cells of {found:.0f} px; the model is best at {best[0]:g} to {best[1]:g}: try --diameter {other})"
+    )
 
 
 def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str]) -> str:
@@ -285,11 +289,10 @@ def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str]) -> str:
         parts.append(f"target {made.target}")
     if not made.trained:
         parts.append("meaningless, the model is untrained")
-    if job.inference.diameter == "auto":
-        found = "no cells to measure" if made.diameter is None else f"diameter {made.diameter:.1f} px found"
-        parts.append(found)
-    if job.inference.diameter is not None:
+    if job.inference.diameter not in (None, "auto"):
         parts.append(f"scale {made.scale:.2f}")
+    elif made.scale != 1:
+        parts.append(f"scale {made.scale:.2f}, as the cells are large")
     if made.nonfinite_pixels:
         parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")
     if job.unmeasured:

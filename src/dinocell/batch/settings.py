@@ -30,6 +30,8 @@ class BatchSettings:
     selection : Selection
     same_target : bool
         Whether the target was chosen once for all files, see `dinocell.batch.agreement`.
+    same_scale : bool
+        Whether the scale was.
     overwrite : bool
         Whether to redo everything, and replace files that were edited or are not ours.
     """
@@ -44,6 +46,7 @@ class BatchSettings:
     diameter_um: float | None = None
     selection: Selection = field(default_factory=Selection)
     same_target: bool = False
+    same_scale: bool = False
     overwrite: bool = False
 
     def described(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from dinocell import batch, inference, models
 from dinocell.batch.jobs import PlaneOutcome, SourceRead, Status, load_jobs
-from dinocell.batch.log import BatchLog, describe_start, recorded_target
+from dinocell.batch.log import BatchLog, describe_start, recorded_scale, recorded_target
 from dinocell.batch.presence import confirm_outcomes
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import FoundSources, find_sources
@@ -79,6 +79,10 @@ def command(
             "--same-target", help="Choose between cells and nuclei once for all images of this call."
         ),
     ] = False,
+    same_scale: Annotated[
+        bool,
+        typer.Option("--same-scale", help="Choose scale and target once for all images of this call."),
+    ] = False,
     allow_untrained: Annotated[
         bool,
         typer.Option(
@@ -115,9 +119,11 @@ def command(
         selection=selection,
         overwrite=overwrite,
     )
-    if same_target:
+    if same_target or (same_scale and settings.inference.target == "auto"):
         settings = _agree_on_target(found, settings, pipeline, read=not dry_run)
         wanted["target"] = settings.inference.target
+    if same_scale:
+        settings = _agree_on_scale(found, settings, pipeline, read=not dry_run)
     if dry_run:
         _report_dry_run(found, settings)
         return
@@ -176,6 +182,23 @@ def _agree_on_target(
     console.print(f"target {chosen} for all images")
     fixed = settings.inference.model_copy(update={"target": chosen})
     return replace(settings, inference=fixed, same_target=True)
+
+
+def _agree_on_scale(
+    found: FoundSources, settings: BatchSettings, pipeline: "inference.DINOCellPipeline", *, read: bool
+) -> BatchSettings:
+    """Return the settings with one scale for all images; without reading them, as chosen before."""
+    if settings.inference.diameter != "auto" or settings.diameter_um is not None:
+        raise InputError(
+            "the diameter is given, by --diameter, --diameter-um or --preset, so --same-scale has nothing to "
+            "choose: leave one out"
+        )
+    chosen = batch.agree_on_scale(found.sources, settings, pipeline) if read else recorded_scale(settings)
+    if chosen is None:
+        return settings
+    console.print(f"scale {chosen:.2f} for all images")
+    fixed = settings.inference.model_copy(update={"fixed_scale": chosen})
+    return replace(settings, inference=fixed, same_scale=True)
 
 
 def _report_dry_run(found: FoundSources, settings: BatchSettings) -> None:

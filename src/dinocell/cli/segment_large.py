@@ -29,6 +29,7 @@ from dinocell.workers.cluster_start import open_executor
 _TITLES = {
     "field": "margins",
     "statistics/1": "intensities",
+    "sizes": "sizes",
     "overview": "target",
     "map": "distance map",
     "components": "components",
@@ -47,7 +48,7 @@ _SETTINGS = (
 _FORMATS_WITH_MEANING = ", ".join(f"{name} ({found.meaning})" for name, found in BLOCK_FORMATS.items())
 
 
-@inference_options(only=_SETTINGS, texts={"diameter": "Typical cell diameter in pixels."})
+@inference_options(only=_SETTINGS)
 def command(
     image: Annotated[Path, typer.Argument(help="OME-Zarr, or TIFF in tiles.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The labels, an OME-Zarr: NAME.zarr.")],
@@ -104,15 +105,13 @@ def command(
     name = tuned.model if tuned else model or "nano"
     remote = inference.RemoteModel.named(name, **chosen)
     diameter = remote.settings.diameter
-    if diameter == "auto":
-        raise InputError(
-            f"--diameter is 'auto', expected pixels for so large an image: cut a piece out of {image}, find "
-            "the diameter with `dinocell segment --diameter auto`, and give it here"
-        )
     predictor, found_thresholds = remote.load(), remote.settings.thresholds_of
     settings = LargeSettings(
         {
-            target: LargeTarget(found_thresholds[target], predictor.scale_for(diameter, target))
+            target: LargeTarget(
+                found_thresholds[target],
+                None if diameter == "auto" else predictor.scale_for(diameter, target),
+            )
             for target in remote.settings.targets
         },
         min_size=remote.settings.min_size,
@@ -172,7 +171,8 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
 def _report(result: LargeResult) -> None:
     paths = escape(escape_controls(", ".join(str(path) for path in (result.labels, *result.beside))))
     made = " (made before)" if result.skipped else ""
-    console.print(f"{result.cells} cells, target {result.target} → {paths}{made}")
+    shrunk = f", scale {result.scale:.2f}" if result.scale != 1 else ""
+    console.print(f"{result.cells} cells, target {result.target}{shrunk} → {paths}{made}")
     if doubt := doubt_about(result.confidence):
         console.print(f"{doubt}: look at the outlines before you trust the cells, see docs/trust.md")
     if result.nonfinite:

@@ -151,7 +151,7 @@ def _segment(
     if annotated.preprocessing is None:
         found = pipeline.finish(pixels, pipeline.predict(pixels, settings), settings)
         return found.labels, found.parameters.target
-    if settings.diameter is not None:
+    if settings.diameter not in (None, "auto"):
         raise InputError("a store is scored at its own scale: leave diameter out, or process with --diameter")
     prediction = predict_at_scale(pipeline.predictor, pixels, 1.0, settings.targets, gray=pixels)
     return pipeline.finish(pixels, prediction, settings).labels, prediction.target

@@ -1,175 +1,185 @@
-"""Find the zoom at which the network is surest of what it sees.
+"""Estimate how large cells are from two small views of an image, and choose the scale to segment it at.
 
-A network that is shown cells too large or too small for it predicts low, blurred hills. So an image is tried
-at several zooms, and the one with the clearest hills is taken; no true cell size is needed for that.
+A network splits cells that are much larger than those it learned from, and knows them again when the image is
+shrunk. So an image is first seen at a third of its size at most, and at half of that, which together cost a
+sixth of what the image costs. Cells that need shrinking are large enough to be found in both views, and come
+out alike; what is found in one alone, or differs, is cells too small to be seen there, or no cells::
+
+    image of 1024 px → views of 358 and 179 px → cells of 40 px and of 21 px: 114 and 120 px in the image
+                                                 cells of 9 px, and nothing:  not sure, so the image stays
+
+All that is looked at is sums over pixels and cells, so that windows of a large image, or the images of a
+series, are judged together by adding them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.inference.prediction import Predictor
-from dinocell.inference.segmentation import Progress
-from dinocell.labels import Target, median_diameter
+from dinocell.labels import Target, cell_areas
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 
-ZOOMS = (0.5, 0.7, 1.0, 1.4, 2.0)
-"""Factors on both sides of the image that are tried."""
+Range = tuple[float, float]
 
-MARGIN = 1.03
-"""Another zoom than 1 must be clearer by this factor."""
+Sizes = NDArray[np.float64]
+"""Sums by view and quantity ``(Z, 3 + bins)``: of the map, its square, cells, and their area by diameter."""
 
-WINDOW = 512
-"""Side in pixels of the part of a large image that is tried."""
+FINEST = 0.35
+"""Zoom of the finer view, at most."""
 
-_STEP = 64
+SEEN = 24.0
+"""Diameter, in pixels of the finer view, of the largest cells that the model is best at."""
+
+LEAST = 5.0
+"""Cells of a smaller diameter, in pixels of the view, are not looked at."""
+
+FEWEST = 3
+"""A view of fewer cells shows nothing."""
+
+CLEAR = 0.25
+"""A view whose map is fainter shows nothing: of its mean, weighted by itself."""
+
+AGREEMENT = 1.6
+"""Diameters in two views agree if they differ by this factor at most."""
+
+INSIDE = 0.7
+"""Cells that are too large are brought to this share of the largest diameter that the model is best at."""
+
+_THRESHOLDS = Thresholds(cells_max_threshold=0.5, cell_fill_threshold=0.09, merge=0.6, regrow=True)
+_CLEARER = 0.8  # the finer view is taken unless it is fainter than this share of the coarser one
+_PER_OCTAVE, _OCTAVES = 8, 12  # bins of diameters, from 1 px
 
 
-@dataclass(frozen=True)
-class Trial:
-    """Result of trying one zoom.
-
-    Attributes
-    ----------
-    zoom : float
-        Factor on both sides of the image.
-    clarity : float
-        See `clarity`.
-    diameter : float
-        Median diameter of the cells found, in pixels of the original image; NaN without cells.
-    """
-
-    zoom: float
-    clarity: float
-    diameter: float
-
-
-def predict_at_best_scale(
-    predictor: Predictor,
-    image: NDArray[Any],
-    target: Target,
-    thresholds: Thresholds,
-    distance: NDArray[np.float32],
-    *,
-    progress: Progress = None,
-) -> tuple[float, NDArray[np.float32]]:
-    """Try several zooms on the part with most cells, and predict the image at the best.
+def view_zooms(ranges: Mapping[Target, Range | None]) -> tuple[float, ...]:
+    """Return the zooms of the views of an image, the finer one first; none where no sizes are known.
 
     Parameters
     ----------
-    predictor : Predictor
-    image : array, shape (Y, X) or (Y, X, C)
-    target : str
-    thresholds : Thresholds
-        By these a map becomes the cells whose size is looked at.
-    distance : float32 array, shape (Y, X)
-        The target's map at zoom 1.
-    progress : callable, optional
-        Called after every batch of tiles, which start anew at every zoom.
-
-    Returns
-    -------
-    scale : float
-        Factor on both sides of the image.
-    distance : float32 array, shape (Y, X)
-        In [0, 1], at the image's own size.
-    """
-    window = busiest_window(distance)
-    trials = []
-    for zoom in ZOOMS:
-        if zoom == 1.0:
-            part = distance[window]
-        else:
-            maps = predictor.predict_rescaled(image, zoom, [target], window=window, progress=progress)
-            part = maps[target]
-        labels = distance_to_labels(part, thresholds=thresholds)
-        trials.append(Trial(zoom, clarity(part), median_diameter(labels)))
-    scale = choose_scale(trials, predictor.model.config.targets[target].diameter_range)
-    if scale != 1.0:
-        distance = predictor.predict_rescaled(image, scale, [target], progress=progress)[target]
-    return scale, distance
-
-
-def clarity(distance: NDArray[np.float32]) -> float:
-    """Compute how clear the hills of a distance map are: its mean, weighted by itself.
-
-    Parameters
-    ----------
-    distance : float32 array, shape (Y, X)
-        In [0, 1].
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 for an empty map. Cones reach 0.5.
+    ranges : mapping of str to (float, float) or None
+        Diameters in pixels that the model is best at, by target.
 
     Examples
     --------
-    >>> clarity(np.array([[0.0, 0.5, 1.0, 0.5]], np.float32))
-    0.75
+    >>> view_zooms({"cells": (8.0, 96.0), "nuclei": None})
+    (0.25, 0.125)
     """
-    total = float(distance.sum(dtype=np.float64))
-    return float(np.square(distance).sum(dtype=np.float64)) / total if total > 0 else 0.0
+    largest = [best[1] for best in ranges.values() if best is not None]
+    if not largest:
+        return ()
+    zoom = min(FINEST, SEEN / min(largest))
+    return zoom, zoom / 2
 
 
-def busiest_window(distance: NDArray[np.float32], side: int = WINDOW) -> tuple[slice, slice]:
-    """Find the part of an image with most cells in it.
+def weigh_sizes(views: Sequence[NDArray[np.float32]]) -> Sizes:
+    """Find the cells in views of an image, and add up what their size is estimated from.
+
+    The thresholds are always the same, so that others do not change the scale.
 
     Parameters
     ----------
-    distance : float32 array, shape (Y, X)
-    side : int
-        Its side in pixels; less where the image is smaller.
+    views : sequence of float32 array, shape (Y, X)
+        Distance maps in [0, 1], one a zoom.
 
     Returns
     -------
-    (slice, slice)
-        Rows and columns of the square whose map sums to most, the first one of equals.
+    float64 array, shape (Z, 3 + bins)
     """
-    sums = np.pad(distance.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    height, width = (min(side, length) for length in distance.shape)
-    tops = np.unique([*range(0, distance.shape[0] - height, _STEP), distance.shape[0] - height])
-    lefts = np.unique([*range(0, distance.shape[1] - width, _STEP), distance.shape[1] - width])
-    corner = [sums[np.ix_(tops + down, lefts + right)] for down in (0, height) for right in (0, width)]
-    inside = corner[3] - corner[1] - corner[2] + corner[0]
-    row, column = np.unravel_index(np.argmax(inside), inside.shape)
-    top, left = int(tops[row]), int(lefts[column])
-    return slice(top, top + height), slice(left, left + width)
+    return np.array([_weigh_view(view) for view in views])
 
 
-def choose_scale(trials: Sequence[Trial], best: tuple[float, float] | None) -> float:
-    """Choose the scale to segment at.
+def _weigh_view(view: NDArray[np.float32]) -> NDArray[np.float64]:
+    areas = cell_areas(distance_to_labels(view, thresholds=_THRESHOLDS))[1:]
+    areas = areas[_diameter(areas) >= LEAST]
+    bins = np.floor(_PER_OCTAVE * np.log2(_diameter(areas))).astype(int).clip(max=_PER_OCTAVE * _OCTAVES - 1)
+    by_diameter = np.bincount(bins, weights=areas, minlength=_PER_OCTAVE * _OCTAVES)
+    total, squares = view.sum(dtype=np.float64), np.square(view).sum(dtype=np.float64)
+    return np.array([total, squares, areas.size, *by_diameter])
 
-    Zooms at which the cells come out far smaller or larger than the model knows are left out: there it sees
-    cells in noise, or loses them. Of the others the clearest is taken, or 1 where none is clearer by
-    `MARGIN`; then cells still outside the best sizes are brought to the nearest of them.
+
+def _diameter(areas: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray(2 * np.sqrt(areas / math.pi))
+
+
+def estimate_diameter(sizes: Sizes, zooms: Sequence[float]) -> float | None:
+    """Estimate the diameter of cells in the image: half of what they cover belongs to larger ones.
 
     Parameters
     ----------
-    trials : sequence of Trial
-        One of them at zoom 1.
+    sizes : float64 array, shape (Z, 3 + bins)
+        From `weigh_sizes`, or the sum of several.
+    zooms : sequence of float
+        Of the views, the finer one first.
+
+    Returns
+    -------
+    float or None
+        In pixels of the image; None where the views do not agree on it.
+    """
+    fine, coarse = ((_clarity(view), _median(view) / zoom) for view, zoom in zip(sizes, zooms, strict=True))
+    ratio = fine[1] / coarse[1]
+    if not 1 / AGREEMENT <= ratio <= AGREEMENT:  # NaN, too
+        return None
+    return fine[1] if fine[0] >= _CLEARER * coarse[0] else coarse[1]
+
+
+def _clarity(view: NDArray[np.float64]) -> float:
+    return float(view[1] / view[0]) if view[0] > 0 else 0.0
+
+
+def _median(view: NDArray[np.float64]) -> float:
+    """Return the diameter below which half of the area of the cells in a view lies; NaN for too little."""
+    if view[2] < FEWEST or _clarity(view) < CLEAR:
+        return math.nan
+    below = view[3:].cumsum()
+    at = int(np.searchsorted(below, below[-1] / 2))
+    within = 1 - (below[at] - below[-1] / 2) / view[3 + at]
+    return float(2 ** ((at + within) / _PER_OCTAVE))
+
+
+def choose_scale(diameter: float | None, best: Range | None) -> float:
+    """Choose the scale for cells of an estimated diameter.
+
+    Cells that are larger than what the model is best at are brought well into it, so that an estimate may err
+    by 40 % either way. Others stay: enlarging an image costs more than it helps.
+
+    Parameters
+    ----------
+    diameter : float, optional
+        From `estimate_diameter`.
     best : (float, float), optional
         Diameters in pixels that the model is best at.
 
     Returns
     -------
     float
-        1 where no trial can be trusted.
+        Factor on both sides of the image, at most 1.
+
+    Examples
+    --------
+    >>> [choose_scale(diameter, (10.0, 100.0)) for diameter in (160.0, 99.0, None)]
+    [0.4375, 1.0, 1.0]
     """
-    low, high = best or (0.0, np.inf)
-    trusted = [trial for trial in trials if low / 2 <= trial.diameter * trial.zoom <= high * 1.5]
-    if not trusted:
+    if diameter is None or best is None or diameter <= best[1]:
         return 1.0
-    chosen = max(trusted, key=lambda trial: trial.clarity)
-    for trial in trusted:
-        if trial.zoom == 1.0 and chosen.clarity <= MARGIN * trial.clarity:
-            chosen = trial
-    return (
-        chosen.zoom
-        if best is None
-        else float(np.clip(chosen.diameter * chosen.zoom, *best)) / chosen.diameter
-    )
+    return max(best[0], INSIDE * best[1]) / diameter
+
+
+def choose_scales(
+    sizes: Mapping[Target, Sizes], ranges: Mapping[Target, Range | None]
+) -> dict[Target, float]:
+    """Choose the scale for each target.
+
+    Parameters
+    ----------
+    sizes : mapping of str to float64 array
+        From `weigh_sizes`, or the sums of several, of views at the zooms of `view_zooms`.
+    ranges : mapping of str to (float, float) or None
+        As for `view_zooms`.
+    """
+    zooms = view_zooms(ranges)
+    if not zooms:
+        return dict.fromkeys(ranges, 1.0)
+    return {name: choose_scale(estimate_diameter(sizes[name], zooms), best) for name, best in ranges.items()}

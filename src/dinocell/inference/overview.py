@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.inference.autoscale import predict_at_best_scale
+from dinocell.inference.autoscale import Sizes, choose_scales, view_zooms, weigh_sizes
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.segmentation import Prediction, Progress
 from dinocell.inference.settings import CompleteSettings
 from dinocell.inference.targets import Evidence, choose_target, weigh_maps
 from dinocell.labels import Target
+from dinocell.preprocess.preprocessing import field_of
+from dinocell.preprocess.resampling import scaled_field
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,23 +66,46 @@ def look_over(
     InputError
         If the image or the diameter cannot be used.
     """
-    targets, scale = settings.targets, first_scale(predictor, settings)
-    if len(targets) == 1 and settings.diameter != "auto":
+    targets, scales = settings.targets, _find_scales(predictor, image, settings, progress)
+    scale = scales[targets[0]]
+    if len(targets) == 1:
         return Overview(targets[0], scale)
-    maps = predictor.predict_rescaled(image, scale, targets, gray=gray, progress=progress)
-    evidence = weigh_maps(maps) if len(targets) > 1 else None
-    target = targets[0] if evidence is None else choose_target(evidence, targets)
-    if settings.diameter == "auto":
-        scale, distance = predict_at_best_scale(
-            predictor, image, target, settings.thresholds_of[target], maps[target], progress=progress
-        )
-        return Overview(target, scale, evidence, distance)
-    own_scale = predictor.scale_for(settings.diameter, target)
-    return Overview(target, own_scale, evidence, maps[target] if own_scale == scale else None)
+    fits = scale == first_scale(predictor, settings)
+    maps = predictor.predict_rescaled(image, scale, targets, gray=gray if fits else None, progress=progress)
+    evidence = weigh_maps(maps)
+    target = choose_target(evidence, targets)
+    return Overview(target, scales[target], evidence, maps[target] if scales[target] == scale else None)
+
+
+def _find_scales(
+    predictor: Predictor, image: NDArray[Any], settings: CompleteSettings, progress: Progress
+) -> dict[Target, float]:
+    """Find the scale for each target: by the diameter, or by what two small views of the image show."""
+    targets, diameter = settings.targets, settings.diameter
+    if settings.fixed_scale is not None:
+        return dict.fromkeys(targets, settings.fixed_scale)
+    if diameter != "auto":
+        return {target: predictor.scale_for(diameter, target) for target in targets}
+    sizes = look_for_sizes(predictor, image, targets, progress=progress)
+    return choose_scales(sizes, predictor.diameter_ranges(targets))
+
+
+def look_for_sizes(
+    predictor: Predictor, image: NDArray[Any], targets: Sequence[Target], *, progress: Progress = None
+) -> dict[Target, Sizes]:
+    """Predict small views of an image, and add up what the size of cells is estimated from, by target."""
+    views = []
+    for zoom in view_zooms(predictor.diameter_ranges(targets)):
+        gray = predictor.prepare(image, zoom)  # raises for what is not an image
+        field = scaled_field(field_of(image), (image.shape[0], image.shape[1]), zoom)
+        views.append(predictor.predict_view(gray[field], targets, progress=progress))
+    return {target: weigh_sizes([view[target] for view in views]) for target in targets}
 
 
 def first_scale(predictor: Predictor, settings: CompleteSettings) -> float:
-    """Return the scale at which an image is predicted first: where targets differ, that of the first one."""
+    """Return the scale at which an image is predicted, as far as it is known without looking at it."""
+    if settings.fixed_scale is not None:
+        return settings.fixed_scale
     if settings.diameter == "auto":
         return 1.0
     return predictor.scale_for(settings.diameter, settings.targets[0])

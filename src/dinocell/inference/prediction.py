@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -64,6 +64,7 @@ class Predictor:
             self.engine = open_engine(model, settings)
         on_cpu = self.engine.device == "cpu"
         self.batch_size = settings.batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
+        self._compiled = settings.compiled
         self._flat: dict[tuple[int, int], NDArray[np.float32]] = {}  # by side and gray level of a flat tile
 
     @property
@@ -84,6 +85,10 @@ class Predictor:
     def targets(self) -> tuple[Target, ...]:
         """Targets of the model, in the order of its maps."""
         return tuple(self.model.config.targets)
+
+    def diameter_ranges(self, targets: Iterable[Target]) -> dict[Target, tuple[float, float] | None]:
+        """Return the diameters in pixels that the model is best at by target, as far as it says."""
+        return {target: self.model.config.targets[target].diameter_range for target in targets}
 
     def scale_for(self, diameter: float | None, target: Target) -> float:
         """Return the factor that brings cells of a diameter to the nearest one that the model is best at."""
@@ -140,6 +145,23 @@ class Predictor:
         """
         shape = (gray.shape[0], gray.shape[1])
         tiles = plan_tiles(shape, self.tile_size, self.overlap)
+        return self._predict_tiles(gray, tiles, targets, progress)
+
+    def predict_view(
+        self, gray: NDArray[np.uint8], targets: Sequence[Target], *, progress: Progress = None
+    ) -> dict[Target, NDArray[np.float32]]:
+        """Predict as `predict` does, but what is smaller than a tile in one as small, which costs less."""
+        shape = (gray.shape[0], gray.shape[1])
+        side = self.tile_size
+        if not self._compiled:  # every side would be compiled anew
+            side = min(side, math.ceil(max(shape) / self.model.stride) * self.model.stride)
+        tiles = plan_tiles(shape, side, min(self.overlap, side // 2))
+        return self._predict_tiles(gray, tiles, targets, progress)
+
+    def _predict_tiles(
+        self, gray: NDArray[np.uint8], tiles: Sequence[Tile], targets: Sequence[Target], progress: Progress
+    ) -> dict[Target, NDArray[np.float32]]:
+        shape = (gray.shape[0], gray.shape[1])
         if (on_device := self._open_map(gray, tiles, targets)) is not None:
             for done, _ in self._in_batches(tiles, on_device.add):
                 _report(progress, done, len(tiles))

@@ -24,7 +24,7 @@ TargetChoice = Literal["auto", "cells", "nuclei"]
 """A target, or its choice for each image by `dinocell.inference.targets`."""
 
 Diameter = float | Literal["auto"] | None
-"""Typical cell diameter in pixels; ``auto`` tries several scales, None takes the image as it is."""
+"""Typical cell diameter in pixels; ``auto`` estimates it, None (``none``) takes the image as it is."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,16 @@ class Option:
 
 
 def _check_diameter(value: object) -> object:
-    if value is None or value == "auto":
+    if value is None or value == "none":
+        return None
+    if value == "auto":
         return value
     try:
         pixels = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         pixels = math.nan
     if not (math.isfinite(pixels) and pixels > 0):
-        raise ValueError(f"expected pixels above 0 or 'auto', not {value!r:.40}")
+        raise ValueError(f"expected pixels above 0, 'auto' or 'none', not {value!r:.40}")
     return pixels
 
 
@@ -86,8 +88,9 @@ class RunSettings(Section):
     target : {"auto", "cells", "nuclei"}
         What is outlined; ``auto`` chooses once an image (see `dinocell.inference.targets`).
     diameter : float, "auto" or None
-        Typical cell diameter in pixels: the image is rescaled to what the model is best at. ``auto`` tries
-        several scales (see `dinocell.inference.autoscale`); None takes the image as it is.
+        Typical cell diameter in pixels: the image is rescaled to what the model is best at. ``auto``
+        estimates it, and shrinks images of cells that are larger (see `dinocell.inference.autoscale`); None
+        takes the image as it is.
     thresholds : Thresholds, optional
         The checkpoint's for the target otherwise.
     min_size : int
@@ -102,8 +105,12 @@ class RunSettings(Section):
     diameter: Annotated[
         Diameter,
         BeforeValidator(_check_diameter),
-        Option("Typical cell diameter in pixels, or 'auto' to try several scales.", record="always"),
-    ] = None
+        Option(
+            "Typical cell diameter in pixels: the image is rescaled to what the model is best at. auto "
+            "shrinks images of larger cells; none takes the image as it is.",
+            record="always",
+        ),
+    ] = "auto"
     thresholds: Annotated[Thresholds | None, Option("", record="always")] = None
     min_size: Annotated[
         int, Field(ge=0), _Count, Option("Remove cells of fewer pixels.", record="always")
@@ -225,8 +232,11 @@ class CompleteSettings(InferenceSettings):
         Always; they are in `thresholds_of`.
     thresholds_of : dict of str to Thresholds
         By target, in the order of the model's maps.
+    fixed_scale : float, optional
+        Factor on both sides of the image, in place of the diameter, where one was chosen for many images.
     """
 
+    fixed_scale: Annotated[float | None, Field(gt=0), Option("")] = None
     thresholds: Annotated[None, Option("", record="never")] = None
     thresholds_of: dict[Target, Thresholds]
     tile_size: Annotated[int, Option("", record="always")]
@@ -250,7 +260,8 @@ class CompleteSettings(InferenceSettings):
         values = self.model_dump(mode="json")
         by_target = {name: values["thresholds_of"][name] for name in self.targets}
         values["thresholds"] = by_target[self.target] if self.target != "auto" else by_target
-        return {
+        fixed = {} if self.fixed_scale is None else {"fixed_scale": self.fixed_scale}
+        return fixed | {
             name: values[name]
             for name, option in options.items()
             if option.record == "always"

@@ -1,4 +1,4 @@
-"""Parts of a large image by which its target is chosen: the busiest windows of some of its blocks."""
+"""Parts of a large image by which its target and scale are chosen: some of its busiest blocks."""
 
 import math
 from collections.abc import Iterator
@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.inference.autoscale import weigh_sizes
 from dinocell.inference.targets import weigh_maps
 from dinocell.io.field import intersect, move
 from dinocell.io.planes import Pixels, Window
+from dinocell.labels import Target
 from dinocell.large.counting import DIGIT_BITS, counted_dtype, grays_of_keys
 from dinocell.large.grid import Block, within
 from dinocell.large.settings import LargeJob
@@ -19,8 +21,8 @@ from dinocell.preprocess.preprocessing import preprocess_window, to_grayscale
 from dinocell.preprocess.resampling import scaled_shape, window_shape
 from dinocell.workers.executor import device_lock
 
-STAGE = "overview"
-"""Name of the stage."""
+SIZES, STAGE = "sizes", "overview"
+"""Names of the stages."""
 
 MOST_BLOCKS = 9
 """Blocks that are looked at."""
@@ -72,29 +74,45 @@ def _spread(counts: BlockRecord, dtype: np.dtype[Any], found: IntensityRange) ->
     return float(np.sqrt(np.average(np.square(clipped - mean), weights=pixels)))
 
 
+def measure_block(
+    block: Block, job: LargeJob, found: IntensityRange, field: Window, zooms: tuple[float, ...]
+) -> None:
+    """Predict small views of a block, and store by target what the size of its cells is estimated from."""
+    targets, part = tuple(job.settings.targets), intersect(block.window, field)
+    views: dict[Target, list[NDArray[np.float32]]] = {target: [] for target in targets}
+    for zoom in zooms:
+        gray = np.zeros((1, 1), np.uint8) if part is None else _preprocess_part(part, job, found, field, zoom)
+        with device_lock():
+            for target, view in job.network.load().predict_view(gray, targets).items():
+                views[target].append(view)
+    job.map_workspace.write_record(SIZES, block.name, {name: weigh_sizes(views[name]) for name in targets})
+
+
 def look_over_block(block: Block, job: LargeJob, found: IntensityRange, field: Window) -> None:
     """Predict the maps of all targets in the busiest window of a block, and store what tells them apart."""
     targets = tuple(job.settings.targets)
     evidence = np.zeros((len(targets), 2))
     if (part := intersect(block.window, field)) is not None:
-        gray = _preprocess_part(part, job, found, field)
+        gray = _preprocess_part(part, job, found, field, job.scale)
         busy = np.ascontiguousarray(gray[busiest_window(gray, WINDOW)])
         with device_lock():
             evidence = weigh_maps(job.network.load().predict(busy, targets))
     job.map_workspace.write_record(STAGE, block.name, {"evidence": evidence})
 
 
-def _preprocess_part(part: Window, job: LargeJob, found: IntensityRange, field: Window) -> NDArray[np.uint8]:
-    """Preprocess a part of the field, as if the field were the whole image."""
+def _preprocess_part(
+    part: Window, job: LargeJob, found: IntensityRange, field: Window, scale: float
+) -> NDArray[np.uint8]:
+    """Rescale and preprocess a part of the field, as if the field were the whole image."""
     shape = window_shape(field)
-    window = _scaled_window(within(part, field), job.scale, scaled_shape(shape, job.scale))
+    window = _scaled_window(within(part, field), scale, scaled_shape(shape, scale))
     with job.source.opened() as plane:
 
         def read(rows: slice, columns: slice) -> Pixels:
             return plane.read(*move((rows, columns), (field[0].start, field[1].start)))
 
         settings = job.network.load().preprocessing
-        return preprocess_window(read, shape, window, settings, found, scale=job.scale)
+        return preprocess_window(read, shape, window, settings, found, scale=scale)
 
 
 def _scaled_window(window: Window, scale: float, shape: tuple[int, int]) -> Window:

@@ -41,6 +41,8 @@ class LargeResult:
         Folders of tables and polygons, in the order of the formats.
     target : str
         What was outlined.
+    scale : float
+        Factor on both sides of the image before the network saw it.
     cells : int
     large : int
         Components that were too large for a block and were flooded whole, each in a task of its own.
@@ -61,6 +63,7 @@ class LargeResult:
     labels: Path
     beside: tuple[Path, ...]
     target: Target
+    scale: float
     cells: int
     large: int
     cut: int
@@ -167,7 +170,8 @@ def find_finished(job: LargeJob, output: Path, plan: Mapping[str, Any]) -> Large
         mean = made.get("confidence") if beside else None
         sure = float(mean) if isinstance(mean, int | float) else None
         counts = {name: made["counts"][key] for key, name in _COUNTS.items()}
-        return LargeResult(output, beside, made["target"], **counts, confidence=sure, skipped=True)
+        choices = made["target"], made["scale"]
+        return LargeResult(output, beside, *choices, **counts, confidence=sure, skipped=True)
     return None
 
 

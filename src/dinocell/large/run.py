@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dinocell.errors import FileFormatError
+from dinocell.inference.autoscale import Sizes, choose_scales, view_zooms
 from dinocell.inference.targets import choose_target
 from dinocell.io.images import open_image
 from dinocell.io.planes import Window
@@ -19,6 +20,7 @@ from dinocell.io.readers.ngff import (
     level_entry,
     scale_entry,
 )
+from dinocell.labels import Target
 from dinocell.large import overview, stages
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
@@ -36,7 +38,12 @@ from dinocell.workers.executor import Executor
 _ItemT = TypeVar("_ItemT")
 
 
-_FOR_MAP = (stages.count_intensities, overview.look_over_block, stages.predict_block)
+_FOR_MAP = (
+    stages.count_intensities,
+    overview.measure_block,
+    overview.look_over_block,
+    stages.predict_block,
+)
 """Stages that thresholds do not change."""
 
 
@@ -100,7 +107,8 @@ def segment_large(
         run = _Run(job, executor)
         field = yield from run.find_field()
         statistics = yield from run.find_statistics(field)
-        yield from run.look_over(statistics, field)
+        yield from run.find_scales(statistics, field)
+        yield from run.choose_target(statistics, field)
         yield from run.predict(statistics, field)
         floods = yield from run.flood()
         cells, truncated = yield from run.label(floods)
@@ -109,6 +117,7 @@ def segment_large(
             output,
             paths_beside(output, settings),
             run.job.target,
+            run.job.scale,
             cells=cells,
             large=floods.large,
             cut=floods.cut,
@@ -117,7 +126,7 @@ def segment_large(
         )
         bounds = [[part.start, part.stop] for part in field]
         found = {"field": bounds, "statistics": asdict(statistics), "counts": result.counts}
-        provenance = {**plan, "target": result.target, **found}
+        provenance = {**plan, "target": result.target, "scale": result.scale, **found}
         confidence_sum = yield from run.describe(provenance)
         if confidence_sum is not None and cells:
             result = replace(result, confidence=confidence_sum / cells)
@@ -158,7 +167,28 @@ class _Run:
             search.finish_pass()
         return search.result()
 
-    def look_over(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
+    def find_scales(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
+        """Find the scale for every target by the size of its cells, where it is left open."""
+        job, targets = self.job, self.job.settings.targets
+        ranges = job.network.load().diameter_ranges(
+            [name for name, target in targets.items() if target.scale is None]
+        )
+        zooms = view_zooms(ranges)
+        sizes: dict[Target, Sizes] = {}
+        if zooms:
+            stage, found = overview.SIZES, statistics.found
+            blocks = overview.choose_blocks(job, found, f"{stages.COUNTS}/1")
+            arguments = (job, found, field, zooms)
+            yield from self._run(
+                stage, overview.measure_block, blocks, len(blocks), arguments, _name, on_device=True
+            )
+            records = [job.map_workspace.read_record(stage, block.name) for block in blocks]
+            sizes = {name: np.sum([record[name] for record in records], axis=0) for name in ranges}
+        scales = choose_scales(sizes, ranges)
+        known = {name: replace(targets[name], scale=scale) for name, scale in scales.items()}
+        self.job = replace(job, settings=replace(job.settings, targets={**targets, **known}))
+
+    def choose_target(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
         """Choose the target of the image, if it is left open."""
         job, targets = self.job, tuple(self.job.settings.targets)
         if len(targets) == 1:

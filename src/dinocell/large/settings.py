@@ -1,6 +1,6 @@
 """Settings of a large image, in a form that travels to workers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +40,20 @@ class TileModel(Protocol):
         """Targets of its maps, in their order."""
         ...
 
+    def diameter_ranges(self, targets: Iterable[Target]) -> dict[Target, tuple[float, float] | None]:
+        """Return the diameters in pixels that the model is best at by target, as far as it says."""
+        ...
+
     def predict(
         self, gray: NDArray[np.uint8], targets: Sequence[Target]
     ) -> dict[Target, NDArray[np.float32]]:
         """Predict the maps of a preprocessed image in memory."""
+        ...
+
+    def predict_view(
+        self, gray: NDArray[np.uint8], targets: Sequence[Target]
+    ) -> dict[Target, NDArray[np.float32]]:
+        """Predict the maps of a preprocessed image that may be smaller than a tile."""
         ...
 
     def predict_batches(
@@ -114,12 +124,12 @@ class LargeTarget:
     Attributes
     ----------
     thresholds : Thresholds
-    scale : float
-        Factor on both sides of the image before the network sees it.
+    scale : float or None
+        Factor on both sides of the image before the network sees it; None: found by the size of the cells.
     """
 
     thresholds: Thresholds
-    scale: float = 1.0
+    scale: float | None = 1.0
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,7 @@ class LargeSettings:
                 f"block is {self.block}, expected at most {MAX_BLOCK} pixels: memory grows with it"
             )
         for target in self.targets.values():
-            scaled_shape((1, 1), target.scale)  # raises if it cannot be a factor
+            scaled_shape((1, 1), 1.0 if target.scale is None else target.scale)  # raises if it is no factor
         unknown = [name for name in self.formats if name not in BLOCK_FORMATS]
         if unknown:
             raise InputError(f"format {unknown[0]!r} is unknown, expected some of {', '.join(BLOCK_FORMATS)}")
@@ -200,8 +210,9 @@ class LargeJob:
 
     @property
     def scale(self) -> float:
-        """Factor on both sides of the image before the network sees it."""
-        return self.settings.targets[self.target].scale
+        """Factor on both sides of the image before the network sees it; 1 until it is found."""
+        scale = self.settings.targets[self.target].scale
+        return 1.0 if scale is None else scale
 
     @property
     def thresholds(self) -> Thresholds:
