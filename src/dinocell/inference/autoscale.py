@@ -25,7 +25,7 @@ from dinocell.postprocess.watershed import distance_to_labels
 Range = tuple[float, float]
 
 Sizes = NDArray[np.float64]
-"""Sums by view and quantity ``(Z, 3 + bins)``: of the map, its square, cells, and their area by diameter."""
+"""Sums by view and quantity ``(Z, 3 + bins)``: of the map, its square, cells, and diameters by diameter."""
 
 FINEST = 0.35
 """Zoom of the finer view, at most."""
@@ -92,19 +92,16 @@ def weigh_sizes(views: Sequence[NDArray[np.float32]]) -> Sizes:
 
 def _weigh_view(view: NDArray[np.float32]) -> NDArray[np.float64]:
     areas = cell_areas(distance_to_labels(view, thresholds=_THRESHOLDS))[1:]
-    areas = areas[_diameter(areas) >= LEAST]
-    bins = np.floor(_PER_OCTAVE * np.log2(_diameter(areas))).astype(int).clip(max=_PER_OCTAVE * _OCTAVES - 1)
-    by_diameter = np.bincount(bins, weights=areas, minlength=_PER_OCTAVE * _OCTAVES)
+    diameters = 2 * np.sqrt(areas / math.pi)
+    diameters = diameters[diameters >= LEAST]
+    bins = np.floor(_PER_OCTAVE * np.log2(diameters)).astype(int).clip(max=_PER_OCTAVE * _OCTAVES - 1)
+    by_diameter = np.bincount(bins, weights=diameters, minlength=_PER_OCTAVE * _OCTAVES)
     total, squares = view.sum(dtype=np.float64), np.square(view).sum(dtype=np.float64)
-    return np.array([total, squares, areas.size, *by_diameter])
-
-
-def _diameter(areas: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.asarray(2 * np.sqrt(areas / math.pi))
+    return np.array([total, squares, diameters.size, *by_diameter])
 
 
 def estimate_diameter(sizes: Sizes, zooms: Sequence[float]) -> float | None:
-    """Estimate the diameter of cells in the image: half of what they cover belongs to larger ones.
+    """Estimate the diameter of cells in the image: the median, weighed so that specks count little.
 
     Parameters
     ----------
@@ -130,7 +127,7 @@ def _clarity(view: NDArray[np.float64]) -> float:
 
 
 def _median(view: NDArray[np.float64]) -> float:
-    """Return the diameter below which half of the area of the cells in a view lies; NaN for too little."""
+    """Return the weighted median of the diameters in a view; NaN for too little."""
     if view[2] < FEWEST or _clarity(view) < CLEAR:
         return math.nan
     below = view[3:].cumsum()
