@@ -17,6 +17,7 @@ from dinocell.models.export import INPUT, export_onnx
 from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.dinov2 import DINOv2Config
 from dinocell.models.network.residual import ResidualConfig
 from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS
@@ -29,10 +30,13 @@ SIZES = [(1, 1, 1), (1, 2, 5), (2, 7, 4), (3, 4, 4), (1, 13, 11)]
 
 THIN = DecoderConfig(widths=(8, 8, 8, 16, 16, 16))
 VIT = ViTConfig(hidden_size=64, depth=4, heads=4, intermediate_size=128, feature_blocks=(0, 1, 2, 3))
+DINOV2 = DINOv2Config(hidden_size=64, depth=4, heads=4, feature_blocks=(0, 1, 2, 3), positions=8)
 SMALL = {
     "residual": ResidualConfig(stem_width=8, widths=(8, 16, 16, 24), depths=(1, 1, 1, 1)),
     "vit": VIT,
     "gated vit": VIT.model_copy(update={"gated_mlp": True, "attention_bias": False}),
+    "dinov2": DINOV2,
+    "dinov2 with tokens at stride 8": DINOV2.model_copy(update={"token_stride": 8}),
     "convnext": ConvNeXtConfig(widths=(16, 16, 32, 32), depths=(1, 1, 2, 1)),
 }
 
@@ -99,6 +103,8 @@ def test_other_backbones_agree_too(name, tmp_path):
     ("name", "changes"),
     [
         ("small", {}),
+        ("dinov2-small", {}),
+        ("dinov2-small", {"token_stride": 16}),
         ("base", {}),
         ("large", {}),
         ("convnext-tiny", {}),

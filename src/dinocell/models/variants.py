@@ -9,10 +9,13 @@ from dinocell.errors import UnknownModelError
 from dinocell.models.network.backbone import Four
 from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.network.dinov2 import DINOv2Config
 from dinocell.models.network.residual import ResidualConfig
 from dinocell.models.network.vit import ViTConfig
 
-AnyBackboneConfig = Annotated[ViTConfig | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")]
+AnyBackboneConfig = Annotated[
+    ViTConfig | DINOv2Config | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")
+]
 """Configuration of a backbone in a checkpoint: of one of the kinds that there are."""
 
 DINOV3_LICENCE = "DINOv3 License"
@@ -34,6 +37,8 @@ class Variant:
         Licence of the backbone's pretrained weights.
     sources : tuple of str
         Hugging Face ids of those weights, the ungated copy first; empty where there are none.
+    package : str
+        Distribution that holds a trained model where this one does not; empty where there is none.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Variant:
     decoder: DecoderConfig
     licence: str
     sources: tuple[str, ...]
+    package: str = ""
 
 
 def _vit(name: str, title: str, ids: tuple[str, str], backbone: ViTConfig) -> Variant:
@@ -79,6 +85,16 @@ _NANO = Variant(
     sources=(),
 )
 
+_DINOV2_SMALL = Variant(
+    name="dinov2-small",
+    title="DINOv2 ViT-S/14",
+    backbone=DINOv2Config(hidden_size=384, depth=12, heads=6, feature_blocks=(2, 5, 8, 11), token_stride=8),
+    decoder=DecoderConfig(),
+    licence="Apache-2.0",
+    sources=("facebook/dinov2-small", "timm/vit_small_patch14_dinov2.lvd142m"),
+    package="dinocell-dinov2-small",
+)
+
 _SMALL = ViTConfig(hidden_size=384, depth=12, heads=6, intermediate_size=1536, feature_blocks=(2, 5, 8, 11))
 _BASE = ViTConfig(hidden_size=768, depth=12, heads=12, intermediate_size=3072, feature_blocks=(2, 5, 8, 11))
 _LARGE = ViTConfig(
@@ -106,6 +122,7 @@ VARIANTS: dict[str, Variant] = {
     variant.name: variant
     for variant in (
         _NANO,
+        _DINOV2_SMALL,
         _vit("small", "S", ("small_patch16_dinov3_qkvb", "s16"), _SMALL),
         _vit(
             "small-plus",

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dinocell.errors import CheckpointError, FileMissingError, InputError
 from dinocell.io.hashes import hash_content
+from dinocell.models.conversion import convert
 from dinocell.models.hub import INDEX_FILE, fetch_folder, is_hub_id, shards
-from dinocell.models.layouts import convert
 from dinocell.models.network.backbone import Backbone
 from dinocell.models.variants import Variant
 from dinocell.settings import Section

@@ -166,5 +166,6 @@ def _scaled(model: DINOCell, decay: float) -> Iterator[tuple[float, nn.Parameter
         id(parameter): step for step, block in enumerate(reversed(blocks)) for parameter in block.parameters()
     }
     for name, parameter in model.backbone.named_parameters():
-        is_norm = name.split(".")[-2:-1] == ["norm"]  # the final one, where it is in none of the blocks
+        # The final norm, where it is in none of the blocks.
+        is_norm = name.split(".")[-2:-1] in (["norm"], ["layernorm"])
         yield decay ** steps.get(id(parameter), 0 if is_norm else len(blocks)), parameter

@@ -119,5 +119,9 @@ def published_name(key: str) -> str:
     --------
     >>> published_name("backbone.vit.model.layer.0.norm1.bias")
     'backbone.vit.layer.0.norm1.bias'
+    >>> published_name("dinov2.encoder.layer.0.attention.attention.query.bias")
+    'dinov2.encoder.layer.0.attention.q_proj.bias'
     """
-    return re.sub(r"\b(vit|convnext)\.model\.(layer|stages)\.", r"\1.\2.", key)
+    key = re.sub(r"\b(vit|convnext)\.model\.(layer|stages)\.", r"\1.\2.", key)
+    key = re.sub(r"\battention\.attention\.([qkv])(?:uery|ey|alue)\.", r"attention.\1_proj.", key)
+    return re.sub(r"\battention\.output\.dense\.", "attention.o_proj.", key)
