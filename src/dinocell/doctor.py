@@ -185,7 +185,8 @@ def _weights() -> Iterator[Finding]:
         try:
             if is_trained(name):
                 digest = hash_checkpoint(find_checkpoint(name))
-                yield Finding(f"model {name}", f"trained, ships with the package (SHA-256 {digest[:12]}…)")
+                package = variant.package or "the package"
+                yield Finding(f"model {name}", f"trained, ships with {package} (SHA-256 {digest[:12]}…)")
                 continue
         except DINOCellError as error:
             yield Finding(f"model {name}", str(error), "install DINOCell again", broken=True)
