@@ -75,7 +75,10 @@ def command(
     with progress_bar(keep=True) as bar:
         task = bar.add_task("training", total=settings.total_steps)
         for event in training.training_steps(settings, resume=resume):
-            if isinstance(event, training.EpochRecord):
+            if isinstance(event, training.CropsCached):
+                text = f"running the backbone on {event.total} crops, once"
+                bar.update(task, completed=event.done, total=event.total, description=text)
+            elif isinstance(event, training.EpochRecord):
                 last = event.epoch
                 console.print(
                     f"epoch {event.epoch}: "
@@ -83,7 +86,10 @@ def command(
                     f"validation MSE {event.validation_mse:.5f}, {event.seconds:.0f} s"
                 )
             else:
-                bar.update(task, completed=event.step, description=f"loss {event.train_loss:.4f}")
+                total = event.total_steps
+                bar.update(
+                    task, completed=event.step, total=total, description=f"loss {event.train_loss:.4f}"
+                )
     if not last:
         console.print("nothing was left to do: raise epochs, or patience where that ended the run")
     elif last < settings.epochs:

@@ -1,15 +1,15 @@
 """Designs that have a name, which users type as ``model``."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
 
 from pydantic import Field
 
-from dinocell.errors import UnknownModelError
+from dinocell.errors import InputError, UnknownModelError
 from dinocell.models.network.backbone import Four
 from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
-from dinocell.models.network.dinov2 import DINOv2Config
+from dinocell.models.network.dinov2 import DINOv2Config, TokenStride
 from dinocell.models.network.residual import ResidualConfig
 from dinocell.models.network.vit import ViTConfig
 
@@ -48,6 +48,20 @@ class Variant:
     licence: str
     sources: tuple[str, ...]
     package: str = ""
+
+    def with_token_stride(self, token_stride: TokenStride | None) -> Self:
+        """Return the design with tokens at another stride; None leaves it as it is.
+
+        Raises
+        ------
+        InputError
+            If its backbone is not a DINOv2.
+        """
+        if token_stride is None:
+            return self
+        if not isinstance(self.backbone, DINOv2Config):
+            raise InputError(f"token_stride is for a DINOv2 backbone, but {self.name!r} has a {self.title}")
+        return replace(self, backbone=self.backbone.model_copy(update={"token_stride": token_stride}))
 
 
 def _vit(name: str, title: str, ids: tuple[str, str], backbone: ViTConfig) -> Variant:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from dinocell.datasets.annotates import DEFAULT_TARGET, annotated_target
 from dinocell.labels import TARGETS, Target
+from dinocell.models.network.dinov2 import TokenStride
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
 from dinocell.tiling import MAX_TILE
@@ -68,6 +69,10 @@ class BackboneTraining(Section):
         gt=0,
         le=1,
         description="Factor on the learning rate from each block to the one before it",
+    )
+    token_stride: TokenStride | None = Field(
+        default=None,
+        description="Pixels from token to token, of a DINOv2 backbone; null: the variant's",
     )
     lora_rank: int = Field(default=8, ge=1, description="Rank of the adapters")
 
@@ -161,6 +166,13 @@ class TrainConfig(Section):
         description="Where crops are prepared: by CPUs, or in the memory of the device that trains; auto: "
         "there if it is a GPU and the data fit",
     )
+    cached_crops: int = Field(
+        default=0,
+        ge=0,
+        le=2**31,
+        description="Number of fixed crops whose feature maps a frozen backbone computes once, into files of "
+        "the run folder; 0: new crops in every step",
+    )
     wandb: bool = Field(default=False, description="Log to Weights & Biases as well, where that is installed")
     diameter_range: dict[Target, Range] = Field(
         default_factory=dict,
@@ -177,6 +189,8 @@ class TrainConfig(Section):
         backbone = self.backbone
         if self.start_from is not None and backbone.weights is not None:
             raise ValueError("start_from brings a backbone along: leave backbone.weights out, or start_from")
+        if self.start_from is not None and backbone.token_stride is not None:
+            raise ValueError("start_from brings a backbone along: leave backbone.token_stride out")
         if backbone.mode in ("frozen", "lora") and self.start_from is None and backbone.weights is None:
             raise ValueError(
                 f"backbone.mode {backbone.mode} would freeze random weights: "

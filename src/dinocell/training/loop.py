@@ -17,6 +17,7 @@ from dinocell.extras import import_extra
 from dinocell.io.presence import check_still_there
 from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.training.cached_crops import CachedSamples, CropsCached, cache_crops, remove_cache
 from dinocell.training.checkpoints import EpochRecord, open_training, prepare_training, save_checkpoints
 from dinocell.training.config import BEST_FOLDER, LAST_FOLDER, TrainConfig
 from dinocell.training.logs import RunLog
@@ -28,6 +29,8 @@ from dinocell.training.step import Step, learning_rate_at, optimise, validate, v
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+AnySamples = TrainingSamples | DeviceSamples | CachedSamples
 
 WAIT = timedelta(hours=2)
 """Longest time that processes wait for one another: one of them reads all data once more, to hash it."""
@@ -43,11 +46,14 @@ class StepDone:
     train_loss: float
 
 
+TrainEvent = CropsCached | StepDone | EpochRecord
+
+
 def train(
     config: TrainConfig,
     *,
     resume: bool = False,
-    progress: Callable[[StepDone | EpochRecord], None] | None = None,
+    progress: Callable[[TrainEvent], None] | None = None,
 ) -> Path:
     """Train a model; in every process that `torchrun` started, where it did.
 
@@ -76,11 +82,13 @@ def train(
     return config.output / BEST_FOLDER
 
 
-def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[StepDone | EpochRecord]:
+def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[TrainEvent]:
     """Train step by step, so that a caller can show progress and stop; see `train`.
 
     Yields
     ------
+    CropsCached
+        Before the first step where crops are cached, after every batch of them.
     StepDone
         After every step.
     EpochRecord
@@ -94,16 +102,20 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Ste
     read = functools.partial(
         load_annotated, preprocessing=config.preprocessing, split_components=config.split_components
     )
-    samples = open_samples([read(dataset) for dataset in config.train], config, accelerator.device)
-    validation = [
+    drawn = open_samples([read(dataset) for dataset in config.train], config, accelerator.device)
+    validation: Sequence[Sequence[TrainingBatch]] = [
         validation_batches(read(dataset), dataset.annotates, config.crop_size, config.batch_size)
         for dataset in config.validation
     ]
     with explain_out_of_memory(f"the memory is not enough to train {config.model!r}: choose a smaller model"):
         state = new_state(config, accelerator, resume=resume)
     open_training(state, config, resume=resume)
+    if config.cached_crops:
+        with explain_out_of_memory(_advice(config)):
+            samples, validation = yield from cache_crops(state, samples, validation)
     with explain_out_of_memory(_advice(config)), _log(state, config) as log:
         yield from _epochs(state, samples, validation, log)
+    remove_cache(config)
     if state.is_main:
         check_still_there(config.output / BEST_FOLDER / name for name in (CONFIG_FILE, WEIGHTS_FILE))
 
@@ -130,7 +142,7 @@ def _accelerator() -> "Accelerator":
 
 def _epochs(
     state: TrainingState,
-    samples: TrainingSamples | DeviceSamples,
+    samples: AnySamples,
     validation: Sequence[Sequence[TrainingBatch]],
     log: RunLog | None,
 ) -> Iterator[StepDone | EpochRecord]:
@@ -155,9 +167,7 @@ def _epochs(
             yield _finish_epoch(state, done, validation, log, config)
 
 
-def _step(
-    state: TrainingState, batches: list[TrainingBatch], step: int, samples: TrainingSamples | DeviceSamples
-) -> Step:
+def _step(state: TrainingState, batches: list[TrainingBatch], step: int, samples: AnySamples) -> Step:
     config = samples.config
     try:
         return optimise(state, batches, step, config)

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +31,10 @@ from dinocell.training.warp import warp
 
 logger = logging.getLogger(__name__)
 
-TrainingBatch = tuple[Tensor, Tensor, Tensor, Tensor]
+TrainingBatch = tuple[Tensor, Tensor, Tensor, Tensor, *tuple[Tensor, ...]]
 """Images uint8 ``(B, Y, X)``, distance maps float32 ``(B, Y, X)``, valid pixels bool ``(B, Y, X)``, and int64
-``(B,)``: the target that each crop annotates, by its number in `TARGETS`."""
+``(B,)``: the target that each crop annotates, by its number in `TARGETS`. The feature maps may follow, where
+a frozen backbone was run before (`dinocell.training.cached_crops`)."""
 
 VALIDATION_CROPS = 2
 """Fixed crops taken from every validation image."""
@@ -187,7 +188,11 @@ class TrainingSamples(TorchDataset[TrainingBatch]):
     def names(self, step: int) -> list[str]:
         """Name the images that the crops of a step come from, all processes together."""
         size = self.config.batch_size * self.config.accumulate
-        return sorted({self._choose(number)[2].name for number in range(step * size, (step + 1) * size)})
+        return self.names_of(range(step * size, (step + 1) * size))
+
+    def names_of(self, numbers: Iterable[int]) -> list[str]:
+        """Name the images that crops come from."""
+        return sorted({self._choose(number)[2].name for number in numbers})
 
     def steps(
         self, first: int, last: int, *, process: int = 0, processes: int = 1

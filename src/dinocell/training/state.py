@@ -181,7 +181,10 @@ def _initial_model(config: TrainConfig, *, resume: bool) -> DINOCell:
         return DINOCell(read_config(config.output / LAST_FOLDER))
     if config.start_from is None:
         return DINOCell.from_variant(
-            config.model, targets=config.targets, backbone_weights=config.backbone.weights
+            config.model,
+            targets=config.targets,
+            backbone_weights=config.backbone.weights,
+            token_stride=config.backbone.token_stride,
         )
     model = DINOCell.from_pretrained(config.start_from, fold=False)
     if model.config.variant != config.model:

@@ -95,17 +95,17 @@ def _check_finite(done: Step, step: int, *, scaled: bool) -> None:
 
 
 def _on(device: torch.device, batch: TrainingBatch) -> TrainingBatch:
-    image, distance, valid, target = (part.to(device, non_blocking=True) for part in batch)
-    return image, distance, valid, target
+    image, distance, valid, target, *maps = (part.to(device, non_blocking=True) for part in batch)
+    return image, distance, valid, target, *maps
 
 
 def _forward(state: TrainingState, model: nn.Module, batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Predict a batch; return logits of each crop's target, true map, valid pixels: ``(B, Y, X)`` each."""
     device = next(model.parameters()).device
-    image, distance, valid, target = _on(device, batch)
+    image, distance, valid, target, *maps = _on(device, batch)
     x = normalise(image).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, state.precision, enabled=state.precision != torch.float32):
-        logits = model(x)
+        logits = model(x, *(part.float() for part in maps))
     chosen = logits[torch.arange(len(x), device=device), state.maps.to(device)[target]]
     return chosen.float(), distance, valid
 
@@ -149,8 +149,8 @@ def validation_panels(
     """Draw what the averaged weights predict for the first crop of each dataset, as `panel` does."""
     panels = []
     for batches in datasets:
-        image, distance, valid, target = (part[:1] for part in batches[0])
-        first = (image, distance, valid, target)
+        image, distance, valid, target, *maps = (part[:1] for part in batches[0])
+        first = (image, distance, valid, target, *maps)
         logits, _, _ = _forward(state, state.averaged, first)
         predicted = torch.sigmoid(logits)[0].cpu().numpy()
         panels.append(panel(image[0].numpy(), distance[0].numpy(), predicted, valid[0].numpy()))
@@ -158,4 +158,4 @@ def validation_panels(
 
 
 def _count(batches: Sequence[TrainingBatch]) -> Tensor:
-    return torch.stack([pixel_counts(distance, valid) for _, distance, valid, _ in batches]).sum(dim=0)
+    return torch.stack([pixel_counts(distance, valid) for _, distance, valid, *_ in batches]).sum(dim=0)

@@ -96,7 +96,9 @@ def _neck(channels: int, width: int, stride: int, level: int, norm: Norm) -> nn.
     if stride == level:
         return nn.Identity() if channels == width else nn.Conv2d(channels, width, 1)
     if stride < level:
-        return ConvBlock(channels, width, stride=level // stride, norm=norm)
+        block = ConvBlock(channels, width, stride=2, norm=norm)
+        step = level // stride // 2  # what a convolution of stride 4 would leap over is averaged
+        return block if step == 1 else nn.Sequential(nn.AvgPool2d(step, ceil_mode=True), block)
     layers: list[nn.Module] = []
     for _ in range(round(math.log2(stride // level))):
         layers += [nn.ConvTranspose2d(channels, width, 2, 2), nn.SiLU()]

@@ -25,6 +25,7 @@ from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.network.backbone import Backbone
 from dinocell.models.network.decoder import UNetDecoder
 from dinocell.models.network.devices import is_out_of_memory
+from dinocell.models.network.dinov2 import TokenStride
 from dinocell.models.network.folding import folded_weights
 from dinocell.models.variants import VARIANTS, Variant, find_variant
 from dinocell.models.weights import load_backbone_weights
@@ -66,13 +67,15 @@ class DINOCell(nn.Module):
         """Device of the weights."""
         return next(self.parameters()).device
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *maps: Tensor) -> Tensor:
         """Map images to logits of the distance maps; a sigmoid brings them to [0, 1].
 
         Parameters
         ----------
         x : float tensor, shape (B, 3, H, W)
             ImageNet-normalised (see `normalise`); H and W multiples of `stride`.
+        *maps : float tensor
+            The backbone's feature maps of them, where they are known; then it is not run.
 
         Returns
         -------
@@ -91,8 +94,9 @@ class DINOCell(nn.Module):
                 f"model input is {x.shape[2]}×{x.shape[3]} px, expected multiples of {self.stride}: "
                 "pad or tile the image"
             )
-        with torch.set_grad_enabled(torch.is_grad_enabled() and _learns(self.backbone)):
-            maps = self.backbone(x)
+        if not maps:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and _learns(self.backbone)):
+                maps = self.backbone(x)
         logits: Tensor = self.decoder(x, maps)
         return logits
 
@@ -149,6 +153,7 @@ class DINOCell(nn.Module):
         *,
         targets: Sequence[Target] = ("cells",),
         backbone_weights: str | Path | None = None,
+        token_stride: TokenStride | None = None,
     ) -> Self:
         """Build a variant with an untrained decoder.
 
@@ -161,6 +166,8 @@ class DINOCell(nn.Module):
         backbone_weights : str or Path, optional
             ``pretrained``, a Hugging Face id, a folder or a file (see
             `dinocell.models.weights.load_backbone_weights`); random weights otherwise.
+        token_stride : {16, 8}, optional
+            Pixels from token to token of a DINOv2 backbone; by default the variant's.
 
         Returns
         -------
@@ -171,10 +178,12 @@ class DINOCell(nn.Module):
         ------
         UnknownModelError
             If the variant does not exist.
+        InputError
+            If it has no `token_stride`.
         DINOCellError
             If the weights cannot be found, read or used.
         """
-        variant = find_variant(name)
+        variant = find_variant(name).with_token_stride(token_stride)
         config = ModelConfig(
             variant=name,
             backbone=variant.backbone,

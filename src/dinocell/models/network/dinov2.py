@@ -13,6 +13,10 @@ PATCH = 14
 """Side of a patch in pixels of the resized image."""
 
 
+TokenStride = Literal[16, 8]
+"""Pixels of the image from token to token."""
+
+
 class DINOv2Config(BackboneConfig):
     """A DINOv2 vision transformer without registers.
 
@@ -35,7 +39,7 @@ class DINOv2Config(BackboneConfig):
     heads: Positive
     feature_blocks: Four
     positions: Depth = 37
-    token_stride: Literal[16, 8] = 16
+    token_stride: TokenStride = 16
 
     def build(self) -> "DINOv2Backbone":
         """Build the network with random weights."""
