@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -68,7 +68,7 @@ class CropFiles:
         sides = [crop_size // stride for stride in backbone.strides]
         # Channels last: what convolutions read fastest.
         maps = [(count, side, side, n) for side, n in zip(sides, backbone.out_channels, strict=True)]
-        self._planned = [
+        self._planned: list[tuple[tuple[int, ...], np.dtype[Any]]] = [
             (square, np.dtype(np.uint8)),
             (square, np.dtype(np.float32)),
             (square, np.dtype(np.bool_)),
@@ -165,7 +165,7 @@ class CropFiles:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.npy"
 
-    def _open(self, number: int, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
+    def _open(self, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.memmap[Any, Any]:
         mode = "r+" if self.done else "w+"
         return open_memmap(self._path(number), mode=mode, dtype=dtype, shape=shape)
 

@@ -191,6 +191,8 @@ class TrainConfig(Section):
             raise ValueError("start_from brings a backbone along: leave backbone.weights out, or start_from")
         if self.start_from is not None and backbone.token_stride is not None:
             raise ValueError("start_from brings a backbone along: leave backbone.token_stride out")
+        if self.cached_crops and self.data_on == "device":
+            raise ValueError("cached_crops are prepared by CPUs: leave data_on out, or cached_crops")
         if backbone.mode in ("frozen", "lora") and self.start_from is None and backbone.weights is None:
             raise ValueError(
                 f"backbone.mode {backbone.mode} would freeze random weights: "

@@ -102,7 +102,9 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Tra
     read = functools.partial(
         load_annotated, preprocessing=config.preprocessing, split_components=config.split_components
     )
-    drawn = open_samples([read(dataset) for dataset in config.train], config, accelerator.device)
+    samples: AnySamples = open_samples(
+        [read(dataset) for dataset in config.train], config, accelerator.device
+    )
     validation: Sequence[Sequence[TrainingBatch]] = [
         validation_batches(read(dataset), dataset.annotates, config.crop_size, config.batch_size)
         for dataset in config.validation
@@ -110,7 +112,7 @@ def training_steps(config: TrainConfig, *, resume: bool = False) -> Iterator[Tra
     with explain_out_of_memory(f"the memory is not enough to train {config.model!r}: choose a smaller model"):
         state = new_state(config, accelerator, resume=resume)
     open_training(state, config, resume=resume)
-    if config.cached_crops:
+    if isinstance(samples, TrainingSamples) and config.cached_crops:
         with explain_out_of_memory(_advice(config)):
             samples, validation = yield from cache_crops(state, samples, validation)
     with explain_out_of_memory(_advice(config)), _log(state, config) as log:

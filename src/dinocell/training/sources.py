@@ -39,7 +39,8 @@ def open_samples(
         If the device was asked for, and has no memory for the data.
     """
     needed = BYTES_PER_PIXEL * sum(_pixels(items) for items in datasets)
-    if config.data_on == "cpu" or (config.data_on == "auto" and not _has_room(device, needed)):
+    kept = config.data_on == "cpu" or config.cached_crops > 0  # a cache wants crops one by one
+    if kept or (config.data_on == "auto" and not _has_room(device, needed)):
         return TrainingSamples(datasets, config)
     with explain_out_of_memory(
         f"the memory of {device} is not enough for data of {needed / 2**30:.1f} GiB: set data_on to cpu"

@@ -150,7 +150,7 @@ def validation_panels(
     panels = []
     for batches in datasets:
         image, distance, valid, target, *maps = (part[:1] for part in batches[0])
-        first = (image, distance, valid, target, *maps)
+        first: TrainingBatch = (image, distance, valid, target, *maps)
         logits, _, _ = _forward(state, state.averaged, first)
         predicted = torch.sigmoid(logits)[0].cpu().numpy()
         panels.append(panel(image[0].numpy(), distance[0].numpy(), predicted, valid[0].numpy()))
