@@ -20,8 +20,8 @@ def prepare(checkpoint: Path, folder: Path = FOLDER) -> Path:
     """Write a checkpoint as float16 into a folder of this package; return the file of its weights."""
     model = DINOCell.from_pretrained(checkpoint)
     if model.config.variant != NAME or not model.config.trained:
-        state = "trained" if model.config.trained else "untrained"
-        raise SystemExit(f"{checkpoint} is an {state} {model.config.variant}, expected a trained {NAME}")
+        state = "a trained" if model.config.trained else "an untrained"
+        raise SystemExit(f"{checkpoint} is {state} {model.config.variant}, expected a trained {NAME}")
     weights = model.save_pretrained(folder, dtype=torch.float16) / WEIGHTS_FILE
     size, most = weights.stat().st_size / 2**20, LARGEST / 2**20
     if size > most:
