@@ -31,7 +31,7 @@ SMALL = ModelConfig(
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """Put a folder of installed packages on the path."""
+    """Create a folder of installed packages, on the path."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
@@ -120,6 +120,7 @@ def test_a_wheel_built_from_a_run_is_found_by_segment(tmp_path):
     assert "install the package dinocell-dinov2-small" in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_only_a_trained_model_of_that_name_is_packed(tmp_path):
     for changes, message in (
         ({"trained": False}, "an untrained dinov2-small, expected a trained dinov2-small"),

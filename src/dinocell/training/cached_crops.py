@@ -146,7 +146,7 @@ class CropFiles:
             path.write_text(json.dumps(record), encoding="utf-8")
 
     def _make_room(self) -> None:
-        """Empty the folder; a mapped file that outgrows its disk would kill the process."""
+        """Clear the folder; a mapped file that outgrows its disk would kill the process."""
         needed = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self._planned)
         try:
             shutil.rmtree(self.folder, ignore_errors=True)
