@@ -38,6 +38,7 @@ def test_a_configuration_trains(path, tmp_path, monkeypatch):
         "output": tmp_path / "run",
         "epochs": 1,
         "steps_per_epoch": 1,
+        "cached_crops": min(2, config.cached_crops),
         "batch_size": 2,
         "crop_size": 64,
         "workers": 0,
