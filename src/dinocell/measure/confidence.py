@@ -20,7 +20,7 @@ from dinocell.labels import Labels, validate_labels
 _Values = NDArray[np.float64]
 
 FITTED_WITH = "ac9d9e51a726"
-"""Hash of the weights whose predictions the constants were fitted on; `benchmarks/ship.py` writes all of them."""
+"""Hash of the weights whose predictions they were fitted on; `benchmarks/ship.py` writes all of these."""
 
 INTERCEPT = -0.54
 AGREEMENT_WEIGHT, SPILL_WEIGHT, SADDLE_WEIGHT = 2.14, -1.94, -3.15
