@@ -62,7 +62,7 @@ class FinetuneConfig(Section):
     learning_rate: float = Field(default=1e-3, gt=0, description="Learning rate of AdamW, after a warm-up")
     weight_decay: float = Field(default=0.05, ge=0, description="Weight decay of AdamW")
     keep: float = Field(
-        default=1.0,
+        default=2.0,
         ge=0,
         description="Weight of the loss that keeps the maps of the model's other targets as they were",
     )
