@@ -179,3 +179,10 @@ def test_a_fixed_scale_is_used_and_recorded(tmp_path, sized):
     assert outcome_of(source, settings, sized).status == "skipped"
     other = replace(settings, inference=sized.settings, same_scale=False)
     assert outcome_of(source, other, sized).details["scale"] == 1
+
+
+def test_cells_that_were_shrunk_bring_no_hint(tmp_path, sized):
+    (source,) = write_disks(tmp_path, [60])
+    message = outcome_of(source, settings_of(sized, tmp_path), sized).message
+    assert "as the cells are large" in message
+    assert "try --diameter" not in message

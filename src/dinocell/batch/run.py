@@ -274,7 +274,7 @@ def _hint(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None)
     if not (asked is None or asked == "auto") or best is None or not result.count:
         return ""
     found = median_diameter(result.labels)
-    if best[0] / 2 <= found <= best[1] * 1.5:
+    if best[0] / 2 <= found * result.parameters.scale <= best[1] * 1.5:
         return ""
     other = "auto" if asked is None else f"{found:.0f}"
     return (
