@@ -26,7 +26,7 @@ def test_this_installation_is_well(export_cache):
     assert f"torch {importlib.metadata.version('torch')}" in found["packages"]["text"]
     assert found["extra io"] == {"topic": "extra io", "text": "installed", "advice": "", "broken": False}
     assert "extra dev" not in found
-    assert found["model nano"]["text"].startswith("trained")
+    assert found["model nano"]["text"].startswith("trained for cells and nuclei, ")
     assert str(export_cache) in found["exports in"]["text"]
 
 

@@ -175,7 +175,12 @@ def _devices() -> Iterator[Finding]:
 def _weights() -> Iterator[Finding]:
     """Yield which models are trained, and which backbones have their published weights in the cache."""
     try:
-        from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint, is_trained
+        from dinocell.models.checkpoint import (
+            find_checkpoint,
+            hash_checkpoint,
+            is_trained,
+            read_config,
+        )
         from dinocell.models.hub import cached_folder
         from dinocell.models.variants import VARIANTS
     except (ImportError, OSError):  # `_devices` has said why
@@ -184,9 +189,10 @@ def _weights() -> Iterator[Finding]:
     for name, variant in VARIANTS.items():
         try:
             if is_trained(name):
-                digest = hash_checkpoint(find_checkpoint(name))
-                package = variant.package or "the package"
-                yield Finding(f"model {name}", f"trained, ships with {package} (SHA-256 {digest[:12]}…)")
+                folder, package = find_checkpoint(name), variant.package or "the package"
+                known, digest = " and ".join(read_config(folder).targets), hash_checkpoint(folder)
+                text = f"trained for {known}, ships with {package} (SHA-256 {digest[:12]}…)"
+                yield Finding(f"model {name}", text)
                 continue
         except DINOCellError as error:
             yield Finding(f"model {name}", str(error), "install DINOCell again", broken=True)
