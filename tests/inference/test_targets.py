@@ -11,7 +11,7 @@ from dinocell.errors import InputError
 from dinocell.inference.overview import look_over
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import InferenceSettings, TargetChoice, option_of
-from dinocell.inference.targets import choose_target, weigh_maps
+from dinocell.inference.targets import choose_target, coloured_share, weigh_maps
 from dinocell.labels import TARGETS
 from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.network.decoder import DecoderConfig
@@ -63,23 +63,53 @@ def test_the_choices_are_the_targets_and_auto():
     assert option_of("target").record == "always"
 
 
-maps = hnp.arrays(np.float32, (2, 5, 7), elements=st.floats(0, 1, width=32))
+pair = hnp.arrays(np.float32, (2, 5, 7), elements=st.floats(0, 1, width=32))
+grays = hnp.arrays(np.uint8, (5, 7))
 
 
-@given(maps, maps)
-def test_evidence_adds_up(first, second):
-    both = np.concatenate([first, second], axis=1)
-    apart = [weigh_maps(dict(zip(TARGETS, found, strict=True))) for found in (first, second)]
-    together = weigh_maps(dict(zip(TARGETS, both, strict=True)))
-    np.testing.assert_allclose(apart[0] + apart[1], together, rtol=1e-12)
+def weighed(maps, gray, coloured=0.0):
+    return weigh_maps(dict(zip(TARGETS, maps, strict=True)), gray, coloured)
 
 
-@given(maps)
-def test_the_choice_does_not_depend_on_the_order_of_pixels_and_equal_maps_are_of_the_first(found):
-    evidence = weigh_maps(dict(zip(TARGETS, found, strict=True)))
-    shuffled = found[:, ::-1, ::-1]
-    np.testing.assert_allclose(weigh_maps(dict(zip(TARGETS, shuffled, strict=True))), evidence, rtol=1e-12)
-    assert choose_target(weigh_maps({"cells": found[0], "nuclei": found[0]}), TARGETS) == "cells"
+@given(pair, grays, pair, grays)
+def test_evidence_adds_up(first, gray, second, other):
+    together = weighed(np.concatenate([first, second], axis=1), np.concatenate([gray, other]))
+    np.testing.assert_allclose(weighed(first, gray) + weighed(second, other), together, rtol=1e-5, atol=1e-6)
+
+
+@given(pair, grays)
+def test_the_choice_does_not_depend_on_the_order_of_pixels(maps, gray):
+    turned = weighed(maps[:, ::-1, ::-1], gray[::-1, ::-1])
+    np.testing.assert_allclose(turned, weighed(maps, gray), rtol=1e-5, atol=1e-6)
+
+
+def hills():
+    """Draw nuclei in the middle of cells that reach twice as far; return the maps of both."""
+    y, x = np.mgrid[:96, :96]
+    away = np.hypot(y % 32 - 16, x % 32 - 16)
+    return np.stack([np.clip(1 - away / 14, 0, 1), np.clip(1 - away / 7, 0, 1)]).astype(np.float32)
+
+
+def test_images_of_every_kind():
+    cells, nuclei = hills()
+    stained = (20 + 200 * nuclei).astype(np.uint8)
+    assert choose_target(weighed([nuclei, nuclei], stained), TARGETS) == "nuclei"
+    assert choose_target(weighed([cells, nuclei], (20 + 200 * cells).astype(np.uint8)), TARGETS) == "cells"
+    assert choose_target(weighed([cells, nuclei], 255 - stained, coloured=0.9), TARGETS) == "nuclei"
+    assert choose_target(weighed([cells, nuclei], 255 - stained), TARGETS) == "cells"
+    noise = np.random.default_rng(0).integers(0, 256, stained.shape, np.uint8)
+    assert choose_target(weighed([nuclei, nuclei], noise), TARGETS) == "cells"
+    assert choose_target(weighed([0 * cells, 0 * cells], stained), TARGETS[::-1]) == "nuclei"
+
+
+def test_the_share_in_colour():
+    image = np.full((4, 5, 3), 40000, np.uint16)
+    assert coloured_share(image) == coloured_share(image[..., 0]) == coloured_share(image[..., :1]) == 0
+    image[:2, :, 0] = 10000
+    assert coloured_share(image) == 0.5
+    assert coloured_share(np.dstack([image, image[..., 0]])) == 0.5  # with alpha
+    assert coloured_share(image / 65535) == 0.5
+    assert coloured_share(0 * image) == coloured_share(np.full((3, 3, 3), np.nan)) == 0
 
 
 @pytest.mark.parametrize("clear", TARGETS)
@@ -172,7 +202,7 @@ def test_a_target_that_the_model_lacks_is_refused():
 def test_evidence_is_kept_where_there_was_a_choice():
     pipeline, pixels = pipeline_of(), image()
     seen = look_over(pipeline.predictor, pixels, pipeline.settings)
-    assert seen.evidence.shape[0] == 2
+    assert seen.evidence[0] == pixels.size
     given_target = pipeline.settings_for(target="cells")
     seen = look_over(pipeline.predictor, pixels, given_target)
     assert (seen.target, seen.evidence, seen.distance_map) == ("cells", None, None)

@@ -14,7 +14,7 @@ from dinocell.errors import DINOCellError
 from dinocell.inference.autoscale import Sizes, choose_scales
 from dinocell.inference.overview import look_for_sizes, look_over
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.inference.targets import choose_target
+from dinocell.inference.targets import SUMS, choose_target
 from dinocell.io.images import open_image
 from dinocell.io.planes import Pixels
 from dinocell.io.selected_planes import read_selected_plane
@@ -52,7 +52,7 @@ def agree_on_target(
         return targets[0]
     if (earlier := recorded_target(settings)) in targets:
         return earlier
-    evidence = np.zeros((len(targets), 2))
+    evidence = np.zeros(SUMS)
     for pixels in _sample(sources, settings.selection):
         try:
             seen = look_over(pipeline.predictor, pixels, settings.inference).evidence

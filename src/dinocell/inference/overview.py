@@ -1,6 +1,6 @@
 """Choices that are made for an image before cells are looked for: what to outline, and at what scale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from dinocell.inference.autoscale import Sizes, choose_scales, view_zooms, weigh
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.segmentation import Prediction, Progress
 from dinocell.inference.settings import CompleteSettings
-from dinocell.inference.targets import Evidence, choose_target, weigh_maps
+from dinocell.inference.targets import Evidence, choose_target, coloured_share, weigh_maps
 from dinocell.labels import Target
 from dinocell.preprocess.preprocessing import field_of
-from dinocell.preprocess.resampling import scaled_field
+from dinocell.preprocess.resampling import resize, scaled_field
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +71,9 @@ def look_over(
     if len(targets) == 1:
         return Overview(targets[0], scale)
     fits = scale == first_scale(predictor, settings)
-    maps = predictor.predict_rescaled(image, scale, targets, gray=gray if fits else None, progress=progress)
-    evidence = weigh_maps(maps)
+    gray = gray if gray is not None and fits else predictor.prepare(image, scale)
+    maps = predictor.predict_rescaled(image, scale, targets, gray=gray, progress=progress)
+    evidence = weigh_image(image, gray, maps)
     target = choose_target(evidence, targets)
     return Overview(target, scales[target], evidence, maps[target] if scales[target] == scale else None)
 
@@ -140,6 +141,26 @@ def predict_at_scale(
     gray: NDArray[np.uint8] | None = None,
 ) -> Prediction:
     """Predict an image at a scale, and choose between the maps of some targets."""
+    gray = predictor.prepare(image, scale) if gray is None else gray
     maps = predictor.predict_rescaled(image, scale, targets, gray=gray)
-    chosen = targets[0] if len(targets) == 1 else choose_target(weigh_maps(maps), targets)
+    chosen = targets[0] if len(targets) == 1 else choose_target(weigh_image(image, gray, maps), targets)
     return Prediction(maps[chosen], scale, chosen)
+
+
+def weigh_image(
+    image: NDArray[Any], gray: NDArray[np.uint8], maps: Mapping[Target, NDArray[np.float32]]
+) -> Evidence:
+    """Compute the sums by which the target of an image is chosen, over its field within constant margins.
+
+    Parameters
+    ----------
+    image : array, shape (Y, X) or (Y, X, C)
+    gray : uint8 array
+        The image, rescaled and preprocessed.
+    maps : mapping of str to float32 array, shape (Y, X)
+        Of both targets, at the size of the image.
+    """
+    field = field_of(image)
+    seen = resize(gray, (image.shape[0], image.shape[1]))[field]
+    within = {target: distance[field] for target, distance in maps.items()}
+    return weigh_maps(within, seen, coloured_share(image[field]))

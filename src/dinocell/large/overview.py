@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.inference.autoscale import weigh_sizes
-from dinocell.inference.targets import weigh_maps
+from dinocell.inference.targets import SUMS, coloured_share, weigh_maps
 from dinocell.io.field import intersect, move
 from dinocell.io.planes import Pixels, Window
 from dinocell.labels import Target
@@ -91,12 +91,14 @@ def measure_block(
 def look_over_block(block: Block, job: LargeJob, found: IntensityRange, field: Window) -> None:
     """Predict the maps of all targets in the busiest window of a block, and store what tells them apart."""
     targets = tuple(job.settings.targets)
-    evidence = np.zeros((len(targets), 2))
+    evidence = np.zeros(SUMS)
     if (part := intersect(block.window, field)) is not None:
         gray = _preprocess_part(part, job, found, field, job.scale)
         busy = np.ascontiguousarray(gray[busiest_window(gray, WINDOW)])
         with device_lock():
-            evidence = weigh_maps(job.network.load().predict(busy, targets))
+            maps = job.network.load().predict(busy, targets)
+        with job.source.opened() as plane:
+            evidence = weigh_maps(maps, busy, coloured_share(plane.read(*part)))
     job.map_workspace.write_record(STAGE, block.name, {"evidence": evidence})
 
 
