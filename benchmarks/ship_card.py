@@ -108,12 +108,13 @@ def recipe_lines(training: Mapping[str, Any]) -> Iterator[str]:
         f"- **Budget**: {training.get('seconds', 0) / 60:.0f} minutes in this run, best after epoch "
         f"{training.get('epoch')}; torch {training.get('torch')}."
     )
-    changes = ", ".join(f"{name} {_plain(value)}" for name, value in training["augmentation"].items())
+    used = {name: value for name, value in training["augmentation"].items() if value not in (None, 0)}
+    changes = ", ".join(f"{name} {_plain(value)}" for name, value in used.items())
     yield from textwrap.wrap(f"- **Augmentation**: {changes}.", 118, subsequent_indent="  ")
 
 
 def _plain(value: Any) -> str:
-    return "–".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}"
+    return "–".join(f"{number:g}" for number in value) if isinstance(value, list) else str(value)
 
 
 def threshold_lines(targets: Mapping[str, Any]) -> Iterator[str]:

@@ -139,3 +139,16 @@ def test_thresholds_and_data_by_hand(card: ModuleType) -> None:
     assert line == "| nuclei | 0.47 | 0.09 | 0.5 | yes | 10 to 60 |"
     *_, line = card.data_lines({"train": {"x": 1, "rbc_dic": 3}}, {"rbc_dic": (4, 1300)})
     assert line.startswith("| `rbc_dic` | 4 / 1,300 | 75% | [BBBC009]")
+
+
+def test_the_recipe_is_told_by_its_record(card: ModuleType) -> None:
+    training = {
+        "optimiser": {"learning_rate": 2e-3, "warmup_steps": 10, "weight_decay": 0.05},
+        "epochs": 3, "steps_per_epoch": 500, "seed": 7, "crop_size": 192, "batch_size": 32,
+        "precision": "auto", "loss": {"kind": "mse"}, "start_from": None, "seconds": 600, "epoch": 2,
+        "augmentation": {"flip": 0.5, "scale": [0.5, 2.0], "diameter": None, "empty": 0.0},
+    }  # fmt: skip
+    text = "\n".join(card.recipe_lines(training))
+    for part in ("AdamW at 0.002", "zero at 1,500", "random weights", "10 minutes", "flip 0.5, scale 0.5–2."):
+        assert part in text
+    assert "None," not in text
