@@ -43,6 +43,10 @@ class TargetSettings(Section):
     diameter_range: Range | None = None
 
 
+def _only_cells() -> dict[Target, TargetSettings]:
+    return {"cells": TargetSettings()}
+
+
 class ModelConfig(Section):
     """Description that a checkpoint has of itself; stored as ``config.json`` beside the weights.
 
@@ -74,9 +78,7 @@ class ModelConfig(Section):
     tile_size: int = Field(default=256, gt=0, le=MAX_TILE)
     overlap: int = Field(default=32, ge=0, le=MAX_TILE // 2)
     preprocessing: Preprocessing = Preprocessing()
-    targets: Annotated[dict[Target, TargetSettings], Field(min_length=1)] = Field(
-        default_factory=lambda: {"cells": TargetSettings()}
-    )
+    targets: Annotated[dict[Target, TargetSettings], Field(min_length=1)] = Field(default_factory=_only_cells)
     training: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")

@@ -9,8 +9,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-Norm = Literal["batch", "channel", "folded"]
-"""Norm after a convolution: BatchNorm, LayerNorm over the channels of each pixel, or none but a bias."""
+Norm = Literal["batch", "channel", "folded", "group"]
+"""Norm after a convolution: BatchNorm, LayerNorm over the channels of each pixel, or none but a bias.
+
+``group`` is GroupNorm, which pools over the tile: for weights that were trained with it, not for new ones.
+"""
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -32,6 +35,8 @@ class NormedConv(nn.Sequential):
             norms = [nn.BatchNorm2d(out)]
         elif norm == "channel":
             norms = [ChannelNorm(out)]
+        elif norm == "group":
+            norms = [nn.GroupNorm(out // 8 if out % 8 == 0 else 1, out)]
         super().__init__(convolution, *norms)
 
 
