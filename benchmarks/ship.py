@@ -33,13 +33,13 @@ from dinocell import DINOCell, DINOCellPipeline
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import DINOCellError
 from dinocell.measure.outlines import draw_outlines
-from dinocell.models.checkpoint import CONFIG_FILE, write_config
+from dinocell.models.checkpoint import CONFIG_FILE, read_config, write_config
 from dinocell.preprocess.intensity_range import scale_to_uint8
 from dinocell.preprocess.preprocessing import to_grayscale
 from dinocell.preprocess.resampling import resize
 from dinocell.results.overlay import write_overlay
 from generalisation_tables import score_table
-from ship_pages import CARD, NOTEBOOK, ROOT, SHIPPED
+from ship_pages import CARD, NOTEBOOK, ROOT, SHIPPED, THRESHOLDS
 from ship_scores import Shipping
 from ship_thresholds import choose_thresholds
 
@@ -59,27 +59,26 @@ def install(shipping: Shipping) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         model.save_pretrained(Path(temporary) / "nano", dtype=torch.float16)
         new = Path(temporary) / "nano"
-        if ship_pages.hash_content(new / "model.safetensors") == ship_pages.hash_content(
-            SHIPPED / "model.safetensors"
-        ):
+        if ship_pages.hash_content(new / "model.safetensors")[: ship_pages.DIGITS] == shipping.weights:
             print("  the weights are there already: their thresholds stay")
-            return
-        for name in ("model.safetensors", CONFIG_FILE):
-            shutil.copyfile(new / name, SHIPPED / f".{name}.tmp")
-            (SHIPPED / f".{name}.tmp").rename(SHIPPED / name)
-
-
-def record(shipping: Shipping) -> None:
-    """Record the weights in the configuration."""
-    config = shipping.config
-    training = config.training | {"weights": shipping.weights}
-    write_config(SHIPPED / CONFIG_FILE, config.model_copy(update={"training": training}))
+        else:
+            for name in (CONFIG_FILE, "model.safetensors"):  # weights last, by which a repeat knows
+                shutil.copyfile(new / name, SHIPPED / f".{name}.tmp")
+                (SHIPPED / f".{name}.tmp").rename(SHIPPED / name)
+    record("weights", shipping.weights)
 
 
 def thresholds(shipping: Shipping) -> None:
     """Choose the thresholds of every target on val; they are kept where zeroshot does not fall."""
     choose_thresholds(SHIPPED, shipping.data)
-    record(shipping)
+    record(THRESHOLDS, shipping.weights)
+
+
+def record(key: str, weights: str) -> None:
+    """Record weights in the configuration that ships."""
+    config = read_config(SHIPPED)
+    changed = config.model_copy(update={"training": config.training | {key: weights}})
+    write_config(SHIPPED / CONFIG_FILE, changed)
 
 
 def scores(shipping: Shipping) -> None:
@@ -202,7 +201,7 @@ def stale(shipping: Shipping) -> None:
 
 STEPS: dict[str, tuple[Callable[[Shipping], None], tuple[str, ...]]] = {
     "install": (install, ()),
-    "thresholds": (thresholds, ("config.json",)),
+    "thresholds": (thresholds, ("config.json: thresholds",)),
     "scores": (scores, ("README.md: scores", "docs/models.md: scores", "CARD: scores", "CARD: thresholds")),
     "confidence": (confidence, ("src/dinocell/measure/confidence.py", "docs/images/calibration.png")),
     "picture": (picture, ("docs/images/result.png",)),

@@ -29,6 +29,9 @@ PICTURES = (ROOT / "docs" / "images" / "result.png", ROOT / "docs" / "images" / 
 DIGITS = 12
 """Of the SHA-256 of the weights, as artefacts record it."""
 
+THRESHOLDS = "thresholds_chosen_with"
+"""Key of the training record: the weights that the thresholds were chosen with, where ``ship.py`` chose."""
+
 MEASURED = "measured"
 EARLIER = "*Measured with an earlier `nano`.*"
 """First line of a measured section that is older than the weights."""
@@ -64,6 +67,7 @@ def recorded() -> dict[str, str]:
     return found | {
         str(NOTEBOOK.relative_to(ROOT)): notebook.get("weights", "none"),
         "config.json": config.get("weights", "none"),
+        **({"config.json: thresholds": config[THRESHOLDS]} if THRESHOLDS in config else {}),
         str(CONSTANTS.relative_to(ROOT)): constants[1] if constants else "none",
     }
 
