@@ -44,7 +44,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/speed.py
 
 ship: $(READY)  ## Put the weights of a training into the package, and rebuild all that hangs on them: MODEL=RUN.
-	$(BIN)/python benchmarks/ship.py $(MODEL)
+	$(BIN)/python benchmarks/ship.py $(MODEL) $(OPTIONS)
 
 docs: $(READY)  ## The site of docs/, in site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

@@ -187,6 +187,8 @@ def notebook(shipping: Shipping) -> None:
         done = json.loads((Path(temporary) / "done.ipynb").read_text(encoding="utf-8"))
     for cell in done["cells"]:
         cell.get("metadata", {}).pop("execution", None)  # times, which differ every time
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [each for each in cell["outputs"] if each.get("name") != "stderr"]
     ship_pages.stamp_notebook(done, shipping.weights)
     NOTEBOOK.write_text(json.dumps(done, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
