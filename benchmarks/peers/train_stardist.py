@@ -55,7 +55,7 @@ def read_pair(path: Path) -> tuple[Any, Any]:
     """Read an image and its labels, padded to the side of a patch with pixels that have no loss (-1)."""
     image = read_image(path)
     labels = imageio.v3.imread(path.with_name(path.name.replace("_img.", "_masks.")))
-    labels = fill_label_holes(labels.astype(np.int32))
+    labels = fill_label_holes(labels.astype(np.int32)).astype(np.int16)
     margin = [(0, max(0, PATCH - side)) for side in image.shape]
     return np.pad(image, margin, "reflect"), np.pad(labels, margin, constant_values=-1)
 
@@ -126,6 +126,7 @@ def train(options: argparse.Namespace) -> None:
     model = open_model(options.output, new=not (options.output / "config.json").is_file())
     if last.is_file():
         model.keras_model.load_weights(last)
+    model.config.train_sample_cache = False  # of the places of patches: it would take several GB
     model.prepare_for_training()
     model.callbacks.append(Clock(options.output, options.hours))
     validation = read_sets(options.validation)
