@@ -96,6 +96,7 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # keras is not in 
         self.folder, self.limit, self.start = folder, 3600 * hours, time.monotonic()
         path = folder / RECORD
         self.before = json.loads(path.read_text()) if path.is_file() else {}
+        self.losses = self.before.pop("losses", [])
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the record and the last weights, and stop when the time is up."""
@@ -105,8 +106,9 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # keras is not in 
             "wall_hours": (time.monotonic() - self.start) / 3600,
             "cpu_minutes": time.process_time() / 60,
         }
-        record = {name: value + self.before.get(name, 0) for name, value in spent.items()}
-        record["losses"] = [*self.before.get("losses", []), {k: float(v) for k, v in (logs or {}).items()}]
+        record: dict[str, Any] = {name: value + self.before.get(name, 0) for name, value in spent.items()}
+        self.losses.append({name: float(value) for name, value in (logs or {}).items()})
+        record["losses"] = self.losses
         self.model.save_weights(self.folder / LAST)
         (self.folder / RECORD).write_text(json.dumps(record, indent=1))
         self.model.stop_training = time.monotonic() - self.start > self.limit
