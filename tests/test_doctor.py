@@ -91,7 +91,7 @@ def test_weights_of_the_cache_are_found(tmp_path, monkeypatch):
     (folder / "snapshots" / "abc" / "model.safetensors").touch()
     _, found = findings()
     assert str(folder) in found["model small"]["text"]
-    assert found["other models"]["text"].startswith("small-plus, ")
+    assert found["other models"]["text"].startswith("dinov2-small, small-plus, ")
 
 
 def test_a_model_that_finds_other_cells_is_broken(monkeypatch):

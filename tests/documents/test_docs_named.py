@@ -111,7 +111,7 @@ def test_options_in_the_text_are_those_of_its_commands(page):
 def _named_beside(page):
     """Yield the options of the benchmarks that a page names, and of the other commands on it."""
     text = page.read_text(encoding="utf-8")
-    for script in re.findall(r"benchmarks/\w+\.py", text):
+    for script in re.findall(r"(?<!tests/)benchmarks/\w+\.py", text):
         yield set(re.findall(r"\"(--[a-z-]+)\"", (ROOT / script).read_text(encoding="utf-8")))
     for name in COMMANDS:
         if name and re.search(rf"`(?:dinocell )?{name}[ `]", text):

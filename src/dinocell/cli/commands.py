@@ -33,7 +33,10 @@ COMMANDS = {
         "compare",
         "Print and write SEG, DET, OP_CSB, AP, F1, PQ, MMA and times of tools on the same images.",
     ),
-    "tune": ("tune", "Find diameter, thresholds, merge and channel for your images; no network is trained."),
+    "tune": (
+        "tune",
+        "Find target, diameter, thresholds, merge and channel for your images; no network is trained.",
+    ),
     "train": ("train", "Train a model. Flags replace what the file says; `--set` replaces both."),
     "finetune": (
         "finetune",

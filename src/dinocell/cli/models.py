@@ -27,5 +27,5 @@ def command() -> None:
         weights.add_row(info.name, info.licence, "\n".join(info.sources) or "none: it ships with the package")
     for column in (*designs.columns, *weights.columns):
         column.no_wrap, column.overflow = True, "fold"
-    console = Console(width=max(Console().width, 100), highlight=False)
+    console = Console(width=max(Console().width, 110), highlight=False)
     console.print(designs, weights, "timm's copies are open, Meta's ask you to sign in. See docs/models.md.")
