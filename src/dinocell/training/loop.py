@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
@@ -46,7 +46,7 @@ class StepDone:
     train_loss: float
 
 
-TrainEvent = CropsCached | StepDone | EpochRecord
+TrainEvent: TypeAlias = CropsCached | StepDone | EpochRecord
 
 
 def train(
