@@ -45,6 +45,9 @@ CLEAR = 0.25
 AGREEMENT = 1.6
 """Diameters in two views agree if they differ by this factor at most."""
 
+BEYOND = 1.15
+"""Share of the largest trained diameter beyond which images shrink; estimates of some nuclei run high."""
+
 INSIDE = 0.7
 """Cells that are too large are brought to this share of the largest diameter that the model is best at."""
 
@@ -159,7 +162,7 @@ def choose_scale(diameter: float | None, best: Range | None) -> float:
     >>> [choose_scale(diameter, (10.0, 100.0)) for diameter in (160.0, 99.0, None)]
     [0.4375, 1.0, 1.0]
     """
-    if diameter is None or best is None or diameter <= best[1]:
+    if diameter is None or best is None or diameter <= BEYOND * best[1]:
         return 1.0
     return max(best[0], INSIDE * best[1]) / diameter
 
