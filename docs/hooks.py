@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {
     "src/dinocell/models/shipped/nano/README.md": "cards/nano.md",
     "samples/README.md": "cards/samples.md",
+    "packages/dinocell-dinov2-small/README.md": "cards/dinov2-small.md",
 }
 """Pages that lie beside what they describe, and their places in the site."""
 
