@@ -6,7 +6,8 @@ from .io.images import read_image, read_labels
 from .io.saving import write_labels
 from .measure.cells import measure_cells
 from .metrics.scores import Scores, evaluate
-from .models.network.dinocell import DINOCell, list_models
+from .models.network.dinocell import DINOCell
+from .models.network.listing import list_models
 from .postprocess.distance import labels_to_distance
 from .postprocess.thresholds import Thresholds
 from .postprocess.watershed import distance_to_labels

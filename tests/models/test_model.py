@@ -12,7 +12,8 @@ from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folde
 from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
-from dinocell.models.network.dinocell import DINOCell, list_models, normalise
+from dinocell.models.network.dinocell import DINOCell, normalise
+from dinocell.models.network.listing import list_models
 from dinocell.models.network.residual import ResidualConfig
 from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS

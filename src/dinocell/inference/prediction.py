@@ -14,7 +14,6 @@ from dinocell.inference.engines.engine import TileMap
 from dinocell.inference.engines.start import open_engine
 from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import CompleteSettings
-from dinocell.io.field import intersect, move
 from dinocell.labels import Target
 from dinocell.models.network.devices import explain_out_of_memory, is_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
@@ -185,7 +184,6 @@ class Predictor:
         scale: float,
         targets: Sequence[Target],
         *,
-        window: tuple[slice, slice] | None = None,
         gray: NDArray[np.uint8] | None = None,
         progress: Progress = None,
     ) -> dict[Target, NDArray[np.float32]]:
@@ -200,8 +198,6 @@ class Predictor:
             Factor on both sides before the network sees the image.
         targets : sequence of str
             See `predict`.
-        window : (slice, slice), optional
-            Rows and columns that are wanted.
         gray : uint8 array, optional
             From `prepare` for this image and scale.
         progress : callable, optional
@@ -210,22 +206,16 @@ class Predictor:
         Returns
         -------
         dict of str to float32 array, shape (Y, X)
-            Of the image or the window, by target.
+            By target.
         """
         if gray is None:
             gray = self.prepare(image, scale)
         shape = (image.shape[0], image.shape[1])
-        wanted = window or (slice(0, shape[0]), slice(0, shape[1]))
-        maps = {target: np.zeros(window_shape(wanted), np.float32) for target in targets}
         field = field_of(image)
-        if (part := intersect(wanted, field)) is not None:
-            gray = gray[scaled_field(field, shape, scale)]
-            if part != field:
-                inner = move(part, (-field[0].start, -field[1].start))
-                gray = gray[tuple(slice(int(s.start * scale), int(s.stop * scale) or 1) for s in inner)]
-            place = move(part, (-wanted[0].start, -wanted[1].start))
-            for target, distance in self.predict(gray, targets, progress=progress).items():
-                maps[target][place] = resize(distance, window_shape(part))
+        seen = gray[scaled_field(field, shape, scale)]
+        maps = {target: np.zeros(shape, np.float32) for target in targets}
+        for target, distance in self.predict(seen, targets, progress=progress).items():
+            maps[target][field] = resize(distance, window_shape(field))
         return maps
 
     def _open_map(

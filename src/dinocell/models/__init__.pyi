@@ -2,7 +2,8 @@ from .checkpoint import find_checkpoint, hash_checkpoint
 from .configuration import ModelConfig
 from .export import INPUT, OUTPUT, Exported, export_onnx, exported_files
 from .hub import is_hub_id
-from .network.dinocell import DINOCell, list_models
+from .network.dinocell import DINOCell
+from .network.listing import list_models
 from .variants import VARIANTS, find_variant
 from .weights import PRETRAINED, fetch_weights
 
