@@ -167,7 +167,7 @@ class _Run:
             search.finish_pass()
         return search.result()
 
-    def find_scales(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
+    def find_scales(self, statistics: StreamedStatistics, field: Window) -> Generator[StageDone, None, None]:
         """Find the scale for every target by the size of its cells, where it is left open."""
         job, targets = self.job, self.job.settings.targets
         ranges = job.network.load().diameter_ranges(
@@ -176,32 +176,33 @@ class _Run:
         zooms = view_zooms(ranges)
         sizes: dict[Target, Sizes] = {}
         if zooms:
-            stage, found = overview.SIZES, statistics.found
-            blocks = overview.choose_blocks(job, found, f"{stages.COUNTS}/1")
-            arguments = (job, found, field, zooms)
-            yield from self._run(
-                stage, overview.measure_block, blocks, len(blocks), arguments, _name, on_device=True
-            )
-            records = [job.map_workspace.read_record(stage, block.name) for block in blocks]
+            arguments = (job, statistics.found, field, zooms)
+            records = yield from self._look_over(overview.SIZES, overview.measure_block, arguments)
             sizes = {name: np.sum([record[name] for record in records], axis=0) for name in ranges}
         scales = choose_scales(sizes, ranges)
         known = {name: replace(targets[name], scale=scale) for name, scale in scales.items()}
         self.job = replace(job, settings=replace(job.settings, targets={**targets, **known}))
 
-    def choose_target(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
+    def choose_target(
+        self, statistics: StreamedStatistics, field: Window
+    ) -> Generator[StageDone, None, None]:
         """Choose the target of the image, if it is left open."""
         job, targets = self.job, tuple(self.job.settings.targets)
         if len(targets) == 1:
             return
-        stage, found = overview.STAGE, statistics.found
-        blocks = overview.choose_blocks(job, found, f"{stages.COUNTS}/1")
-        arguments = (job, found, field)
-        yield from self._run(
-            stage, overview.look_over_block, blocks, len(blocks), arguments, _name, on_device=True
-        )
-        records = [job.map_workspace.read_record(stage, block.name) for block in blocks]
+        arguments = (job, statistics.found, field)
+        records = yield from self._look_over(overview.STAGE, overview.look_over_block, arguments)
         evidence = np.sum([record["evidence"] for record in records], axis=0)
         self.job = replace(job, target=choose_target(evidence, targets))
+
+    def _look_over(
+        self, stage: str, function: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> Generator[StageDone, None, list[dict[str, Any]]]:
+        """Look at the busiest blocks; return their records. The arguments begin with job and range."""
+        job, found = arguments[:2]
+        blocks = overview.choose_blocks(job, found, f"{stages.COUNTS}/1")
+        yield from self._run(stage, function, blocks, len(blocks), arguments, _name, on_device=True)
+        return [job.map_workspace.read_record(stage, block.name) for block in blocks]
 
     def predict(self, statistics: StreamedStatistics, field: Window) -> Iterator[StageDone]:
         """Predict the distance map."""
