@@ -16,7 +16,7 @@ from dinocell.training import EpochRecord, train, training_steps
 from dinocell.training.loop import _mean_norm
 from dinocell.training.samples import TrainingSamples, load_annotated, validation_batches
 from dinocell.training.state import choose_precision, new_state
-from dinocell.training.step import Step, optimise, validate
+from dinocell.training.step import Step, _forward, optimise, validate
 from tests.fakes.training import disks, make_config, rows_of, tiny_variant
 
 
@@ -229,3 +229,44 @@ def test_the_last_epochs_are_averaged_and_resumed_from(folder, tmp_path):
     assert not torch.equal(epochs[1]["decoder.head.weight"], epochs[2]["decoder.head.weight"])
     train(config.model_copy(update={"epochs": 5}), resume=True)
     assert state_of(config)["last_epochs"][0] == 2
+
+
+def statistics_of(model):
+    return {name: value.clone() for name, value in model.named_buffers() if name.endswith("running_mean")}
+
+
+def test_statistics_are_gathered_averaged_and_frozen_when_their_time_has_come(folder, tmp_path):
+    config = make_config(
+        folder, tmp_path / "run", epochs=1, steps_per_epoch=4, freeze_statistics=0.5, ema_decay=0.5
+    )
+    state = new_state(config, Accelerator(cpu=True), resume=False)
+    samples = TrainingSamples([load_annotated(config.train[0], config.preprocessing)], config)
+    seen = [statistics_of(state.model)]
+    averages = [statistics_of(state.average.model)]
+    for step, batches in enumerate(samples.steps(0, config.total_steps)):
+        optimise(state, batches, step, config)
+        seen.append(statistics_of(state.model))
+        averages.append(statistics_of(state.average.model))
+    assert seen[0]
+    for name in seen[0]:
+        assert not torch.equal(seen[0][name], seen[1][name])  # gathered in steps 1 and 2
+        assert not torch.equal(seen[1][name], seen[2][name])
+        assert torch.equal(seen[2][name], seen[3][name])  # frozen in steps 3 and 4
+        assert torch.equal(seen[3][name], seen[4][name])
+        # The average of step 1 has the decay 1/10, see WeightAverage.
+        expected = 0.1 * averages[0][name] + 0.9 * seen[1][name]
+        torch.testing.assert_close(averages[1][name], expected)
+
+
+def test_only_the_map_of_what_is_annotated_learns(folder, tmp_path):
+    annotated = [{"path": folder, "annotates": target, "weight": 1} for target in ("nuclei", "cells")]
+    config = make_config(folder, tmp_path / "run", train=annotated, validation=annotated)
+    state = new_state(config, Accelerator(cpu=True), resume=False)
+    assert list(state.model.config.targets) == ["cells", "nuclei"]
+    items = load_annotated(config.train[0], config.preprocessing)
+    batch = validation_batches(items, "nuclei", 64, 2)[0]
+    _forward(state, state.model, batch)[0].sum().backward()
+    both = state.model
+    cells, nuclei = both.decoder.head.weight.grad
+    assert cells.abs().max() == 0
+    assert nuclei.abs().max() > 0
