@@ -209,15 +209,14 @@ def fit(cells: Cells) -> dict[str, float]:
         return float(np.logaddexp(0, sign * (terms @ weights)).mean())
 
     fitted = minimize(log_loss, np.zeros(4))
-    names = ("intercept", "agreement", "spill", "saddle")
+    names = ("intercept", "agreement_weight", "spill_weight", "saddle_weight")
     return dict(zip(names, map(float, fitted.x), strict=True))
 
 
 def set_constants(constants: dict[str, float]) -> None:
     """Measure with other constants from here on, in this process."""
-    module.INTERCEPT = constants["intercept"]
-    module.AGREEMENT_WEIGHT = constants["agreement"]
-    module.SPILL_WEIGHT, module.SADDLE_WEIGHT = constants["spill"], constants["saddle"]
+    for name, value in constants.items():
+        setattr(module, name.upper(), value)
 
 
 def score_lines(datasets: dict[str, Cells]) -> Iterator[str]:

@@ -10,6 +10,9 @@ from dinocell.datasets.folder import find_pairs
 
 EVERY = 10
 
+WHOLE_CELLS = {"cellbindb": ("mIF",)}
+"""Images of whole cells in folders of nuclei: each target gets a folder of its own."""
+
 
 def main() -> None:
     """Split the folders named on the command line."""
@@ -27,7 +30,7 @@ def split(folder: Path, output: Path) -> dict[str, int]:
     counts = {"fit": 0, "held_back": 0}
     for number, pair in enumerate(find_pairs(folder)):
         part = "held_back" if number % EVERY == EVERY // 2 else "fit"
-        target = output / part / folder.name
+        target = output / part / name_of(folder.name, pair.name)
         target.mkdir(parents=True, exist_ok=True)
         for file in pair.files:
             link = target / file.name
@@ -35,6 +38,13 @@ def split(folder: Path, output: Path) -> dict[str, int]:
             link.symlink_to(file)
         counts[part] += 1
     return counts
+
+
+def name_of(folder: str, image: str) -> str:
+    """Return the name of the folder that an image goes to: its own, or one of its target."""
+    if folder not in WHOLE_CELLS:
+        return folder
+    return f"{folder}_{'cells' if image in WHOLE_CELLS[folder] else 'nuclei'}"
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import generalisation
 import hold_back
 import ship_card
 import ship_pages
+import ship_targets
 from dinocell import DINOCell, DINOCellPipeline
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import DINOCellError
@@ -40,7 +41,7 @@ from dinocell.preprocess.resampling import resize
 from dinocell.results.overlay import write_overlay
 from generalisation_tables import score_table
 from ship_pages import CARD, NOTEBOOK, ROOT, SHIPPED, THRESHOLDS
-from ship_scores import Shipping
+from ship_scores import WORKERS, Shipping
 from ship_thresholds import choose_thresholds
 
 DOCS = ROOT / "docs"
@@ -79,6 +80,18 @@ def record(key: str, weights: str) -> None:
     config = read_config(SHIPPED)
     changed = config.model_copy(update={"training": config.training | {key: weights}})
     write_config(SHIPPED / CONFIG_FILE, changed)
+
+
+def targets(shipping: Shipping) -> None:
+    """Fit the choice between targets on annotated images of train, val and zeroshot, and say how it does."""
+    fitted = shipping.held_back.with_name("fit")
+    folders = [folder for folder in shipping.folders if folder.parent != shipping.held_back]
+    folders += sorted(fitted.iterdir()) if fitted.is_dir() else []
+    evidences = ship_targets.weigh_folders(SHIPPED, folders, WORKERS)
+    bright, wider = ship_targets.fit(evidences)
+    ship_targets.set_constants(bright, wider)
+    shipping.edit(DOCS / "segmenting.md", {"targets": ship_targets.choice_lines(evidences)})
+    ship_pages.write_constants(ship_pages.TARGETS, shipping.weights, bright=bright, wider=wider)
 
 
 def scores(shipping: Shipping) -> None:
@@ -132,7 +145,7 @@ def confidence(shipping: Shipping) -> None:
             "limits": calibration.limit_lines(means, learned),
         },
     )
-    ship_pages.write_constants(shipping.weights, **rounded, low_mean=limit)
+    ship_pages.write_constants(ship_pages.CONFIDENCE, shipping.weights, **rounded, low_mean=limit)
 
 
 def picture(shipping: Shipping) -> None:
@@ -204,6 +217,7 @@ def stale(shipping: Shipping) -> None:
 STEPS: dict[str, tuple[Callable[[Shipping], None], tuple[str, ...]]] = {
     "install": (install, ()),
     "thresholds": (thresholds, ("config.json: thresholds",)),
+    "targets": (targets, ("src/dinocell/inference/targets.py", "docs/segmenting.md: targets")),
     "scores": (scores, ("README.md: scores", "docs/models.md: scores", "CARD: scores", "CARD: thresholds")),
     "confidence": (confidence, ("src/dinocell/measure/confidence.py", "docs/images/calibration.png")),
     "picture": (picture, ("docs/images/result.png",)),

@@ -23,7 +23,11 @@ from dinocell.io.hashes import hash_content
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "src" / "dinocell" / "models" / "shipped" / "nano"
 CARD = SHIPPED / "README.md"
-CONSTANTS = ROOT / "src" / "dinocell" / "measure" / "confidence.py"
+CONFIDENCE = ROOT / "src" / "dinocell" / "measure" / "confidence.py"
+TARGETS = ROOT / "src" / "dinocell" / "inference" / "targets.py"
+CONSTANTS = (CONFIDENCE, TARGETS)
+"""Modules with constants that were fitted to the weights, and with their hash."""
+
 NOTEBOOK = ROOT / "docs" / "Tutorial.ipynb"
 PICTURES = (ROOT / "docs" / "images" / "result.png", ROOT / "docs" / "images" / "calibration.png")
 DIGITS = 12
@@ -63,12 +67,13 @@ def recorded() -> dict[str, str]:
     found |= {str(picture.relative_to(ROOT)): _picture_weights(picture) for picture in PICTURES}
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["metadata"].get("dinocell", {})
     config = json.loads((SHIPPED / "config.json").read_text(encoding="utf-8"))["training"]
-    constants = _FITTED_WITH.search(CONSTANTS.read_text(encoding="utf-8"))
+    for module in CONSTANTS:
+        constants = _FITTED_WITH.search(module.read_text(encoding="utf-8"))
+        found[str(module.relative_to(ROOT))] = constants[1] if constants else "none"
     return found | {
         str(NOTEBOOK.relative_to(ROOT)): notebook.get("weights", "none"),
         "config.json": config.get("weights", "none"),
         **({"config.json: thresholds": config[THRESHOLDS]} if THRESHOLDS in config else {}),
-        str(CONSTANTS.relative_to(ROOT)): constants[1] if constants else "none",
     }
 
 
@@ -111,22 +116,21 @@ def mark_stale(text: str, weights: str) -> str:
     return _BLOCK.sub(mark, text)
 
 
-def write_constants(weights: str, **values: float) -> None:
-    """Replace the constants of the confidence in its module."""
-    text = CONSTANTS.read_text(encoding="utf-8")
-    for line, new in {
-        r"^INTERCEPT = .*$": f"INTERCEPT = {values['intercept']:.2f}",
-        r"^AGREEMENT_WEIGHT, SPILL_WEIGHT, SADDLE_WEIGHT = .*$": (
-            "AGREEMENT_WEIGHT, SPILL_WEIGHT, SADDLE_WEIGHT = "
-            + ", ".join(f"{values[name]:.2f}" for name in ("agreement", "spill", "saddle"))
-        ),
-        r"^LOW_MEAN = .*$": f"LOW_MEAN = {values['low_mean']:g}",
-        r"^FITTED_WITH = .*$": f'FITTED_WITH = "{weights}"',
-    }.items():
-        text, count = re.subn(line, new, text, flags=re.MULTILINE)
+def write_constants(module: Path, weights: str, **values: float) -> None:
+    """Replace constants in a module, and the weights that they were fitted with.
+
+    Raises
+    ------
+    ValueError
+        If the module does not assign each of them once.
+    """
+    text = module.read_text(encoding="utf-8")
+    lines = {name.upper(): f"{value:g}" for name, value in values.items()} | {"FITTED_WITH": f'"{weights}"'}
+    for name, value in lines.items():
+        text, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
         if count != 1:
-            raise ValueError(f"{CONSTANTS.name} has {count} lines {line}, expected one")
-    CONSTANTS.write_text(text, encoding="utf-8")
+            raise ValueError(f"{module.name} assigns {name} {count} times, expected once")
+    module.write_text(text, encoding="utf-8")
 
 
 def stamp_notebook(notebook: dict[str, Any], weights: str) -> None:

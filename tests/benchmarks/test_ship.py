@@ -82,12 +82,12 @@ def test_what_was_measured_with_other_weights_says_so_until_it_is_measured_again
     )
 
 
-def test_constants_are_written_where_they_are(pages: ModuleType, tmp_path: Path, monkeypatch) -> None:
+def test_constants_are_written_where_they_are(pages: ModuleType, tmp_path: Path) -> None:
     file = tmp_path / "confidence.py"
-    before = pages.CONSTANTS.read_text(encoding="utf-8")
+    before = pages.CONFIDENCE.read_text(encoding="utf-8")
     file.write_text(before, encoding="utf-8")
-    monkeypatch.setattr(pages, "CONSTANTS", file)
-    pages.write_constants("0b", intercept=1.234, agreement=2, spill=-3, saddle=0.5, low_mean=0.7)
+    weights = {"agreement_weight": 2, "spill_weight": -3, "saddle_weight": 0.5}
+    pages.write_constants(file, "0b", intercept=1.23, low_mean=0.7, **weights)
     after: dict[str, object] = {}
     exec(compile(file.read_text(encoding="utf-8"), file.name, "exec"), after)  # noqa: S102 (our own)
     assert after["FITTED_WITH"] == "0b"
@@ -95,6 +95,38 @@ def test_constants_are_written_where_they_are(pages: ModuleType, tmp_path: Path,
     assert (after["AGREEMENT_WEIGHT"], after["SPILL_WEIGHT"], after["SADDLE_WEIGHT"]) == (2, -3, 0.5)
     assert after["LOW_MEAN"] == 0.7
     assert len(file.read_text(encoding="utf-8").splitlines()) == len(before.splitlines())
+    with pytest.raises(ValueError, match="assigns OTHER 0 times"):
+        pages.write_constants(file, "0b", other=1)
+
+
+@pytest.fixture(scope="module")
+def choice() -> Iterator[ModuleType]:
+    yield from imported("ship_targets")
+
+
+def weighed(correlation: float, wider: float) -> list[float]:
+    """Return the sums of an image with such a correlation, and such a ratio of squares."""
+    # Over 100 pixels, both grays and map have the mean 0 and the variance 1.
+    return [100, 0, 100, 0, 100, 100 * correlation, 100 * wider, 0]
+
+
+def test_the_choice_is_fitted_to_the_middle_of_what_fits(choice: ModuleType, monkeypatch) -> None:
+    for name in ("BRIGHT", "WIDER"):
+        monkeypatch.setattr(choice.targets, name, getattr(choice.targets, name))
+    evidences = {
+        "a_nuclei": np.array([weighed(0.9, 1.05), weighed(0.8, 1.45)]),
+        "b_phase": np.array([weighed(0.6, 1.05)]),
+        "c_wholecell": np.array([weighed(0.9, 2.45), weighed(0.8, 2.65)]),
+    }
+    bright, wider = choice.fit(evidences)
+    assert 0.6 < bright < 0.8
+    assert wider == pytest.approx(1.95, abs=0.4)
+    choice.set_constants(bright, wider)
+    assert list(choice.choice_lines(evidences))[2:] == [
+        "| `a_nuclei` | nuclei | 2 of 2 |",
+        "| `b_phase` | cells | 1 of 1 |",
+        "| `c_wholecell` | cells | 2 of 2 |",
+    ]
 
 
 def test_card_and_notices_name_source_and_licence_of_every_training_set(card: ModuleType) -> None:
