@@ -312,6 +312,22 @@ def test_a_diameter_in_micrometres_needs_a_pixel_size(tree, tmp_path):
     assert "area_um2" not in (tmp_path / "out" / "b_cells.csv").read_text()
 
 
+def test_a_pixel_size_is_given_where_the_file_is_silent(tree, tmp_path):
+    options = ["-o", tmp_path / "out", "--diameter-um", "12", "--pixel-size", "0.5"]
+    result = run("segment", tree / "a.png", *options)
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "out" / "a_cells.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert all(float(row["area_um2"]) == pytest.approx(float(row["area"]) / 4) for row in rows)
+    assert read_image(tmp_path / "out" / "a_labels.tif").pixel_size_yx_um == (0.5, 0.5)
+    record = read_record(tmp_path / "out" / "a_provenance.json")
+    assert record.provenance["source"]["pixel_size_um"] == 0.5
+    assert "skipped" in run("segment", tree / "a.png", *options).output
+    assert "skipped" not in run("segment", tree / "a.png", *options[:-1], "0.6").output
+    assert read_image(tmp_path / "out" / "a_labels.tif").pixel_size_yx_um == (0.6, 0.6)
+
+
 def test_channels_are_chosen_and_measured_by_name(tmp_path):
     channels = tmp_path / "channels.ome.tif"
     pixels = np.stack([np.full((128, 128), 7, np.uint8), disks()])

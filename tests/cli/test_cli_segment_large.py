@@ -13,7 +13,7 @@ from dinocell.datasets.folder import find_pairs
 from dinocell.datasets.formats import open_dataset
 from dinocell.evaluation.scoring import evaluate_prediction
 from dinocell.inference.segment import segment
-from dinocell.io.images import read_labels
+from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_labels
 from dinocell.labels import relabel
 from dinocell.metrics.scores import evaluate
@@ -88,6 +88,18 @@ def test_labels_and_table_are_written_and_told(run, image_file, tmp_path):
     assert again[0] == 0
     assert "5 cells" in again[1]
     assert "(made before)" in again[1]
+
+
+def test_a_pixel_size_is_given_where_the_file_is_silent(run, tmp_path):
+    tifffile.imwrite(tmp_path / "plain.tif", disks(), tile=(64, 64))
+    output = tmp_path / "a.zarr"
+    options = (tmp_path / "plain.tif", "-o", output, "--block", 96, "--diameter-um", 12, "--pixel-size")
+    for size in (0.5, 0.25):  # another size is another table, of the same map
+        code, _, errors = run(*options, size, *(["--overwrite"] if size == 0.25 else []))
+        assert (code, errors) == (0, "")
+        rows = parquet.read_table(tmp_path / "a_cells.parquet").to_pandas()
+        assert rows["area_um2"].tolist() == pytest.approx((rows["area"] * size**2).tolist())
+        assert read_image(output).pixel_size_um == size
 
 
 def test_evaluate_scores_the_labels_as_predictions_and_as_masks(run, image_file, tmp_path, monkeypatch):

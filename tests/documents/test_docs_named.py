@@ -32,7 +32,7 @@ ABOUT = {
     "datasets.md": {"process folder"},
     "evaluation.md": {"evaluate", "tune", "compare"},
     "finetuning.md": {"finetune"},
-    "formats.md": {"segment", "import"},
+    "formats.md": {"segment", "measure", "import"},
     "getting_started.md": {"segment"},
     "large.md": {"segment-large"},
     "models.md": {"segment", "train"},

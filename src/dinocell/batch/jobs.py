@@ -20,6 +20,7 @@ from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputEr
 from dinocell.inference.settings import CompleteSettings
 from dinocell.io.identity import Stamp, hash_files, stamp_of
 from dinocell.io.images import is_ome_zarr, open_image
+from dinocell.io.pixel_size import fill_pixel_size
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.saving import NAME_BYTES, printable
@@ -166,6 +167,7 @@ class _SourceLoader:
         one = 0 if selection.scene is None else selection.scene
         for scene in scenes if selection.scene == "all" else [one]:
             with open_image(path, scene=scene) as image:
+                fill_pixel_size(image, self.settings.pixel_size_yx_um)
                 inference = _inference(image, self.settings)
                 for place in select_planes(image, selection):
                     yield self._load_place(image, place, inference)
@@ -271,23 +273,28 @@ def _inference(image: LazyImage, settings: BatchSettings) -> CompleteSettings:
 def _provenance(
     image: LazyImage, place: SelectedPlane, digest: str, settings: BatchSettings
 ) -> dict[str, Any]:
+    channel = find_channel(image, settings.selection.channel)
+    source = describe_source(image, place, digest, channel)
+    return {"dinocell": __version__, **settings.described(), "source": source}
+
+
+def describe_source(
+    image: LazyImage, place: SelectedPlane, digest: str, channel: tuple[int, str] | None
+) -> dict[str, Any]:
+    """Return where a plane comes from, as JSON values for the provenance; `digest` is that of its files."""
     info = image.info
     several = {"files": [printable(file.name) for file in image.files]} if len(image.files) > 1 else {}
-    number, name = find_channel(image, settings.selection.channel) or (None, None)
+    number, name = channel or (None, None)
     return {
-        "dinocell": __version__,
-        **settings.described(),
-        "source": {
-            "name": printable(image.files[0].name),
-            **several,
-            "sha256": digest,
-            "scene": info.scenes[info.scene],
-            "scene_number": info.scene,
-            "t": place.t,
-            "z": place.projection if place.z is None else place.z,
-            "channel": name,
-            "channel_number": number,
-            "pixel_size_um": info.pixel_size_um,
-            "pixel_size_yx_um": info.pixel_size_yx_um and list(info.pixel_size_yx_um),
-        },
+        "name": printable(image.files[0].name),
+        **several,
+        "sha256": digest,
+        "scene": info.scenes[info.scene],
+        "scene_number": info.scene,
+        "t": place.t,
+        "z": place.projection if place.z is None else place.z,
+        "channel": name,
+        "channel_number": number,
+        "pixel_size_um": info.pixel_size_um,
+        "pixel_size_yx_um": info.pixel_size_yx_um and list(info.pixel_size_yx_um),
     }

@@ -29,6 +29,7 @@ from dinocell.errors import DINOCellError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.segmentation import Prediction, Progress, Segmentation, TilesDone
 from dinocell.io.identity import hash_file
+from dinocell.io.pixel_size import plausible_size
 from dinocell.io.saving import create_folder, printable
 from dinocell.labels import median_diameter
 from dinocell.measure.confidence import doubt_about
@@ -202,7 +203,8 @@ def _write(
         stem=stem if (stem := job.source.name.name) == printable(stem) else "",  # JSON holds Unicode only
     )
     hashes, formats = _write_files(record, begun, files, plane, settings)
-    mean = round(float(plane.confidence.mean()), 4) if result.count else None
+    sure = plane.confidence
+    mean = round(float(sure.mean()), 4) if sure is not None and result.count else None
     found = {
         "target": target,
         "cells": result.count,
@@ -250,7 +252,6 @@ def _write_files(
 
 
 def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) -> PlaneResult:
-    size = job.info.pixel_size_yx_um
     return PlaneResult(
         source=job.source.path,
         scene=job.info.scene,
@@ -260,7 +261,7 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
         counts=job.info.shape[:3],
         pixels=job.pixels,
         channels=job.channels,
-        pixel_size_yx_um=size if size and 1e-5 <= min(size) <= max(size) <= 1e5 else None,  # else not a size
+        pixel_size_yx_um=plausible_size(job.info.pixel_size_yx_um),
         overwrite=settings.overwrite,
         labels=result.labels,
         distance_map=result.distance_map,

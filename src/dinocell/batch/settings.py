@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dinocell.inference.settings import CompleteSettings
+from dinocell.io.pixel_size import PixelSize
 from dinocell.io.selection import Selection
 from dinocell.preprocess.preprocessing import Preprocessing
 
@@ -28,6 +29,8 @@ class BatchSettings:
     diameter_um : float or None
         In micrometres, in place of the diameter in pixels, for files that know their pixel size.
     selection : Selection
+    pixel_size_yx_um : (float, float) or None
+        Height and width of a pixel in micrometres, for files that do not say it.
     same_target : bool
         Whether the target was chosen once for all files, see `dinocell.batch.agreement`.
     same_scale : bool
@@ -45,6 +48,7 @@ class BatchSettings:
     inference: CompleteSettings
     diameter_um: float | None = None
     selection: Selection = field(default_factory=Selection)
+    pixel_size_yx_um: PixelSize | None = None
     same_target: bool = False
     same_scale: bool = False
     overwrite: bool = False

@@ -20,6 +20,10 @@ COMMANDS = {
         "segment_large",
         "Segment an image of any size: writes labels with a pyramid as OME-Zarr, and a table of cells.",
     ),
+    "measure": (
+        "measure",
+        "Measure the cells of a label image: writes STEM_cells.csv, of a stack with columns t and z.",
+    ),
     "info": ("info", "Print axes, pixel size, channels and scenes of image files; no pixel is read."),
     "import": (
         "import_cells",

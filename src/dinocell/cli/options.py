@@ -43,9 +43,19 @@ ModelOption = Annotated[
     typer.Option(help="Name of a trained model, or a checkpoint folder. Default: the preset's, else nano."),
 ]
 PresetOption = Annotated[Path | None, typer.Option(help="Settings that `dinocell tune` found.")]
+PixelSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Size of a pixel in micrometres, 0.65 or 0.65,0.33 for height and width, for files that do not "
+        "say it."
+    ),
+]
 DiameterUmOption = Annotated[
     float | None,
-    typer.Option(help="Typical cell diameter in micrometres, for files that know their pixel size."),
+    typer.Option(
+        help="Typical cell diameter in micrometres, for files that know their pixel size, or with "
+        "--pixel-size."
+    ),
 ]
 SchedulerOption = Annotated[
     str | None,

@@ -25,6 +25,7 @@ from dinocell.datasets.belonging import describe_left_out
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import InferenceOptions
+from dinocell.io.pixel_size import parse_pixel_size
 from dinocell.io.saving import create_folder, printable
 from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS, parse_formats
 from dinocell.workers.cluster_start import open_executor
@@ -73,6 +74,7 @@ def command(
     *,
     given: InferenceOptions,
     diameter_um: options.DiameterUmOption = None,
+    pixel_size: options.PixelSizeOption = None,
     same_target: Annotated[
         bool,
         typer.Option(
@@ -117,6 +119,7 @@ def command(
         formats=chosen_formats,
         diameter_um=diameter_um,
         selection=selection,
+        pixel_size_yx_um=None if pixel_size is None else parse_pixel_size(pixel_size),
         overwrite=overwrite,
     )
     if same_target or (same_scale and settings.inference.target == "auto"):

@@ -16,6 +16,7 @@ from dinocell.cli.terminal import announce, block_bar, console, escape_controls
 from dinocell.errors import InputError
 from dinocell.inference.settings import InferenceOptions
 from dinocell.io.images import open_image
+from dinocell.io.pixel_size import fill_pixel_size, parse_pixel_size
 from dinocell.io.selected_planes import find_channel
 from dinocell.io.selection import Selection, check_scene, diameter_in_pixels, select_planes
 from dinocell.large.plan import LargeResult
@@ -72,6 +73,7 @@ def command(
     *,
     given: InferenceOptions,
     diameter_um: options.DiameterUmOption = None,
+    pixel_size: options.PixelSizeOption = None,
     block: Annotated[int, typer.Option(min=64, max=8192, help="Side of a block in pixels.")] = 2048,
     largest: Annotated[
         int,
@@ -99,7 +101,7 @@ def command(
         raise InputError(
             f"--preset {preset} sets {others[0]}, which segment-large does not have: take it out"
         )
-    source, found = _find_source(image, selection, diameter_um)
+    source, found = _find_source(image, selection, diameter_um, pixel_size)
     if diameter_um is not None:
         chosen["diameter"] = found
     name = tuned.model if tuned else model or "nano"
@@ -146,9 +148,10 @@ def _show(events: Iterator[StageDone | LargeResult], bar: Progress) -> LargeResu
 
 
 def _find_source(
-    path: Path, selection: Selection, diameter_um: float | None
+    path: Path, selection: Selection, diameter_um: float | None, pixel_size: str | None
 ) -> tuple[SourcePlane, float | None]:
     """Find the one plane that is selected, and the diameter in its pixels."""
+    given = None if pixel_size is None else parse_pixel_size(pixel_size)
     with open_image(path, windows=True) as first:
         check_scene(first, selection)
     with open_image(path, scene=0 if selection.scene is None else selection.scene, windows=True) as image:
@@ -159,8 +162,11 @@ def _find_source(
                 f"{path}: {1 + len(others)} planes were chosen, expected one: give one --time and one --z, "
                 "and call it once for each"
             )
-        diameter = None if diameter_um is None else diameter_in_pixels(diameter_um, image)
-        return SourcePlane(path, image.info.scene, place, selection.channel), diameter
+        source = SourcePlane(path, image.info.scene, place, selection.channel, given)
+        if diameter_um is None:
+            return source, None
+        fill_pixel_size(image, given)
+        return source, diameter_in_pixels(diameter_um, image)
 
 
 def _parse_formats(texts: list[str]) -> tuple[str, ...]:

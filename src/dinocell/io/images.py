@@ -17,6 +17,8 @@ from dinocell.io.readers.ome_zarr import OmeZarrReader
 from dinocell.io.readers.units import square_edge
 from dinocell.labels import Labels, validate_labels
 
+_REMEDY = "expected one plane of ids: save labels as a 16-bit gray TIFF or PNG"
+
 
 @dataclass(frozen=True, eq=False)
 class Image:
@@ -147,22 +149,55 @@ def read_labels(path: PathLike, *, page: int | None = None) -> Labels:
     InputError
         If `page` is missing or out of range, or ids do not fit int32.
     """
-    file = Path(path)
-    remedy = "expected one plane of ids: save labels as a 16-bit gray TIFF or PNG"
+    file = _find_labels(Path(path))
+    return _as_labels(read_image(file, page=page).pixels, file)
+
+
+def open_labels(path: PathLike) -> LazyImage:
+    """Open a label image without reading its pixels, of the formats that `read_labels` reads.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    LazyImage
+        Use it in a ``with`` block, or close it. `read_label_plane` reads it.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError
+        As `read_labels`.
+    """
+    return open_image(_find_labels(Path(path)))
+
+
+def read_label_plane(image: LazyImage, t: int = 0, z: int = 0) -> Labels:
+    """Read one plane of an opened label image: int32 ``(Y, X)``; errors as `read_labels`."""
+    channels = image.info.shape[1]
+    if channels > 1:
+        raise FileFormatError(f"{image.path} has {channels} channels (colours are not ids), {_REMEDY}")
+    return _as_labels(image.read_plane(t, 0, z), image.path)
+
+
+def _find_labels(file: Path) -> Path:
     reader = find_reader(file)
     if not reader.keeps_ids:
         raise FileFormatError(
-            f"{file} is a {reader.name} file, which does not keep ids as they are, {remedy}"
+            f"{file} is a {reader.name} file, which does not keep ids as they are, {_REMEDY}"
         )
-    file = reader.find_labels(file)
-    pixels = read_image(file, page=page).pixels
+    return reader.find_labels(file)
+
+
+def _as_labels(pixels: Pixels, file: Path) -> Labels:
     if pixels.ndim == 3:
-        raise FileFormatError(f"{file} has {pixels.shape[2]} channels (colours are not ids), {remedy}")
+        raise FileFormatError(f"{file} has {pixels.shape[2]} channels (colours are not ids), {_REMEDY}")
     if pixels.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             ids = pixels.astype(np.int64)
         if not np.array_equal(ids, pixels):
-            raise FileFormatError(f"{file} holds {pixels.dtype} values that are not whole, {remedy}")
+            raise FileFormatError(f"{file} holds {pixels.dtype} values that are not whole, {_REMEDY}")
         pixels = ids
     return validate_labels(pixels, name=str(file))
 

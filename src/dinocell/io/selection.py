@@ -188,7 +188,8 @@ def diameter_in_pixels(diameter_um: float, image: LazyImage) -> float:
         return diameter_um / info.pixel_size_um
     if info.pixel_size_yx_um is None:
         raise InputError(
-            f"{image.path} does not say its pixel size, which --diameter-um needs: give --diameter in pixels"
+            f"{image.path} does not say its pixel size, which --diameter-um needs: give --pixel-size, or "
+            "--diameter in pixels"
         )
     y, x = info.pixel_size_yx_um
     raise InputError(

@@ -11,6 +11,7 @@ from typing import Any
 from dinocell.errors import FileFormatError, InputError
 from dinocell.io.identity import hash_stamps
 from dinocell.io.images import open_image, stem_of
+from dinocell.io.pixel_size import fill_pixel_size
 from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.saving import printable
 from dinocell.io.selected_planes import find_channel
@@ -102,10 +103,11 @@ def plan_job(
         If the image cannot be read, or has no such scene.
     """
     with open_image(source.path, scene=source.scene, windows=True) as image:
+        fill_pixel_size(image, source.pixel_size_yx_um)
         info, state = image.info, image_state(image)
         number, name = find_channel(image, source.channel) or (None, None)
     _check_blocks(info.shape[3:], settings.block, source.path)
-    source = SourcePlane(source.path.absolute(), source.scene, source.place, number)
+    source = replace(source, path=source.path.absolute(), channel=number)
     asked = asdict(replace(settings, targets={}))
     del asked["targets"]
     map_plan = {
@@ -122,7 +124,10 @@ def plan_job(
         "network": network.described(),
     }
     asked["thresholds"] = {name: found.thresholds.model_dump() for name, found in settings.targets.items()}
-    plan = {"map": map_plan, "labels": asked | {"formats": list(settings.formats)}}
+    asked["formats"] = list(settings.formats)
+    if source.pixel_size_yx_um is not None:
+        asked["pixel_size_yx_um"] = list(source.pixel_size_yx_um)
+    plan = {"map": map_plan, "labels": asked}
     folder = output.with_name(f"{output.name}.work").absolute()
     places = Workspace(folder / f"map-{plan_hash(map_plan)}"), Workspace(folder / f"labels-{plan_hash(plan)}")
     first = next(iter(settings.targets))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.io.images import open_image
+from dinocell.io.pixel_size import PixelSize
 from dinocell.io.planes import Pixels, Window
 from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.selected_planes import read_channels, read_selected_plane
@@ -87,12 +88,15 @@ class SourcePlane:
     place : SelectedPlane
     channel : int, str or None
         None for the only one, or for colour.
+    pixel_size_yx_um : (float, float) or None
+        Height and width of a pixel in micrometres, for a file that does not say it.
     """
 
     path: Path
     scene: int
     place: SelectedPlane
     channel: int | str | None
+    pixel_size_yx_um: PixelSize | None = None
 
     @contextmanager
     def opened(self) -> Iterator["OpenedPlane"]:

@@ -41,7 +41,8 @@ class PlaneResult:
     pixel_size_yx_um : (float, float) or None
         Height and width of a pixel in micrometres.
     labels : int32 array, shape (Y, X)
-    distance_map : float32 array, shape (Y, X)
+    distance_map : float32 array, shape (Y, X), or None
+        None where the labels are not ours.
     provenance : mapping
         Record of how it was made; goes into every file that has a place for it.
     overwrite : bool
@@ -58,7 +59,7 @@ class PlaneResult:
     channels: Mapping[str, Pixels]
     pixel_size_yx_um: tuple[float, float] | None
     labels: Labels
-    distance_map: NDArray[np.float32]
+    distance_map: NDArray[np.float32] | None
     provenance: Mapping[str, Any]
     overwrite: bool = False
 
@@ -68,9 +69,9 @@ class PlaneResult:
         return to_grayscale(self.pixels)
 
     @cached_property
-    def confidence(self) -> NDArray[np.float32]:
-        """Confidence of each cell, (N,)."""
-        return cell_confidence(self.labels, self.distance_map)
+    def confidence(self) -> NDArray[np.float32] | None:
+        """Confidence of each cell, (N,), where there is a distance map."""
+        return None if self.distance_map is None else cell_confidence(self.labels, self.distance_map)
 
     @cached_property
     def table(self) -> dict[str, NDArray[Any]]:
@@ -97,6 +98,8 @@ class PlaneFormat(ABC):
         What is in the file, for people.
     needs_channels : bool
         Whether cells are measured for it, in every channel of the image.
+    needs_map : bool
+        Whether it holds what only a distance map tells, which labels of other tools do not have.
     by_default : bool
         Whether it is written where no format is asked for.
     """
@@ -105,6 +108,7 @@ class PlaneFormat(ABC):
     ending: ClassVar[str]
     meaning: ClassVar[str]
     needs_channels: ClassVar[bool] = False
+    needs_map: ClassVar[bool] = False
     by_default: ClassVar[bool] = False
 
     @abstractmethod

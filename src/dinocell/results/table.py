@@ -1,7 +1,7 @@
 """The table of cells as CSV or Parquet."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +144,10 @@ class ParquetFormat(PlaneFormat, BlockFormat):
     ) -> None:
         """Write the table of one block."""
         write_parquet(path, table, provenance=provenance)
+
+
+TABLE_FORMATS: dict[str, Callable[[PathLike, Table, Mapping[str, Any]], None]] = {
+    CsvFormat.name: lambda path, table, _: write_csv(path, table),
+    ParquetFormat.name: lambda path, table, provenance: write_parquet(path, table, provenance=provenance),
+}
+"""Writers of tables alone, by format: path, table, and how its cells were made."""
