@@ -1,7 +1,9 @@
 """Image to labels: predict the distance map, then watershed."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -9,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError, UntrainedModelError
+from dinocell.inference.inputs import ImageLike, InputImage, open_input
 from dinocell.inference.overview import first_scale, predict_at_scale, predict_image
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.preset import Preset, open_preset
@@ -96,8 +99,10 @@ class DINOCellPipeline:
 
     def run(
         self,
-        image: NDArray[Any],
+        image: ImageLike,
         *,
+        channel: int | str | None = None,
+        pixel_size_um: float | tuple[float, float] | None = None,
         preset: AnyPreset | None = None,
         progress: Progress = None,
         **options: Unpack[RunOptions],
@@ -106,8 +111,12 @@ class DINOCellPipeline:
 
         Parameters
         ----------
-        image : array, shape (Y, X) or (Y, X, C)
-            Gray, RGB or RGBA of any integer or float dtype; never changed.
+        image : array, shape (Y, X) or (Y, X, C), or path
+            Gray, RGB or RGBA of any integer or float dtype, never changed; or an image file of one plane.
+        channel : int or str, optional
+            The channel to segment: its number, from 0, or in a file its name. Cells are measured in all.
+        pixel_size_um : float or (float, float), optional
+            Edge of a pixel in micrometres, or its height and width, where a file does not say it.
         preset : path, mapping or Preset, optional
             Settings that `dinocell tune` found: options and channel.
         progress : callable, optional
@@ -126,14 +135,19 @@ class DINOCellPipeline:
         ------
         InputError
             If the image or a setting cannot be used.
+        FileMissingError, FileFormatError
+            If a file cannot be read.
         """
-        image = np.asarray(image)
+        tuned = None
         if preset is not None:
             tuned = open_preset(preset)
             self._check_preset(tuned)
-            image, options = tuned.pick_channel(image), {**tuned.options(), **options}
+            options = {**tuned.options(), **options}
         settings = self.settings_for(**options)
-        return self.finish(image, self.predict(image, settings, progress=progress), settings)
+        of_preset = tuned if channel is None else None
+        source = _open(image, channel, pixel_size_um, of_preset)
+        prediction = self.predict(source.pixels, settings, progress=progress)
+        return self.finish(source.pixels, prediction, settings, source=source)
 
     def settings_for(self, **options: Unpack[RunOptions]) -> CompleteSettings:
         """Return the settings with some replaced, for the methods below; errors as `run`."""
@@ -184,9 +198,17 @@ class DINOCellPipeline:
         return predict_image(self.predictor, np.asarray(image), chosen, gray=gray, progress=progress)
 
     def finish(
-        self, image: NDArray[Any], prediction: Prediction, settings: CompleteSettings | None = None
+        self,
+        image: NDArray[Any],
+        prediction: Prediction,
+        settings: CompleteSettings | None = None,
+        *,
+        source: InputImage | None = None,
     ) -> Segmentation:
-        """Turn a prediction into the result; needs no network, so another thread may do it."""
+        """Turn a prediction into the result; needs no network, so another thread may do it.
+
+        `source` is what is known of the image beside its pixels.
+        """
         image, distance, settings = np.asarray(image), prediction.distance_map, settings or self.settings
         labels = _find_cells(distance, settings, prediction.target)
         found = median_diameter(labels) if settings.diameter == "auto" else settings.diameter
@@ -203,7 +225,7 @@ class DINOCellPipeline:
             scale=prediction.scale,
             nonfinite_pixels=count_nonfinite(image[field_of(image)]),
         )
-        return Segmentation(labels, distance, parameters)
+        return Segmentation(labels, distance, parameters, source or InputImage(image))
 
     def predict_on_full_img(
         self,
@@ -297,6 +319,21 @@ def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:
     if allow_untrained and name in VARIANTS and not is_trained(name):
         return DINOCell.from_variant(name)
     return DINOCell.from_pretrained(model)
+
+
+def _open(
+    image: ImageLike,
+    channel: int | str | None,
+    pixel_size_um: float | tuple[float, float] | None,
+    preset: Preset | None,
+) -> InputImage:
+    """Read an image; where no channel is given, it is that of a preset."""
+    if preset is not None and isinstance(image, str | os.PathLike):
+        channel = preset.channel
+    source = open_input(image, channel=channel, pixel_size_um=pixel_size_um)
+    if preset is None or source.path is not None:
+        return source
+    return replace(source, pixels=preset.pick_channel(source.pixels))
 
 
 def _find_cells(distance: NDArray[np.floating[Any]], settings: CompleteSettings, target: Target) -> Labels:

@@ -1,15 +1,27 @@
 """Result for one image, and how it was made."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.errors import InputError, OutputError
+from dinocell.inference.inputs import InputImage
 from dinocell.inference.settings import CompleteSettings
 from dinocell.labels import Labels, Target
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
+from dinocell.version import __version__
+
+if TYPE_CHECKING:
+    from dinocell.results.result_format import PlaneResult
+
+SAVED = ("overlay", "csv", "tif")
+"""Formats that `Segmentation.save` writes where none are named."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,17 @@ class Parameters:
         """Flag: background enclosed by one cell became part of it."""
         return self.settings.fill_holes
 
+    def recorded(self) -> dict[str, Any]:
+        """Return how the labels were made, as JSON values, for the files that hold them."""
+        return {
+            "dinocell": __version__,
+            "model": {"name": self.model, "trained": self.trained},
+            "preprocessing": asdict(self.preprocessing),
+            **self.settings.recorded(),
+            "target_found": self.target,
+            "scale": self.scale,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -94,7 +117,7 @@ class Prediction:
     target: Target
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """Result for one image.
 
@@ -105,16 +128,112 @@ class Segmentation:
     distance_map : float32 array, shape (Y, X)
         What the labels were made from, in [0, 1].
     parameters : Parameters
+    source : InputImage
+        The image, in which cells are measured.
+
+    Examples
+    --------
+    >>> from dinocell import segment
+    >>> segment(np.zeros((60, 80)))
+    Segmentation(0 cells, 60×80)
     """
 
     labels: Labels
     distance_map: NDArray[np.float32]
     parameters: Parameters
+    source: InputImage
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        return f"Segmentation({self.count} cells, {height}×{width})"
 
     @property
     def count(self) -> int:
         """Number of cells."""
         return int(self.labels.max(initial=0))
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Measure the cells; columns as of `dinocell.measure_cells`, with confidence: a row a cell.
+
+        ``pandas.DataFrame(result.table())`` makes a data frame of it.
+        """
+        return self._plane("image").table
+
+    def overlay(self) -> NDArray[np.uint8]:
+        """Draw the outlines of the cells on the image: uint8 RGB ``(Y, X, 3)``."""
+        from dinocell.results.overlay import draw_overlay  # here, as it takes long to import
+
+        return draw_overlay(self._plane("image"))
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        formats: Sequence[str] = SAVED,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Write files as `dinocell segment` does.
+
+        Parameters
+        ----------
+        folder : path
+            Created where it does not exist.
+        name : str, optional
+            Beginning of the names of the files; otherwise that of the image's file, or ``image``.
+        formats : sequence of str
+            As ``--format`` of `dinocell segment`.
+        overwrite : bool
+            Whether files that exist are replaced.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        InputError
+            If a format is not known.
+        OutputError
+            If a file exists, or cannot be written.
+        MissingExtraError
+            If a format needs a package that is not installed.
+        """
+        from dinocell.io.saving import create_folder  # here, as they take long to import
+        from dinocell.results.formats import PLANE_FORMATS, parse_formats
+
+        chosen = [PLANE_FORMATS[each] for each in parse_formats([*formats])]
+        if into_source := [each.name for each in chosen if not each.ending]:
+            raise InputError(f"{into_source[0]} is written into its source: call `dinocell segment` for it")
+        begin = name or self.source.name
+        files = [Path(folder, f"{begin}{each.ending}") for each in chosen]
+        if not overwrite and (taken := [file for file in files if file.exists()]):
+            raise OutputError(f"{taken[0]} exists: choose another folder or name, or set overwrite=True")
+        create_folder(Path(folder))
+        plane = self._plane(begin)
+        for each, file in zip(chosen, files, strict=True):
+            each.write(file, plane)
+        return files
+
+    def _plane(self, name: str) -> "PlaneResult":
+        from dinocell.results.result_format import PlaneResult  # here, as it takes long to import
+
+        source = self.source
+        return PlaneResult(
+            source=source.path or Path(name),
+            scene=0,
+            t=0,
+            z=0,
+            kind="",
+            counts=(1, 1, 1),
+            pixels=source.pixels,
+            channels=source.channels,
+            pixel_size_yx_um=source.pixel_size_yx_um,
+            labels=self.labels,
+            distance_map=self.distance_map,
+            provenance=self.parameters.recorded(),
+        )
 
 
 @dataclass(frozen=True)

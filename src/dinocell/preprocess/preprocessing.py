@@ -218,16 +218,18 @@ def to_grayscale(image: NDArray[Any]) -> NDArray[Any]:
         raise InputError(f"image has dtype {pixels.dtype}, expected integers or floats")
     if pixels.ndim not in (2, 3):
         raise InputError(
-            f"image has shape {pixels.shape}, expected (Y, X) or (Y, X, C): pass one plane at a time"
+            f"image has shape {pixels.shape}, expected (Y, X) or (Y, X, C): pass one plane of it at a time"
         )
     if pixels.size == 0:
         raise InputError(f"image has shape {pixels.shape}: it holds no pixels")
     if pixels.ndim == 2:
         return pixels
     if pixels.shape[2] not in (1, 3, 4):
+        first = pixels.shape[0] < min(pixels.shape[1:])  # as of channels or planes that come first
+        remedy = "if it is (C, Y, X) or a stack, pass one plane, as image[0]" if first else "choose a channel"
         raise InputError(
-            f"image has {pixels.shape[2]} channels, expected 1 (gray), 3 (RGB) or 4 (RGBA): "
-            "choose one with channel (--channel N)"
+            f"image has shape {pixels.shape}, so {pixels.shape[2]} channels, expected 1 (gray), 3 (RGB) or 4 "
+            f"(RGBA): {remedy}"
         )
     if pixels.shape[2] == 1:
         return pixels[:, :, 0]

@@ -46,6 +46,11 @@ def write_overlay(
         temporary.write_bytes(data)
 
 
+def draw_overlay(result: PlaneResult) -> NDArray[np.uint8]:
+    """Draw the outlines of the cells of a plane on it: uint8 RGB ``(Y, X, 3)``."""
+    return draw_outlines(scale_to_uint8(result.gray), result.labels)
+
+
 class OverlayFormat(PlaneFormat):
     """Outlines of the cells on the image."""
 
@@ -56,5 +61,4 @@ class OverlayFormat(PlaneFormat):
 
     def write(self, path: Path, result: PlaneResult) -> None:
         """Write the picture."""
-        picture = draw_outlines(scale_to_uint8(result.gray), result.labels)
-        write_overlay(path, picture, provenance=result.provenance)
+        write_overlay(path, draw_overlay(result), provenance=result.provenance)
