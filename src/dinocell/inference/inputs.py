@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.inference.preset import Preset
 from dinocell.io.images import Image, read_image, stem_of
 from dinocell.io.pixel_size import PixelSize, plausible_size, validate_pixel_size
 from dinocell.io.planes import Pixels
@@ -51,6 +52,7 @@ def open_input(
     *,
     channel: int | str | None = None,
     pixel_size_um: float | PixelSize | None = None,
+    preset: Preset | None = None,
 ) -> InputImage:
     """Read an image, or take an array, and choose the channel to segment.
 
@@ -61,6 +63,8 @@ def open_input(
         Number (from 0) or, in a file, name of the channel that is segmented.
     pixel_size_um : float or (float, float), optional
         Edge of a pixel, or its height and width, where a file does not say it.
+    preset : Preset, optional
+        Its channel is taken where none is given.
 
     Raises
     ------
@@ -72,9 +76,13 @@ def open_input(
     size = None if pixel_size_um is None else validate_pixel_size(pixel_size_um)
     if not isinstance(image, str | os.PathLike):
         pixels = np.asarray(image)
+        if preset is not None and channel is None:
+            pixels = preset.pick_channel(pixels)
         return InputImage(*_split(pixels, (), channel, "the image"), size)
     path = Path(image)
     read = read_image(path)
+    if preset is not None and channel is None:
+        channel = preset.channel
     chosen = InputImage(*_choose(read, channel, path), plausible_size(read.pixel_size_yx_um) or size)
     return replace(chosen, path=path)
 

@@ -1,9 +1,7 @@
 """Image to labels: predict the distance map, then watershed."""
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -144,8 +142,7 @@ class DINOCellPipeline:
             self._check_preset(tuned)
             options = {**tuned.options(), **options}
         settings = self.settings_for(**options)
-        of_preset = tuned if channel is None else None
-        source = _open(image, channel, pixel_size_um, of_preset)
+        source = open_input(image, channel=channel, pixel_size_um=pixel_size_um, preset=tuned)
         prediction = self.predict(source.pixels, settings, progress=progress)
         return self.finish(source.pixels, prediction, settings, source=source)
 
@@ -319,21 +316,6 @@ def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:
     if allow_untrained and name in VARIANTS and not is_trained(name):
         return DINOCell.from_variant(name)
     return DINOCell.from_pretrained(model)
-
-
-def _open(
-    image: ImageLike,
-    channel: int | str | None,
-    pixel_size_um: float | tuple[float, float] | None,
-    preset: Preset | None,
-) -> InputImage:
-    """Read an image; where no channel is given, it is that of a preset."""
-    if preset is not None and isinstance(image, str | os.PathLike):
-        channel = preset.channel
-    source = open_input(image, channel=channel, pixel_size_um=pixel_size_um)
-    if preset is None or source.path is not None:
-        return source
-    return replace(source, pixels=preset.pick_channel(source.pixels))
 
 
 def _find_cells(distance: NDArray[np.floating[Any]], settings: CompleteSettings, target: Target) -> Labels:
