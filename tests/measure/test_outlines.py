@@ -81,8 +81,37 @@ def test_colours_differ_and_none_is_gray() -> None:
     assert (np.ptp(PALETTE.astype(int), axis=1) > 100).all()
 
 
+def test_wider_outlines_are_a_third_of_the_radius_at_most() -> None:
+    labels = np.zeros((60, 90), np.int32)
+    labels[5:50, 5:50], labels[10:14, 60:64] = 2**31 - 1, 1
+    picture = draw_outlines(np.full(labels.shape, 100, np.uint8), labels, width=3)
+    coloured = (picture != 100).any(axis=2)
+    inner = np.zeros(labels.shape, bool)
+    inner[8:47, 8:47], inner[11:13, 61:63] = True, True  # three pixels of the large cell, one of the small
+    assert np.array_equal(coloured, (labels > 0) & ~inner)
+
+
+@pytest.mark.parametrize(("side", "width"), [(40, 1), (1300, 1), (1800, 2)])
+def test_outlines_grow_with_the_image(side: int, width: int) -> None:
+    labels = np.zeros((40, side), np.int32)
+    labels[5:35, 5:35] = 1
+    picture = draw_outlines(np.zeros(labels.shape, np.uint8), labels)
+    assert np.array_equal(picture, draw_outlines(np.zeros(labels.shape, np.uint8), labels, width=width))
+    assert picture.any(axis=2)[20].sum() == 2 * width
+
+
+def test_an_image_in_colour_keeps_its_colours() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+    labels = np.zeros((7, 9), np.int32)
+    labels[2:6, 2:7] = 3
+    picture = draw_outlines(colours, labels)
+    edge = outermost(labels)
+    assert np.array_equal(picture[~edge], colours[~edge])
+    assert (picture[edge] == PALETTE[3]).all()
+
+
 def test_another_shape_is_refused() -> None:
-    with pytest.raises(InputError, match=r"gray has shape \(4, 5, 3\), expected \(4, 5\)"):
-        draw_outlines(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), int))
-    with pytest.raises(InputError, match=r"gray has shape \(5, 4\)"):
+    with pytest.raises(InputError, match=r"image has shape \(4, 5, 2\), expected \(4, 5\)"):
+        draw_outlines(np.zeros((4, 5, 2), np.uint8), np.zeros((4, 5), int))
+    with pytest.raises(InputError, match=r"image has shape \(5, 4\)"):
         draw_outlines(np.zeros((5, 4), np.uint8), np.zeros((4, 5), int))

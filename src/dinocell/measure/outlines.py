@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import edt
 import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.labels import validate_labels
+from dinocell.labels import Labels, validate_labels
 
 PALETTE = np.array(
     [
@@ -21,14 +22,22 @@ PALETTE = np.array(
 
 Ring = NDArray[Any]
 
+_PIXELS_A_WIDTH = 900  # as many pixels of an image as a screen shows make an outline one pixel wider
 
-def draw_outlines(gray: NDArray[np.uint8], labels: NDArray[Any]) -> NDArray[np.uint8]:
+
+def draw_outlines(
+    image: NDArray[np.uint8], labels: NDArray[Any], *, width: int | None = None
+) -> NDArray[np.uint8]:
     """Draw the outline of every cell over an image.
 
     Parameters
     ----------
-    gray : uint8 array, shape (Y, X)
+    image : uint8 array, shape (Y, X) or (Y, X, 3)
+        Gray or RGB.
     labels : integer array, shape (Y, X)
+    width : int, optional
+        Of the outlines in pixels; it grows with the image by default, so that they are seen when the whole of
+        it is on a screen. Of a small cell it is at most a third of the radius, and one pixel at least.
 
     Returns
     -------
@@ -40,15 +49,31 @@ def draw_outlines(gray: NDArray[np.uint8], labels: NDArray[Any]) -> NDArray[np.u
     InputError
         If the shapes differ.
     """
-    from skimage.segmentation import find_boundaries  # here, as help of the command line need not load it
-
     cells = np.maximum(validate_labels(labels), 0)
-    if gray.shape != cells.shape:
-        raise InputError(f"gray has shape {gray.shape}, expected {cells.shape} as labels")
-    picture = np.repeat(gray[:, :, None], 3, axis=2)
-    edge = find_boundaries(cells, mode="inner")
+    if image.shape[:2] != cells.shape or image.shape[2:] not in ((), (3,)):
+        raise InputError(
+            f"image has shape {image.shape}, expected {cells.shape} as labels, or {(*cells.shape, 3)} in RGB"
+        )
+    picture = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image.copy()
+    edge = _outermost(cells, _width_for(cells.shape) if width is None else width)
     picture[edge] = PALETTE[cells[edge] % len(PALETTE)]
     return picture
+
+
+def _width_for(shape: tuple[int, ...]) -> int:
+    return max(1, round(max(shape) / _PIXELS_A_WIDTH))
+
+
+def _outermost(cells: Labels, width: int) -> NDArray[np.bool_]:
+    """Find the pixels of cells that are at most so far from the next pixel that is outside of the cell."""
+    away = edt.edt(cells)  # infinite where a cell is all of the image
+    inside = cells > 0
+    if width <= 1:
+        return np.asarray(inside & (away <= 1))
+    ids, number = np.unique(cells, return_inverse=True)
+    number, radius = number.reshape(cells.shape), np.zeros(ids.size, np.float32)
+    np.maximum.at(radius, number, away)
+    return np.asarray(inside & (away <= np.clip(radius / 3, 1, width)[number]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from dinocell.errors import InputError
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path
 from dinocell.measure.outlines import draw_outlines
-from dinocell.preprocess.intensity_range import scale_to_uint8
+from dinocell.preprocess.intensity_range import find_range, scale_to_uint8, to_uint8
 from dinocell.results.label_images import encode_png
 from dinocell.results.result_format import PlaneFormat, PlaneResult
 
@@ -47,8 +47,16 @@ def write_overlay(
 
 
 def draw_overlay(result: PlaneResult) -> NDArray[np.uint8]:
-    """Draw the outlines of the cells of a plane on it: uint8 RGB ``(Y, X, 3)``."""
-    return draw_outlines(scale_to_uint8(result.gray), result.labels)
+    """Draw the outlines of the cells of a plane on it, in its colours: uint8 RGB ``(Y, X, 3)``."""
+    return draw_outlines(_shown(result), result.labels)
+
+
+def _shown(result: PlaneResult) -> NDArray[np.uint8]:
+    """Scale a plane to 8 bits; all samples of a colour alike, so that it keeps its hue."""
+    if result.pixels.ndim == 2:
+        return scale_to_uint8(result.gray)
+    found = find_range(result.gray)
+    return np.stack([to_uint8(result.pixels[..., sample], found) for sample in range(3)], axis=-1)
 
 
 class OverlayFormat(PlaneFormat):
