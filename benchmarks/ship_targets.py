@@ -30,11 +30,11 @@ BRIGHT = np.arange(30, 96) / 100
 WIDER = np.arange(10, 41) / 10
 
 Evidences = Mapping[str, NDArray[np.float64]]
-"""What images were chosen by, ``(N, 8)`` a set, by the set's name."""
+"""Sums that images were chosen by, ``(N, 8)`` a set, by the set's name."""
 
 
 def weigh_folders(checkpoint: Path, folders: list[Path], workers: int) -> Evidences:
-    """Weigh some images of every folder; folders of one name are one set."""
+    """Compute the sums of some images of every folder; folders of one name are one set."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for folder, rows in zip(
@@ -45,7 +45,7 @@ def weigh_folders(checkpoint: Path, folders: list[Path], workers: int) -> Eviden
 
 
 def weigh_folder(checkpoint: Path, folder: Path) -> NDArray[np.float64]:
-    """Weigh up to `MOST` images of a folder, as the default settings do."""
+    """Compute the sums of up to `MOST` images of a folder, at the scale of the default settings."""
     torch.set_num_threads(1)
     pipeline = DINOCellPipeline(str(checkpoint), device="cpu")
     pairs = find_pairs(folder)
