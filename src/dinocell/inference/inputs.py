@@ -1,7 +1,7 @@
 """Images as Python gives them, arrays or files, and what is known about them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -95,13 +95,13 @@ def _choose(image: Image, channel: int | str | None, path: Path) -> tuple[Pixels
             "choose with channel=, by name or by number from 0"
         )
     in_colour = image.axes == "YXS"
-    names = sample_names(image.pixels.shape[2]) if in_colour else image.channel_names
+    names: Sequence[str] = sample_names(image.pixels.shape[2]) if in_colour else image.channel_names
     pixels, channels = _split(image.pixels, names, channel, str(path))
     return pixels, {} if in_colour else channels
 
 
 def _split(
-    pixels: Pixels, names: tuple[str, ...], channel: int | str | None, what: str
+    pixels: Pixels, names: Sequence[str], channel: int | str | None, what: str
 ) -> tuple[Pixels, dict[str, Pixels]]:
     """Return the channel that is chosen, and all by name."""
     if channel is None:

@@ -16,7 +16,7 @@ from dinocell.models.checkpoint import find_checkpoint
 
 
 @overload
-def segment(
+def segment(  # type: ignore[overload-overlap]  # a text is an iterable of texts, but is one path here
     image: ImageLike,
     model: str | Path = "nano",
     *,
