@@ -89,13 +89,13 @@ def open_input(
 
 def _choose(image: Image, channel: int | str | None, path: Path) -> tuple[Pixels, dict[str, Pixels]]:
     if image.axes == "YXC" and channel is None:
-        names = distinct_names(image.channel_names or [""] * image.pixels.shape[2], "channel")
+        listed = distinct_names(image.channel_names or [""] * image.pixels.shape[2], "channel")
         raise InputError(
-            f"{path} has {len(names)} channels ({', '.join(names)}), expected a choice: "
+            f"{path} has {len(listed)} channels ({', '.join(listed)}), expected a choice: "
             "choose with channel=, by name or by number from 0"
         )
     in_colour = image.axes == "YXS"
-    names: Sequence[str] = sample_names(image.pixels.shape[2]) if in_colour else image.channel_names
+    names = sample_names(image.pixels.shape[2]) if in_colour else image.channel_names
     pixels, channels = _split(image.pixels, names, channel, str(path))
     return pixels, {} if in_colour else channels
 
