@@ -70,8 +70,8 @@ def install(shipping: Shipping) -> None:
 
 
 def thresholds(shipping: Shipping) -> None:
-    """Choose the thresholds of every target on val; they are kept where zeroshot does not fall."""
-    choose_thresholds(SHIPPED, shipping.data)
+    """Choose the thresholds of every target on val and zeroshot."""
+    choose_thresholds(SHIPPED, shipping.data, WORKERS)
     record(THRESHOLDS, shipping.weights)
 
 

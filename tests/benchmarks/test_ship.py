@@ -184,3 +184,15 @@ def test_the_recipe_is_told_by_its_record(card: ModuleType) -> None:
     for part in ("AdamW at 0.002", "zero at 1,500", "random weights", "10 minutes", "flip 0.5, scale 0.5–2."):
         assert part in text
     assert "None," not in text
+
+
+def test_thresholds_are_those_of_the_best_mean_that_lose_little_on_val() -> None:
+    for module in imported("ship_thresholds"):
+        # By choice: the second has the best mean, but loses .05 on val.
+        val = [{"a": [matched, 100, 100]} for matched in (90, 85, 89)]
+        zeroshot = [{"a": [matched, 100, 100]} for matched in (50, 80, 60)]
+        precision = [[module.set_precision(counts) for counts in scored] for scored in (val, zeroshot)]
+        assert precision[0][0] - precision[0][1] > module.LOSS > precision[0][0] - precision[0][2]
+        assert module.best_choice([val, zeroshot], [True, False]) == 2
+        assert module.best_choice([val, zeroshot], [False, False]) == 1
+        assert module.best_choice([zeroshot, zeroshot[::-1]], [True, True]) in range(3)

@@ -9,11 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-Norm = Literal["batch", "channel", "folded", "group"]
-"""Norm after a convolution: BatchNorm, LayerNorm over the channels of each pixel, or none but a bias.
-
-``group`` is GroupNorm, which pools over the tile: for weights that were trained with it, not for new ones.
-"""
+Norm = Literal["batch", "channel", "folded"]
+"""Norm after a convolution: BatchNorm, LayerNorm over the channels of each pixel, or none but a bias."""
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -35,8 +32,6 @@ class NormedConv(nn.Sequential):
             norms = [nn.BatchNorm2d(out)]
         elif norm == "channel":
             norms = [ChannelNorm(out)]
-        elif norm == "group":
-            norms = [nn.GroupNorm(out // 8 if out % 8 == 0 else 1, out)]
         super().__init__(convolution, *norms)
 
 
