@@ -3,6 +3,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from dinocell.errors import UntrainedModelError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_image
+from dinocell.models.checkpoint import CONFIG_FILE, find_checkpoint, read_config, write_config
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from tests.cases import disk
@@ -146,17 +148,24 @@ def test_results_of_another_precision_are_not_taken_for_the_same(image_file, tmp
 
 
 def test_cells_of_an_unusual_size_bring_a_hint(tmp_path):
-    small = tmp_path / "small.png"
+    small, model = tmp_path / "small.png", tmp_path / "model"
+    shutil.copytree(find_checkpoint("nano"), model)
+    config = read_config(model)
+    for target in config.targets:  # a model for larger cells than those of the image
+        config = config.with_settings(target, diameter_range=(25.0, 70.0))
+    write_config(model / CONFIG_FILE, config)
     labels = np.zeros((96, 96), np.int32)
     for row in range(12, 96, 24):
         for column in range(12, 96, 24):
-            labels[disk(labels.shape, (row, column), 3.5)] = 1
+            labels[disk(labels.shape, (row, column), 4.5)] = 1
     write_image(small, (40 + 150 * (labels > 0)).astype(np.uint8))
-    assert "try --diameter auto" in run("segment", small, "-o", tmp_path, "--diameter", "none").output
-    assert re.search(r"try --diameter \d", run("segment", small, "-o", tmp_path).output)
-    assert (
-        "try --diameter" not in run("segment", small, "-o", tmp_path, "--diameter", "8", "--overwrite").output
-    )
+
+    def said(*options):
+        return run("segment", small, "-o", tmp_path, "--model", model, "--overwrite", *options).output
+
+    assert "try --diameter auto" in said("--diameter", "none")
+    assert re.search(r"try --diameter \d", said())
+    assert "try --diameter" not in said("--diameter", "9")
 
 
 def test_a_low_mean_confidence_is_said(image_file, tmp_path):
@@ -164,7 +173,7 @@ def test_a_low_mean_confidence_is_said(image_file, tmp_path):
     write_image(
         tmp_path / "noise.png", np.interp(noise, (noise.min(), noise.max()), (0, 255)).astype(np.uint8)
     )
-    result = run("segment", tmp_path / "noise.png", image_file, "-o", tmp_path / "out")
+    result = run("segment", tmp_path / "noise.png", image_file, "-o", tmp_path / "out", "--cells-max", "0.3")
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "out" / "noise_provenance.json").read_text())["result"]
     assert record["cells"] > 0
