@@ -83,7 +83,7 @@ def data_lines(training: Mapping[str, Any], counts: Mapping[str, tuple[int, int]
         images, cells = counts.get(name, (0, 0))
         number = f"{images:,} / {cells:,}" if images else "–"
         source, licence = source_of(name)
-        yield f"| `{name}` | {number} | {share / total:.0%} | {source} | {licence} |"
+        yield f"| `{name}` | {number} | {100 * share / total:.3g}% | {source} | {licence} |"
 
 
 def recipe_lines(training: Mapping[str, Any]) -> Iterator[str]:
