@@ -66,7 +66,7 @@ def sources(folder, kinds):
 
 
 @pytest.mark.parametrize(
-    ("kinds", "target"), [([True, False, True, True], "nuclei"), ([False] * 3 + [True], "cells")]
+    ("kinds", "target"), [([True, False] + [True] * 4, "nuclei"), ([False] * 3 + [True], "cells")]
 )
 def test_most_evidence_decides_for_all(tmp_path, pipeline, kinds, target):
     files, settings = sources(tmp_path, kinds), settings_of(pipeline, tmp_path)
@@ -78,7 +78,7 @@ def test_without_an_image_that_can_be_read_it_is_the_first(tmp_path, pipeline):
 
 
 def test_a_movie_is_sampled_over_its_frames(tmp_path, pipeline):
-    frames = np.stack([pixels(number > 20, number) for number in range(60)])
+    frames = np.stack([pixels(number >= MOST_PLANES, number) for number in range(5 * MOST_PLANES)])
     tifffile.imwrite(tmp_path / "movie.tif", frames, imagej=True, metadata={"axes": "TYX"})
     settings = settings_of(pipeline, tmp_path, selection=Selection(all_planes=True))
     movie = [SourceFile(tmp_path / "movie.tif", tmp_path.relative_to(tmp_path))]
