@@ -8,8 +8,8 @@ import pytest
 import tifffile
 
 from dinocell.batch.agreement import MOST_PLANES, agree_on_scale, agree_on_target
-from dinocell.batch.jobs import PlaneOutcome
 from dinocell.batch.log import BatchLog, describe_start, recorded_target
+from dinocell.batch.outcomes import PlaneOutcome
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile

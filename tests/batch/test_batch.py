@@ -14,9 +14,9 @@ import typer
 from scipy import ndimage
 from typer.testing import CliRunner
 
-from dinocell.batch.jobs import PlaneJob, PlaneOutcome, load_jobs
+from dinocell.batch.jobs import PlaneJob, load_jobs
+from dinocell.batch.outcomes import PlaneOutcome
 from dinocell.batch.presence import confirm_outcomes
-from dinocell.batch.record import ResultState, find_state, read_record
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import FoundSources, SourceFile, find_sources
@@ -34,6 +34,7 @@ from dinocell.io.saving import write_image
 from dinocell.io.selection import Selection
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
+from dinocell.results.record import ResultState, find_state, read_record
 from tests.cases import disk
 from tests.fakes.nd2 import FakeND2, slices
 from tests.fakes.tiff import write_ome_set
@@ -303,7 +304,9 @@ def test_every_plane_of_a_stack_gets_results_of_its_own(tmp_path):
     refused = run("segment", stack, "-o", tmp_path / "out")
     assert refused.exit_code == 1
     assert "--all-planes" in refused.output
-    result = run("segment", stack, "-o", tmp_path / "out", "--all-planes", "--diameter-um", "12")
+    result = run(
+        "segment", stack, "-o", tmp_path / "out", "--all-planes", "--separate-planes", "--diameter-um", "12"
+    )
     assert result.exit_code == 0, result.output
     names = sorted(p.name for p in (tmp_path / "out").glob("*_labels.tif"))
     assert names == [f"stack_t000{t}_z00{z}_labels.tif" for t in range(2) for z in range(2)]
@@ -531,7 +534,7 @@ def test_a_plane_and_a_file_of_the_same_name_are_both_heard_of(tmp_path):
     folder.mkdir()
     tifffile.imwrite(folder / "a.tif", np.stack([disks(), disks()]), photometric="minisblack")
     write_image(folder / "a_z000.png", disks())
-    result = run("segment", folder, "-o", tmp_path / "out", "--all-planes")
+    result = run("segment", folder, "-o", tmp_path / "out", "--all-planes", "--separate-planes")
     assert result.exit_code == 1
     assert "would have results named a_z000" in result.output
 

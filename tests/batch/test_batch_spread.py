@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dinocell.batch.jobs import PlaneOutcome, SourceRead
+from dinocell.batch.outcomes import PlaneOutcome, SourceRead
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile, find_sources

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from dinocell.batch.names import unique_stems
-from dinocell.batch.record import ResultRecord, write_record
 from dinocell.batch.sources import ANNOTATION, LINK, NAMED_ONLY, NO_IMAGE, PART, find_sources
 from dinocell.io.images import open_image
 from dinocell.io.readers.tiff_directories import first_description
+from dinocell.results.record import ResultRecord, write_record
 from tests.fakes.tiff import tiff, write_ome_set
 from tests.fakes.zarr import write_ome_zarr
 

@@ -168,24 +168,45 @@ def test_without_a_record_the_name_says_which_plane_it_is(tmp_path):
         found["s_t0001"].read()
 
 
-def test_frames_that_segment_wrote_are_told_from_corrected_ones(tmp_path):
+@pytest.mark.parametrize("planes", ["--all-planes --separate-planes", "--all-planes", "--time 0:3"])
+def test_frames_that_segment_wrote_are_told_from_corrected_ones(tmp_path, planes):
+    images, results = tmp_path / "images", tmp_path / "results"
+    images.mkdir()
+    gray = (40 + 100 * (three_disks() > 0)).astype(np.uint8)
+    frames = np.stack([gray, gray + 1, gray])
+    tifffile.imwrite(images / "s.tif", frames, imagej=True, metadata={"axes": "TYX"})
+    assert (
+        CliRunner()
+        .invoke(app, ["segment", str(images), "-o", str(results), "--target", "cells", *planes.split()])
+        .exit_code
+        == 0
+    )
+    with pytest.raises(FileMissingError, match=r"s_t0000 \(still as segment wrote it"):
+        find_corrected(images, results)
+    path = results / ("s_t0001_labels.tif" if "--separate-planes" in planes else "s_labels.tif")
+    labels = tifffile.imread(path)
+    frame = labels if labels.ndim == 2 else labels[1]
+    frame[frame == 1] = 0
+    tifffile.imwrite(path, labels, photometric="minisblack")  # as other programs do, without names of axes
+    (item,), left_out = find_corrected(images, results)
+    assert (item.name, item.image, item.outlined) == ("s_t0001", images / "s.tif", "cells")
+    annotated = item.read()
+    assert np.array_equal(annotated.pixels, gray + 1)
+    assert np.array_equal(annotated.labels > 0, frame > 0)
+    assert sorted(left_out) == ["s_t0000", "s_t0002"]
+
+
+def test_a_stack_that_lost_planes_is_refused(tmp_path):
     images, results = tmp_path / "images", tmp_path / "results"
     images.mkdir()
     gray = (40 + 100 * (three_disks() > 0)).astype(np.uint8)
     tifffile.imwrite(images / "s.tif", np.stack([gray] * 3), imagej=True, metadata={"axes": "TYX"})
-    assert (
-        CliRunner().invoke(app, ["segment", str(images), "-o", str(results), "--all-planes"]).exit_code == 0
+    CliRunner().invoke(app, ["segment", str(images), "-o", str(results), "--all-planes"])
+    tifffile.imwrite(
+        results / "s_labels.tif", np.zeros((2, *gray.shape), np.uint16), photometric="minisblack"
     )
-    with pytest.raises(FileMissingError, match=r"s_t0000 \(still as segment wrote it"):
+    with pytest.raises(InputError, match="has 2 planes, expected more than 2"):
         find_corrected(images, results)
-    path = results / "s_t0001_labels.tif"
-    labels = read_labels(path)
-    labels[labels == 1] = 0
-    tifffile.imwrite(path, labels)
-    (item,), left_out = find_corrected(images, results)
-    assert (item.name, item.image) == ("s_t0001", images / "s.tif")
-    assert np.array_equal(item.read().pixels, gray)
-    assert sorted(left_out) == ["s_t0000", "s_t0002"]
 
 
 def test_an_image_of_several_channels_is_read_as_it_was_segmented(folders):

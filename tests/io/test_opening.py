@@ -2,7 +2,6 @@ import os
 
 import pytest
 
-from dinocell.batch.record import read_record
 from dinocell.datasets import livecell, table
 from dinocell.datasets.npy import open_npy
 from dinocell.datasets.records import read_index, read_info
@@ -18,6 +17,7 @@ from dinocell.models.variants import VARIANTS
 from dinocell.models.weights import fetch_weights
 from dinocell.results.geojson_import import read_geojson
 from dinocell.results.imagej_import import read_imagej_rois
+from dinocell.results.record import read_record
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")

@@ -1,21 +1,21 @@
 """From files to planes that wait for the model: planes are chosen, hashed, skipped if done, and read."""
 
-import errno
 import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.batch.record import ResultState, find_state
+from dinocell.batch.outcomes import PlaneOutcome, SourceRead, failed_outcome, record_path, result_files
+from dinocell.batch.provenance import describe_plane, describe_stack
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
-from dinocell.datasets.belonging import RECORD_ENDING
+from dinocell.batch.stacks import StackPlan, check_joins, describe_axes, stack_files
 from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
 from dinocell.inference.settings import CompleteSettings
 from dinocell.io.identity import Stamp, hash_files, stamp_of
@@ -24,56 +24,27 @@ from dinocell.io.pixel_size import fill_pixel_size
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.saving import NAME_BYTES, printable
-from dinocell.io.selected_planes import find_channel, missing_channels, read_channels, read_selected_plane
-from dinocell.io.selection import SelectedPlane, check_scene, diameter_in_pixels, select_planes
+from dinocell.io.selected_planes import missing_channels, read_channels, read_selected_plane
+from dinocell.io.selection import (
+    SelectedPlane,
+    check_scene,
+    common_suffix,
+    diameter_in_pixels,
+    select_planes,
+)
 from dinocell.results.formats import PLANE_FORMATS
-from dinocell.version import __version__
-
-Status = Literal["done", "skipped", "failed", "planned"]
+from dinocell.results.record import ResultState, find_state
+from dinocell.results.result_format import Stack
 
 logger = logging.getLogger(__name__)
-
-_STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-@dataclass(frozen=True)
-class PlaneOutcome:
-    """Outcome of one plane, or of a file that could not be opened.
-
-    Attributes
-    ----------
-    source : Path
-    name : str
-        Path of the results, relative and without ending.
-    status : "done", "skipped", "failed" or "planned"
-    message : str
-        The reason, or what was found, in one line.
-    details : dict
-        Values for the log, ready for JSON.
-    stops : bool
-        Whether all later planes would fail in the same way, as on a full disk.
-    """
-
-    source: Path
-    name: str
-    status: Status
-    message: str
-    details: dict[str, Any]
-    stops: bool = False
-
-
-@dataclass(frozen=True)
-class SourceRead:
-    """Event after the last plane of a file."""
-
-    source: Path
 
 
 @dataclass(frozen=True, eq=False)
 class PlaneJob:
     """Plane that waits for the model; arrays are as in `PlaneResult`, `gray` is as a pipeline prepares it.
 
-    `unmeasured` lists the channels that are missing in the file, in which cells cannot be measured.
+    `seconds` is the time that was spent on it so far. `unmeasured` lists the channels that are missing in the
+    file, in which cells cannot be measured. `part_of` is the name of a stack's results.
     """
 
     source: SourceFile
@@ -84,14 +55,25 @@ class PlaneJob:
     channels: dict[str, Pixels]
     inference: CompleteSettings
     provenance: dict[str, Any]
-    started: float
+    seconds: float
     gray: NDArray[np.uint8] | None = None
     unmeasured: tuple[str, ...] = ()
+    part_of: str = ""
+
+
+@dataclass(frozen=True)
+class StackRead:
+    """Event after the last plane of a stack."""
+
+    plan: StackPlan
+
+
+LoadEvent = PlaneJob | PlaneOutcome | StackRead | SourceRead
 
 
 def load_jobs(
     sources: Iterable[SourceFile], settings: BatchSettings, *, dry_run: bool = False
-) -> Iterator[PlaneJob | PlaneOutcome | SourceRead]:
+) -> Iterator[LoadEvent]:
     """Read the planes that are selected and not done yet, file by file.
 
     Parameters
@@ -107,6 +89,8 @@ def load_jobs(
         A plane to segment.
     PlaneOutcome
         For a plane that is skipped or cannot be read; in a dry run, for one that would be done.
+    StackRead
+        After the planes of a stack, unless it is done already.
     SourceRead
         After each file.
     """
@@ -121,28 +105,6 @@ def load_jobs(
         yield SourceRead(source.path)
 
 
-def failed_outcome(path: Path, name: Path, error: BaseException) -> PlaneOutcome:
-    """Return the outcome of an error."""
-    reason = "the memory is not enough for it" if isinstance(error, MemoryError) else str(error)
-    if not isinstance(error, DINOCellError | MemoryError):
-        reason = f"{type(error).__name__}: {error}"
-    message = reason if str(path) in reason else f"{path}: {reason}"
-    cause = error.__cause__
-    stops = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _STOPPING
-    return PlaneOutcome(path, str(name), "failed", message, {}, stops)
-
-
-def record_path(settings: BatchSettings, name: Path) -> Path:
-    """Return the path of the record of a plane."""
-    return settings.output / f"{name}{RECORD_ENDING}"
-
-
-def result_files(settings: BatchSettings, name: Path) -> dict[str, Path]:
-    """Return the files of the results of a plane, by format; formats written into the source have none."""
-    endings = {key: PLANE_FORMATS[key].ending for key in settings.formats}
-    return {key: settings.output / f"{name}{ending}" for key, ending in endings.items() if ending}
-
-
 class _SourceLoader:
     """Reader of the planes of one file."""
 
@@ -153,7 +115,7 @@ class _SourceLoader:
         self.stamp: Stamp = ()
         self.digest = ""
 
-    def load(self) -> Iterator[PlaneJob | PlaneOutcome]:
+    def load(self) -> Iterator[LoadEvent]:
         path, selection = self.source.path, self.settings.selection
         if "zarr" in self.settings.formats and not is_ome_zarr(path):
             raise InputError(
@@ -169,22 +131,58 @@ class _SourceLoader:
             with open_image(path, scene=scene) as image:
                 fill_pixel_size(image, self.settings.pixel_size_yx_um)
                 inference = _inference(image, self.settings)
-                for place in select_planes(image, selection):
-                    yield self._load_place(image, place, inference)
+                places = select_planes(image, selection)
+                if len(places) > 1 and not self.settings.separate_planes:
+                    yield from self._load_stack(image, places, inference)
+                    continue
+                for place in places:
+                    yield self._load_place(image, place, inference, self._name(place.suffix))
         if is_ome_zarr(path):  # its many files are checked once, not after every plane
             self._check_unchanged((path,))
 
+    @property
+    def _ending(self) -> str:
+        return "" if self.settings.trained else "_untrained"
+
+    def _name(self, suffix: str) -> Path:
+        return self.source.name.with_name(f"{self.source.name.name}{suffix}{self._ending}")
+
+    def _load_stack(
+        self, image: LazyImage, places: list[SelectedPlane], inference: CompleteSettings
+    ) -> Iterator[LoadEvent]:
+        """Load the planes of a stack, unless all is done."""
+        path, settings, name = self.source.path, self.settings, self._name(common_suffix(places))
+        try:
+            provenance = describe_stack(image, places, self.digest, settings)
+            shape = (image.info.shape[3], image.info.shape[4])
+            stack = Stack(path, shape, describe_axes(image.info, places), provenance)
+            plan = StackPlan(self.source, name, self._ending, tuple(places), stack)
+            check_joins(plan, settings)
+            self._reserve_name(name)
+            if (done := self._outcome_if_done(name, provenance, stack_files(settings, name))) is not None:
+                yield done
+                return
+        except (DINOCellError, MemoryError, OSError) as error:
+            yield failed_outcome(path, name, error)
+            return
+        if self.dry_run:
+            message = f"{path}: {len(places)} planes would be segmented → {settings.output / name}_*"
+            yield PlaneOutcome(path, str(name), "planned", message, {})
+            return
+        for place in places:
+            part = self._load_place(image, place, inference, plan.part_name(place))
+            yield replace(part, part_of=str(name))
+        yield StackRead(plan)
+
     def _load_place(
-        self, image: LazyImage, place: SelectedPlane, inference: CompleteSettings
+        self, image: LazyImage, place: SelectedPlane, inference: CompleteSettings, name: Path
     ) -> PlaneJob | PlaneOutcome:
         path, settings = self.source.path, self.settings
-        ending = "" if settings.trained else "_untrained"
-        name = self.source.name.with_name(f"{self.source.name.name}{place.suffix}{ending}")
         try:
             started = time.monotonic()
             self._reserve_name(name)
-            provenance = _provenance(image, place, self.digest, settings)
-            if (done := self._outcome_if_done(name, provenance)) is not None:
+            provenance = describe_plane(image, place, self.digest, settings)
+            if (done := self._outcome_if_done(name, provenance, result_files(settings, name))) is not None:
                 return done
             if self.dry_run:
                 message = f"{path}: would be segmented → {settings.output / name}_*"
@@ -204,7 +202,7 @@ class _SourceLoader:
             channels,
             inference,
             provenance,
-            started,
+            time.monotonic() - started,
             unmeasured=unmeasured,
         )
 
@@ -227,14 +225,16 @@ class _SourceLoader:
                 "what file systems allow: rename it"
             )
 
-    def _outcome_if_done(self, name: Path, provenance: dict[str, Any]) -> PlaneOutcome | None:
-        """Return the outcome of a plane that is done; raise rather than replace files that are not ours."""
+    def _outcome_if_done(
+        self, name: Path, provenance: dict[str, Any], files: dict[str, Path]
+    ) -> PlaneOutcome | None:
+        """Return the outcome of results that are done; raise rather than replace files that are not ours."""
         settings = self.settings
         if settings.overwrite:
             return None
-        files = list(result_files(settings, name).values())
-        where = os.path.realpath(self.source.path)
-        state = find_state(record_path(settings, name), files, settings.formats, provenance, printable(where))
+        where = printable(os.path.realpath(self.source.path))
+        record = record_path(settings, name)
+        state = find_state(record, list(files.values()), settings.formats, provenance, where)
         if state in (ResultState.CHANGED, ResultState.FOREIGN, ResultState.OTHER):
             raise OutputError(
                 f"{self.source.path}: results named {name} exist in {settings.output} and are {state.value}: "
@@ -268,33 +268,3 @@ def _inference(image: LazyImage, settings: BatchSettings) -> CompleteSettings:
     if settings.diameter_um is None:
         return settings.inference
     return settings.inference.model_copy(update={"diameter": diameter_in_pixels(settings.diameter_um, image)})
-
-
-def _provenance(
-    image: LazyImage, place: SelectedPlane, digest: str, settings: BatchSettings
-) -> dict[str, Any]:
-    channel = find_channel(image, settings.selection.channel)
-    source = describe_source(image, place, digest, channel)
-    return {"dinocell": __version__, **settings.described(), "source": source}
-
-
-def describe_source(
-    image: LazyImage, place: SelectedPlane, digest: str, channel: tuple[int, str] | None
-) -> dict[str, Any]:
-    """Return where a plane comes from, as JSON values for the provenance; `digest` is that of its files."""
-    info = image.info
-    several = {"files": [printable(file.name) for file in image.files]} if len(image.files) > 1 else {}
-    number, name = channel or (None, None)
-    return {
-        "name": printable(image.files[0].name),
-        **several,
-        "sha256": digest,
-        "scene": info.scenes[info.scene],
-        "scene_number": info.scene,
-        "t": place.t,
-        "z": place.projection if place.z is None else place.z,
-        "channel": name,
-        "channel_number": number,
-        "pixel_size_um": info.pixel_size_um,
-        "pixel_size_yx_um": info.pixel_size_yx_um and list(info.pixel_size_yx_um),
-    }

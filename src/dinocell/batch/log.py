@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from dinocell.batch.jobs import PlaneOutcome
+from dinocell.batch.outcomes import PlaneOutcome
 from dinocell.batch.settings import BatchSettings
 from dinocell.datasets.belonging import LOG_FILE
 from dinocell.errors import OutputError

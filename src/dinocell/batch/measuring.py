@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.batch.jobs import describe_source
+from dinocell.batch.provenance import describe_source
 from dinocell.errors import InputError, OutputError
 from dinocell.io.identity import hash_files
 from dinocell.io.images import open_image, open_labels, read_label_plane, stem_of

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from dinocell.batch.jobs import PlaneOutcome
+from dinocell.batch.outcomes import PlaneOutcome
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.io.presence import find_lost
 
@@ -30,8 +30,8 @@ def confirm_outcomes(outcomes: Iterable[PlaneOutcome], output: Path) -> list[Pla
 
 
 def _files_of(outcome: PlaneOutcome, output: Path) -> list[Path]:
-    """List the files that must be there: the record and the results."""
-    if outcome.status not in ("done", "skipped"):
+    """List the files that must be there: the record and the results; those of a stack's parts are joined."""
+    if outcome.status not in ("done", "skipped") or outcome.part_of:
         return []
     where = output / outcome.name
     names = {f"{where.name}{RECORD_ENDING}", *outcome.details.get("files", ())}

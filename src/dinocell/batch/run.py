@@ -6,35 +6,30 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dinocell.batch.jobs import (
-    PlaneJob,
-    PlaneOutcome,
-    SourceRead,
-    failed_outcome,
-    load_jobs,
-    record_path,
-    result_files,
-)
-from dinocell.batch.record import ResultRecord, is_same, read_record, write_record
+from dinocell.batch.jobs import LoadEvent, PlaneJob, StackRead, load_jobs
+from dinocell.batch.outcomes import PlaneOutcome, SourceRead, failed_outcome, record_path, result_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
+from dinocell.batch.stacks import join_stack
 from dinocell.batch.threads import WriteBehind, read_ahead
+from dinocell.batch.writing import write_results
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import DINOCellError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.segmentation import Prediction, Progress, Segmentation, TilesDone
-from dinocell.io.identity import hash_file
 from dinocell.io.pixel_size import plausible_size
 from dinocell.io.saving import create_folder, printable
 from dinocell.labels import median_diameter
 from dinocell.measure.confidence import doubt_about
 from dinocell.measure.quality import image_quality
 from dinocell.results.formats import PLANE_FORMATS
+from dinocell.results.record import ResultRecord, write_record
 from dinocell.results.result_format import PlaneResult
 
 logger = logging.getLogger(__name__)
@@ -77,20 +72,42 @@ def segment_files(
     Yields
     ------
     PlaneOutcome
-        For every plane, in order; a skipped plane may come before one that is still being written.
+        For every plane, in order; a skipped plane may come before one that is still being written. For every
+        stack after its planes.
     SourceRead
         When the last plane of a file has gone through the model.
     """
     create_folder(settings.output)
     watched = _Watched(progress)
+    failures: Counter[str] = Counter()  # failed planes by the stack that they are part of
+    with closing(_segment(sources, settings, pipeline, watched)) as events:
+        for event in events:
+            if isinstance(event, StackRead):
+                joined = join_stack(event.plan, settings, failures[str(event.plan.name)])
+                yield joined
+                if joined.stops:
+                    return
+                continue
+            if isinstance(event, PlaneOutcome) and event.status == "failed":
+                failures[event.part_of] += 1
+            yield event
+
+
+def _segment(
+    sources: list[SourceFile], settings: BatchSettings, pipeline: DINOCellPipeline, watched: "_Watched"
+) -> Generator[PlaneOutcome | StackRead | SourceRead]:
+    """Yield the outcomes of planes; those of a stack before the event of its end."""
     with (
         WriteBehind[PlaneOutcome](WRITERS, WRITE_BEHIND) as writer,
         closing(read_ahead(_prepare(load_jobs(sources, settings), pipeline, settings), READ_AHEAD)) as jobs,
     ):
         for job in jobs:
+            if isinstance(job, StackRead):
+                yield from writer.rest()
             if not isinstance(job, PlaneJob):
                 yield job
                 continue
+            started = time.monotonic()
             try:
                 prediction = pipeline.predict(job.pixels, job.inference, gray=job.gray, progress=watched)
             except Exception as error:  # (see _finisher)
@@ -98,7 +115,8 @@ def segment_files(
                     raise
                 yield _failed(job, error, settings)
                 continue
-            for outcome in writer.submit(_finisher(pipeline, job, prediction, settings)):
+            spent = replace(job, seconds=job.seconds + time.monotonic() - started)
+            for outcome in writer.submit(_finisher(pipeline, spent, prediction, settings)):
                 yield outcome
                 if outcome.stops:
                     yield from writer.rest()
@@ -123,19 +141,20 @@ class _Watched:
 
 
 def _prepare(
-    jobs: Iterator[PlaneJob | PlaneOutcome | SourceRead], pipeline: DINOCellPipeline, settings: BatchSettings
-) -> Iterator[PlaneJob | PlaneOutcome | SourceRead]:
+    jobs: Iterator[LoadEvent], pipeline: DINOCellPipeline, settings: BatchSettings
+) -> Iterator[LoadEvent]:
     """Preprocess planes as they are read, while the model is busy with others."""
     for job in jobs:
         if not isinstance(job, PlaneJob):
             yield job
             continue
+        started = time.monotonic()
         try:
-            prepared = replace(job, gray=pipeline.prepare(job.pixels, job.inference))
+            gray = pipeline.prepare(job.pixels, job.inference)
         except Exception as error:  # noqa: BLE001 (see _finisher)
             yield _failed(job, error, settings)
             continue
-        yield prepared
+        yield replace(job, gray=gray, seconds=job.seconds + time.monotonic() - started)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -177,13 +196,15 @@ def _failed(job: PlaneJob, error: Exception, settings: BatchSettings) -> PlaneOu
     if not isinstance(error, DINOCellError | MemoryError):
         logger.exception("%s: a defect of DINOCell", job.source.path, exc_info=error)
     outcome = failed_outcome(job.source.path, job.name, error)
-    return replace(outcome, stops=outcome.stops or not settings.output.is_dir())
+    stops = outcome.stops or not settings.output.is_dir()
+    return replace(outcome, stops=stops, part_of=job.part_of)
 
 
 def _write(
     pipeline: DINOCellPipeline, job: PlaneJob, result: Segmentation, settings: BatchSettings
 ) -> PlaneOutcome:
     """Write all files of a plane; its record is written first, and again last."""
+    started = time.monotonic()
     target = result.parameters.target
     best = pipeline.model.config.targets[target].diameter_range
     plane = _plane_result(job, result, settings)
@@ -202,7 +223,11 @@ def _write(
         source=printable(os.path.realpath(job.source.path)),
         stem=stem if (stem := job.source.name.name) == printable(stem) else "",  # JSON holds Unicode only
     )
-    hashes, formats = _write_files(record, begun, files, plane, settings)
+
+    def write(name: str) -> None:
+        PLANE_FORMATS[name].write(files.get(name, plane.source), plane)
+
+    written = write_results(record, begun, files, settings.formats, write)
     sure = plane.confidence
     mean = round(float(sure.mean()), 4) if sure is not None and result.count else None
     found = {
@@ -215,40 +240,15 @@ def _write(
         "confidence": mean,
         "quality": list(quality.flags),
     }
-    made = {"result": found, "formats": formats, "files": dict(sorted(hashes.items())), "finished": True}
-    write_record(record, begun.model_copy(update=made))
-    seconds = time.monotonic() - job.started
+    write_record(record, written.model_copy(update={"result": found, "finished": True}))
+    seconds = job.seconds + time.monotonic() - started
     last = files.get("tif") or next(iter(files.values()), record)
     doubts = [*quality.flags, *filter(None, [doubt_about(mean)])]
-    message = f"{job.source.path}: {_summary(job, result, doubts)} → {last}{_hint(job, result, best)}"
+    where, to = (f" ({job.place.suffix.strip('_')})", "") if job.part_of else ("", f" → {last}")
+    message = f"{job.source.path}{where}: {_summary(job, result, doubts)}{to}{_hint(job, result, best)}"
     names = sorted(file.name for file in files.values())
     details = found | {"seconds": round(seconds, 3), "files": names}
-    return PlaneOutcome(job.source.path, str(job.name), "done", message, details)
-
-
-def _write_files(
-    record: Path, begun: ResultRecord, files: dict[str, Path], plane: PlaneResult, settings: BatchSettings
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Write the files of a plane; return the hashes of all files it has now, and their formats.
-
-    Meanwhile, and after a failure, the record lists the files that are complete.
-    """
-    before = read_record(record)
-    kept = {} if before is None else before.files
-    hashes = {name: digest for name, digest in kept.items() if name not in {f.name for f in files.values()}}
-    unfinished = begun.model_copy(update={"files": hashes})
-    write_record(record, unfinished)
-    try:
-        for name in settings.formats:
-            PLANE_FORMATS[name].write(files.get(name, plane.source), plane)
-            if name in files:
-                hashes[files[name].name] = hash_file(files[name])
-    except DINOCellError:
-        with contextlib.suppress(OutputError):
-            write_record(record, unfinished.model_copy(update={"files": hashes}))
-        raise
-    also = before.formats if before is not None and is_same(before, begun.provenance) else ()
-    return hashes, tuple(name for name in PLANE_FORMATS if name in {*settings.formats, *also})
+    return PlaneOutcome(job.source.path, str(job.name), "done", message, details, part_of=job.part_of)
 
 
 def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) -> PlaneResult:

@@ -29,6 +29,8 @@ class BatchSettings:
     diameter_um : float or None
         In micrometres, in place of the diameter in pixels, for files that know their pixel size.
     selection : Selection
+    separate_planes : bool
+        Whether each plane of a stack has files of its own, rather than all of them one file a format.
     pixel_size_yx_um : (float, float) or None
         Height and width of a pixel in micrometres, for files that do not say it.
     same_target : bool
@@ -48,6 +50,7 @@ class BatchSettings:
     inference: CompleteSettings
     diameter_um: float | None = None
     selection: Selection = field(default_factory=Selection)
+    separate_planes: bool = False
     pixel_size_yx_um: PixelSize | None = None
     same_target: bool = False
     same_scale: bool = False

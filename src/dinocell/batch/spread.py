@@ -9,8 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from dinocell.batch.jobs import PlaneOutcome, SourceRead, failed_outcome, record_path, result_files
-from dinocell.batch.record import read_record
+from dinocell.batch.outcomes import PlaneOutcome, SourceRead, failed_outcome, record_path, result_files
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
@@ -18,6 +17,7 @@ from dinocell.errors import OutputError, WorkerError
 from dinocell.inference.remote_model import RemoteModel
 from dinocell.io.saving import create_folder
 from dinocell.io.selection import PLANE_PART
+from dinocell.results.record import read_record
 from dinocell.workers.executor import Executor
 
 BatchEvent = PlaneOutcome | SourceRead

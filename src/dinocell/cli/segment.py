@@ -13,8 +13,9 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from dinocell import batch, inference, models
-from dinocell.batch.jobs import PlaneOutcome, SourceRead, Status, load_jobs
+from dinocell.batch.jobs import load_jobs
 from dinocell.batch.log import BatchLog, describe_start, recorded_scale, recorded_target
+from dinocell.batch.outcomes import PlaneOutcome, SourceRead, Status
 from dinocell.batch.presence import confirm_outcomes
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import FoundSources, find_sources
@@ -67,7 +68,11 @@ def command(
         str | None, typer.Option("--z", help="Slices, such as 3 or 0:10; or a projection: max, mean.")
     ] = None,
     all_planes: Annotated[
-        bool, typer.Option("--all-planes", help="Segment every time and slice, each on its own.")
+        bool,
+        typer.Option("--all-planes", help="Segment every time and slice; results are stacks of all planes."),
+    ] = False,
+    separate_planes: Annotated[
+        bool, typer.Option("--separate-planes", help="Write files of their own for every time and slice.")
     ] = False,
     model: options.ModelOption = None,
     preset: options.PresetOption = None,
@@ -119,6 +124,7 @@ def command(
         formats=chosen_formats,
         diameter_um=diameter_um,
         selection=selection,
+        separate_planes=separate_planes,
         pixel_size_yx_um=None if pixel_size is None else parse_pixel_size(pixel_size),
         overwrite=overwrite,
     )
@@ -241,7 +247,8 @@ def _segment(
 
         for event in start(show_tiles):
             if isinstance(event, PlaneOutcome):
-                outcomes.append(event)
+                if not event.part_of or event.stops:
+                    outcomes.append(event)
                 _report(event)
                 log.write_outcome(event)
             else:

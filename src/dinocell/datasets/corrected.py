@@ -17,12 +17,20 @@ import numpy as np
 from dinocell.datasets.belonging import MASK_ENDINGS, RECORD_ENDING
 from dinocell.datasets.folder import image_stems, list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes
-from dinocell.datasets.origin import ImageFiles, ImagePlane, find_by_name, images_in, read_origin, read_plane
+from dinocell.datasets.origin import (
+    ImageFiles,
+    ImagePlane,
+    Origin,
+    find_by_name,
+    images_in,
+    read_origins,
+    read_plane,
+)
 from dinocell.datasets.repairs import Repairs, ignore_unchecked, repair
-from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.io.images import read_labels, stem_of
+from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.io.images import open_labels, read_label_plane, read_labels, stem_of
 from dinocell.io.opening import open_regular, read_json_object
-from dinocell.labels import TARGETS, Target
+from dinocell.labels import TARGETS, Labels, Target
 
 UNCHECKED_ENDINGS = ("_unchecked", "_ignore")
 """Endings of the stem of the file that marks what nobody has looked at."""
@@ -46,6 +54,8 @@ class Corrected:
         Which plane of the image was segmented; None is the only one.
     outlined : {"cells", "nuclei"} or None
         Target that `segment` outlined, by its record; None without one.
+    page : int or None
+        Which plane of the label image it is, counted from 0; None is the only one.
     """
 
     name: str
@@ -55,6 +65,7 @@ class Corrected:
     channel: int | str | None = None
     plane: ImagePlane | None = None
     outlined: Target | None = None
+    page: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -79,12 +90,12 @@ class Corrected:
             If the image has no such plane or channel, or a file is a stack.
         """
         pixels, needs_channel = read_plane(self.image, self.plane, self.channel)
-        labels = read_labels(self.labels)
+        labels = read_ids(self.labels, self.page)
         check_sizes(self.image, pixels, self.labels, labels)
         labels, split, specks = repair(labels)
         unchecked_cells = 0
         if self.unchecked is not None:
-            marked = read_labels(self.unchecked)
+            marked = read_ids(self.unchecked, self.page)
             check_sizes(self.image, pixels, self.unchecked, marked)
             labels, unchecked_cells = ignore_unchecked(labels, marked)
         repairs = Repairs(split, specks, unchecked_cells, float((labels < 0).mean()))
@@ -128,16 +139,19 @@ def find_corrected(
     endings = MASK_ENDINGS[1:] if images.resolve() == corrected.resolve() else MASK_ENDINGS
     items, left_out = [], {}
     for name, origin in _find_sources(images, corrected, there, endings).items():
-        labels = _choose_file(there, name, endings, "label image")
-        unchecked = _choose_file(there, name, UNCHECKED_ENDINGS, "mark of what is unchecked")
+        results = origin.results or name
+        labels = _choose_file(there, results, endings, "label image")
+        unchecked = _choose_file(there, results, UNCHECKED_ENDINGS, "mark of what is unchecked")
         trusted = accept_unchanged or unchecked is not None  # whoever marked it has looked at it
         if labels is None:
             left_out[name] = "no label image"
-        elif not trusted and _is_as_written(labels, corrected / f"{name}_cells.csv"):
+        elif not trusted and _is_as_written(labels, corrected / f"{results}_cells.csv", origin):
             left_out[name] = "still as segment wrote it, so not corrected"
         else:
-            outlined = _outlined_target(corrected, name)
-            items.append(Corrected(name, origin.image, labels, unchecked, channel, origin.plane, outlined))
+            outlined = _outlined_target(corrected, results, origin.page)
+            items.append(
+                Corrected(name, origin.image, labels, unchecked, channel, origin.plane, outlined, origin.page)
+            )
     if not items:
         reasons = [f"{name} ({reason})" for name, reason in left_out.items()]
         raise FileMissingError(
@@ -150,10 +164,12 @@ def find_corrected(
 
 @dataclass(frozen=True)
 class _Source:
-    """An image, and the plane of it that was segmented where that is known."""
+    """An image, the plane that was segmented where it is known, and which one of a stack's results it is."""
 
     image: Path
     plane: ImagePlane | None = None
+    results: str = ""
+    page: int | None = None
 
 
 def _find_sources(
@@ -172,7 +188,11 @@ def _find_sources(
     index = ImageFiles(list(files.values()), images)
     origins: dict[str, _Source] = {}
     for result in _results(there, endings):
-        origin = read_origin(result, corrected, index)
+        recorded = read_origins(result, corrected, index)
+        if len(recorded) > 1:
+            origins |= _planes_of(result, recorded)
+            continue
+        origin = recorded[0] if recorded else None
         if origin is None and result not in files:
             origin = find_by_name(result, index)
         if origin is not None:
@@ -184,28 +204,77 @@ def _find_sources(
     return dict(sorted(origins.items()))
 
 
+def _planes_of(result: str, origins: list[Origin]) -> dict[str, _Source]:
+    """Return the planes of a stack by the names that results of their own would have."""
+    several_t, several_z = (len({part(one.plane) for one in origins}) > 1 for part in (_time, _slice))
+    return {
+        result
+        + (f"_t{_time(one.plane):04d}" if several_t else "")
+        + (f"_z{_slice(one.plane):03d}" if several_z else ""): _Source(one.image, one.plane, result, page)
+        for page, one in enumerate(origins)
+    }
+
+
+def _time(plane: ImagePlane) -> int:
+    return plane.t or 0
+
+
+def _slice(plane: ImagePlane) -> int:
+    return plane.z or 0
+
+
+def read_ids(path: Path, page: int | None) -> Labels:
+    """Read a label image, or one plane of a stack of them, counted through its times and slices.
+
+    Raises
+    ------
+    FileMissingError, FileFormatError
+        As `dinocell.io.images.read_labels`.
+    InputError
+        If the stack has no such plane.
+    """
+    if page is None:
+        return read_labels(path)
+    with open_labels(path) as labels:
+        times, _, slices = labels.info.shape[:3]
+        if page >= times * slices:
+            raise InputError(
+                f"{path} has {times * slices} planes, expected more than {page}, as its image has: "
+                "save all planes in it"
+            )
+        return read_label_plane(labels, *divmod(page, slices))
+
+
 def _results(files: Iterable[str], endings: tuple[str, ...]) -> list[str]:
     """List what may be the names of results, by the stems of label images."""
     found = [stem.removesuffix(ending) for stem in files for ending in endings if stem.endswith(ending)]
     return [result for result in dict.fromkeys(found) if result]
 
 
-def _is_as_written(labels: Path, table: Path) -> bool:
-    """Return whether a label image has the cells that `segment` wrote into its table, with the same areas."""
+def _is_as_written(labels: Path, table: Path, origin: _Source) -> bool:
+    """Return whether labels are the cells that `segment` wrote into its table, with the same areas."""
+    plane = origin.plane if origin.page is not None else None
     try:
         with io.TextIOWrapper(open_regular(table), encoding="utf-8", newline="") as file:
-            written = {int(row["label"]): int(row["area"]) for row in csv.DictReader(file)}
+            written = {
+                int(row["label"]): int(row["area"])
+                for row in csv.DictReader(file)
+                if plane is None or (int(row["t"]), int(row["z"])) == (_time(plane), _slice(plane))
+            }
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return False  # not written by segment, or edited as well
-    ids, areas = np.unique(read_labels(labels), return_counts=True)
+    ids, areas = np.unique(read_ids(labels, origin.page), return_counts=True)
     return {
         number: area for number, area in zip(ids.tolist(), areas.tolist(), strict=True) if number
     } == written
 
 
-def _outlined_target(folder: Path, name: str) -> Target | None:
-    """Return the target that `segment` outlined, by its record."""
+def _outlined_target(folder: Path, name: str, page: int | None) -> Target | None:
+    """Return the target that `segment` outlined, by its record; that of one plane of a stack."""
     result = read_json_object(folder / f"{name}{RECORD_ENDING}").get("result")
+    planes = result.get("planes") if isinstance(result, dict) and page is not None else None
+    if isinstance(planes, list) and page is not None and page < len(planes):
+        result = planes[page]
     found = result.get("target") if isinstance(result, dict) else None
     return next((target for target in TARGETS if target == found), None)
 

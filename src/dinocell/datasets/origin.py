@@ -12,6 +12,7 @@ from dinocell.io.images import is_ome_zarr, open_image, read_image, stem_of
 from dinocell.io.opening import read_json_object
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
+from dinocell.io.readers.tiff_directories import MAX_PAGES
 from dinocell.io.selected_planes import read_selected_plane
 from dinocell.io.selection import PLANE_SUFFIX, Projection, SelectedPlane
 
@@ -158,18 +159,29 @@ def find_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
 
 
 def read_origin(result: str, folder: Path, images: ImageFiles) -> Origin | None:
-    """Read the origin of results from their record; None where it names none of these images."""
+    """Read the origin of results from their record; None where it names none of these images, or a stack."""
+    origins = read_origins(result, folder, images)
+    return origins[0] if len(origins) == 1 else None
+
+
+def read_origins(result: str, folder: Path, images: ImageFiles) -> list[Origin]:
+    """Read the origin of every plane of results from their record, in the order of a stack's pages.
+
+    Returns
+    -------
+    list of Origin
+        One, but for a stack; none where the record names none of these images.
+    """
     record = read_json_object(folder / f"{result}{RECORD_ENDING}")
     provenance = record.get("provenance")
     source = provenance.get("source") if isinstance(provenance, dict) else None
     if not isinstance(source, dict):
-        return None
+        return []
     listed = source.get("files")
     found = images.find_named([source.get("name"), *(listed if isinstance(listed, list) else ())])
     where = record.get("source")
     exact = [file for file in found if str(file.resolve()) == where]
-    plane = _recorded_plane(source)
-    return Origin((exact or found)[0], plane) if found and plane else None
+    return [Origin((exact or found)[0], plane) for plane in _recorded_planes(source)] if found else []
 
 
 def parse_plane(suffix: str) -> ImagePlane:
@@ -224,13 +236,28 @@ def images_in(folder: Path) -> list[Path]:
     ]
 
 
-def _recorded_plane(source: Mapping[str, Any]) -> ImagePlane | None:
-    """Return the plane that a record names; None where its values are not those of a plane."""
-    z, channel = source.get("z"), source.get("channel_number", source.get("channel"))
-    projection = _PROJECTIONS.get(z) if isinstance(z, str) else None
-    numbers = [source.get("scene_number", 0), source.get("t"), 0 if projection else z]
-    if not all(type(number) is int and 0 <= number < 2**31 for number in numbers):
-        return None
-    if not isinstance(channel, int | str | None):
-        return None
-    return ImagePlane(numbers[0], numbers[1], None if projection else numbers[2], projection, channel)
+def _recorded_planes(source: Mapping[str, Any]) -> list[ImagePlane]:
+    """List the planes that a record names; none where its values are not those of planes."""
+    scene, channel = source.get("scene_number", 0), source.get("channel_number", source.get("channel"))
+    projection = _PROJECTIONS.get(z) if isinstance(z := source.get("z"), str) else None
+    times, slices = _numbers(source.get("t")), range(1) if projection else _numbers(z)
+    if len(_numbers(scene)) != 1 or not isinstance(channel, int | str | None):
+        return []
+    return [
+        ImagePlane(scene, time, None if projection else number, projection, channel)
+        for time in times
+        for number in slices
+    ]
+
+
+def _numbers(value: Any) -> range:
+    """Return the times or slices that a record names by a number, or by a range ``[first, end]``."""
+    first, end = value if isinstance(value, list) and len(value) == 2 else (value, None)
+    if not _is_index(first) or not (end is None or _is_index(end)):
+        return range(0)
+    end = first + 1 if end is None else end
+    return range(first, min(end, first + MAX_PAGES))
+
+
+def _is_index(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**31

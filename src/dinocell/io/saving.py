@@ -82,15 +82,29 @@ def _ome_options(
         metadata["CommentAnnotation"] = {"Namespace": "dinocell", "Value": encode_provenance(provenance)}
     if pixel_size_um is not None:
         y, x = pixel_size_um if isinstance(pixel_size_um, tuple) else (pixel_size_um, pixel_size_um)
-        if not (1e-5 <= y <= 1e5 and 1e-5 <= x <= 1e5):
-            raise InputError(f"pixel_size_um is {pixel_size_um}, expected 1e-5 to 1e5 micrometres")
-        metadata |= {"PhysicalSizeX": float(x), "PhysicalSizeY": float(y)}
-        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
-        options |= {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "centimeter"}
+        resolution, sizes = describe_pixels((y, x))
+        metadata |= sizes
+        options |= resolution
     # OME wants an id of the file; one of its content keeps the bytes the same.
     content = hashlib.sha256(stored.tobytes() + repr((stored.shape, metadata)).encode())
     metadata["UUID"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, content.hexdigest())}"
     return options
+
+
+def describe_pixels(size_yx_um: tuple[float, float]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what TIFF's own tags (as tifffile takes them) and an OME-XML say of the size of pixels.
+
+    Raises
+    ------
+    InputError
+        If it is not within 1e-5 and 1e5 micrometres.
+    """
+    y, x = size_yx_um
+    if not (1e-5 <= y <= 1e5 and 1e-5 <= x <= 1e5):
+        raise InputError(f"pixel_size_um is {size_yx_um}, expected 1e-5 to 1e5 micrometres")
+    sizes: dict[str, Any] = {"PhysicalSizeX": float(x), "PhysicalSizeY": float(y)}
+    sizes |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+    return {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "centimeter"}, sizes
 
 
 def encode_provenance(provenance: Mapping[str, Any]) -> str:

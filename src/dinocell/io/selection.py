@@ -12,6 +12,7 @@ An axis of length 1 leaves no trace in the suffix. With a projection there is on
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -161,6 +162,24 @@ def select_planes(image: LazyImage, selection: Selection, *, several: bool = Tru
     return [
         SelectedPlane(t, z, None, before + end) for t, before in prefixes.items() for z, end in ends.items()
     ]
+
+
+def common_suffix(places: Sequence[SelectedPlane]) -> str:
+    """Return the parts of their suffixes that planes of one scene have in common, for a stack of them.
+
+    Examples
+    --------
+    >>> common_suffix([SelectedPlane(t, 3, None, f"_s01_t000{t}_z003") for t in (0, 1)])
+    '_s01_z003'
+    """
+    parts = [PLANE_SUFFIX.search(place.suffix) for place in places]
+    named = [{} if found is None else found.groupdict() for found in parts]
+    marks = (("scene", "_s"), ("t", "_t"), ("z", "_z"))
+    return "".join(
+        f"{mark}{named[0][part]}"
+        for part, mark in marks
+        if named[0].get(part) and len({names.get(part) for names in named}) == 1
+    )
 
 
 def check_scene(image: LazyImage, selection: Selection) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from dinocell.errors import InputError
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path, encode_provenance
 from dinocell.labels import IGNORE, validate_labels
-from dinocell.results.result_format import PlaneFormat, PlaneResult
+from dinocell.results.result_format import PlaneFormat, PlaneResult, Stack, StackPart
 
 CATEGORY = "cell"
 """Name of the only category."""
+
+_DESCRIPTION = "cells segmented by DINOCell"
 
 
 def write_coco(
@@ -64,7 +66,7 @@ def write_coco(
             cell["score"] = score
     if crowd := _annotations(np.where(array == IGNORE, max(int(array.max()), 0) + 1, 0)):
         cells.append(crowd[0] | {"iscrowd": 1})
-    info: dict[str, Any] = {"description": "cells segmented by DINOCell"}
+    info: dict[str, Any] = {"description": _DESCRIPTION}
     if provenance:
         info["provenance"] = json.loads(encode_provenance(provenance))
     height, width = array.shape
@@ -141,3 +143,28 @@ class CocoFormat(PlaneFormat):
             scores=result.confidence,
             provenance=result.provenance,
         )
+
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the cells of all planes, an image a plane; ids of annotations count on, cells keep theirs."""
+        height, width = stack.plane_shape
+        images = [
+            {"id": number, "file_name": stack.source.name, "height": height, "width": width}
+            | {"t": part.t, "z": part.z or 0}
+            for number, part in enumerate(parts, 1)
+        ]
+        head = {
+            "info": {"description": _DESCRIPTION, "provenance": stack.provenance},
+            "images": images,
+            "categories": [{"id": 1, "name": CATEGORY}],
+            "annotations": [],
+        }
+        before, after = json.dumps(head, allow_nan=False).rsplit("]", 1)
+        with atomic_path(path) as temporary, temporary.open("w", encoding="ascii") as file:
+            file.write(before)
+            count = 0
+            for image, part in enumerate(parts, 1):  # one at a time: a long movie has more cells than memory
+                for cell in json.loads(part.path.read_text("ascii"))["annotations"]:
+                    own = {"id": count + 1, "image_id": image, "label": cell["id"]}
+                    file.write((", " if count else "") + json.dumps(cell | own))
+                    count += 1
+            file.write(f"]{after}")

@@ -1,10 +1,15 @@
 """The distance map as TIFF."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from dinocell.errors import InputError
+from dinocell.io.images import read_image
 from dinocell.io.saving import write_image
-from dinocell.results.result_format import PlaneFormat, PlaneResult
+from dinocell.io.stacks import write_stack
+from dinocell.results.result_format import PlaneFormat, PlaneResult, Stack, StackPart
 
 
 class DistanceFormat(PlaneFormat):
@@ -20,3 +25,15 @@ class DistanceFormat(PlaneFormat):
         if result.distance_map is None:
             raise InputError(f"{path} cannot be written: there is no distance map, expected one")
         write_image(path, result.distance_map)
+
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the maps of all planes as float32."""
+        write_stack(
+            path,
+            (read_image(part.path).pixels for part in parts),
+            stack.axes,
+            plane_shape=stack.plane_shape,
+            dtype=np.dtype(np.float32),
+            name="distance map",
+            provenance=stack.provenance,
+        )

@@ -3,7 +3,7 @@
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from dinocell.errors import InputError
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path, encode_provenance
 from dinocell.measure.outlines import Polygon, cell_polygons
-from dinocell.results.result_format import BlockFormat, PlaneFormat, PlaneResult
+from dinocell.results.result_format import BlockFormat, PlaneFormat, PlaneResult, Stack, StackPart
 
 ObjectType = Literal["annotation", "cell", "detection"]
 """Kinds of objects that cells can be in QuPath."""
@@ -179,3 +179,16 @@ class GeojsonFormat(PlaneFormat, BlockFormat):
     ) -> None:
         """Write the cells of one block."""
         write_geojson_cells(path, polygons, measurements=table, provenance=provenance)
+
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the cells of all planes, each at its slice and time."""
+        head = {"type": "FeatureCollection", "provenance": stack.provenance, "features": []}
+        before, after = json.dumps(head, allow_nan=False, separators=(",", ":")).rsplit("]", 1)
+        with atomic_path(path) as temporary, temporary.open("w", encoding="ascii") as file:
+            file.write(before)
+            separator = ""
+            for part in parts:  # one at a time: a long movie has more cells than memory
+                for feature in json.loads(part.path.read_text("ascii"))["features"]:
+                    file.write(separator + json.dumps(feature, separators=(",", ":")))
+                    separator = ","
+            file.write(f"]{after}")

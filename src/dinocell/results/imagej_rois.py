@@ -1,7 +1,7 @@
 """Cells as ROI sets of ImageJ and Fiji."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from dinocell.extras import import_extra
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path, encode_provenance
 from dinocell.measure.outlines import Polygon, cell_polygons
-from dinocell.results.result_format import PlaneFormat, PlaneResult
+from dinocell.results.result_format import PlaneFormat, PlaneResult, Stack, StackPart
 
 _MAX_COMMENT = 2**16 - 1  # bytes, of a zip
 _MAX_CORNER = 60535  # ImageJ's 16 bits mean −5000…60535
@@ -59,12 +59,7 @@ def write_imagej_rois(
         If the file cannot be written.
     """
     roifile = import_extra("roifile", extra="io", purpose="writing ImageJ ROIs")
-    comment = encode_provenance(provenance).encode("ascii") if provenance else b""
-    if len(comment) > _MAX_COMMENT:
-        raise InputError(
-            f"{path} cannot hold a provenance of {len(comment)} bytes, expected at most {_MAX_COMMENT}: "
-            "shorten it"
-        )
+    comment = _as_comment(path, provenance)
     polygons = cell_polygons(labels)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
         file.comment = comment
@@ -72,9 +67,24 @@ def write_imagej_rois(
             roi = _as_roi(roifile, pieces)
             roi.name = str(cell)
             roi.position, roi.c_position, roi.z_position, roi.t_position = position, channel, z, t
-            entry = zipfile.ZipInfo(f"{cell}.roi", _TIME)
-            entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
-            file.writestr(entry, roi.tobytes())
+            file.writestr(_entry(f"{cell}.roi"), roi.tobytes())
+
+
+def _as_comment(path: PathLike, provenance: Mapping[str, Any] | None) -> bytes:
+    """Encode how the cells were made; raise InputError if that is too long for a zip."""
+    comment = encode_provenance(provenance).encode("ascii") if provenance else b""
+    if len(comment) > _MAX_COMMENT:
+        raise InputError(
+            f"{path} cannot hold a provenance of {len(comment)} bytes, expected at most {_MAX_COMMENT}: "
+            "shorten it"
+        )
+    return comment
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _TIME)
+    entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
+    return entry
 
 
 def stack_place(
@@ -142,3 +152,14 @@ class RoisFormat(PlaneFormat):
         """Write the cells, each on its slice or time."""
         place = stack_place(result.counts, result.t, result.z, plain=result.kind == "TIFF")
         write_imagej_rois(path, result.labels, provenance=result.provenance, **place)
+
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the cells of all planes, each on its slice or time, and its file named by both."""
+        comment = _as_comment(path, stack.provenance)
+        with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+            file.comment = comment
+            for part in parts:
+                place = f"t{part.t:04d}_z{part.z or 0:03d}"
+                with zipfile.ZipFile(part.path) as cells:
+                    for name in cells.namelist():
+                        file.writestr(_entry(f"{place}_{name}"), cells.read(name))

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.io.images import open_labels, read_labels
 from dinocell.io.planes import PathLike, Pixels
 from dinocell.io.saving import atomic_path, encode_provenance, write_labels
+from dinocell.io.stacks import write_stack
 from dinocell.labels import IGNORE, validate_labels
-from dinocell.results.result_format import PlaneFormat, PlaneResult
+from dinocell.results.result_format import PlaneFormat, PlaneResult, Stack, StackPart
 from dinocell.results.table import PROVENANCE_KEY
 
 _HEADER_END = 33  # of a PNG: 8 bytes of signature, then the chunk IHDR
@@ -115,6 +117,16 @@ class NpyFormat(PlaneFormat):
         """Write the labels."""
         write_label_npy(path, result.labels)
 
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the labels of all planes: ``(T, Y, X)``, ``(Z, Y, X)`` or ``(T, Z, Y, X)``."""
+        shape = (*stack.axes.shape, *stack.plane_shape)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.lib.format.write_array_header_2_0(
+                file, {"descr": "<i4", "fortran_order": False, "shape": shape}
+            )
+            for part in parts:
+                np.load(part.path, allow_pickle=False).tofile(file)
+
 
 class PngFormat(PlaneFormat):
     """Label image as PNG."""
@@ -139,3 +151,21 @@ class TifFormat(PlaneFormat):
     def write(self, path: Path, result: PlaneResult) -> None:
         """Write the labels."""
         write_labels(path, result.labels, pixel_size_um=result.pixel_size_yx_um, provenance=result.provenance)
+
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the labels of all planes; ids count from 1 in each."""
+        dtype = np.result_type(*{_dtype_of(part.path) for part in parts})
+        write_stack(
+            path,
+            (read_labels(part.path).astype(dtype) for part in parts),
+            stack.axes,
+            plane_shape=stack.plane_shape,
+            dtype=dtype,
+            name="labels",
+            provenance=stack.provenance,
+        )
+
+
+def _dtype_of(path: Path) -> np.dtype[Any]:
+    with open_labels(path) as labels:
+        return labels.info.dtype

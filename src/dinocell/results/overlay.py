@@ -1,6 +1,6 @@
 """A picture to look at, with its provenance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.io.images import read_image
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path
+from dinocell.io.stacks import write_stack
 from dinocell.measure.outlines import draw_outlines
 from dinocell.preprocess.intensity_range import find_range, scale_to_uint8, to_uint8
 from dinocell.results.label_images import encode_png
-from dinocell.results.result_format import PlaneFormat, PlaneResult
+from dinocell.results.result_format import PlaneFormat, PlaneResult, Stack, StackPart
 
 
 def write_overlay(
@@ -64,9 +66,22 @@ class OverlayFormat(PlaneFormat):
 
     name = "overlay"
     ending = "_overlay.png"
+    stack_ending = "_overlay.tif"
     meaning = "outlines on the image, to look at"
     by_default = True
 
     def write(self, path: Path, result: PlaneResult) -> None:
         """Write the picture."""
         write_overlay(path, draw_overlay(result), provenance=result.provenance)
+
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the pictures of all planes as a stack in colour."""
+        write_stack(
+            path,
+            (read_image(part.path).pixels for part in parts),
+            stack.axes,
+            plane_shape=read_image(parts[0].path).pixels.shape,
+            dtype=np.dtype(np.uint8),
+            name="overlay",
+            provenance=stack.provenance,
+        )

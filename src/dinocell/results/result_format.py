@@ -1,7 +1,7 @@
 """Contract of a result format, and the results that a file is written from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dinocell.errors import InputError
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.units import square_edge
+from dinocell.io.stacks import StackAxes
 from dinocell.labels import Labels
 from dinocell.measure.cells import measure_cells
 from dinocell.measure.confidence import cell_confidence
@@ -84,6 +86,46 @@ class PlaneResult:
         )
 
 
+@dataclass(frozen=True)
+class StackPart:
+    """File of one plane of a stack, in one format.
+
+    Attributes
+    ----------
+    path : Path
+    t : int
+        Time in the image, counted from 0.
+    z : int or None
+        Slice; None where the slices were projected.
+    """
+
+    path: Path
+    t: int
+    z: int | None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything that the files of a whole stack are joined from, apart from those of its planes.
+
+    Attributes
+    ----------
+    source : Path
+        The image file.
+    plane_shape : (int, int)
+        Height and width.
+    axes : StackAxes
+        Order and distances of the planes.
+    provenance : mapping
+        Record of how it was made.
+    """
+
+    source: Path
+    plane_shape: tuple[int, int]
+    axes: StackAxes
+    provenance: Mapping[str, Any]
+
+
 class PlaneFormat(ABC):
     """Format in which `dinocell segment` writes the results of one plane.
 
@@ -102,10 +144,13 @@ class PlaneFormat(ABC):
         Whether it holds what only a distance map tells, which labels of other tools do not have.
     by_default : bool
         Whether it is written where no format is asked for.
+    stack_ending : str
+        Ending of the one file of all planes of a stack, where that is another one.
     """
 
     name: ClassVar[str]
     ending: ClassVar[str]
+    stack_ending: ClassVar[str] = ""
     meaning: ClassVar[str]
     needs_channels: ClassVar[bool] = False
     needs_map: ClassVar[bool] = False
@@ -124,6 +169,25 @@ class PlaneFormat(ABC):
         MissingExtraError
             If the format needs a package that is not installed.
         """
+
+    def can_join(self) -> bool:
+        """Return whether the planes of a stack can stand in one file."""
+        return type(self).join is not PlaneFormat.join
+
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write one file of all planes of a stack, from the files of its planes.
+
+        Raises
+        ------
+        InputError
+            If the format holds one plane a file.
+        OutputError
+            If the file cannot be written.
+        """
+        raise InputError(
+            f"{path} cannot hold the {len(parts)} planes of {stack.source}, expected one: choose another "
+            "--format, or a file a plane with --separate-planes"
+        )
 
 
 class BlockFormat(ABC):

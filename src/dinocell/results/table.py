@@ -1,7 +1,8 @@
 """The table of cells as CSV or Parquet."""
 
+import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path
 from dinocell.io.spreadsheets import write_rows
 from dinocell.measure.outlines import Polygon
-from dinocell.results.result_format import BlockFormat, PlaneFormat, PlaneResult
+from dinocell.results.result_format import BlockFormat, PlaneFormat, PlaneResult, Stack, StackPart
 
 PROVENANCE_KEY = "dinocell"
 """Key in a Parquet file's schema metadata of the record of how the cells were made, as JSON."""
@@ -95,6 +96,79 @@ def arrow_table(table: Table, provenance: Mapping[str, Any]) -> Any:
     return pyarrow.table(columns, metadata={PROVENANCE_KEY: json.dumps(provenance, ensure_ascii=False)})
 
 
+def join_csv(path: PathLike, tables: Sequence[Path], firsts: Sequence[Mapping[str, object]]) -> None:
+    """Write several CSV tables as one, row by row.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced in one step.
+    tables : sequence of Path
+        Written by `write_csv`. A column that some lack is ``nan`` there.
+    firsts : sequence of mapping
+        Values by name of columns that stand before those of each table; all have the same names. A table
+        that has such a column keeps its own values.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    heads = [_csv_header(table) for table in tables]
+    names = list(dict.fromkeys([*(firsts[0] if firsts else ()), *(name for head in heads for name in head)]))
+
+    def rows() -> Iterator[list[object]]:
+        yield list(names)
+        for table, first in zip(tables, firsts, strict=True):
+            with table.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    yield [row.get(name, first.get(name, "nan")) for name in names]
+
+    write_rows(Path(path), rows())
+
+
+def _csv_header(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), [])
+
+
+def join_parquet(
+    path: PathLike,
+    tables: Sequence[Path],
+    firsts: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write several Parquet tables as one, a row group a table; arguments as for `join_csv`.
+
+    A column that some lack is null there.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+    pyarrow = import_extra("pyarrow", extra="io", purpose=_PURPOSE)
+    parquet = import_extra("pyarrow.parquet", extra="io", purpose=_PURPOSE)
+    schemas = [parquet.read_schema(table).remove_metadata() for table in tables]
+    own = pyarrow.unify_schemas(schemas, promote_options="permissive")
+    before = [pyarrow.field(name, pyarrow.scalar(value).type) for name, value in firsts[0].items()]
+    fields = [field for field in before if field.name not in own.names] + list(own)
+    made = json.dumps(provenance, ensure_ascii=False)
+    schema = pyarrow.schema(fields, metadata={PROVENANCE_KEY: made})
+    with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema) as file:
+        for table, first in zip(tables, firsts, strict=True):
+            rows = parquet.read_table(table)
+            columns = [
+                rows[field.name].cast(field.type)
+                if field.name in rows.column_names
+                else pyarrow.repeat(pyarrow.scalar(first.get(field.name), field.type), rows.num_rows)
+                for field in fields
+            ]
+            file.write_table(pyarrow.table(columns, schema=schema))
+
+
 def _format(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
 
@@ -120,6 +194,11 @@ class CsvFormat(PlaneFormat):
         """Write the table."""
         write_csv(path, result.table)
 
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the tables of all planes as one, with time and slice before the other columns."""
+        places = [{"t": part.t, "z": part.z or 0} for part in parts]
+        join_csv(path, [part.path for part in parts], places)
+
 
 class ParquetFormat(PlaneFormat, BlockFormat):
     """Table of cells with types, which also holds how it was made."""
@@ -134,6 +213,11 @@ class ParquetFormat(PlaneFormat, BlockFormat):
     def write(self, path: Path, result: PlaneResult) -> None:
         """Write the table."""
         write_parquet(path, result.table, provenance=result.provenance)
+
+    def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
+        """Write the tables of all planes as one, with time and slice before the other columns."""
+        places = [{"t": part.t, "z": part.z or 0} for part in parts]
+        join_parquet(path, [part.path for part in parts], places, stack.provenance)
 
     def write_block(
         self,

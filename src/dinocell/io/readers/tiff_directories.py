@@ -13,6 +13,7 @@ The walk visits each directory once, adds up what reading its tags would take, a
 page is stored, for the checks that follow.
 """
 
+import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +59,8 @@ class Directories:
     spans : ByteSpans
         Which bytes are directories, and which are pixels.
     is_sorted : bool
-        Whether the tags of all directories are in the order of their codes, as TIFF demands.
+        Whether the tags of all directories are in the order of their codes, each once, as TIFF demands; a
+        description may come again, as programs write one for each reader.
     is_cut : bool
         Whether the chain goes on where no directory is.
     codes : set of int
@@ -170,7 +172,7 @@ def _check_directory(reader: TagReader, offset: int, found: Directories) -> tupl
     if size:
         found.spans.add(offset, size)
     codes = [tag.code for tag in entries]
-    found.is_sorted &= codes == sorted(set(codes))
+    found.is_sorted &= _is_sorted(codes)
     for tag in entries:
         if not tag.is_inline:
             place = reader.place(tag)
@@ -185,6 +187,11 @@ def _check_directory(reader: TagReader, offset: int, found: Directories) -> tupl
     _note_parts(reader, offset, tags, found)
     is_image = not any(kind & _NOT_AN_IMAGE for kind in reader.few_numbers(tags.get(_KIND)))
     return following, reader.offsets(tags.get(_SUBIFDS), MAX_PAGES + 1), is_image
+
+
+def _is_sorted(codes: list[int]) -> bool:
+    pairs = itertools.pairwise(codes)
+    return all(first < second or first == second == _DESCRIPTION for first, second in pairs)
 
 
 def _counted_bytes(tag: Tag, place: int, file_size: int) -> int:

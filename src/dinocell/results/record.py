@@ -14,6 +14,9 @@ from dinocell.io.opening import read_json_object
 from dinocell.io.saving import NAME_BYTES, atomic_path
 from dinocell.settings import Section
 
+PARTS_ENDING = "_planes"
+"""Ending of the name of the folder in which results of a stack's planes wait for the others."""
+
 
 class ResultState(Enum):
     """State of the files where results should go."""
