@@ -65,6 +65,13 @@ def sources(folder, kinds):
     return [*files, SourceFile(damaged, damaged.with_suffix("").relative_to(folder))]
 
 
+def log_call(settings):
+    """Log a call in which one image was done."""
+    with BatchLog(settings.output) as log:
+        log.write("started", describe_start(settings))
+        log.write("done", {})
+
+
 @pytest.mark.parametrize(
     ("kinds", "target"), [([True, False] + [True] * 4, "nuclei"), ([False] * 3 + [True], "cells")]
 )
@@ -90,11 +97,9 @@ def test_a_repeated_call_keeps_the_choice(tmp_path, pipeline):
     files, settings = sources(tmp_path, [True]), settings_of(pipeline, tmp_path)
     fixed = settings.inference.model_copy(update={"target": "nuclei"})
     settings.output.mkdir()
-    with BatchLog(settings.output) as log:
-        log.write("started", describe_start(replace(settings, inference=fixed)))  # by --target
+    log_call(replace(settings, inference=fixed))  # by --target
     assert recorded_target(settings) is None
-    with BatchLog(settings.output) as log:
-        log.write("started", describe_start(replace(settings, inference=fixed, same_target=True)))
+    log_call(replace(settings, inference=fixed, same_target=True))
     more = sources(tmp_path, [False] * 5)
     assert agree_on_target(more, settings, pipeline) == "nuclei"
     assert agree_on_target(more, replace(settings, model_sha256="other"), pipeline) == "cells"
@@ -162,8 +167,7 @@ def test_one_scale_suits_most_cells_and_a_repeated_call_keeps_it(tmp_path, sized
     assert 40 * scale == pytest.approx(INSIDE * 20, rel=0.15)
     fixed = settings.inference.model_copy(update={"fixed_scale": scale})
     settings.output.mkdir()
-    with BatchLog(settings.output) as log:
-        log.write("started", describe_start(replace(settings, inference=fixed, same_scale=True)))
+    log_call(replace(settings, inference=fixed, same_scale=True))
     few = files[3:]
     assert agree_on_scale(few, settings, sized) == scale
     assert agree_on_scale(few, replace(settings, model_sha256="other"), sized) == 1

@@ -1,6 +1,5 @@
 """Stacks: their planes are segmented one by one, and joined."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from dinocell.batch.sources import SourceFile
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import open_image, read_image
 from dinocell.io.selection import Selection
-from dinocell.results.table import join_csv
 from tests.batch.test_batch import disks, run
 
 FORMATS = ("csv", "parquet", "distance", "rois", "geojson", "coco", "overlay", "npy", "tif")
@@ -49,7 +47,8 @@ def test_all_planes_are_in_one_file_a_format(results):
     names = {path.name for path in (results / "joined").iterdir()}
     endings = ("cells.csv", "cells.parquet", "distance.tif", "rois.zip", "cells.geojson", "coco.json")
     endings += ("overlay.tif", "labels.npy", "labels.tif", "provenance.json")
-    assert names == {*(f"s_{ending}" for ending in endings), "segment.jsonl"}
+    of_all = {"segment.jsonl", "summary.csv", "cells.csv", "cells.parquet"}
+    assert names == {*(f"s_{ending}" for ending in endings), *of_all}
 
 
 def test_pixels_are_those_of_the_planes(results):
@@ -166,12 +165,3 @@ def test_a_stack_that_was_edited_is_not_replaced(stack, tmp_path):
     assert refused.exit_code == 1
     assert "edited since: move them away" in " ".join(refused.output.split())
     assert not tifffile.imread(path).any()
-
-
-def test_columns_that_a_plane_lacks_are_nan(tmp_path):
-    (tmp_path / "a.csv").write_text("label,mean_A\n1,5\n")
-    (tmp_path / "b.csv").write_text("label,mean_A,mean_B\n1,6,7\n")
-    join_csv(tmp_path / "c.csv", [tmp_path / "a.csv", tmp_path / "b.csv"], [{"t": 0}, {"t": 1}])
-    with (tmp_path / "c.csv").open(newline="") as file:
-        rows = list(csv.reader(file))
-    assert rows == [["t", "label", "mean_A", "mean_B"], ["0", "1", "5", "nan"], ["1", "1", "6", "7"]]

@@ -70,8 +70,8 @@ def test_segment_writes_labels_overlay_and_table(image_file, tmp_path):
     assert int(rows[0]["area"]) == (labels == 1).sum()
     assert float(rows[0]["mean_intensity"]) == pytest.approx(disks()[labels == 1].mean(), rel=1e-4)
     assert sorted(p.name for p in out.iterdir()) == [
-        "cells_cells.csv", "cells_distance.tif", "cells_labels.tif", "cells_overlay.png",
-        "cells_provenance.json", "segment.jsonl",
+        "cells.csv", "cells_cells.csv", "cells_distance.tif", "cells_labels.tif", "cells_overlay.png",
+        "cells_provenance.json", "segment.jsonl", "summary.csv",
     ]  # fmt: skip
 
 
@@ -101,7 +101,8 @@ def test_the_rest_of_a_batch_is_done_when_some_files_are_bad(image_file, tmp_pat
         assert len(lines) == 1, result.output
     assert "--all-planes" in result.output
     endings = ("labels.tif", "overlay.png", "cells.csv", "provenance.json")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"segment.jsonl"} | {
+    of_all = {"segment.jsonl", "summary.csv", "cells.csv"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == of_all | {
         f"{stem}_{what}" for stem in ("cells", "one") for what in endings
     }
 

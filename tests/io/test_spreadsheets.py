@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dinocell
-from dinocell.io.spreadsheets import escape_formula, write_rows
+from dinocell.io.spreadsheets import escape_formula, join_tables, write_rows
 from dinocell.reports.tables import write_table
 from dinocell.results.table import write_csv
 
@@ -44,3 +44,12 @@ def test_no_other_module_writes_texts_as_csv():
     texts = {path.name: path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
     writers = {name for name, text in texts.items() if re.search(r"csv\.(Dict)?[wW]riter\(", text)}
     assert writers == {"spreadsheets.py", "run_folder.py"}
+
+
+def test_columns_that_a_plane_lacks_are_nan(tmp_path):
+    (tmp_path / "a.csv").write_text("label,mean_A\n1,5\n")
+    (tmp_path / "b.csv").write_text("label,mean_A,mean_B\n1,6,7\n")
+    join_tables(tmp_path / "c.csv", [tmp_path / "a.csv", tmp_path / "b.csv"], [{"t": 0}, {"t": 1}])
+    with (tmp_path / "c.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["t", "label", "mean_A", "mean_B"], ["0", "1", "5", "nan"], ["1", "1", "6", "7"]]

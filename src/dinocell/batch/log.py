@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from dinocell.batch.outcomes import PlaneOutcome
 from dinocell.batch.settings import BatchSettings
@@ -16,32 +16,25 @@ from dinocell.errors import OutputError
 from dinocell.io.saving import printable
 from dinocell.labels import TARGETS, Target
 
+_WORK = ("done", "skipped")  # events that show that work began
 _SAME_TARGET, _SAME_SCALE = "same_target", "same_scale"  # true where a call chose it for all files
 
 
 class BatchLog:
     """Log of a folder of results, to which lines are appended.
 
+    They wait until the first image is done, or was done before: a call in which nothing could begin, as
+    without a choice that all files need, leaves no trace.
+
     Parameters
     ----------
     folder : Path
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOG_FILE
-        try:
-            self._file = self.path.open("ab+")
-            if self._file.tell():
-                self._file.seek(-1, os.SEEK_END)
-                if self._file.read(1) != b"\n":  # a kill cut the last line
-                    self._file.write(b"\n")
-        except OSError as error:
-            raise self._refusal(error) from error
+        self._file: BinaryIO | None = None
+        self._waiting: list[bytes] = []
 
     def write(self, event: str, values: Mapping[str, Any]) -> None:
         """Append one line, and flush it.
@@ -49,17 +42,30 @@ class BatchLog:
         Raises
         ------
         OutputError
-            If the disk is full.
+            If the log cannot be written, as on a full disk.
         """
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._waiting.append(json.dumps({"time": time, "event": event, **values}).encode() + b"\n")
+        if self._file is None and event not in _WORK:
+            return
         try:
-            self._file.write(json.dumps({"time": time, "event": event, **values}).encode() + b"\n")
+            self._file = self._open() if self._file is None else self._file
+            self._file.write(b"".join(self._waiting))
             self._file.flush()
         except OSError as error:
             raise self._refusal(error) from error
+        self._waiting.clear()
+
+    def _open(self) -> BinaryIO:
+        file = self.path.open("ab+")
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a kill cut the last line
+                file.write(b"\n")
+        return file
 
     def write_outcome(self, outcome: PlaneOutcome) -> None:
-        """Append the outcome of a plane."""
+        """Append the outcome of a plane or a stack."""
         source = printable(str(outcome.source))
         values = {"source": source, "name": outcome.name, "message": outcome.message, **outcome.details}
         self.write(outcome.status, values)
@@ -74,7 +80,8 @@ class BatchLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def describe_start(settings: BatchSettings) -> dict[str, Any]:

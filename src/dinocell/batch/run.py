@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from dinocell.batch.findings import summarize_plane
 from dinocell.batch.jobs import LoadEvent, PlaneJob, StackRead, load_jobs
 from dinocell.batch.outcomes import PlaneOutcome, SourceRead, failed_outcome, record_path, result_files
 from dinocell.batch.settings import BatchSettings
@@ -228,6 +229,7 @@ def _write(
         PLANE_FORMATS[name].write(files.get(name, plane.source), plane)
 
     written = write_results(record, begun, files, settings.formats, write)
+    measured = any(PLANE_FORMATS[name].needs_channels for name in settings.formats)
     sure = plane.confidence
     mean = round(float(sure.mean()), 4) if sure is not None and result.count else None
     found = {
@@ -239,6 +241,7 @@ def _write(
         "precision": result.parameters.precision,
         "confidence": mean,
         "quality": list(quality.flags),
+        **summarize_plane(plane, measured=measured),
     }
     write_record(record, written.model_copy(update={"result": found, "finished": True}))
     seconds = job.seconds + time.monotonic() - started

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from dinocell.batch.outcomes import PlaneOutcome, SourceRead, failed_outcome, record_path, result_files
+from dinocell.batch.outcomes import PlaneOutcome, SourceRead, failed_outcome, record_path
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
@@ -225,8 +225,8 @@ def _credit_lost_worker(outcome: PlaneOutcome, settings: BatchSettings, began: i
     where = settings.output / outcome.name
     cells = record.result.get("cells", "some")
     message = f"{outcome.source}: {cells} cells, by a worker that was lost → {where}_*"
-    names = sorted(file.name for file in result_files(settings, Path(outcome.name)).values())
-    return replace(outcome, status="done", message=message, details=record.result | {"files": names})
+    details = record.result | {"files": sorted(record.files)}
+    return replace(outcome, status="done", message=message, details=details)
 
 
 def _restore_paths(

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from dinocell import batch, inference, models
+from dinocell import batch, experiments, inference, models
 from dinocell.batch.jobs import load_jobs
 from dinocell.batch.log import BatchLog, describe_start, recorded_scale, recorded_target
 from dinocell.batch.outcomes import PlaneOutcome, SourceRead, Status
@@ -228,6 +228,10 @@ def _segment(
     bar: ProgressBar,
 ) -> None:
     """Start a batch with a callback for its tiles; write, log and report what comes of it."""
+    if not found.sources:
+        _report_found(found)
+        _report_end([], found.failures)
+        return
     create_folder(settings.output)
     batch.remove_leftovers(settings.output)
     outcomes: list[PlaneOutcome] = []
@@ -255,7 +259,17 @@ def _segment(
                 bar.advance(files)
         outcomes = confirm_outcomes(outcomes, settings.output)
         log.write("ended", Counter(outcome.status for outcome in outcomes))
+    if not any(outcome.stops for outcome in outcomes):
+        _write_tables(outcomes, settings.output)
     _report_end(outcomes, found.failures)
+
+
+def _write_tables(outcomes: list[PlaneOutcome], folder: Path) -> None:
+    """Write the tables over all images of the folder, where there are results."""
+    if any(outcome.status in ("done", "skipped") for outcome in outcomes):
+        written = experiments.write_summary(folder)
+        if len(outcomes) > 1 and written:
+            console.print(f"all images: {escape(', '.join(map(str, written)))}")
 
 
 def _report(outcome: PlaneOutcome) -> None:

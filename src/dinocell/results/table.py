@@ -1,8 +1,7 @@
 """The table of cells as CSV or Parquet."""
 
-import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from dinocell.errors import InputError
 from dinocell.extras import import_extra
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path
-from dinocell.io.spreadsheets import write_rows
+from dinocell.io.spreadsheets import join_tables, write_rows
 from dinocell.measure.outlines import Polygon
 from dinocell.results.result_format import BlockFormat, PlaneFormat, PlaneResult, Stack, StackPart
 
@@ -96,51 +95,15 @@ def arrow_table(table: Table, provenance: Mapping[str, Any]) -> Any:
     return pyarrow.table(columns, metadata={PROVENANCE_KEY: json.dumps(provenance, ensure_ascii=False)})
 
 
-def join_csv(path: PathLike, tables: Sequence[Path], firsts: Sequence[Mapping[str, object]]) -> None:
-    """Write several CSV tables as one, row by row.
-
-    Parameters
-    ----------
-    path : path
-        An existing file is replaced in one step.
-    tables : sequence of Path
-        Written by `write_csv`. A column that some lack is ``nan`` there.
-    firsts : sequence of mapping
-        Values by name of columns that stand before those of each table; all have the same names. A table
-        that has such a column keeps its own values.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    heads = [_csv_header(table) for table in tables]
-    names = list(dict.fromkeys([*(firsts[0] if firsts else ()), *(name for head in heads for name in head)]))
-
-    def rows() -> Iterator[list[object]]:
-        yield list(names)
-        for table, first in zip(tables, firsts, strict=True):
-            with table.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    yield [row.get(name, first.get(name, "nan")) for name in names]
-
-    write_rows(Path(path), rows())
-
-
-def _csv_header(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return next(csv.reader(file), [])
-
-
 def join_parquet(
     path: PathLike,
     tables: Sequence[Path],
     firsts: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write several Parquet tables as one, a row group a table; arguments as for `join_csv`.
+    """Write several Parquet tables as one, a row group a table.
 
-    A column that some lack is null there.
+    Arguments are those of `dinocell.io.spreadsheets.join_tables`. A column that some lack is null there.
 
     Raises
     ------
@@ -197,7 +160,7 @@ class CsvFormat(PlaneFormat):
     def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
         """Write the tables of all planes as one, with time and slice before the other columns."""
         places = [{"t": part.t, "z": part.z or 0} for part in parts]
-        join_csv(path, [part.path for part in parts], places)
+        join_tables(path, [part.path for part in parts], places)
 
 
 class ParquetFormat(PlaneFormat, BlockFormat):
