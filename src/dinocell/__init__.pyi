@@ -1,10 +1,13 @@
 from .errors import DINOCellError
 from .inference.pipeline import DINOCellPipeline
 from .inference.segment import segment
-from .inference.segmentation import Segmentation
-from .io.images import read_image, read_labels
+from .inference.segmentation import Parameters, Segmentation
+from .inference.settings import InferenceSettings, RunSettings
+from .io.images import Image, open_image, read_image, read_labels
 from .io.saving import write_labels
 from .measure.cells import measure_cells
+from .measure.confidence import cell_confidence
+from .measure.quality import image_quality
 from .metrics.scores import Scores, evaluate
 from .models.network.dinocell import DINOCell
 from .models.network.listing import list_models
@@ -22,18 +25,25 @@ __all__ = [
     "DINOCellError",
     "DINOCellPipeline",
     "FinetuneConfig",
+    "Image",
+    "InferenceSettings",
+    "Parameters",
     "PretrainConfig",
+    "RunSettings",
     "Scores",
     "Segmentation",
     "Thresholds",
     "TrainConfig",
     "__version__",
+    "cell_confidence",
     "distance_to_labels",
     "evaluate",
     "finetune",
+    "image_quality",
     "labels_to_distance",
     "list_models",
     "measure_cells",
+    "open_image",
     "pretrain",
     "read_image",
     "read_labels",

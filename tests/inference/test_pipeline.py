@@ -18,7 +18,7 @@ from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.devices import choose_device
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.network.residual import ResidualConfig
-from dinocell.postprocess.thresholds import Thresholds
+from dinocell.postprocess.thresholds import SHORT_NAMES, Thresholds
 from dinocell.preprocess.intensity_range import scale_to_uint8
 from dinocell.preprocess.resampling import resize
 from dinocell.tiling import plan_tiles
@@ -288,11 +288,9 @@ def test_settings_of_a_pipeline_hold_for_all_images_and_options_for_one():
 
 
 def test_keywords_are_those_of_the_settings():
-    assert set(InferenceOptions.__annotations__) == {
-        *InferenceSettings.model_fields,
-        *Thresholds.model_fields,
-    }
-    assert set(RunOptions.__annotations__) == {*RunSettings.model_fields, *Thresholds.model_fields}
+    numbers = {*Thresholds.model_fields, *SHORT_NAMES}
+    assert set(InferenceOptions.__annotations__) == {*InferenceSettings.model_fields, *numbers}
+    assert set(RunOptions.__annotations__) == {*RunSettings.model_fields, *numbers}
 
 
 def test_results_record_what_decides_about_labels_and_is_not_usual(nano):

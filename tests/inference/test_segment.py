@@ -136,3 +136,21 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_all_public_names_are_listed():
     assert set(dinocell.__all__) <= set(dir(dinocell))
+
+
+def test_thresholds_have_the_names_of_the_options_too():
+    image = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+    short = segment(image, cells_max=0.6, cell_fill=0.2).parameters.settings
+    long = segment(image, cells_max_threshold=0.6, cell_fill_threshold=0.2).parameters.settings
+    assert short == long
+    assert short.thresholds_of["cells"].cells_max_threshold == 0.6
+    with pytest.raises(InputError, match="cells_max and cells_max_threshold are two names of one option"):
+        segment(image, cells_max=0.6, cells_max_threshold=0.6)
+
+
+def test_a_stack_in_a_file_is_refused_with_words_for_python(tmp_path):
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, np.zeros((3, 2, 32, 32), np.uint8), imagej=True, metadata={"axes": "TZYX"})
+    with pytest.raises(InputError, match=r"holds 3 times, 2 slices, expected one plane: read one"):
+        segment(path)
+    assert segment(read_image(path, page=5).pixels).count == 0

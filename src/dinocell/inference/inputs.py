@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.inference.preset import Preset
-from dinocell.io.images import Image, read_image, stem_of
+from dinocell.io.images import Image, open_image, read_image, stem_of
 from dinocell.io.pixel_size import PixelSize, plausible_size, validate_pixel_size
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.naming import choose, distinct_names, sample_names
@@ -80,11 +80,26 @@ def open_input(
             pixels = preset.pick_channel(pixels)
         return InputImage(*_split(pixels, (), channel, "the image"), size)
     path = Path(image)
+    _check_single(path)
     read = read_image(path)
     if preset is not None and channel is None:
         channel = preset.channel
     chosen = InputImage(*_choose(read, channel, path), plausible_size(read.pixel_size_yx_um) or size)
     return replace(chosen, path=path)
+
+
+def _check_single(path: Path) -> None:
+    """Raise InputError for a file of several planes, with words that fit Python."""
+    with open_image(path) as opened:
+        times, _, slices = opened.info.shape[:3]
+        scenes = len(opened.info.scenes)
+    if times * slices * scenes > 1:
+        counts = {"scenes": scenes, "times": times, "slices": slices}
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items() if count > 1)
+        raise InputError(
+            f"{path} holds {listed}, expected one plane: read one, as read_image(path, page=0).pixels, or "
+            "segment all by `dinocell segment --all-planes`"
+        )
 
 
 def _choose(image: Image, channel: int | str | None, path: Path) -> tuple[Pixels, dict[str, Pixels]]:

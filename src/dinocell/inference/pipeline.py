@@ -122,8 +122,8 @@ class DINOCellPipeline:
         **options
             For this call only, see `dinocell.inference.settings.RunSettings`: ``target`` (``"auto"``,
             ``"cells"`` or ``"nuclei"``), ``diameter`` (in pixels, ``"auto"`` or None), ``min_size``,
-            ``fill_holes``, ``thresholds`` or single numbers of them (``cells_max_threshold``,
-            ``cell_fill_threshold``, ``merge``, ``regrow``, see `dinocell.distance_to_labels`).
+            ``fill_holes``, ``thresholds`` or single numbers of them (``cells_max``, ``cell_fill``, ``merge``,
+            ``regrow``, or by their long names, see `dinocell.Thresholds`).
 
         Returns
         -------

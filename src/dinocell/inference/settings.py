@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from dinocell.errors import InputError
 from dinocell.labels import Target
-from dinocell.postprocess.thresholds import Thresholds
+from dinocell.postprocess.thresholds import SHORT_NAMES, Thresholds
 from dinocell.settings import Section, explain_problem
 
 if TYPE_CHECKING:
@@ -182,14 +182,15 @@ class InferenceSettings(RunSettings):
         ----------
         config : ModelConfig
         **options
-            Settings by name; a number of `Thresholds` by its own name replaces that number alone.
+            Settings by name; a number of `Thresholds` by its own name, or one of `SHORT_NAMES`, replaces that
+            number alone.
 
         Raises
         ------
         InputError
             If a setting is unknown or out of bounds, or the model lacks the target.
         """
-        given: dict[str, Any] = {**options}
+        given = _long_names({**options})
         numbers = {name: given.pop(name, None) for name in Thresholds.model_fields}
         whole = given.pop("thresholds", None) or self.thresholds
         bases = {name: whole or self._own_thresholds(name, config) for name in config.targets}
@@ -208,6 +209,18 @@ class InferenceSettings(RunSettings):
     def _own_thresholds(self, target: Target, config: "ModelConfig") -> Thresholds:
         """Return the thresholds of a target where none are given."""
         return config.targets[target].thresholds
+
+
+def _long_names(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with the fields' own names in place of short ones."""
+    for short, name in SHORT_NAMES.items():
+        value = options.pop(short, None)
+        if value is None:
+            continue
+        if options.get(name) is not None:
+            raise InputError(f"{short} and {name} are two names of one option, expected one of them")
+        options[name] = value
+    return options
 
 
 def _find_target(chosen: TargetChoice, config: "ModelConfig") -> TargetChoice:
@@ -270,11 +283,13 @@ class CompleteSettings(InferenceSettings):
 
 
 class RunOptions(TypedDict, total=False):
-    """Keywords of `RunSettings`, and the numbers of `Thresholds`, for one call."""
+    """Keywords of `RunSettings`, and the numbers of `Thresholds` by both of their names, for one call."""
 
     target: TargetChoice
     diameter: Diameter
     thresholds: Thresholds | None
+    cells_max: float | None
+    cell_fill: float | None
     cells_max_threshold: float | None
     cell_fill_threshold: float | None
     merge: float | None

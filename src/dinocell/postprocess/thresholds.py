@@ -7,6 +7,9 @@ from pydantic import Field
 from dinocell.errors import InputError
 from dinocell.settings import Section
 
+SHORT_NAMES = {"cells_max": "cells_max_threshold", "cell_fill": "cell_fill_threshold"}
+"""Names that the options of the command line have for two of the numbers, and Python takes as well."""
+
 
 class Thresholds(Section):
     """Numbers that turn a distance map into labels; chosen on validation data.
