@@ -48,7 +48,7 @@ ship: $(READY)  ## Put the weights of a training into the package, and rebuild a
 
 docs: $(READY)  ## The site of docs/, in site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
-	@echo "Open site/index.html, or search it too with $(BIN)/mkdocs serve"
+	@echo "Open site/index.html"
 
 clean:
 	rm -rf .venv demo_output site

@@ -1,8 +1,10 @@
 """The site of docs/ and its notebook. (test_docs.py runs what the pages show.)"""
 
+import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dinocell.cli.commands import COMMANDS
+from dinocell.cli.commands import COMMANDS, load_command
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "Tutorial.ipynb"
+
+CHROMIUM = shutil.which("chromium")
+
+_SPEC = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+hooks = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(hooks)
 
 
 def run(*command, cwd, **variables):
@@ -82,6 +90,44 @@ def test_the_command_line_page_names_every_command(site):
     text = (site / "command_line.html").read_text(encoding="utf-8")
     for name in COMMANDS:
         assert f">dinocell {name}<" in text or f">dinocell {name} " in text
+
+
+def each_command():
+    def walk(command, name):
+        if not hasattr(command, "commands"):
+            yield name, command
+        for part, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{name} {part}")
+
+    for name in COMMANDS:
+        yield from walk(load_command(name), f"dinocell {name}")
+
+
+@pytest.mark.parametrize(("name", "command"), list(each_command()))
+def test_the_examples_of_all_options_are_read_by_their_command(name, command):
+    needed = {p.name: ["x"] if p.param_type_name == "argument" else [p.opts[0], "x"] for p in command.params
+              if p.required}  # fmt: skip
+    for parameter in command.params:
+        example = hooks.example_of(parameter, name).strip("`").split()
+        if example:
+            others = [word for other, words in needed.items() if other != parameter.name for word in words]
+            command.make_context(name, [*others, *example])  # raises for what the option does not take
+
+
+def test_no_example_is_left_over():
+    names = {p.opts[0] for _, command in each_command() for p in command.params} | {"--log-file"}
+    assert set(hooks.EXAMPLES) <= names
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser")
+def test_the_search_works_on_pages_that_are_opened_from_disk(site):
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    shown = subprocess.run(
+        [CHROMIUM, *options, "--virtual-time-budget=20000", "--dump-dom", f"file://{site}/index.html?q=diameter"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert re.search(r"\d+ matching documents", shown)
 
 
 def test_every_page_is_in_the_navigation():
