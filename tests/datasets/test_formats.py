@@ -183,7 +183,7 @@ def test_options_reach_their_format(tmp_path):
     ("name", "options", "message"),
     [
         ("csv", {"channel": 0}, "--channel is for cellpose and folder, not for csv: leave it out"),
-        ("livecell", {"masks": Path("x")}, "--masks is for folder, not for livecell"),
+        ("livecell", {"masks": Path("x")}, "--masks is for ctc and folder, not for livecell"),
         ("folder", {"images": Path("x"), "channel": 1}, "--images is for livecell, not for folder"),
         ("ctc", {"silver": True}, "--silver is for no format"),
         ("coco", {}, "no format is called 'coco', expected one of livecell, cellpose, "),

@@ -59,6 +59,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="TOOL=MODEL", help="Model of a tool: a file, a folder or a name it knows."),
     ] = None,
+    masks: options.MasksOption = None,
     channel: options.ChannelOption = None,
     model: Annotated[str, typer.Option(help="DINOCell's: a trained model, or a checkpoint folder.")] = "nano",
     split_components: options.SplitComponentsOption = None,
@@ -70,6 +71,7 @@ def command(
     ] = None,
 ) -> None:
     """Print and write SEG, DET, OP_CSB, AP, F1, PQ, MMA and times of tools on the same images."""
+    options.check_one_dataset(data, masks)
     own_settings: InferenceOptions = {**given, "device": device}
     chosen = _choose_tools(
         [name.strip() for name in tools.split(",") if name.strip()],
@@ -81,7 +83,8 @@ def command(
         timeout=timeout,
     )
     datasets: dict[Path, Sequence[Item]] = {
-        folder: open_dataset(folder, channel=channel, split_components=split_components) for folder in data
+        folder: open_dataset(folder, masks, channel=channel, split_components=split_components)
+        for folder in data
     }
     create_folder(output)
     results = _run(datasets, chosen, output / TABLE_FILE)

@@ -29,13 +29,14 @@ def command(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="Annotated data: a folder of NAME_img.* and NAME_masks.*, one with images/ and masks/, a "
+            help="Annotated data: a folder of NAME.tif and NAME_masks.tif, one with images/ and masks/, a "
             "Cell Tracking Challenge folder, a CSV of pairs, a store made with --whole. Several may follow."
         ),
     ],
     more_data: Annotated[
         list[Path] | None, typer.Argument(metavar="DATA", help="What follows the first after --data.")
     ] = None,
+    masks: options.MasksOption = None,
     model: Annotated[
         str | None, typer.Option(help="Name of a trained model, or a checkpoint folder. Default: nano.")
     ] = None,
@@ -74,12 +75,13 @@ def command(
     A search takes the map of the target that the data annotate; else the target is chosen for each image.
     """
     data = data + (more_data or [])
+    options.check_one_dataset(data, masks)
     search = search or write
     _check_options(model, predictions, given, search=search, write=write)
     named = dict(zip(dataset_names(data), data, strict=True))
-    targets = {name: annotated_target(path, given=annotates) for name, path in named.items()}
+    targets = {name: annotated_target(path, masks, given=annotates) for name, path in named.items()}
     datasets = {
-        name: open_dataset(path, channel=channel, split_components=split_components)
+        name: open_dataset(path, masks, channel=channel, split_components=split_components)
         for name, path in named.items()
     }
     for items in datasets.values():

@@ -16,10 +16,11 @@ from dinocell.training import finetuning
 
 
 def command(
-    images: Annotated[Path, typer.Argument(help="Folder of annotated images; one to twenty are enough.")],
-    masks: Annotated[
-        Path | None, typer.Argument(help="Folder of their label images, unless they are beside them.")
-    ] = None,
+    images: Annotated[
+        Path,
+        typer.Argument(help="Annotated images, as `dinocell evaluate --data` takes them; one to twenty do."),
+    ],
+    masks: options.MasksArgument = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the model and its scores.")
     ] = Path("finetuned"),

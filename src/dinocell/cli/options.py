@@ -1,6 +1,7 @@
 """Options that several commands share: which part of a file to read, and how to segment it."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,14 @@ ChannelOption = Annotated[
 SceneOption = Annotated[
     str | None,
     typer.Option(help="Name or number (from 0) of a scene; name:1 or number:1 where it could be either."),
+]
+MasksArgument = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of their masks, where IMAGES holds none; of the same names, or NAME_masks."),
+]
+MasksOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the masks, where --data is one folder of images alone."),
 ]
 SplitComponentsOption = Annotated[
     bool | None,
@@ -65,6 +74,14 @@ WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Start so many processes here. Default: none but this one.")
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each process that --workers starts.")]
+
+
+def check_one_dataset(data: Sequence[Path], masks: Path | None) -> None:
+    """Raise InputError for a folder of masks beside several datasets."""
+    if masks is not None and len(data) > 1:
+        raise InputError(
+            f"--masks {masks} goes with one --data, but {len(data)} were given: name one at a time"
+        )
 
 
 def parse_selection(

@@ -11,7 +11,7 @@ from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.terminal import Notes, console, progress_bar
 from dinocell.datasets.annotates import recorded_target
-from dinocell.datasets.folder import find_items
+from dinocell.datasets.formats import open_originals
 from dinocell.errors import InputError
 from dinocell.io.saving import create_folder
 from dinocell.labels import TARGETS
@@ -19,10 +19,11 @@ from dinocell.metrics.score_table import HEADLINE
 
 
 def command(
-    images: Annotated[Path, typer.Argument(help="Folder of annotated images, one to five are enough.")],
-    masks: Annotated[
-        Path | None, typer.Argument(help="Folder of their label images, unless they are beside them.")
-    ] = None,
+    images: Annotated[
+        Path,
+        typer.Argument(help="Annotated images, as `dinocell evaluate --data` takes them; one to five do."),
+    ],
+    masks: options.MasksArgument = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The preset.")] = Path("preset.yaml"),
     model: Annotated[str, typer.Option(help="Name of a trained model, or a checkpoint folder.")] = "nano",
     channel: options.ChannelOption = None,
@@ -41,7 +42,7 @@ def command(
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")
     create_folder(output.parent)
-    items = find_items(images, masks, channel=channel, split_components=split_components)
+    items = open_originals(images, masks, channel=channel, split_components=split_components)
     pipeline = inference.DINOCellPipeline(model, device=device)
     with progress_bar() as bar:
         task = bar.add_task("distance maps", total=None)

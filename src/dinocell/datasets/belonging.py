@@ -4,6 +4,7 @@ A file belongs to an image where its name is the image's with one of `DERIVED_EN
 there as well, or a record of `dinocell segment` of that name is. ``CellMask_mask.tif`` alone is an image.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,19 @@ from dinocell.io.selection import PLANE_SUFFIX
 MASK_ENDINGS = ("", "_masks", "_mask", "_labels", "_label", "_cp_masks")
 """Endings of the stems of masks, where masks have a folder of their own."""
 
-DERIVED_ENDINGS = (*MASK_ENDINGS[1:], "_ignore", "_unchecked", "_overlay", "_distance", "_seg")
+_CELLPOSE_PICTURES = tuple(
+    picture + masks for picture in ("_cp_output", "_outlines", "_flows") for masks in ("", "_cp_masks")
+)
+
+DERIVED_ENDINGS = (
+    *_CELLPOSE_PICTURES,
+    *MASK_ENDINGS[1:],
+    "_ignore",
+    "_unchecked",
+    "_overlay",
+    "_distance",
+    "_seg",
+)
 """Endings of the stems of annotations and results, ours and Cellpose's."""
 
 MASK_FOLDERS = ("masks", "labels")
@@ -31,6 +44,7 @@ ANNOTATION = "annotations or results of other images"
 PART = "read as part of another file's set"
 """Reasons for which files are left out."""
 
+_FRAME_ANNOTATION = re.compile(r"man_(?:seg|track)(\d+)")  # of t000.tif, in the Cell Tracking Challenge
 _SUFFIXES = (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
 
 
@@ -51,6 +65,8 @@ def belongs_to_image(stem: str, stems: Collection[str], records: Collection[str]
     >>> [belongs_to_image(name, {"a", "b_img"}) for name in names]
     [True, True, True, True, False]
     """
+    if (frame := _FRAME_ANNOTATION.fullmatch(stem)) and f"t{frame[1]}" in stems:
+        return True
     for ending in DERIVED_ENDINGS:
         image = stem.removesuffix(ending)
         if image in (stem, ""):

@@ -8,15 +8,15 @@ that still is as `segment` wrote it is a prediction, not an annotation.
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dinocell.datasets.belonging import MASK_ENDINGS, RECORD_ENDING
-from dinocell.datasets.folder import image_stems, list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes
+from dinocell.datasets.listing import image_stems, list_images
 from dinocell.datasets.origin import (
     ImageFiles,
     ImagePlane,
@@ -30,6 +30,7 @@ from dinocell.datasets.repairs import Repairs, ignore_unchecked, repair
 from dinocell.errors import FileFormatError, FileMissingError, InputError
 from dinocell.io.images import open_labels, read_label_plane, read_labels, stem_of
 from dinocell.io.opening import open_regular, read_json_object
+from dinocell.io.readers.npy import CELLPOSE_ENDING, CELLPOSE_REMEDY
 from dinocell.labels import TARGETS, Labels, Target
 
 UNCHECKED_ENDINGS = ("_unchecked", "_ignore")
@@ -144,7 +145,7 @@ def find_corrected(
         unchecked = _choose_file(there, results, UNCHECKED_ENDINGS, "mark of what is unchecked")
         trusted = accept_unchanged or unchecked is not None  # whoever marked it has looked at it
         if labels is None:
-            left_out[name] = "no label image"
+            left_out[name] = _explain_missing(there, name)
         elif not trusted and _is_as_written(labels, corrected / f"{results}_cells.csv", origin):
             left_out[name] = "still as segment wrote it, so not corrected"
         else:
@@ -249,6 +250,13 @@ def _results(files: Iterable[str], endings: tuple[str, ...]) -> list[str]:
     """List what may be the names of results, by the stems of label images."""
     found = [stem.removesuffix(ending) for stem in files for ending in endings if stem.endswith(ending)]
     return [result for result in dict.fromkeys(found) if result]
+
+
+def _explain_missing(files: Mapping[str, Path], name: str) -> str:
+    """Return why there is no label image, where Cellpose's own file may be taken for one."""
+    seg = files.get(name + CELLPOSE_ENDING.removesuffix(".npy"))
+    is_cellpose = seg is not None and seg.name.endswith(CELLPOSE_ENDING)
+    return f"no label image; {seg.name} {CELLPOSE_REMEDY}" if seg and is_cellpose else "no label image"
 
 
 def _is_as_written(labels: Path, table: Path, origin: _Source) -> bool:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.datasets.dataset_format import DatasetFormat
-from dinocell.datasets.folder import list_images
 from dinocell.datasets.items import AnnotatedImage, check_sizes
+from dinocell.datasets.listing import list_images
 from dinocell.datasets.masks import check_masks
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.images import read_image

@@ -1,27 +1,24 @@
-"""Images and masks in folders: ``NAME_img.*`` beside ``NAME_masks.*``, or in a folder each.
+"""Images and masks in folders: ``NAME_masks.*`` or ``NAME_cp_masks.*`` beside ``NAME.*``, or a folder each.
 
 A mask file is a label image, or a binary file that holds 0 and "white" alone: see `dinocell.datasets.masks`.
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dinocell.datasets.belonging import MASK_ENDINGS, MASK_FOLDERS, belongs_to_image, describe_left_out
 from dinocell.datasets.dataset_format import DatasetFormat
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
+from dinocell.datasets.listing import list_images
 from dinocell.datasets.masks import read_masks
 from dinocell.datasets.origin import ImagePlane, read_plane
+from dinocell.datasets.pairing import IMAGE_ENDING, holds_pairs, match_files
 from dinocell.errors import FileFormatError, FileMissingError
-from dinocell.io.identity import files_read, join_sets
-from dinocell.io.images import is_ome_zarr, read_labels, stem_of
-from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
+from dinocell.io.identity import files_read
+from dinocell.io.images import read_labels
 
 logger = logging.getLogger(__name__)
-
-_USUAL = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-_RARE = tuple({*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES} - {*_USUAL, *FOLDER_SUFFIXES})
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,13 @@ class Pair:
 
 
 def find_pairs(folder: Path) -> list[Pair]:
-    """List the annotated images of a folder, sorted by name.
+    """List the annotated images of one folder, sorted by name.
 
     Parameters
     ----------
     folder : Path
-        Holds ``NAME_img.*``, ``NAME_masks.*`` and perhaps ``NAME_ignore.*``.
+        Holds ``NAME.*`` or ``NAME_img.*``, ``NAME_masks.*`` (or another of `MASK_ENDINGS`, such as
+        ``NAME_cp_masks.*``) and perhaps ``NAME_ignore.*``.
 
     Returns
     -------
@@ -94,25 +92,10 @@ def find_pairs(folder: Path) -> list[Pair]:
     Raises
     ------
     FileMissingError, FileFormatError
-        If the folder does not exist or holds no ``_img`` file, an image has no masks, or two files differ in
-        their endings only.
+        If the folder does not exist or holds no images, an image has no masks or several files for them, or
+        two files differ in their endings only.
     """
-    files = list_images(folder, "NAME_img.png and NAME_masks.png files")
-    names = sorted(stem.removesuffix("_img") for stem in files if stem.endswith("_img"))
-    missing = [name for name in names if f"{name}_masks" not in files]
-    if missing:
-        raise FileMissingError(
-            f"{folder}: {len(missing)} images have no masks, first {missing[0]}_img: "
-            f"add {missing[0]}_masks.png"
-        )
-    if not names:
-        raise FileMissingError(
-            f"{folder} holds no annotated images: expected NAME_img.png and NAME_masks.png"
-        )
-    return [
-        Pair(name, files[f"{name}_img"], files[f"{name}_masks"], files.get(f"{name}_ignore"))
-        for name in names
-    ]
+    return _find_in(folder, folder)
 
 
 def find_items(
@@ -128,8 +111,8 @@ def find_items(
     ----------
     images : Path
         Folder of images; those named after another one (NAME_masks, NAME_overlay, …) are left out.
-        Without `masks`: a folder of ``NAME_img.*`` and ``NAME_masks.*``, or one that holds the folders
-        ``images`` and ``masks`` (or ``labels``).
+        Without `masks`: a folder as `find_pairs` takes it, or one that holds the folders ``images`` and
+        ``masks`` (or ``labels``), or the images themselves and the folder ``masks``.
     masks : Path, optional
         Folder of masks, each named as its image or with one of `MASK_ENDINGS`; it may be `images` itself.
         ``NAME_ignore.*`` is looked for in both folders.
@@ -148,139 +131,86 @@ def find_items(
     FileMissingError, FileFormatError
         If a folder does not exist or holds no images, or an image has no masks, or several files for them.
     """
-    if masks is None and (beside := _masks_folder(images)):
-        images, masks = images / "images", beside
-    pairs = find_pairs(images) if masks is None else _match_folders(images, masks)
+    if masks is None:
+        images, masks = _find_folders(images)
+    pairs = _find_in(images, masks)
     _warn_of_left_out(pairs, images, masks)
     return [replace(pair, channel=channel, split_components=split_components) for pair in pairs]
 
 
-def list_images(folder: Path, expected: str) -> dict[str, Path]:
-    """Index the image files of a folder by stem, sorted by file name; hidden files are left out.
-
-    Parameters
-    ----------
-    folder : Path
-    expected : str
-        Description of the expected files, for the error message.
-
-    Raises
-    ------
-    FileMissingError, FileFormatError
-        If the folder does not exist, cannot be listed, or two files differ in their endings only.
-    """
-    if not folder.is_dir():
-        raise FileMissingError(f"no folder {folder}: expected {expected} in it")
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise FileFormatError(
-            f"{folder} cannot be opened ({error.strerror}), expected {expected}: check its permissions"
-        ) from error
-    shown = [path for path in paths if not path.name.startswith(".")]
-    files = _by_stem(folder, [path for path in shown if path.suffix.lower() in _USUAL])
-    rare = [path for path in shown if path.suffix.lower() in _RARE and not path.is_dir()]
-    # As a.npy beside a.tif, which is the same in another format.
-    files |= _by_stem(folder, [path for path in rare if stem_of(path) not in files])
-    # After the files: slide.zarr beside slide.tif is what segment-large made of it.
-    zarrs = {stem_of(path): path for path in shown if path.suffix.lower() == ".zarr" and is_ome_zarr(path)}
-    return dict(sorted((zarrs | files).items(), key=lambda item: item[1].name))
-
-
-def _by_stem(folder: Path, paths: list[Path]) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    plain = {path.stem for path in paths}
-    for path in paths:
-        stem = path.stem if stem_of(path) in plain else stem_of(path)  # a.ome.tif beside a.tif is a.ome
-        if stem in files:
-            raise FileFormatError(f"{folder} holds {files[stem].name} and {path.name}: remove or rename one")
-        files[stem] = path
-    return files
-
-
-def _warn_of_left_out(pairs: list[Pair], images: Path, masks: Path | None) -> None:
-    """Name the images without annotation and the masks without image that no pair is made of."""
-    used = {file.resolve() for pair in pairs for file in files_read(pair.files)}
-    here = list_images(images, "images")
-    there = {} if masks is None or masks.resolve() == images.resolve() else list_images(masks, "masks")
-    alone, masks_alone = (
-        [file for stem, file in files.items() if not belongs_to_image(stem, here)] for files in (here, there)
-    )
-    left_out = {
-        "images without an annotation, expected NAME_img beside NAME_masks": alone,
-        "masks without an image": masks_alone,
-    }
-    unused = {why: [f for f in files if f.resolve() not in used] for why, files in left_out.items()}
-    if line := describe_left_out(unused):
-        logger.warning("%s: %s", images, line)
-
-
-def image_stems(files: Mapping[str, Path]) -> list[str]:
-    """List the images among the files of a folder, by stem: no annotation, and a set of files once."""
-    stems = [stem for stem in sorted(files) if not belongs_to_image(stem, files)]
-    images, _ = join_sets(files[stem] for stem in stems)
-    return [stem for stem in stems if files[stem] in images]
-
-
-def _masks_folder(folder: Path) -> Path | None:
-    """Choose the folder of masks beside ``images``; None where the layout is another."""
+def _find_folders(folder: Path) -> tuple[Path, Path]:
+    """Find the folders of images and of masks in a folder; the folder itself twice where it holds both."""
     found = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
-    has_pairs = any(folder.glob("*_img.*"))
-    if not (folder / "images").is_dir() or (has_pairs and not found):
-        return None
+    images, has_pairs = folder / "images", holds_pairs(folder)
+    if not images.is_dir():
+        if has_pairs or not found:
+            return folder, folder
+        images = folder
+    elif has_pairs and not found:
+        return folder, folder
     if not found:
         raise FileMissingError(
             f"{folder} holds a folder images but none of its masks: expected {folder / 'masks'} or labels"
         )
     if has_pairs or len(found) > 1:
+        apart = [f"{path.name}/" for path in ([] if images == folder else [images])] + [
+            f"{path.name}/" for path in found
+        ]
         raise FileFormatError(
-            f"{folder} holds images/, {found[0].name}/ and {'NAME_img files' if has_pairs else 'labels/'}, "
+            f"{folder} holds {', '.join(apart)}{' and NAME_img or NAME_masks files' if has_pairs else ''}, "
             "expected one annotation: name the folder of images and the folder of masks"
         )
-    return found[0]
+    return images, found[0]
 
 
-def _match_folders(images: Path, masks: Path) -> list[Pair]:
-    """Find the masks of every image by its stem."""
-    here, there = list_images(images, "images"), list_images(masks, "masks named as their images")
-    stems = image_stems(here)
-    if not stems:
-        raise FileMissingError(f"{images} holds no images: expected files ending in {IMAGE_SUFFIXES}")
-    # In one folder for both, an image is not its own mask.
-    endings = MASK_ENDINGS[1:] if images.resolve() == masks.resolve() else MASK_ENDINGS
-    # Programs that take a file's last ending off call the masks of a.ome.tif a.ome_masks.
-    called = {s: dict.fromkeys((s, here[s].stem)) for s in stems}
-    expected = {s: [name + ending for name in called[s] for ending in endings] for s in stems}
-    found = {s: [there[name] for name in expected[s] if name in there] for s in stems}
-    missing = [stem for stem in stems if not found[stem]]
-    if missing:
-        names = ", ".join(expected[missing[0]])
+def _find_in(images: Path, masks: Path) -> list[Pair]:
+    """List the pairs of a folder of images and one of masks, which may be the same; sorted by name."""
+    beside = images.resolve() == masks.resolve()
+    here = list_images(images, "images")
+    there = here if beside else list_images(masks, "masks named as their images")
+    found = match_files(here, there, masks)
+    if not found:
         raise FileMissingError(
-            f"{masks}: {len(missing)} of {len(stems)} images have no masks, first {here[missing[0]]}: "
-            f"expected a TIFF or PNG file named {names}; add it or remove the image"
+            f"{images} holds no annotated images: expected NAME_masks.tif (or NAME_cp_masks.png) beside "
+            "NAME.tif, folders images and masks in it, or the name of the folder of masks as well"
         )
-    pairs = []
-    for stem in stems:
-        # One folder for both gives the same file twice.
-        ignored = {f.resolve(): f for side in (here, there) if (f := side.get(f"{stem}_ignore"))}
-        for files, what in ((found[stem], "masks"), ([*ignored.values()], "ignored pixels")):
-            if len(files) > 1:
-                raise FileFormatError(
-                    f"{files[0]} and {files[1]} may both be the {what} of {here[stem]}, expected one: "
-                    "remove or rename the other"
-                )
-        pairs.append(Pair(stem, here[stem], found[stem][0], next(iter(ignored.values()), None)))
-    return pairs
+    short = {match.stem: match.stem.removesuffix(IMAGE_ENDING) for match in found if beside}
+    pairs = [
+        Pair(
+            match.stem if short.get(match.stem, match.stem) in here else short[match.stem],
+            match.image,
+            match.masks,
+            match.ignore,
+        )
+        for match in found
+    ]
+    return sorted(pairs, key=lambda pair: pair.name)
 
 
-def _has_pairs(path: Path) -> bool:
-    return any(path.glob("*_img.*")) or any((path / name).is_dir() for name in MASK_FOLDERS)
+def _warn_of_left_out(pairs: list[Pair], images: Path, masks: Path) -> None:
+    """Name the images without masks and the masks without image that no pair is made of."""
+    used = {file.resolve() for pair in pairs for file in files_read(pair.files)}
+    here = list_images(images, "images")
+    beside = masks.resolve() == images.resolve()
+    there = {} if beside else list_images(masks, "masks")
+    unused: dict[str, list[Path]] = {"images without masks": [], "masks without an image": []}
+    for files in (here, there):
+        for stem, file in files.items():
+            if file.resolve() not in used and not belongs_to_image(stem, here):
+                is_masks = files is there or (beside and stem.endswith(MASK_ENDINGS[1:]))
+                unused["masks without an image" if is_masks else "images without masks"].append(file)
+    if line := describe_left_out(unused):
+        logger.warning("%s: %s", images, line)
+
+
+def _is_folder(path: Path) -> bool:
+    return holds_pairs(path) or any((path / name).is_dir() for name in MASK_FOLDERS)
 
 
 FORMAT = DatasetFormat(
     name="folder",
-    input="A folder of NAME_img.* and NAME_masks.*, or of images (see --masks).",
+    input="A folder of NAME.* and NAME_masks.*, one with images/ and masks/, or of images (see --masks).",
     find_items=find_items,
     options=("masks", "channel"),
-    recognises=_has_pairs,
+    recognises=_is_folder,
 )

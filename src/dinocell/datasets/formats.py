@@ -70,13 +70,19 @@ def _with_split(items: Sequence[Any], split_components: bool | None) -> Sequence
 
 
 def open_dataset(
-    path: Path, *, channel: int | str | None = None, split_components: bool | None = None
+    path: Path,
+    masks: Path | None = None,
+    *,
+    channel: int | str | None = None,
+    split_components: bool | None = None,
 ) -> Sequence[Item]:
     """List the annotated images of a store, or of a dataset whose format is recognised by its files.
 
     Parameters
     ----------
     path : Path
+    masks : Path, optional
+        Folder of masks, where `path` is a folder of images alone.
     channel : int or str, optional
         Of images with several, where the format lets choose.
     split_components : bool, optional
@@ -87,7 +93,7 @@ def open_dataset(
     FileMissingError
         If nothing of that name exists.
     InputError
-        If it lets choose no channel, and one is given.
+        If it lets choose no channel or masks, and one is given.
     DINOCellError
         If it is not a dataset, or a store that cannot be evaluated.
     """
@@ -97,21 +103,50 @@ def open_dataset(
                 f"{path} is a store, for whose images `dinocell process` has chosen the channel, expected no "
                 "--channel: leave it out, or give it to `dinocell process`"
             )
+        if masks is not None:
+            raise InputError(f"{path} is a store, which holds its labels, expected no {masks}: leave it out")
         return _with_split(store.find_items(path), split_components)
-    return find_items(recognise(path), path, split_components=split_components, channel=channel)
+    name = recognise(path, masks)
+    return find_items(name, path, split_components=split_components, masks=masks, channel=channel)
 
 
-def recognise(path: Path) -> str:
+def open_originals(
+    path: Path,
+    masks: Path | None = None,
+    *,
+    channel: int | str | None = None,
+    split_components: bool | None = None,
+) -> Sequence[Item]:
+    """List annotated images that are as in their files: what `open_dataset` takes, but no store.
+
+    Raises
+    ------
+    InputError
+        If it is a store, whose images are preprocessed.
+    DINOCellError
+        As `open_dataset`.
+    """
+    if store.is_store(Path(path)):
+        raise InputError(
+            f"{path} is a store of preprocessed images, expected images as they were taken: give the data "
+            "that it was made of"
+        )
+    return open_dataset(path, masks, channel=channel, split_components=split_components)
+
+
+def recognise(path: Path, masks: Path | None = None) -> str:
     """Recognise the format of a dataset, one of `DATASET_FORMATS`, by the names of its files.
 
     A folder without a sign of another format is "folder". So are Cellpose's pairs, whose names others have
-    too: with all their channels, as `dinocell segment` sees them.
+    too: with all their channels, as `dinocell segment` sees them. With a folder of masks, their names decide.
 
     Raises
     ------
     FileMissingError
         If nothing of that name exists.
     """
+    if masks is not None:
+        return ctc.FORMAT.name if ctc.has_masks(masks) else folder.FORMAT.name
     for name, found in reversed(DATASET_FORMATS.items()):
         if found.recognises(path):
             return name

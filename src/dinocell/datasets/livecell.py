@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from dinocell.datasets import json_reader
+from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.datasets.coco_masks import (
     EXPECTED,
     Mask,
@@ -265,7 +266,9 @@ class _Annotations:
 
 
 def _is_json(path: Path) -> bool:
-    return any(path.glob("*.json")) if path.is_dir() else path.suffix.lower() == ".json"
+    if path.is_dir():  # where `dinocell segment` wrote, its records say nothing of annotations
+        return any(not file.name.endswith(RECORD_ENDING) for file in path.glob("*.json"))
+    return path.suffix.lower() == ".json"
 
 
 FORMAT = DatasetFormat(

@@ -19,6 +19,7 @@ from dinocell.inference.settings import CompleteSettings, RunOptions
 from dinocell.io.hashes import hash_hashes
 from dinocell.io.images import is_ome_zarr
 from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES
+from dinocell.io.readers.npy import CELLPOSE_ENDING, CELLPOSE_REMEDY
 from dinocell.io.saving import write_labels
 from dinocell.labels import Labels, Target, relabel
 from dinocell.metrics.matching import match_iou
@@ -271,6 +272,9 @@ def read_prediction(folder: Path, item: Item) -> Masks:
         raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")
     if found:
         return read_masks(found[0], split_components=item.split_components)
+    seg = folder / f"{_file_stem(item.name)}{CELLPOSE_ENDING}"
+    if seg.is_file():
+        raise FileFormatError(f"{seg} {CELLPOSE_REMEDY}")
     raise FileMissingError(
         f"{folder} holds no label image of {item.name}: expected {', '.join(f'{stem}.*' for stem in stems)}"
     )

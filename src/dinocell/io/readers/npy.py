@@ -12,6 +12,16 @@ from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.readers.raster import single_plane
 from dinocell.io.readers.reader import Reader
 
+CELLPOSE_ENDING = "_seg.npy"
+"""Ending of the names of files that Cellpose keeps for itself."""
+
+CELLPOSE_REMEDY = (
+    "is Cellpose's own file, a pickle, which may run code and is never loaded, expected a label image: in "
+    "Cellpose choose File > Save masks as PNG/tif, or run it with --save_png or --save_tif, and use the "
+    "NAME_cp_masks file that this writes"
+)
+"""What a message says of such a file, after its name."""
+
 
 class NpyImage(LazyImage):
     """An NPY file as one plane; `header` maps it. Parameters and errors as in `LazyImage`."""
@@ -58,6 +68,8 @@ class NpyReader(Reader):
         try:
             header = np.load(file, mmap_mode="r", allow_pickle=False)
         except (SyntaxError, TokenError, ValueError) as exc:
+            if file.name.endswith(CELLPOSE_ENDING):
+                raise FileFormatError(f"{file} {CELLPOSE_REMEDY}") from exc
             detail = " ".join(f"{exc}".split())[:120]
             raise FileFormatError(
                 f"{file} is not a complete array of plain numbers ({detail}), expected one that numpy.save "

@@ -19,9 +19,9 @@ OWN_IMAGES = BasicAugmentation(
 class FinetuneConfig(Section):
     """Settings of a fine-tuning run; the defaults were chosen by `benchmarks/finetune.py`."""
 
-    images: Path = Field(description="Folder of images")
+    images: Path = Field(description="Annotated images, or the folder of images that masks belong to")
     masks: Path | None = Field(
-        default=None, description="Folder of their label images; null: beside them, as NAME_masks"
+        default=None, description="Folder of their label images; null: where images has them"
     )
     corrected: Path | None = Field(
         default=None,

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from dinocell.datasets.annotates import DEFAULT_TARGET, recorded_target
 from dinocell.datasets.corrected import Corrected, find_corrected
-from dinocell.datasets.folder import Pair, find_items
-from dinocell.datasets.items import AnnotatedImage
+from dinocell.datasets.formats import open_originals
+from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.datasets.repairs import Repairs
 from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
@@ -103,11 +103,11 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
         memory is not enough, or the loss is not finite.
     """
     start = time.monotonic()
+    items, left_out = _find_items(config)
     _prepare_output(config.output)
     # In float32 the pipeline runs the very weights that learn, on their device; else a copy of them.
     pipeline = DINOCellPipeline(config.model, device=config.device, precision="float32")
     model = pipeline.model
-    items, left_out = _find_items(config)
     yield from (LeftOut(name, reason) for name, reason in left_out.items())
     size, target = _crop_size(config, model), _find_target(config, model, items)
     config = config.model_copy(update={"crop_size": size, "annotates": target})
@@ -151,7 +151,7 @@ def _crop_size(config: FinetuneConfig, model: DINOCell) -> int:
     return size
 
 
-def _find_items(config: FinetuneConfig) -> tuple[Sequence[Corrected | Pair], dict[str, str]]:
+def _find_items(config: FinetuneConfig) -> tuple[Sequence[Corrected | Item], dict[str, str]]:
     """List the annotated images; and those that are left out, with the reasons."""
     if config.corrected is not None:
         return find_corrected(
@@ -161,10 +161,10 @@ def _find_items(config: FinetuneConfig) -> tuple[Sequence[Corrected | Pair], dic
             accept_unchanged=config.accept_unchanged,
         )
     split = config.split_components
-    return find_items(config.images, config.masks, channel=config.channel, split_components=split), {}
+    return open_originals(config.images, config.masks, channel=config.channel, split_components=split), {}
 
 
-def _find_target(config: FinetuneConfig, model: DINOCell, items: Sequence[Corrected | Pair]) -> Target:
+def _find_target(config: FinetuneConfig, model: DINOCell, items: Sequence[Corrected | Item]) -> Target:
     """Return the target that the labels are of; the model must have a map for it."""
     target = recorded_target(config.images, config.masks, config.corrected, given=config.annotates)
     if target is None:
@@ -197,7 +197,7 @@ def _prepare_output(folder: Path) -> None:
 
 
 def _read_images(
-    items: Sequence[Corrected | Pair], pipeline: DINOCellPipeline
+    items: Sequence[Corrected | Item], pipeline: DINOCellPipeline
 ) -> Generator[LeftOut | ImageRead, None, list[_Image]]:
     images = []
     for item in items:
@@ -225,17 +225,17 @@ def _check_copies(images: Sequence[_Image]) -> None:
 
 
 def _to_network_input(
-    item: Corrected | Pair, annotated: AnnotatedImage, pipeline: DINOCellPipeline
+    item: Corrected | Item, annotated: AnnotatedImage, pipeline: DINOCellPipeline
 ) -> _Image:
     if annotated.needs_channel:
         raise InputError(
-            f"{item.image} has {annotated.pixels.shape[2]} channels, expected one or RGB: "
+            f"{item.files[0]} has {annotated.pixels.shape[2]} channels, expected one or RGB: "
             "choose one with --channel, by name or number"
         )
     try:
         gray = preprocess(annotated.pixels, pipeline.predictor.preprocessing)
     except InputError as error:
-        raise FileFormatError(f"{item.image}: {error}") from error
+        raise FileFormatError(f"{item.files[0]}: {error}") from error
     return _Image(item.name, annotated.pixels, gray, annotated.labels, annotated.notes)
 
 
