@@ -103,8 +103,8 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
         memory is not enough, or the loss is not finite.
     """
     start = time.monotonic()
-    items, left_out = _find_items(config)
     _prepare_output(config.output)
+    items, left_out = _find_items(config)
     # In float32 the pipeline runs the very weights that learn, on their device; else a copy of them.
     pipeline = DINOCellPipeline(config.model, device=config.device, precision="float32")
     model = pipeline.model
