@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dinocell import DINOCellPipeline
 from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.datasets.items import AnnotatedImage
-from dinocell.evaluation.scoring import read_prediction
+from dinocell.evaluation.predictions import read_prediction
 from dinocell.inference.settings import RunOptions
 from dinocell.labels import IGNORE, Labels
 from dinocell.machine import processor_name

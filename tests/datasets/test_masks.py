@@ -18,7 +18,8 @@ from dinocell.datasets.folder import find_items
 from dinocell.datasets.masks import check_masks, first_few, read_masks
 from dinocell.datasets.store import IMAGES_FILE, LABELS_FILE, MAPS_FILE
 from dinocell.errors import FileFormatError
-from dinocell.evaluation.scoring import evaluate_prediction, read_prediction
+from dinocell.evaluation.predictions import read_prediction
+from dinocell.evaluation.scoring import evaluate_prediction
 from dinocell.io.saving import write_image
 from tests.cases import CASES, disk
 from tests.fakes.ctc import write_tiff

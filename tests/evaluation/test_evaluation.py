@@ -5,8 +5,9 @@ import pytest
 
 from dinocell.datasets.folder import Pair, find_pairs
 from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.evaluation.predictions import check_distinct_files, prediction_path, read_prediction
 from dinocell.evaluation.run import EvaluationRun
-from dinocell.evaluation.scoring import check_distinct_files, evaluate_items, prediction_path, read_prediction
+from dinocell.evaluation.scoring import evaluate_items
 from dinocell.evaluation.search import search_thresholds
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.saving import write_image, write_labels

@@ -10,8 +10,8 @@ import tifffile
 
 from dinocell.errors import InputError
 from dinocell.io.images import open_image, read_image
+from dinocell.io.pixel_size import diameter_in_pixels
 from dinocell.io.readers.units import known_size, micrometres, positive, seconds, square_edge
-from dinocell.io.selection import diameter_in_pixels
 from tests.fakes.zarr import write_ome_zarr
 
 # OME's UnitsLength and UnitsTime as their schema lists them, in metres and seconds
@@ -141,4 +141,4 @@ def test_pixels_that_are_not_square_keep_both_sizes(tmp_path: Path) -> None:
                 r"has pixels of 0\.65 × 0\.325 µm \(Y × X\), expected square ones for --diameter-um: res"
             )
             with pytest.raises(InputError, match=expected):
-                diameter_in_pixels(12, image)
+                diameter_in_pixels(12, image.info.pixel_size_yx_um, path)

@@ -28,6 +28,7 @@ from dinocell.training.augment import Crop
 from dinocell.training.finetuning import loop
 from dinocell.training.finetuning.cached_features import CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
+from dinocell.training.finetuning.images import OwnImage
 from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.loop import finetune, finetune_steps
 from dinocell.training.finetuning.result import CropsDone, FinetuneResult, FinetuneStep, ImageRead, LeftOut
@@ -476,7 +477,7 @@ def test_of_a_partly_checked_image_the_checked_part_is_drawn(tmp_path):
     labels[500:580, 20:120] = 0
     labels[510:530, 40:60] = 1
     gray = np.zeros(labels.shape, np.uint8)
-    images = [loop._Image("a", gray, gray, labels, ())]
+    images = [OwnImage("a", gray, gray, labels, ())]
     crops = list(loop._draw(images, FinetuneConfig(images=tmp_path, output=tmp_path, variants=40), 128))
     assert len(crops) == 40
     assert np.mean([crop.valid.mean() > 0.1 for crop in crops]) > 0.9

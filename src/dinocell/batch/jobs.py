@@ -20,18 +20,12 @@ from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputEr
 from dinocell.inference.settings import CompleteSettings
 from dinocell.io.identity import Stamp, hash_files, stamp_of
 from dinocell.io.images import is_ome_zarr, open_image
-from dinocell.io.pixel_size import fill_pixel_size
+from dinocell.io.pixel_size import diameter_in_pixels, fill_pixel_size
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
 from dinocell.io.saving import NAME_BYTES, printable
 from dinocell.io.selected_planes import missing_channels, read_channels, read_selected_plane
-from dinocell.io.selection import (
-    SelectedPlane,
-    check_scene,
-    common_suffix,
-    diameter_in_pixels,
-    select_planes,
-)
+from dinocell.io.selection import SelectedPlane, check_scene, common_suffix, select_planes
 from dinocell.results.formats import PLANE_FORMATS
 from dinocell.results.record import ResultState, find_state
 from dinocell.results.result_format import Stack
@@ -267,4 +261,5 @@ def _inference(image: LazyImage, settings: BatchSettings) -> CompleteSettings:
     """Return the settings of inference, with the diameter in the pixels of the image."""
     if settings.diameter_um is None:
         return settings.inference
-    return settings.inference.model_copy(update={"diameter": diameter_in_pixels(settings.diameter_um, image)})
+    diameter = diameter_in_pixels(settings.diameter_um, image.info.pixel_size_yx_um, image.path)
+    return settings.inference.model_copy(update={"diameter": diameter})

@@ -53,6 +53,8 @@ def command(
     ] = None,
     split_components: options.SplitComponentsOption = None,
     annotates: options.AnnotatesOption = None,
+    diameter_um: options.DiameterUmOption = None,
+    pixel_size: options.PixelSizeOption = None,
     *,
     given: InferenceOptions,
     search: Annotated[
@@ -77,7 +79,10 @@ def command(
     data = data + (more_data or [])
     options.check_one_dataset(data, masks)
     search = search or write
-    _check_options(model, predictions, given, search=search, write=write)
+    physical = options.parse_physical_diameter(given, diameter_um, pixel_size)
+    fixed = [f"--{name}" for name in ("target", "diameter") if name in given]
+    fixed += [] if physical is None else ["--diameter-um"]
+    _check_options(model, predictions, fixed, search=search, write=write)
     named = dict(zip(dataset_names(data), data, strict=True))
     targets = {name: annotated_target(path, masks, given=annotates) for name, path in named.items()}
     datasets = {
@@ -97,7 +102,7 @@ def command(
         if search:
             _show(run, run.search(pipeline, workers), notes)
             _print_points(run)
-        _show(run, run.score_model(pipeline, output), notes)
+        _show(run, run.score_model(pipeline, output, physical), notes)
     for note in run.notes:
         console.print(f"note: {escape(note)}")
     notes.close(", see images.csv" if output else "")
@@ -114,12 +119,11 @@ def command(
 
 
 def _check_options(
-    model: str | None, predictions: Path | None, given: InferenceOptions, *, search: bool, write: bool
+    model: str | None, predictions: Path | None, fixed: list[str], *, search: bool, write: bool
 ) -> None:
-    fixed = [f"--{name}" for name in ("target", "diameter") if name in given]
     if predictions is not None and (search or fixed or model is not None):
         raise InputError(
-            "--predictions are scored as they are: leave --model, --target, --diameter and the search out"
+            "--predictions are scored as they are: leave --model, --target, the diameter and the search out"
         )
     if search and fixed:
         raise InputError(f"{fixed[0]} does not go with --search-thresholds: leave one out")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from dinocell.cli import options
 from dinocell.cli.terminal import Notes, console, progress_bar
+from dinocell.io.pixel_size import parse_pixel_size
 from dinocell.io.settings_files import read_settings
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.score_table import HEADLINE, scores_shown
@@ -50,6 +51,15 @@ def command(
     split_components: options.SplitComponentsOption = None,
     annotates: options.AnnotatesOption = None,
     channel: options.ChannelOption = None,
+    diameter: Annotated[
+        float | None,
+        typer.Option(
+            help="Typical cell diameter in pixels: images are rescaled to what the model is best at. "
+            "Default: learn from them as they are."
+        ),
+    ] = None,
+    diameter_um: options.DiameterUmOption = None,
+    pixel_size: options.PixelSizeOption = None,
     seed: Annotated[int | None, typer.Option(help="Of crops, order and folds.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     changes: Annotated[
@@ -79,6 +89,9 @@ def command(
         cross_validation=not no_cross_validation,
         folds=folds,
         channel=channel,
+        diameter=diameter,
+        diameter_um=diameter_um,
+        pixel_size_um=None if pixel_size is None else parse_pixel_size(pixel_size),
         seed=seed,
         device=device,
     )
@@ -145,9 +158,21 @@ def _report(result: "finetuning.FinetuneResult", config: "finetuning.FinetuneCon
         )
     else:
         console.print(
-            f"use it: dinocell segment IMAGES --model {escape(str(result.model))} --target {result.target} "
-            "-o RESULTS"
+            f"use it: dinocell segment IMAGES --model {escape(str(result.model))} --target {result.target}"
+            f"{_size_options(config)} -o RESULTS"
         )
+
+
+def _size_options(config: "finetuning.FinetuneConfig") -> str:
+    """Return the options that rescale other images as those that were learned from."""
+    if config.diameter is not None:
+        return f" --diameter {config.diameter:g}"
+    if (physical := config.physical_diameter) is None:
+        return ""
+    size = physical.pixel_size_yx_um
+    return f" --diameter-um {physical.micrometres:g}" + (
+        f" --pixel-size {size[0]:g},{size[1]:g}" if size else ""
+    )
 
 
 def _print_scores(result: "finetuning.FinetuneResult") -> None:

@@ -11,6 +11,7 @@ from dinocell.datasets.annotates import DEFAULT_TARGET
 from dinocell.errors import InputError
 from dinocell.inference.preset import Preset, read_preset
 from dinocell.inference.settings import InferenceOptions
+from dinocell.io.pixel_size import PhysicalDiameter, parse_pixel_size
 from dinocell.io.selection import Selection, parse_span
 from dinocell.labels import TARGETS
 
@@ -101,6 +102,23 @@ def parse_selection(
         projection="max" if z == "max" else "mean" if z == "mean" else None,
         all_planes=all_planes,
     )
+
+
+def parse_physical_diameter(
+    given: InferenceOptions, diameter_um: float | None, pixel_size: str | None
+) -> PhysicalDiameter | None:
+    """Parse the options of a diameter in micrometres, where a pixel size is for nothing else.
+
+    Raises
+    ------
+    InputError
+        If they are not such numbers, do not go together, or ``--diameter`` was given as well.
+    """
+    with_preset(given, None, diameter_um)
+    size = None if pixel_size is None else parse_pixel_size(pixel_size)
+    if diameter_um is None and size is not None:
+        raise InputError("--pixel-size is for --diameter-um here: give that as well, or leave it out")
+    return None if diameter_um is None else PhysicalDiameter(diameter_um, size)
 
 
 def with_preset(

@@ -16,9 +16,9 @@ from dinocell.cli.terminal import announce, block_bar, console, escape_controls
 from dinocell.errors import InputError
 from dinocell.inference.settings import InferenceOptions
 from dinocell.io.images import open_image
-from dinocell.io.pixel_size import fill_pixel_size, parse_pixel_size
+from dinocell.io.pixel_size import diameter_in_pixels, fill_pixel_size, parse_pixel_size
 from dinocell.io.selected_planes import find_channel
-from dinocell.io.selection import Selection, check_scene, diameter_in_pixels, select_planes
+from dinocell.io.selection import Selection, check_scene, select_planes
 from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane
@@ -166,7 +166,7 @@ def _find_source(
         if diameter_um is None:
             return source, None
         fill_pixel_size(image, given)
-        return source, diameter_in_pixels(diameter_um, image)
+        return source, diameter_in_pixels(diameter_um, image.info.pixel_size_yx_um, image.path)
 
 
 def _parse_formats(texts: list[str]) -> tuple[str, ...]:

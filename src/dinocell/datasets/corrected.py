@@ -90,7 +90,7 @@ class Corrected:
         InputError
             If the image has no such plane or channel, or a file is a stack.
         """
-        pixels, needs_channel = read_plane(self.image, self.plane, self.channel)
+        pixels, needs_channel, size = read_plane(self.image, self.plane, self.channel)
         labels = read_ids(self.labels, self.page)
         check_sizes(self.image, pixels, self.labels, labels)
         labels, split, specks = repair(labels)
@@ -100,7 +100,8 @@ class Corrected:
             check_sizes(self.image, pixels, self.unchecked, marked)
             labels, unchecked_cells = ignore_unchecked(labels, marked)
         repairs = Repairs(split, specks, unchecked_cells, float((labels < 0).mean()))
-        return AnnotatedImage(pixels, labels, needs_channel=needs_channel), repairs
+        annotated = AnnotatedImage(pixels, labels, needs_channel=needs_channel, pixel_size_yx_um=size)
+        return annotated, repairs
 
 
 def find_corrected(

@@ -68,20 +68,21 @@ class Frame:
             size.
         """
         try:
-            pixels = read_image(self.image).pixels
+            image = read_image(self.image)
         except InputError as exc:
             raise FileFormatError(
                 f"{self.image} is a stack of several planes, expected a 2-D frame: volumes (3-D) are not "
                 "supported, choose a 2-D dataset"
             ) from exc
+        pixels, size = image.pixels, image.pixel_size_yx_um
         nothing = Masks(np.full(pixels.shape[:2], IGNORE, np.int32))
         labels, notes = nothing if self.masks is None else self._read_labels(self.masks, pixels)
         if self.markers is None:
-            return AnnotatedImage(pixels, labels, notes=notes)
+            return AnnotatedImage(pixels, labels, pixel_size_yx_um=size, notes=notes)
         markers, more = self._read_labels(self.markers, pixels)
         if _is_sparse(labels, markers):
             labels = np.where(labels == 0, np.int32(IGNORE), labels)
-        return AnnotatedImage(pixels, labels, markers=markers, notes=notes + more)
+        return AnnotatedImage(pixels, labels, markers=markers, pixel_size_yx_um=size, notes=notes + more)
 
     def _read_labels(self, path: Path, pixels: Pixels) -> Masks:
         masks = read_masks(path, split_components=self.split_components)

@@ -59,7 +59,8 @@ class MaskFiles:
                 f"{self.image} has no masks: expected PNG files in {self.image.parents[1] / 'masks'}; "
                 "add them or remove the image"
             )
-        pixels = read_image(self.image).pixels
+        image = read_image(self.image)
+        pixels = image.pixels
         cells = []
         for number, path in enumerate(self.masks, start=1):
             mask = _read_mask(path)
@@ -75,7 +76,13 @@ class MaskFiles:
         where = f"{self.masks[0].parent} (ids in the order of its files)"
         masks = check_masks(labels, where, split_components=self.split_components)
         overlapped = int(np.count_nonzero(depth > 1))
-        return AnnotatedImage(pixels, relabel(masks.labels), overlapped_pixels=overlapped, notes=masks.notes)
+        return AnnotatedImage(
+            pixels,
+            relabel(masks.labels),
+            overlapped_pixels=overlapped,
+            pixel_size_yx_um=image.pixel_size_yx_um,
+            notes=masks.notes,
+        )
 
 
 def find_items(folder: Path) -> list[MaskFiles]:

@@ -65,14 +65,14 @@ class Pair:
         InputError
             If the image has no such channel, or a file is a stack.
         """
-        pixels, needs_channel = read_plane(self.image, self.plane, self.channel)
+        pixels, needs_channel, size = read_plane(self.image, self.plane, self.channel)
         labels, notes = read_masks(self.masks, split_components=self.split_components)
         check_sizes(self.image, pixels, self.masks, labels)
         if self.ignore is not None:
             ignored = read_labels(self.ignore)
             check_sizes(self.image, pixels, self.ignore, ignored)
             labels = ignore_where(labels, ignored)
-        return AnnotatedImage(pixels, labels, needs_channel=needs_channel, notes=notes)
+        return AnnotatedImage(pixels, labels, needs_channel=needs_channel, pixel_size_yx_um=size, notes=notes)
 
 
 def find_pairs(folder: Path) -> list[Pair]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import FileFormatError
+from dinocell.io.pixel_size import PixelSize
 from dinocell.labels import IGNORE, Labels
 from dinocell.preprocess.preprocessing import Preprocessing
 
@@ -30,6 +31,8 @@ class AnnotatedImage:
         Pixels that the annotation gives to several cells; one of them has it here.
     preprocessing : Preprocessing, optional
         Preprocessing that was applied to the pixels; None for an image as in its file.
+    pixel_size_yx_um : (float, float) or None
+        Height and width of a pixel in micrometres, where the image file says it.
     notes : tuple of str
         Notes for users of the labels, a line a file: that they were split into pieces, for example.
     """
@@ -40,6 +43,7 @@ class AnnotatedImage:
     markers: Labels | None = None
     overlapped_pixels: int = 0
     preprocessing: Preprocessing | None = None
+    pixel_size_yx_um: PixelSize | None = None
     notes: tuple[str, ...] = ()
 
 

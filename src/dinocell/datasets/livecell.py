@@ -87,7 +87,8 @@ class CocoImage:
                 f"{self.image} does not exist, nor a file of its name in a folder below: add it, or name the "
                 "folder of the images"
             )
-        pixels = read_image(self.image).pixels
+        image = read_image(self.image)
+        pixels = image.pixels
         if pixels.shape[:2] != self.shape:
             raise FileFormatError(
                 f"{self.image} is {pixels.shape[:2]} px but {self.annotations.name} says {self.shape}: image "
@@ -100,7 +101,13 @@ class CocoImage:
         ]
         labels, overlapped = draw_masks(cells, crowds, self.shape)
         labels, notes = check_masks(labels, where, split_components=self.split_components)
-        return AnnotatedImage(pixels, labels, overlapped_pixels=overlapped, notes=notes)
+        return AnnotatedImage(
+            pixels,
+            labels,
+            overlapped_pixels=overlapped,
+            pixel_size_yx_um=image.pixel_size_yx_um,
+            notes=notes,
+        )
 
 
 def find_items(annotations: Path, *, images: Path | None = None) -> list[CocoImage]:

@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import FileMissingError, InputError
 from dinocell.io.images import is_ome_zarr, open_image, read_image, stem_of
 from dinocell.io.opening import read_json_object
+from dinocell.io.pixel_size import PixelSize
 from dinocell.io.planes import Pixels
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.readers.tiff_directories import MAX_PAGES
@@ -41,7 +42,7 @@ class ImagePlane:
     projection: Projection | None = None
     channel: int | str | None = None
 
-    def read(self, path: Path, channel: int | str | None = None) -> Pixels:
+    def read(self, path: Path, channel: int | str | None = None) -> "PlaneRead":
         """Read the plane, of `channel` where one is given.
 
         Raises
@@ -58,7 +59,16 @@ class ImagePlane:
             t = _check_index(self.t, times, f"{path} has {times} times")
             z = None if self.projection else _check_index(self.z, slices, f"{path} has {slices} slices")
             place = SelectedPlane(t, z, self.projection, "")
-            return read_selected_plane(image, place, self.channel if channel is None else channel)
+            pixels = read_selected_plane(image, place, self.channel if channel is None else channel)
+            return PlaneRead(pixels, False, image.info.pixel_size_yx_um)
+
+
+class PlaneRead(NamedTuple):
+    """Pixels of a plane, whether one of its channels must be chosen, and a pixel's size in micrometres."""
+
+    pixels: Pixels
+    needs_channel: bool
+    pixel_size_yx_um: PixelSize | None
 
 
 def _check_index(index: int | None, count: int, where: str) -> int:
@@ -68,12 +78,12 @@ def _check_index(index: int | None, count: int, where: str) -> int:
     return index or 0
 
 
-def read_plane(path: Path, plane: ImagePlane | None, channel: int | str | None) -> tuple[Pixels, bool]:
-    """Read a plane of an image, or the only one; return also whether one of its channels must be chosen."""
+def read_plane(path: Path, plane: ImagePlane | None, channel: int | str | None) -> PlaneRead:
+    """Read a plane of an image, or the only one."""
     if plane is not None:
-        return plane.read(path, channel), False
+        return plane.read(path, channel)
     image = read_image(path, channel=channel)
-    return image.pixels, image.axes == "YXC"
+    return PlaneRead(image.pixels, image.axes == "YXC", image.pixel_size_yx_um)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import hashlib
 import math
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from dinocell.errors import FileFormatError, InputError
 from dinocell.labels import IGNORE, Labels, Target, cell_areas, median_diameter, relabel
 from dinocell.postprocess.distance import labels_to_distance
 from dinocell.preprocess.preprocessing import Preprocessing, preprocess
-from dinocell.preprocess.resampling import scaled_shape
+from dinocell.preprocess.resampling import resize_labels, scaled_shape
 from dinocell.tiling import plan_tiles
 
 MAX_DIAMETER_SCALE = 8.0
@@ -100,7 +99,7 @@ def prepare(item: Item, settings: ProcessSettings, size: tuple[int, int]) -> lis
     scale = _find_scale(annotated.labels, settings)
     image = preprocess(annotated.pixels, settings.preprocessing, scale=scale)
     shape = image.shape[0], image.shape[1]
-    labels = _resize_labels(annotated.labels, shape)
+    labels = resize_labels(annotated.labels, shape)
     distance = labels_to_distance(labels)
     corners = [(0, 0)]
     if not settings.whole:
@@ -147,12 +146,6 @@ def _find_scale(labels: Labels, settings: ProcessSettings) -> float:
     if math.isnan(found):
         return 1.0
     return float(np.clip(settings.diameter / found, 1 / MAX_DIAMETER_SCALE, MAX_DIAMETER_SCALE))
-
-
-def _resize_labels(labels: Labels, shape: tuple[int, int]) -> Labels:
-    if labels.shape == shape:
-        return labels
-    return np.asarray(cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
 
 
 def _cut(

@@ -1,9 +1,10 @@
 from .comparison import OwnTool, ToolProgress, ToolResult, compare
 from .comparison_table import comparison_rows, split_by_dataset
 from .output import write_evaluation, write_thresholds
+from .predictions import check_distinct_files
 from .report import write_report
 from .run import EvaluationProgress, EvaluationRun
-from .scoring import ImageResult, check_distinct_files, evaluate_items, pool_results
+from .scoring import ImageResult, evaluate_items, pool_results
 from .search import GridPoint, search_thresholds
 from .tables import pooled_upper_bound
 from .tuning import TuneResult, tune

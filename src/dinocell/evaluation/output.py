@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from dinocell.datasets.masks import first_few
+from dinocell.evaluation.predictions import prediction_path
 from dinocell.evaluation.report import write_report
 from dinocell.evaluation.run import EvaluationRun, label_folder
-from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, prediction_path
+from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS
 from dinocell.evaluation.tables import image_rows, summary_rows
 from dinocell.io.presence import check_still_there
 from dinocell.io.saving import atomic_path

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dinocell.datasets.items import Item
 from dinocell.errors import DINOCellError, FileMissingError, InputError
-from dinocell.evaluation.scoring import ImageResult, image_scores, read_prediction
+from dinocell.evaluation.predictions import read_prediction
+from dinocell.evaluation.scoring import ImageResult, image_scores
 from dinocell.labels import Labels
 from dinocell.metrics.score_table import HEADLINE
 from dinocell.metrics.scores import score_labels

@@ -26,6 +26,7 @@ from dinocell.evaluation.scoring import (
 from dinocell.evaluation.search import GridPoint, search_thresholds
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import RunOptions
+from dinocell.io.pixel_size import PhysicalDiameter
 from dinocell.io.saving import create_folder
 from dinocell.labels import Target
 
@@ -132,7 +133,10 @@ class EvaluationRun:
             yield from self._score(name, items, functools.partial(evaluate_prediction, folder=where))
 
     def score_model(
-        self, pipeline: DINOCellPipeline, output: Path | None = None
+        self,
+        pipeline: DINOCellPipeline,
+        output: Path | None = None,
+        diameter_um: PhysicalDiameter | None = None,
     ) -> Iterator[EvaluationProgress]:
         """Segment and score all images, after a search with its target and the best thresholds.
 
@@ -141,6 +145,8 @@ class EvaluationRun:
         pipeline : DINOCellPipeline
         output : Path, optional
             The predicted label images are written into the folder ``labels`` of this one.
+        diameter_um : PhysicalDiameter, optional
+            Typical diameter of cells, in place of the pipeline's in pixels.
 
         Raises
         ------
@@ -156,7 +162,9 @@ class EvaluationRun:
         for folder in filter(None, folders.values()):  # all at first: one created later may hide a loss
             create_folder(folder)
         for name, items in self.datasets.items():
-            score = functools.partial(evaluate_item, pipeline, output=folders[name], **options)
+            score = functools.partial(
+                evaluate_item, pipeline, output=folders[name], diameter_um=diameter_um, **options
+            )
             yield from self._score(name, items, score)
         if not self.points:
             self.notes += _notes_on_seen_images(pipeline.model.config.training, self.results)

@@ -1,7 +1,6 @@
 """Scores of annotated images, for a model or for label images that any program made."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.datasets.items import AnnotatedImage, Item
-from dinocell.datasets.masks import Masks, read_masks
-from dinocell.errors import FileFormatError, FileMissingError, InputError
+from dinocell.errors import FileFormatError, InputError
+from dinocell.evaluation.predictions import prediction_path, read_prediction
 from dinocell.inference.overview import predict_at_scale
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import CompleteSettings, RunOptions
 from dinocell.io.hashes import hash_hashes
-from dinocell.io.images import is_ome_zarr
-from dinocell.io.readers.formats import FOLDER_SUFFIXES, IMAGE_SUFFIXES
-from dinocell.io.readers.npy import CELLPOSE_ENDING, CELLPOSE_REMEDY
+from dinocell.io.pixel_size import PhysicalDiameter
 from dinocell.io.saving import write_labels
 from dinocell.labels import Labels, Target, relabel
 from dinocell.metrics.matching import match_iou
@@ -39,9 +36,6 @@ LEARNED_FROM = "learned_from"
 
 HASH_DIGITS = 16
 """Number of digits that are kept of a hash."""
-
-PREDICTION_ENDINGS = ("_labels", "_img_labels", "_masks", "_cp_masks", "_img_cp_masks", "")
-"""Endings that may stand between an image's name and the suffix of its label image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +103,23 @@ def evaluate_items(
 
 
 def evaluate_item(
-    pipeline: DINOCellPipeline, item: Item, *, output: Path | None = None, **options: Unpack[RunOptions]
+    pipeline: DINOCellPipeline,
+    item: Item,
+    *,
+    output: Path | None = None,
+    diameter_um: PhysicalDiameter | None = None,
+    **options: Unpack[RunOptions],
 ) -> ImageResult:
-    """Segment and score one annotated image; see `evaluate_items`."""
-    annotated, settings = item.read(), pipeline.settings_for(**options)
+    """Segment and score one annotated image; see `evaluate_items`.
+
+    `diameter_um` replaces the diameter in pixels, by the size of the image's pixels.
+    """
+    annotated = item.read()
+    if diameter_um is not None:
+        if annotated.preprocessing is not None:
+            raise _store_has_own_scale()
+        options["diameter"] = diameter_um.in_pixels(annotated.pixel_size_yx_um, item.files[0])
+    settings = pipeline.settings_for(**options)
     predicted, target = _segment(pipeline, annotated, settings)
     if output is not None:
         write_labels(prediction_path(output, item), predicted)
@@ -153,9 +160,15 @@ def _segment(
         found = pipeline.finish(pixels, pipeline.predict(pixels, settings), settings)
         return found.labels, found.parameters.target
     if settings.diameter not in (None, "auto"):
-        raise InputError("a store is scored at its own scale: leave diameter out, or process with --diameter")
+        raise _store_has_own_scale()
     prediction = predict_at_scale(pipeline.predictor, pixels, 1.0, settings.targets, gray=pixels)
     return pipeline.finish(pixels, prediction, settings).labels, prediction.target
+
+
+def _store_has_own_scale() -> InputError:
+    return InputError(
+        "a store is scored at its own scale: leave the diameter out, or process with --diameter"
+    )
 
 
 def predict_item(
@@ -243,58 +256,3 @@ def image_scores(result: ImageResult) -> Scores:
 def hash_annotations(results: Iterable[ImageResult]) -> str:
     """Compute the SHA-256 of a dataset's annotations, whatever its folder and files are called."""
     return hash_hashes(sorted(result.labels_sha256 for result in results))
-
-
-def prediction_path(folder: Path, item: Item) -> Path:
-    """Return where the label image of an item is written."""
-    return folder / f"{_file_stem(item.name)}_labels.tif"
-
-
-def read_prediction(folder: Path, item: Item) -> Masks:
-    """Read the label image that a folder holds for an item; its ids are taken as the item's.
-
-    Raises
-    ------
-    FileMissingError
-        If there is none.
-    FileFormatError
-        If there are several, or it cannot be meant as a label image.
-    """
-    # Programs that remove only the last ending of a file call the labels of a.ome.tif a.ome_labels.
-    stems = [f"{_file_stem(item.name)}{ome}{ending}" for ending in PREDICTION_ENDINGS for ome in ("", ".ome")]
-    if frame := re.fullmatch(r"(\d+)/t(\d+)", item.name):  # as the Cell Tracking Challenge names results
-        stems.append(f"{frame[1]}_RES/mask{frame[2]}")
-    paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in (*IMAGE_SUFFIXES, *FOLDER_SUFFIXES)]
-    own = {file.resolve() for file in item.files}  # predictions may lie beside the annotated data
-    found = [p for p in paths if (p.is_file() or is_ome_zarr(p)) and p.resolve() not in own]
-    if len(found) > 1:
-        listed = ", ".join(path.name for path in found)
-        raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")
-    if found:
-        return read_masks(found[0], split_components=item.split_components)
-    seg = folder / f"{_file_stem(item.name)}{CELLPOSE_ENDING}"
-    if seg.is_file():
-        raise FileFormatError(f"{seg} {CELLPOSE_REMEDY}")
-    raise FileMissingError(
-        f"{folder} holds no label image of {item.name}: expected {', '.join(f'{stem}.*' for stem in stems)}"
-    )
-
-
-def check_distinct_files(items: Iterable[Item]) -> None:
-    """Raise an error if the label images of two items would be one file.
-
-    Raises
-    ------
-    InputError
-        If there are some.
-    """
-    names: dict[str, str] = {}
-    for item in items:
-        other = names.setdefault(_file_stem(item.name).casefold(), item.name)
-        if other != item.name:
-            raise InputError(f"images {other!r} and {item.name!r} would have the same label file: rename one")
-
-
-def _file_stem(name: str) -> str:
-    """Return the name of an item as a part of a file name."""
-    return re.sub(r'[/\\:*?"<>|]', "_", name).lstrip(".")

@@ -1,12 +1,14 @@
-"""Size of an image's pixels, where a user gives it because the file does not."""
+"""Size of an image's pixels, where a user gives it because the file does not, and diameters by it."""
 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dinocell.errors import InputError
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
+from dinocell.io.readers.units import square_edge
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +103,76 @@ def plausible_size(size: PixelSize | None) -> PixelSize | None:
 
 def describe_difference(info: ImageInfo, given: PixelSize) -> str:
     """Describe how the size in a file differs from the one given; empty if it does not, or has none."""
-    own = info.pixel_size_yx_um
+    return _describe_difference(info.pixel_size_yx_um, given)
+
+
+def diameter_in_pixels(diameter_um: float, size: PixelSize | None, where: Path) -> float:
+    """Convert a diameter from micrometres to pixels.
+
+    Parameters
+    ----------
+    diameter_um : float
+    size : (float, float) or None
+        Height and width of a pixel in micrometres.
+    where : Path
+        The image, for messages.
+
+    Raises
+    ------
+    InputError
+        If the size is not known, or the pixels are not square.
+    """
+    if size is None:
+        raise InputError(
+            f"{where} does not say its pixel size, which --diameter-um needs: give --pixel-size, or "
+            "--diameter in pixels"
+        )
+    edge = square_edge(size)
+    if edge is None:
+        y, x = size
+        raise InputError(
+            f"{where} has pixels of {y:.4g} × {x:.4g} µm (Y × X), expected square ones for --diameter-um: "
+            "resample it to square pixels, or give --diameter in pixels"
+        )
+    return diameter_um / edge
+
+
+@dataclass(frozen=True)
+class PhysicalDiameter:
+    """Typical diameter of cells in micrometres, for images whose pixels may differ in size.
+
+    Attributes
+    ----------
+    micrometres : float
+    pixel_size_yx_um : (float, float) or None
+        Height and width of a pixel where a file does not say it.
+    """
+
+    micrometres: float
+    pixel_size_yx_um: PixelSize | None = None
+
+    def in_pixels(self, own: PixelSize | None, where: Path) -> float:
+        """Convert it to the pixels of an image; warn where its file says another size than is given.
+
+        Parameters
+        ----------
+        own : (float, float) or None
+            The size that the file says.
+        where : Path
+            The image.
+
+        Raises
+        ------
+        InputError
+            As `diameter_in_pixels`.
+        """
+        own, given = plausible_size(own), self.pixel_size_yx_um
+        if given is not None and (difference := _describe_difference(own, given)):
+            logger.warning("%s: %s", where, difference)
+        return diameter_in_pixels(self.micrometres, own or given, where)
+
+
+def _describe_difference(own: PixelSize | None, given: PixelSize) -> str:
     if own is None or all(abs(a - b) <= _SAME * b for a, b in zip(own, given, strict=True)):
         return ""
     return (

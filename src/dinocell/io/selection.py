@@ -194,29 +194,6 @@ def check_scene(image: LazyImage, selection: Selection) -> None:
         )
 
 
-def diameter_in_pixels(diameter_um: float, image: LazyImage) -> float:
-    """Convert a diameter from micrometres to pixels.
-
-    Raises
-    ------
-    InputError
-        If the size of the file's pixels is not known, or they are not square.
-    """
-    info = image.info
-    if info.pixel_size_um is not None:
-        return diameter_um / info.pixel_size_um
-    if info.pixel_size_yx_um is None:
-        raise InputError(
-            f"{image.path} does not say its pixel size, which --diameter-um needs: give --pixel-size, or "
-            "--diameter in pixels"
-        )
-    y, x = info.pixel_size_yx_um
-    raise InputError(
-        f"{image.path} has pixels of {y:.4g} × {x:.4g} µm (Y × X), expected square ones for --diameter-um: "
-        "resample it to square pixels, or give --diameter in pixels"
-    )
-
-
 def _check_chosen(image: LazyImage, selection: Selection, *, several: bool) -> None:
     """Raise InputError for an axis of several times or slices of which none was chosen."""
     if selection.all_planes:

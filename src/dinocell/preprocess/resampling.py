@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.io.planes import Window
+from dinocell.labels import Labels
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -56,6 +57,13 @@ def resize(plane: NDArray[PixelT], shape: tuple[int, int]) -> NDArray[PixelT]:
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = cv2.resize(plane, (shape[1], shape[0]), interpolation=method)  # type: ignore[arg-type]
     return np.asarray(resized, plane.dtype)
+
+
+def resize_labels(labels: Labels, shape: tuple[int, int]) -> Labels:
+    """Resize labels by the nearest pixel, so that no id is made up; themselves when the shape is the same."""
+    if labels.shape == shape:
+        return labels
+    return np.asarray(cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
 
 
 def resize_window(

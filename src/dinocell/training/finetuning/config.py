@@ -1,10 +1,11 @@
 """Settings of a fine-tuning run: from flags, validated, and stored beside its result."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dinocell.io.pixel_size import LARGEST_UM, SMALLEST_UM, PhysicalDiameter, validate_pixel_size
 from dinocell.labels import Target
 from dinocell.settings import Channel, Section
 from dinocell.tiling import MAX_TILE
@@ -14,6 +15,9 @@ OWN_IMAGES = BasicAugmentation(
     scale=(0.8, 1.25), brightness=(0.8, 1.2), contrast=(0.8, 1.25), gamma=(0.8, 1.25), invert=0
 )
 """Augmentation for images of one experiment, which differ less than those that a model is trained on."""
+
+
+_Edge = Annotated[float, Field(ge=SMALLEST_UM, le=LARGEST_UM)]
 
 
 class FinetuneConfig(Section):
@@ -42,6 +46,19 @@ class FinetuneConfig(Section):
     channel: Channel = Field(
         default=None,
         description="Channel of the images, by name or number from 0; null: gray or colour as it is",
+    )
+    diameter: float | None = Field(
+        default=None,
+        gt=0,
+        description="Typical cell diameter in pixels: images are rescaled to what the model is best at, as "
+        "`segment` does; null: they are learned from as they are",
+    )
+    diameter_um: float | None = Field(
+        default=None, gt=0, description="The same in micrometres, by the pixel size of each image"
+    )
+    pixel_size_um: _Edge | tuple[_Edge, _Edge] | None = Field(
+        default=None,
+        description="Size of a pixel, or its height and width, in micrometres, for files that do not say it",
     )
     output: Path = Field(description="Folder for the model, the scores and these settings")
     model: str = Field(default="nano", description="Name of a trained model, or a checkpoint folder")
@@ -91,3 +108,19 @@ class FinetuneConfig(Section):
         if self.accept_unchanged and self.corrected is None:
             raise ValueError("accept_unchanged is for corrected results: give corrected, or leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _one_diameter(self) -> Self:
+        if self.diameter is not None and self.diameter_um is not None:
+            raise ValueError("diameter and diameter_um are both given, expected one: leave one out")
+        if self.pixel_size_um is not None and self.diameter_um is None:
+            raise ValueError("pixel_size_um is for diameter_um: give that as well, or leave it out")
+        return self
+
+    @property
+    def physical_diameter(self) -> PhysicalDiameter | None:
+        """Diameter in micrometres with the pixel size that goes with it; None where none is given."""
+        if self.diameter_um is None:
+            return None
+        size = self.pixel_size_um
+        return PhysicalDiameter(self.diameter_um, None if size is None else validate_pixel_size(size))

@@ -4,33 +4,27 @@ The whole model learns, or its decoder alone, on feature maps that the frozen ba
 Cross-validation over the images measures how good the result will be on other images.
 """
 
-import hashlib
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.datasets.annotates import DEFAULT_TARGET, recorded_target
-from dinocell.datasets.corrected import Corrected, find_corrected
-from dinocell.datasets.formats import open_originals
-from dinocell.datasets.items import AnnotatedImage, Item
-from dinocell.datasets.repairs import Repairs
-from dinocell.errors import ConfigError, FileFormatError, InputError, OutputError
+from dinocell.datasets.annotates import DEFAULT_TARGET
+from dinocell.errors import ConfigError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
+from dinocell.inference.settings import RunOptions
 from dinocell.labels import IGNORE, Target
 from dinocell.metrics.scores import Scores, score_labels
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.preprocess.preprocessing import preprocess
 from dinocell.training.annotated import Annotated
 from dinocell.training.augment import Crop, random_crop
 from dinocell.training.finetuning.cached_features import FEATURES_PREFIX, CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
+from dinocell.training.finetuning.images import OwnImage, find_items, find_target, read_images
 from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.result import (
     MODEL_FOLDER,
@@ -39,7 +33,6 @@ from dinocell.training.finetuning.result import (
     FinetuneEvent,
     FinetuneResult,
     FinetuneStep,
-    ImageRead,
     LeftOut,
     write_result,
 )
@@ -50,17 +43,6 @@ CROP_SIZE = 128
 
 DRAWS, LEAST_VALID = 10, 0.1
 """Most draws of a crop, and the share of its pixels that must be valid for it to be taken before that."""
-
-
-@dataclass(frozen=True)
-class _Image:
-    """An image to learn from, in the file's own pixels and as the network sees it."""
-
-    name: str
-    pixels: NDArray[Any]
-    gray: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-    notes: tuple[str, ...]
 
 
 def finetune(
@@ -104,14 +86,14 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
     """
     start = time.monotonic()
     _prepare_output(config.output)
-    items, left_out = _find_items(config)
+    items, left_out = find_items(config)
     # In float32 the pipeline runs the very weights that learn, on their device; else a copy of them.
     pipeline = DINOCellPipeline(config.model, device=config.device, precision="float32")
     model = pipeline.model
     yield from (LeftOut(name, reason) for name, reason in left_out.items())
-    size, target = _crop_size(config, model), _find_target(config, model, items)
+    size, target = _crop_size(config, model), find_target(config, model, items)
     config = config.model_copy(update={"crop_size": size, "annotates": target})
-    images = yield from _read_images(items, pipeline)
+    images = yield from read_images(items, pipeline, config)
     if config.learn == "decoder":
         model.freeze_backbone()
     count = len(images) * config.variants
@@ -139,7 +121,7 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
         seconds=time.monotonic() - start,
         notes=tuple(note for image in images for note in image.notes),
     )
-    write_result(config, model, [image.labels for image in images], result)
+    write_result(config, model, images, result)
     yield result
 
 
@@ -149,37 +131,6 @@ def _crop_size(config: FinetuneConfig, model: DINOCell) -> int:
     if size % model.stride:
         raise ConfigError(f"crop_size is {size}, expected a multiple of {model.stride}, the model's stride")
     return size
-
-
-def _find_items(config: FinetuneConfig) -> tuple[Sequence[Corrected | Item], dict[str, str]]:
-    """List the annotated images; and those that are left out, with the reasons."""
-    if config.corrected is not None:
-        return find_corrected(
-            config.images,
-            config.corrected,
-            channel=config.channel,
-            accept_unchanged=config.accept_unchanged,
-        )
-    split = config.split_components
-    return open_originals(config.images, config.masks, channel=config.channel, split_components=split), {}
-
-
-def _find_target(config: FinetuneConfig, model: DINOCell, items: Sequence[Corrected | Item]) -> Target:
-    """Return the target that the labels are of; the model must have a map for it."""
-    target = recorded_target(config.images, config.masks, config.corrected, given=config.annotates)
-    if target is None:
-        outlined = {getattr(item, "outlined", None): item.name for item in items}
-        if len(outlined.keys() - {None}) > 1:
-            found = " and ".join(f"{each} in {name}" for each, name in outlined.items() if each)
-            raise InputError(f"segment outlined {found}, expected one target to learn: give annotates")
-        target = next((each for each in outlined if each), DEFAULT_TARGET)
-    known = model.config.targets
-    if target not in known:
-        raise InputError(
-            f"the labels are of {target}, but model {config.model!r} has a map of {' and '.join(known)} "
-            "only: choose another model, or correct annotates"
-        )
-    return target
 
 
 def _prepare_output(folder: Path) -> None:
@@ -196,50 +147,7 @@ def _prepare_output(folder: Path) -> None:
         raise OutputError(f"cannot write to folder {folder} ({error.strerror}): choose another") from error
 
 
-def _read_images(
-    items: Sequence[Corrected | Item], pipeline: DINOCellPipeline
-) -> Generator[LeftOut | ImageRead, None, list[_Image]]:
-    images = []
-    for item in items:
-        annotated, repairs = item.read_repaired() if isinstance(item, Corrected) else (item.read(), Repairs())
-        if (annotated.labels == IGNORE).all():
-            yield LeftOut(item.name, "all of it is ignored")
-            continue
-        images.append(_to_network_input(item, annotated, pipeline))
-        cells = np.unique(annotated.labels)
-        yield ImageRead(item.name, int((cells > 0).sum()), repairs, annotated.notes)
-    if not any((image.labels > 0).any() for image in images):
-        raise InputError("there is no annotated cell in any image: annotate some")
-    _check_copies(images)
-    return images
-
-
-def _check_copies(images: Sequence[_Image]) -> None:
-    """Raise for one image under two names: cross-validation would learn from what it scores."""
-    seen: dict[bytes, str] = {}
-    for image in images:
-        content = str(image.gray.shape).encode() + image.gray.tobytes()
-        first = seen.setdefault(hashlib.sha256(content).digest(), image.name)
-        if first != image.name:
-            raise InputError(f"{first} and {image.name} are the same image: remove one of them")
-
-
-def _to_network_input(
-    item: Corrected | Item, annotated: AnnotatedImage, pipeline: DINOCellPipeline
-) -> _Image:
-    if annotated.needs_channel:
-        raise InputError(
-            f"{item.files[0]} has {annotated.pixels.shape[2]} channels, expected one or RGB: "
-            "choose one with --channel, by name or number"
-        )
-    try:
-        gray = preprocess(annotated.pixels, pipeline.predictor.preprocessing)
-    except InputError as error:
-        raise FileFormatError(f"{item.files[0]}: {error}") from error
-    return _Image(item.name, annotated.pixels, gray, annotated.labels, annotated.notes)
-
-
-def _draw(images: Sequence[_Image], config: FinetuneConfig, size: int) -> Iterator[Crop]:
+def _draw(images: Sequence[OwnImage], config: FinetuneConfig, size: int) -> Iterator[Crop]:
     """Draw the variants of the first image, then those of the second, and so on."""
     for number, image in enumerate(images):
         box = _annotated_part(image.labels, margin=size // 2)
@@ -263,7 +171,7 @@ def _annotated_part(labels: NDArray[np.int32], margin: int) -> tuple[slice, slic
 
 
 def _learn_all(
-    images: Sequence[_Image], pipeline: DINOCellPipeline, learner: Learner
+    images: Sequence[OwnImage], pipeline: DINOCellPipeline, learner: Learner
 ) -> Generator[FinetuneStep, None, tuple[dict[str, Scores], dict[str, Scores]]]:
     """Train once for each fold, then on all images; return the scores by image, before and after."""
     config = learner.config
@@ -281,7 +189,7 @@ def _learn_all(
     return before, {image.name: after[image.name] for image in images} if folds else {}
 
 
-def _folds(images: Sequence[_Image], config: FinetuneConfig) -> list[list[int]]:
+def _folds(images: Sequence[OwnImage], config: FinetuneConfig) -> list[list[int]]:
     """Choose the images that each training leaves out; none where a training would be left without a cell."""
     shuffled = np.random.default_rng(config.seed).permutation(len(images)).tolist()
     with_cells = [number for number in shuffled if (images[number].labels > 0).any()]
@@ -292,5 +200,8 @@ def _folds(images: Sequence[_Image], config: FinetuneConfig) -> list[list[int]]:
     return [sorted(order[fold::count]) for fold in range(count)]
 
 
-def _score(pipeline: DINOCellPipeline, image: _Image, target: Target) -> Scores:
-    return score_labels(image.labels, pipeline.run(image.pixels, target=target).labels)
+def _score(pipeline: DINOCellPipeline, image: OwnImage, target: Target) -> Scores:
+    options: RunOptions = {"target": target}
+    if image.diameter is not None:
+        options["diameter"] = image.diameter
+    return score_labels(image.annotation, pipeline.run(image.pixels, **options).labels)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dinocell.datasets.repairs import Repairs
 from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS, LEARNED_FROM, hash_labels
@@ -112,11 +112,23 @@ class FinetuneResult:
         return HEADLINE.is_better(after, before)
 
 
+class Learned(Protocol):
+    """An image that was learned from."""
+
+    @property
+    def labels(self) -> Labels:
+        """Labels at the scale that they were learned at."""
+
+    @property
+    def annotation(self) -> Labels:
+        """Labels in the file's own pixels."""
+
+
 FinetuneEvent = ImageRead | LeftOut | CropsDone | FinetuneStep | FinetuneResult
 
 
 def write_result(
-    config: FinetuneConfig, model: DINOCell, labels: Sequence[Labels], result: FinetuneResult
+    config: FinetuneConfig, model: DINOCell, images: Sequence[Learned], result: FinetuneResult
 ) -> None:
     """Write settings, scores and the model, in this order.
 
@@ -125,8 +137,8 @@ def write_result(
     config : FinetuneConfig
     model : DINOCell
         With the learned weights; gets the training record.
-    labels : sequence of int32 array
-        Labels of all images; their cells widen the diameters that the model is best at.
+    images : sequence of Learned
+        All of them; their cells widen the diameters that the model is best at.
     result : FinetuneResult
 
     Raises
@@ -138,9 +150,9 @@ def write_result(
     if result.after:
         _write_scores(config.output / SCORES_FILE, result)
     found = model.config
-    known = _known_images(found.training, labels, result.images)
+    known = _known_images(found.training, [image.annotation for image in images], result.images)
     before = found.settings_of(result.target).diameter_range
-    best = _widened(before, map(median_diameter, labels))
+    best = _widened(before, (median_diameter(image.labels) for image in images))
     model.config = found.with_settings(result.target, diameter_range=best).model_copy(
         update={"training": _record(config, found, result) | known}
     )
@@ -163,6 +175,8 @@ def _record(config: FinetuneConfig, found: ModelConfig, result: FinetuneResult) 
         include={
             "annotates",
             "split_components",
+            "diameter",
+            "diameter_um",
             "learn",
             "steps",
             "variants",
