@@ -13,15 +13,18 @@ from dinocell.cli import app
 from dinocell.cli.outputs import dataset_names
 from dinocell.cli.terminal import Notes
 from dinocell.datasets.folder import find_pairs
+from dinocell.datasets.formats import open_dataset
 from dinocell.datasets.process import ProcessSettings, process
 from dinocell.errors import FileFormatError, InputError, OutputError
 from dinocell.evaluation.output import write_evaluation
+from dinocell.evaluation.predictions import prediction_path
 from dinocell.evaluation.run import EvaluationRun
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import create_folder, write_image, write_labels
 from dinocell.models.checkpoint import SHIPPED, read_config
 from tests.cases import disk
+from tests.fakes.layouts import LAYOUTS, write_cellpose_file, write_file
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -362,3 +365,89 @@ def test_a_preset_sets_what_segment_is_not_told(data, tmp_path):
     result = run("segment", data, "-o", tmp_path / "x", "--preset", tmp_path / "p.yaml", "--model", "small")
     assert isinstance(result.exception, InputError)
     assert "tuned for model 'nano'" in str(result.exception)
+
+
+def described(folder, name, edge):
+    """Write a part of a sample as an OME-TIFF that says the edge of its pixels in micrometres."""
+    pixels = read_image(SAMPLES / "fluorescence_2_img.png").pixels[:96, :96]
+    size = {} if edge is None else {"PhysicalSizeX": edge, "PhysicalSizeY": edge}
+    tifffile.imwrite(folder / f"{name}.ome.tif", pixels, metadata={"axes": "YX", **size})
+    write_labels(folder / f"{name}_masks.tif", read_labels(SAMPLES / "fluorescence_2_masks.png")[:96, :96])
+
+
+def test_a_diameter_in_micrometres_is_that_in_pixels(tmp_path, monkeypatch):
+    for name, edge in (("said", 0.5), ("silent", None), ("other", 0.25)):
+        described(tmp_path, name, edge)
+    seen, settings_for = [], DINOCellPipeline.settings_for
+
+    def recording(self, **options):
+        seen.append(options.get("diameter"))
+        return settings_for(self, **options)
+
+    monkeypatch.setattr(DINOCellPipeline, "settings_for", recording)
+    result = run("evaluate", "--data", tmp_path, "--diameter-um", 40, "--pixel-size", 0.5, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert seen == [160, 80, 80]  # other, said, silent
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pixel-size", 0.5], "--pixel-size is for --diameter-um here"),
+        (["--diameter-um", 12, "--diameter", 30], "both given"),
+        (["--diameter-um", -3], "expected micrometres above 0"),
+        (["--diameter-um", 12, "--pixel-size", "big"], "expected micrometres: 0.65, or 0.65,0.33"),
+        (["--diameter-um", 12, "--search-thresholds"], "--diameter-um does not go with --search-thresholds"),
+        (["--diameter-um", 12, "--predictions", "x"], "leave --model, --target, the diameter and the search"),
+        (
+            ["--diameter-um", 12],
+            "a_img.png does not say its pixel size, which --diameter-um needs: give",
+        ),
+    ],
+)
+def test_sizes_that_cannot_be_used_are_refused(data, options, message):
+    result = run("evaluate", "--data", data, *options)
+    assert result.exit_code == 1
+    assert message in f"{result.exception}{result.output}"
+
+
+@pytest.mark.parametrize("layout", ["two folders", "CTC names in two folders", "Cellpose's files"])
+def test_predictions_are_scored_in_every_layout(tmp_path, layout):
+    found, masks = LAYOUTS[layout](tmp_path / "data")
+    predicted = tmp_path / "predicted"
+    predicted.mkdir()
+    for item in open_dataset(found, masks):
+        write_labels(prediction_path(predicted, item), item.read().labels)
+    named = [] if masks is None else ["--masks", masks]
+    result = run("evaluate", "--data", found, *named, "--predictions", predicted)
+    assert result.exit_code == 0, result.output
+    assert "1.000" in result.output
+
+
+def test_one_folder_of_masks_goes_with_one_dataset(data):
+    result = run("evaluate", "--data", data, data, "--masks", data)
+    assert isinstance(result.exception, InputError)
+    assert "--masks" in str(result.exception)
+
+
+@pytest.mark.parametrize("name", ["a_seg.npy", "a_img_seg.npy"])
+def test_cellposes_own_file_is_no_prediction(data, tmp_path, name):
+    predicted = tmp_path / "predicted"
+    predicted.mkdir()
+    write_cellpose_file(predicted / name, np.ones((4, 4), np.int32))
+    result = run("evaluate", "--data", data, "--predictions", predicted)
+    assert result.exit_code == 1
+    assert f"{name} is Cellpose's own file" in str(result.exception)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "tune", "finetune", "compare"])
+def test_every_command_refuses_cellposes_own_file_before_it_loads_a_model(tmp_path, monkeypatch, command):
+    folder = tmp_path / "data"
+    write_file(folder / "w.tif", np.zeros((8, 8), np.uint8))
+    write_cellpose_file(folder / "w_seg.npy", np.ones((8, 8), np.int32))
+    monkeypatch.setattr(DINOCellPipeline, "__init__", None)  # calling it would end in a TypeError
+    data = ["--data", folder] if command in ("evaluate", "compare") else [folder]
+    tools = ["--tools", "dinocell"] if command == "compare" else []
+    result = run(command, *data, *tools, *([] if command == "evaluate" else ["-o", tmp_path / "out.yaml"]))
+    assert isinstance(result.exception, FileFormatError)
+    assert "w_seg.npy is Cellpose's own file" in str(result.exception)

@@ -3,7 +3,9 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 import torch
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from dinocell.cli import app
@@ -28,7 +30,7 @@ from dinocell.training.augment import Crop
 from dinocell.training.finetuning import loop
 from dinocell.training.finetuning.cached_features import CropCache
 from dinocell.training.finetuning.config import FinetuneConfig
-from dinocell.training.finetuning.images import OwnImage
+from dinocell.training.finetuning.images import OwnImage, find_items, read_images
 from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.loop import finetune, finetune_steps
 from dinocell.training.finetuning.result import CropsDone, FinetuneResult, FinetuneStep, ImageRead, LeftOut
@@ -482,3 +484,91 @@ def test_of_a_partly_checked_image_the_checked_part_is_drawn(tmp_path):
     assert len(crops) == 40
     assert np.mean([crop.valid.mean() > 0.1 for crop in crops]) > 0.9
     assert any((crop.distance > 0).any() for crop in crops)
+
+
+def write_scaled(folder, name, factor, seed):
+    """Write `write_disks` enlarged, in a TIFF that says its pixels are as much smaller than 1 µm."""
+    labels = np.kron(write_disks(folder, name, seed), np.ones((factor, factor), np.int32))
+    (folder / f"{name}_img.png").unlink()
+    (folder / f"{name}_masks.tif").unlink()
+    pixels = (60 + 100 * (labels > 0)).astype(np.uint8)
+    tifffile.imwrite(
+        folder / f"{name}.ome.tif",
+        pixels,
+        metadata={"axes": "YX", "PhysicalSizeX": 1 / factor, "PhysicalSizeY": 1 / factor},
+    )
+    write_labels(folder / f"{name}_masks.tif", labels)
+    return labels
+
+
+def learned(config):
+    pipeline = DINOCellPipeline("nano", device="cpu")
+    reading = read_images(find_items(config)[0], pipeline, config.model_copy(update={"annotates": "cells"}))
+    while True:
+        try:
+            next(reading)
+        except StopIteration as done:
+            return {image.name: image for image in done.value}
+
+
+def test_images_of_several_magnifications_are_learned_from_at_one_scale(tmp_path):
+    _, largest = DINOCell.from_pretrained("nano").config.targets["cells"].diameter_range
+    labels = {name: write_scaled(tmp_path, name, factor, 0) for name, factor in (("a", 8), ("b", 16))}
+    config = make_config(tmp_path, tmp_path / "out", diameter_um=17.0)  # by the drawing, 7 to 10 px in radius
+    images = learned(config)
+    for name, factor in (("a", 8), ("b", 16)):
+        image = images[name]
+        assert image.diameter == pytest.approx(17.0 * factor)
+        np.testing.assert_array_equal(image.annotation, labels[name])
+        assert image.labels.shape == image.gray.shape
+        assert len(image.gray) == round(len(labels[name]) * min(1, largest / image.diameter))
+        assert set(np.unique(image.labels)) == set(np.unique(labels[name]))
+    assert images["a"].gray.shape == pytest.approx(images["b"].gray.shape, abs=1)
+
+
+@pytest.mark.parametrize("size", [0.125, (0.125, 0.125)])
+def test_the_size_of_pixels_is_given_where_a_file_is_silent(tmp_path, caplog, size):
+    write_scaled(tmp_path, "a", 8, 0)
+    write_disks(tmp_path, "b", 1)
+    with pytest.raises(InputError, match=r"b_img\.png does not say its pixel size.*--pixel-size"):
+        learned(make_config(tmp_path, tmp_path / "out", diameter_um=17.0))
+    images = learned(make_config(tmp_path, tmp_path / "out", diameter_um=17.0, pixel_size_um=size))
+    assert images["a"].diameter == images["b"].diameter == pytest.approx(136)
+    assert not caplog.records
+    images = learned(make_config(tmp_path, tmp_path / "out", diameter_um=17.0, pixel_size_um=0.5))
+    assert (images["a"].diameter, images["b"].diameter) == pytest.approx((136, 34))
+    assert "a.ome.tif: its pixels are 0.125 µm by the file, but 0.5 µm were given" in caplog.text
+
+
+def test_without_a_diameter_images_are_learned_from_as_they_are(tmp_path):
+    labels = write_scaled(tmp_path, "a", 8, 0)
+    image = learned(make_config(tmp_path, tmp_path / "out"))["a"]
+    assert image.gray.shape == labels.shape
+    assert image.diameter is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"diameter": 20, "diameter_um": 12}, "diameter and diameter_um are both given"),
+        ({"pixel_size_um": 0.5}, "pixel_size_um is for diameter_um"),
+        ({"diameter_um": 12, "pixel_size_um": -1}, "expected micrometres from"),
+        ({"diameter_um": 12, "pixel_size_um": True}, "pixel_size_um is True, expected micrometres"),
+        ({"diameter_um": 0}, "greater than 0"),
+    ],
+)
+def test_sizes_that_do_not_go_together_are_refused(tmp_path, changes, message):
+    with pytest.raises(ValidationError, match=message):
+        make_config(tmp_path, tmp_path / "out", **changes)
+
+
+@pytest.mark.slow
+def test_what_is_learned_at_another_scale_is_scored_and_recorded(tmp_path):
+    for seed, name in enumerate("ab"):
+        write_scaled(tmp_path, name, 8, seed)
+    result = finetune(make_config(tmp_path, tmp_path / "out", diameter_um=17.0, steps=1, variants=1))
+    assert set(result.before) == {"a", "b"}
+    config = DINOCell.from_pretrained(result.model).config
+    assert config.training["diameter_um"] == 17.0
+    _, largest = DINOCell.from_pretrained("nano").config.targets["cells"].diameter_range
+    assert config.targets["cells"].diameter_range[1] < 1.3 * largest  # not the 136 px of the files

@@ -42,9 +42,10 @@ def read_prediction(folder: Path, item: Item) -> Masks:
         raise FileFormatError(f"{folder} holds several label images of {item.name} ({listed}): keep one")
     if found:
         return read_masks(found[0], split_components=item.split_components)
-    seg = folder / f"{_file_stem(item.name)}{CELLPOSE_ENDING}"
-    if seg.is_file():
-        raise FileFormatError(f"{seg} {CELLPOSE_REMEDY}")
+    for image in ("", "_img"):
+        seg = folder / f"{_file_stem(item.name)}{image}{CELLPOSE_ENDING}"
+        if seg.is_file():
+            raise FileFormatError(f"{seg} {CELLPOSE_REMEDY}")
     raise FileMissingError(
         f"{folder} holds no label image of {item.name}: expected {', '.join(f'{stem}.*' for stem in stems)}"
     )

@@ -43,7 +43,10 @@ def validate_pixel_size(value: float | Sequence[float], *, name: str = "pixel_si
     """
     sides = (value, value) if isinstance(value, int | float) else tuple(value)
     if len(sides) != 2 or not all(
-        isinstance(side, int | float) and math.isfinite(side) and SMALLEST_UM <= side <= LARGEST_UM
+        isinstance(side, int | float)
+        and not isinstance(side, bool)
+        and math.isfinite(side)
+        and SMALLEST_UM <= side <= LARGEST_UM
         for side in sides
     ):
         raise InputError(

@@ -1,11 +1,12 @@
 """Settings of a fine-tuning run: from flags, validated, and stored beside its result."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from dinocell.io.pixel_size import LARGEST_UM, SMALLEST_UM, PhysicalDiameter, validate_pixel_size
+from dinocell.errors import InputError
+from dinocell.io.pixel_size import PhysicalDiameter, PixelSize, validate_pixel_size
 from dinocell.labels import Target
 from dinocell.settings import Channel, Section
 from dinocell.tiling import MAX_TILE
@@ -17,7 +18,11 @@ OWN_IMAGES = BasicAugmentation(
 """Augmentation for images of one experiment, which differ less than those that a model is trained on."""
 
 
-_Edge = Annotated[float, Field(ge=SMALLEST_UM, le=LARGEST_UM)]
+def _check_pixel_size(value: Any) -> PixelSize | None:
+    try:
+        return None if value is None else validate_pixel_size(value)
+    except (InputError, TypeError) as error:
+        raise ValueError(str(error)) from None
 
 
 class FinetuneConfig(Section):
@@ -56,7 +61,7 @@ class FinetuneConfig(Section):
     diameter_um: float | None = Field(
         default=None, gt=0, description="The same in micrometres, by the pixel size of each image"
     )
-    pixel_size_um: _Edge | tuple[_Edge, _Edge] | None = Field(
+    pixel_size_um: Annotated[PixelSize | None, BeforeValidator(_check_pixel_size)] = Field(
         default=None,
         description="Size of a pixel, or its height and width, in micrometres, for files that do not say it",
     )
@@ -122,5 +127,4 @@ class FinetuneConfig(Section):
         """Diameter in micrometres with the pixel size that goes with it; None where none is given."""
         if self.diameter_um is None:
             return None
-        size = self.pixel_size_um
-        return PhysicalDiameter(self.diameter_um, None if size is None else validate_pixel_size(size))
+        return PhysicalDiameter(self.diameter_um, self.pixel_size_um)
