@@ -81,4 +81,4 @@ LAYOUTS: dict[str, Callable[[Path], Paths]] = {
     "CTC names in one folder": _named("t00{}.tif", "man_seg00{}.tif"),
     "CTC names in two folders": _named("a/t00{}.tif", "b/man_seg00{}.tif", "a", "b"),
 }
-"""What writes each layout into a folder and returns the paths to be given."""
+"""Functions that write a layout into a folder and return the paths to be given, by its name."""

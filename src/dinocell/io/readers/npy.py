@@ -20,7 +20,7 @@ CELLPOSE_REMEDY = (
     "Cellpose choose File > Save masks as PNG/tif, or run it with --save_png or --save_tif, and use the "
     "NAME_cp_masks file that this writes"
 )
-"""What a message says of such a file, after its name."""
+"""Text of a message on such a file, after its name."""
 
 
 class NpyImage(LazyImage):
