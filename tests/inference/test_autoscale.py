@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,10 @@ from dinocell.inference.autoscale import (
     INSIDE,
     LEAST,
     SEEN,
+    TILE,
+    TILES,
     choose_scale,
+    choose_tiles,
     estimate_diameter,
     view_zooms,
     weigh_sizes,
@@ -172,3 +176,48 @@ def test_a_margin_does_not_change_the_scale():
     framed = np.pad(image, 100)
     first, second = (pipeline_of((8, 20)).run(one).parameters.scale for one in (image, framed))
     assert second == pytest.approx(first, rel=0.02)
+
+
+def test_small_cells_that_tiles_show_more_surely_keep_an_image_as_it_is():
+    blurred = [cv2.GaussianBlur(view, (0, 0), 2) for view in views_of(120)]
+    small, large = labels_to_distance(disks(20, 100)), labels_to_distance(disks(110, 4))
+    assert estimate_diameter(weigh_sizes(blurred), ZOOMS) == pytest.approx(120, rel=0.2)
+    assert estimate_diameter(weigh_sizes(blurred, [small]), ZOOMS) is None
+    unsure = small * np.float32(0.6)
+    for tiles in ([large], [unsure], [0 * small], [labels_to_distance(disks(20, FEWEST - 1))]):
+        assert estimate_diameter(weigh_sizes(blurred, tiles), ZOOMS) == pytest.approx(120, rel=0.2)
+
+
+def test_tiles_lie_around_the_larger_cells_within_the_image():
+    view = labels_to_distance(disks(30, 9))
+    view[:30, :30] *= 0
+    shape = (view.shape[0] * 4, view.shape[1] * 4)
+    windows = choose_tiles(view, 0.25, shape)
+    assert len(windows) == TILES
+    for window in windows:
+        assert all(0 <= span.start < span.stop <= side for span, side in zip(window, shape, strict=True))
+        assert view[tuple(slice(span.start // 4, span.stop // 4) for span in window)].max() == 1
+    assert choose_tiles(0 * view, 0.25, shape) == []
+    assert choose_tiles(view, 0.25, (100, 60)) == [(slice(0, 100), slice(0, 60))] * TILES
+
+
+class Nearsighted(Seeing):
+    """Sees colonies as one in small views, and their cells in tiles of full size."""
+
+    def forward(self, x):
+        if x.shape[-1] < TILE:
+            x = 7 * torch.nn.functional.avg_pool2d(x + 2.1, 7, stride=1, padding=3) - 2.1
+        return super().forward(x)
+
+
+def test_colonies_of_small_cells_are_not_taken_for_large_cells():
+    colony = np.pad(labels_to_distance(disks(14, 49)), 80)
+    image = (255 * np.tile(colony, (2, 2))).astype(np.uint8)
+    ranges = {"cells": TargetSettings(diameter_range=(8, 60))}
+    pipeline = DINOCellPipeline(Nearsighted(config(targets=ranges)), device="cpu", clahe=False)
+    predictor, zooms = pipeline.predictor, view_zooms({"cells": (8, 60)})
+    views = [predictor.predict_view(predictor.prepare(image, zoom), ["cells"])["cells"] for zoom in zooms]
+    assert estimate_diameter(weigh_sizes(views), zooms) > 120  # as seen from afar
+    result = pipeline.run(image)
+    assert result.parameters.scale == 1
+    assert result.count == 4 * 49

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.inference.autoscale import Sizes, choose_scales, view_zooms, weigh_sizes
+from dinocell.inference.autoscale import Sizes, choose_scales, choose_tiles, view_zooms, weigh_closely
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.segmentation import Prediction, Progress
 from dinocell.inference.settings import CompleteSettings
@@ -66,7 +67,7 @@ def look_over(
     InputError
         If the image or the diameter cannot be used.
     """
-    targets, scales = settings.targets, _find_scales(predictor, image, settings, progress)
+    targets, scales = settings.targets, _find_scales(predictor, image, settings, gray, progress)
     scale = scales[targets[0]]
     if len(targets) == 1:
         return Overview(targets[0], scale)
@@ -79,7 +80,11 @@ def look_over(
 
 
 def _find_scales(
-    predictor: Predictor, image: NDArray[Any], settings: CompleteSettings, progress: Progress
+    predictor: Predictor,
+    image: NDArray[Any],
+    settings: CompleteSettings,
+    gray: NDArray[np.uint8] | None,
+    progress: Progress,
 ) -> dict[Target, float]:
     """Find the scale for each target: by the diameter, or by what two small views of the image show."""
     targets, diameter = settings.targets, settings.diameter
@@ -87,20 +92,41 @@ def _find_scales(
         return dict.fromkeys(targets, settings.fixed_scale)
     if diameter != "auto":
         return {target: predictor.scale_for(diameter, target) for target in targets}
-    sizes = look_for_sizes(predictor, image, targets, progress=progress)
+    sizes = look_for_sizes(predictor, image, targets, gray=gray, progress=progress)
     return choose_scales(sizes, predictor.diameter_ranges(targets))
 
 
 def look_for_sizes(
-    predictor: Predictor, image: NDArray[Any], targets: Sequence[Target], *, progress: Progress = None
+    predictor: Predictor,
+    image: NDArray[Any],
+    targets: Sequence[Target],
+    *,
+    gray: NDArray[np.uint8] | None = None,
+    progress: Progress = None,
 ) -> dict[Target, Sizes]:
-    """Predict small views of an image, and add up what the size of cells is estimated from, by target."""
-    views = []
-    for zoom in view_zooms(predictor.diameter_ranges(targets)):
-        gray = predictor.prepare(image, zoom)  # raises for what is not an image
-        field = scaled_field(field_of(image), (image.shape[0], image.shape[1]), zoom)
-        views.append(predictor.predict_view(gray[field], targets, progress=progress))
-    return {target: weigh_sizes([view[target] for view in views]) for target in targets}
+    """Predict small views of an image, and add up what the size of cells is estimated from, by target.
+
+    Where an image would be shrunk by them, some tiles of it are predicted as well. `gray` is the image
+    preprocessed at full size, where that is known.
+    """
+    ranges, field = predictor.diameter_ranges(targets), field_of(image)
+    zooms, views = view_zooms(ranges), []
+    for zoom in zooms:
+        small = predictor.prepare(image, zoom)  # raises for what is not an image
+        seen = scaled_field(field, (image.shape[0], image.shape[1]), zoom)
+        views.append(predictor.predict_view(small[seen], targets, progress=progress))
+
+    def look_closely(target: Target) -> list[NDArray[np.float32]]:
+        nonlocal gray
+        gray = predictor.prepare(image, 1.0) if gray is None else gray
+        whole = gray[field]
+        windows = choose_tiles(views[0][target], zooms[0], (whole.shape[0], whole.shape[1]))
+        return [predictor.predict_view(whole[window], [target])[target] for window in windows]
+
+    return {
+        target: weigh_closely([view[target] for view in views], zooms, best, partial(look_closely, target))
+        for target, best in ranges.items()
+    }
 
 
 def first_scale(predictor: Predictor, settings: CompleteSettings) -> float:

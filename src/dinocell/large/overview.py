@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.inference.autoscale import weigh_sizes
+from dinocell.inference.autoscale import choose_tiles, weigh_closely
 from dinocell.inference.targets import SUMS, coloured_share, weigh_maps
 from dinocell.io.field import intersect, move
 from dinocell.io.planes import Pixels, Window
@@ -79,13 +80,28 @@ def measure_block(
 ) -> None:
     """Predict small views of a block, and store by target what the size of its cells is estimated from."""
     targets, part = tuple(job.settings.targets), intersect(block.window, field)
+    network = job.network.load()
     views: dict[Target, list[NDArray[np.float32]]] = {target: [] for target in targets}
     for zoom in zooms:
         gray = np.zeros((1, 1), np.uint8) if part is None else _preprocess_part(part, job, found, field, zoom)
         with device_lock():
-            for target, view in job.network.load().predict_view(gray, targets).items():
+            for target, view in network.predict_view(gray, targets).items():
                 views[target].append(view)
-    job.map_workspace.write_record(SIZES, block.name, {name: weigh_sizes(views[name]) for name in targets})
+
+    def look_closely(target: Target) -> list[NDArray[np.float32]]:
+        if part is None:
+            return []
+        corner = (part[0].start, part[1].start)
+        windows = choose_tiles(views[target][0], zooms[0], window_shape(part))
+        grays = [_preprocess_part(move(window, corner), job, found, field, 1.0) for window in windows]
+        with device_lock():
+            return [network.predict_view(gray, [target])[target] for gray in grays]
+
+    ranges = network.diameter_ranges(targets)
+    sizes: dict[str, NDArray[np.float64]] = {
+        name: weigh_closely(views[name], zooms, ranges[name], partial(look_closely, name)) for name in targets
+    }
+    job.map_workspace.write_record(SIZES, block.name, sizes)
 
 
 def look_over_block(block: Block, job: LargeJob, found: IntensityRange, field: Window) -> None:
