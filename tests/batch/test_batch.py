@@ -183,6 +183,24 @@ def test_the_record_says_how_and_from_what_the_results_were_made(tree, tmp_path)
         assert record.provenance["source"]["sha256"] in tif.ome_metadata
 
 
+def test_an_overlay_that_shows_something_else_is_made_anew(tree, tmp_path):
+    command = ("segment", tree / "a.png", "-o", tmp_path / "out")
+    overlay = tmp_path / "out" / "a_overlay.png"
+    run(*command)
+    plain = read_image(overlay).pixels
+    assert "skipped" not in run(*command, "--numbers").output
+    numbers = read_image(overlay).pixels
+    assert not np.array_equal(numbers, plain)
+    assert "skipped" in run(*command, "--numbers").output
+    assert "skipped" in run(*command, "--format", "tif").output  # which shows no numbers
+    run(*command, "--format", "rois")
+    assert "skipped" in run(*command, "--numbers").output
+    assert "skipped" not in run(*command, "--numbers", "--legend").output
+    assert np.array_equal(read_image(overlay).pixels[:128, :128], numbers)
+    run(*command)
+    assert np.array_equal(read_image(overlay).pixels, plain)
+
+
 def test_the_name_of_its_results_stays_with_an_image(tree, tmp_path):
     out = tmp_path / "out"
     assert run("segment", tree, "-o", out, "--format", "tif").exit_code == 0

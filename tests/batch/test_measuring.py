@@ -85,6 +85,19 @@ def test_other_files_of_the_labels(pair):
     np.testing.assert_array_equal(read_labels(out / "back" / "field_labels.tif"), LABELS)
 
 
+def test_numbers_and_a_legend_bring_an_overlay(pair):
+    image, labels, out = pair
+    for name, options in {"plain": ("--format", "overlay"), "numbers": ("--numbers",)}.items():
+        assert run("measure", image, labels, "-o", out / name, *options).exit_code == 0
+    plain, numbers = (read_image(out / name / "field_overlay.png").pixels for name in ("plain", "numbers"))
+    assert (out / "numbers" / "field_cells.csv").exists()
+    assert numbers.shape == plain.shape
+    assert not np.array_equal(numbers, plain)
+    assert run("measure", image, labels, "-o", out, "--legend").exit_code == 0
+    legend = read_image(out / "field_overlay.png").pixels
+    assert np.array_equal(legend[: plain.shape[0], : plain.shape[1]], plain)
+
+
 def write_stacks(folder, axes, shape):
     """Write a stack whose values are the number of the plane, and labels with as many cells in each."""
     labels = np.zeros((*shape, 6, 8), np.uint16)

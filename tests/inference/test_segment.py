@@ -57,6 +57,17 @@ def test_the_overlay_colours_outlines_alone(result, pixels):
     assert (result.labels[coloured] > 0).all()
 
 
+def test_numbers_and_a_legend_are_added_to_the_overlay(result, tmp_path):
+    plain, numbers = result.overlay(), result.overlay(numbers=True)
+    assert numbers.shape == plain.shape
+    assert not np.array_equal(numbers, plain)
+    both = result.overlay(numbers=True, legend=True)
+    assert np.array_equal(both[:120, :160], numbers)
+    assert both.shape[0] > 120
+    (file,) = result.save(tmp_path, name="a", formats=["overlay"], numbers=True)
+    assert np.array_equal(read_image(file).pixels, numbers)
+
+
 def test_files_are_written_once_and_read_back(result, tmp_path):
     files = result.save(tmp_path / "out", name="field", formats=["tif", "csv", "parquet"])
     assert sorted(file.name for file in files) == [

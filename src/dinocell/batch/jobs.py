@@ -227,8 +227,14 @@ class _SourceLoader:
         if settings.overwrite:
             return None
         where = printable(os.path.realpath(self.source.path))
-        record = record_path(settings, name)
-        state = find_state(record, list(files.values()), settings.formats, provenance, where)
+        state = find_state(
+            record_path(settings, name),
+            list(files.values()),
+            settings.formats,
+            provenance,
+            where,
+            shown=settings.shown,
+        )
         if state in (ResultState.CHANGED, ResultState.FOREIGN, ResultState.OTHER):
             raise OutputError(
                 f"{self.source.path}: results named {name} exist in {settings.output} and are {state.value}: "

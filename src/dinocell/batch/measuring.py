@@ -25,7 +25,7 @@ from dinocell.io.selected_planes import find_channel, read_channels, read_select
 from dinocell.io.selection import SelectedPlane, Selection, check_scene, select_planes
 from dinocell.labels import Labels
 from dinocell.results.formats import PLANE_FORMATS
-from dinocell.results.result_format import PlaneResult
+from dinocell.results.result_format import PLAIN, OverlayStyle, PlaneResult
 from dinocell.results.table import TABLE_FORMATS, Table
 from dinocell.version import __version__
 
@@ -46,6 +46,8 @@ class MeasureSettings:
         Height and width of a pixel in micrometres, for an image that does not say it.
     overwrite : bool
         Whether files that exist are replaced.
+    overlay : OverlayStyle
+        What overlays show.
     """
 
     output: Path
@@ -53,6 +55,7 @@ class MeasureSettings:
     selection: Selection = field(default_factory=Selection)
     pixel_size_yx_um: PixelSize | None = None
     overwrite: bool = False
+    overlay: OverlayStyle = PLAIN
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,7 @@ def _plane_result(
             "source": describe_source(image, place, digests["source"], find_channel(image, shown)),
         },
         overwrite=settings.overwrite,
+        overlay=settings.overlay,
     )
 
 

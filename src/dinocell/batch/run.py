@@ -228,7 +228,7 @@ def _write(
     def write(name: str) -> None:
         PLANE_FORMATS[name].write(files.get(name, plane.source), plane)
 
-    written = write_results(record, begun, files, settings.formats, write)
+    written = write_results(record, begun, files, settings.formats, write, shown=settings.shown)
     measured = any(PLANE_FORMATS[name].needs_channels for name in settings.formats)
     sure = plane.confidence
     mean = round(float(sure.mean()), 4) if sure is not None and result.count else None
@@ -266,6 +266,7 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
         channels=job.channels,
         pixel_size_yx_um=plausible_size(job.info.pixel_size_yx_um),
         overwrite=settings.overwrite,
+        overlay=settings.overlay,
         labels=result.labels,
         distance_map=result.distance_map,
         provenance=job.provenance | {"target_found": result.parameters.target},

@@ -8,6 +8,8 @@ from dinocell.inference.settings import CompleteSettings
 from dinocell.io.pixel_size import PixelSize
 from dinocell.io.selection import Selection
 from dinocell.preprocess.preprocessing import Preprocessing
+from dinocell.results.overlay import OverlayFormat
+from dinocell.results.result_format import PLAIN, OverlayStyle
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class BatchSettings:
         Whether the scale was.
     overwrite : bool
         Whether to redo everything, and replace files that were edited or are not ours.
+    overlay : OverlayStyle
+        What overlays show.
     """
 
     output: Path
@@ -55,6 +59,12 @@ class BatchSettings:
     same_target: bool = False
     same_scale: bool = False
     overwrite: bool = False
+    overlay: OverlayStyle = PLAIN
+
+    @property
+    def shown(self) -> tuple[str, ...] | None:
+        """Names of what overlays show; None where none is written."""
+        return self.overlay.shown if OverlayFormat.name in self.formats else None
 
     def described(self) -> dict[str, Any]:
         """Return all settings that decide about the labels, as JSON values for the provenance."""

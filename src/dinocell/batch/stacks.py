@@ -142,7 +142,7 @@ def _join(plan: StackPlan, settings: BatchSettings) -> PlaneOutcome:
             PLANE_FORMATS[name].join(files[name], parts, plan.stack)
 
     create_folder(record.parent)
-    written = write_results(record, begun, files, settings.formats, write)
+    written = write_results(record, begun, files, settings.formats, write, shown=settings.shown)
     write_record(record, written.model_copy(update={"result": result, "finished": True}))
     _remove_parts(plan, settings)
     last = files.get("tif") or next(iter(files.values()), record)

@@ -16,6 +16,8 @@ def write_results(
     files: dict[str, Path],
     formats: Iterable[str],
     write: Callable[[str], None],
+    *,
+    shown: tuple[str, ...] | None,
 ) -> ResultRecord:
     """Write files of results; their record says meanwhile, and after a failure, which are complete.
 
@@ -31,6 +33,8 @@ def write_results(
         In the order in which they are written; those written into the source have no file.
     write : callable
         Writes the file of a format.
+    shown : tuple of str or None
+        What the overlay shows beside outlines; None where none is written.
 
     Returns
     -------
@@ -53,6 +57,10 @@ def write_results(
         with contextlib.suppress(OutputError):
             write_record(record, unfinished.model_copy(update={"files": hashes}))
         raise
-    also = before.formats if before is not None and is_same(before, begun.provenance) else ()
-    all_formats = tuple(name for name in PLANE_FORMATS if name in {*wanted, *also})
-    return begun.model_copy(update={"formats": all_formats, "files": dict(sorted(hashes.items()))})
+    same = before if before is not None and is_same(before, begun.provenance) else begun
+    made = {
+        "formats": tuple(name for name in PLANE_FORMATS if name in {*wanted, *same.formats}),
+        "shown": same.shown if shown is None else shown,
+        "files": dict(sorted(hashes.items())),
+    }
+    return begun.model_copy(update=made)

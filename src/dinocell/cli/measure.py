@@ -11,7 +11,8 @@ from dinocell.cli import options
 from dinocell.cli.terminal import block_bar, console, escape_controls
 from dinocell.errors import InputError
 from dinocell.io.pixel_size import parse_pixel_size
-from dinocell.results.formats import PLANE_FORMATS, parse_formats
+from dinocell.results.formats import PLANE_FORMATS
+from dinocell.results.result_format import OverlayStyle
 
 _FORMATS = tuple(name for name, found in PLANE_FORMATS.items() if found.ending and not found.needs_map)
 
@@ -36,10 +37,13 @@ def command(
         str | None, typer.Option("--z", help="Slices, such as 3 or 0:10; or a projection: max, mean.")
     ] = None,
     pixel_size: options.PixelSizeOption = None,
+    numbers: options.NumbersOption = False,
+    legend: options.LegendOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Measure the cells of a label image: writes STEM_cells.csv, of a stack with columns t and z."""
-    chosen = parse_formats(formats or ["csv"])
+    style = OverlayStyle(numbers, legend)
+    chosen = options.parse_drawn_formats(formats or ["csv"], style)
     selection = options.parse_selection(scene, channel, time, z)
     if selection.scene == "all":
         raise InputError("--scene is all, expected one scene: call it once for each")
@@ -49,6 +53,7 @@ def command(
         selection,
         None if pixel_size is None else parse_pixel_size(pixel_size),
         overwrite=overwrite,
+        overlay=style,
     )
     cells, files = 0, 0
     last = Path()

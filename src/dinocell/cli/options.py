@@ -14,6 +14,9 @@ from dinocell.inference.settings import InferenceOptions
 from dinocell.io.pixel_size import PhysicalDiameter, parse_pixel_size
 from dinocell.io.selection import Selection, parse_span
 from dinocell.labels import TARGETS
+from dinocell.results.formats import parse_formats
+from dinocell.results.overlay import OverlayFormat
+from dinocell.results.result_format import OverlayStyle
 
 ChannelOption = Annotated[
     str | None,
@@ -76,6 +79,16 @@ WorkersOption = Annotated[
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each process that --workers starts.")]
 
+NumbersOption = Annotated[
+    bool, typer.Option("--numbers", help="Write the id of every cell on the overlay, as in the table.")
+]
+LegendOption = Annotated[
+    bool,
+    typer.Option(
+        "--legend", help="Add a strip below the overlay: number of cells, target, scale bar in micrometres."
+    ),
+]
+
 
 def check_one_dataset(data: Sequence[Path], masks: Path | None) -> None:
     """Raise InputError for a folder of masks beside several datasets."""
@@ -119,6 +132,12 @@ def parse_physical_diameter(
     if diameter_um is None and size is not None:
         raise InputError("--pixel-size is for --diameter-um here: give that as well, or leave it out")
     return None if diameter_um is None else PhysicalDiameter(diameter_um, size)
+
+
+def parse_drawn_formats(texts: list[str], style: OverlayStyle) -> tuple[str, ...]:
+    """Parse names of formats; an overlay is among them where one is to show more than outlines."""
+    drawn = [OverlayFormat.name] if style.shown else []
+    return parse_formats([*parse_formats(texts), *drawn])
 
 
 def with_preset(

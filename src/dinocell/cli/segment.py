@@ -28,7 +28,8 @@ from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import InferenceOptions
 from dinocell.io.pixel_size import parse_pixel_size
 from dinocell.io.saving import create_folder, printable
-from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS, parse_formats
+from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS
+from dinocell.results.result_format import OverlayStyle
 from dinocell.workers.cluster_start import open_executor
 
 _LISTED = 20  # failures that the closing table lists
@@ -97,6 +98,8 @@ def command(
             help="Try a model that was never trained: writes STEM_untrained_*, which mean nothing.",
         ),
     ] = False,
+    numbers: options.NumbersOption = False,
+    legend: options.LegendOption = False,
     scheduler: options.SchedulerOption = None,
     workers: options.WorkersOption = None,
     threads: options.ThreadsOption = 1,
@@ -108,7 +111,7 @@ def command(
             "--allow-untrained works in one process, expected neither --scheduler nor --workers: leave "
             "them out"
         )
-    chosen_formats = parse_formats(formats or [])
+    style = OverlayStyle(numbers, legend)
     selection = options.parse_selection(scene, channel, time, z, all_planes=all_planes)
     tuned = None if preset is None else options.read_preset_for(preset, model)
     if tuned and channel is None:
@@ -121,7 +124,8 @@ def command(
         pipeline,
         name,
         output=output,
-        formats=chosen_formats,
+        formats=options.parse_drawn_formats(formats or [], style),
+        overlay=style,
         diameter_um=diameter_um,
         selection=selection,
         separate_planes=separate_planes,

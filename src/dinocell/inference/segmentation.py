@@ -159,11 +159,25 @@ class Segmentation:
         """
         return self._plane("image").table
 
-    def overlay(self) -> NDArray[np.uint8]:
-        """Draw the outlines of the cells on the image: uint8 RGB ``(Y, X, 3)``."""
+    def overlay(self, *, numbers: bool = False, legend: bool = False) -> NDArray[np.uint8]:
+        """Draw the outlines of the cells on the image.
+
+        Parameters
+        ----------
+        numbers : bool
+            Whether to draw the id of every cell inside of it.
+        legend : bool
+            Whether to add a strip below the image that says how many cells there are and what is outlined,
+            with a scale bar where the size of a pixel is known.
+
+        Returns
+        -------
+        uint8 array, shape (Y, X, 3)
+            RGB; with a legend it is higher by the strip, and wider than a very narrow image.
+        """
         from dinocell.results.overlay import draw_overlay  # here, as it takes long to import
 
-        return draw_overlay(self._plane("image"))
+        return draw_overlay(self._plane("image", numbers=numbers, legend=legend))
 
     def save(
         self,
@@ -172,6 +186,8 @@ class Segmentation:
         name: str | None = None,
         formats: Sequence[str] = SAVED,
         overwrite: bool = False,
+        numbers: bool = False,
+        legend: bool = False,
     ) -> list[Path]:
         """Write files as `dinocell segment` does.
 
@@ -185,6 +201,8 @@ class Segmentation:
             As ``--format`` of `dinocell segment`.
         overwrite : bool
             Whether files that exist are replaced.
+        numbers, legend : bool
+            As for `overlay`, for the overlay among the files.
 
         Returns
         -------
@@ -211,13 +229,16 @@ class Segmentation:
         if not overwrite and (taken := [file for file in files if file.exists()]):
             raise OutputError(f"{taken[0]} exists: choose another folder or name, or set overwrite=True")
         create_folder(Path(folder))
-        plane = self._plane(begin)
+        plane = self._plane(begin, numbers=numbers, legend=legend)
         for each, file in zip(chosen, files, strict=True):
             each.write(file, plane)
         return files
 
-    def _plane(self, name: str) -> "PlaneResult":
-        from dinocell.results.result_format import PlaneResult  # here, as it takes long to import
+    def _plane(self, name: str, **shown: bool) -> "PlaneResult":
+        from dinocell.results.result_format import (  # here, as it takes long to import
+            OverlayStyle,
+            PlaneResult,
+        )
 
         source = self.source
         return PlaneResult(
@@ -233,6 +254,7 @@ class Segmentation:
             labels=self.labels,
             distance_map=self.distance_map,
             provenance=self.parameters.recorded(),
+            overlay=OverlayStyle(**shown),
         )
 
 

@@ -15,6 +15,7 @@ from dinocell.io.stacks import write_stack
 from dinocell.measure.outlines import draw_outlines
 from dinocell.preprocess.intensity_range import find_range, scale_to_uint8, to_uint8
 from dinocell.results.label_images import encode_png
+from dinocell.results.overlay_text import add_legend, draw_numbers
 from dinocell.results.result_format import PlaneFormat, PlaneResult, Stack, StackPart
 
 
@@ -49,8 +50,32 @@ def write_overlay(
 
 
 def draw_overlay(result: PlaneResult) -> NDArray[np.uint8]:
-    """Draw the outlines of the cells of a plane on it, in its colours: uint8 RGB ``(Y, X, 3)``."""
-    return draw_outlines(_shown(result), result.labels)
+    """Draw the outlines of the cells of a plane on it, in its colours, and what its style adds.
+
+    Returns
+    -------
+    uint8 array, shape (Y, X, 3)
+        RGB; with a legend it is higher by the strip of that, and wider than a very narrow image.
+    """
+    picture = draw_outlines(_shown(result), result.labels)
+    if result.overlay.numbers:
+        picture = draw_numbers(picture, result.labels)
+    if result.overlay.legend:
+        size = result.pixel_size_yx_um
+        picture = add_legend(picture, _entries(result), None if size is None else size[1])
+    return picture
+
+
+def _entries(result: PlaneResult) -> list[str]:
+    """Return what the legend says of a plane."""
+    count = int(np.count_nonzero(np.unique(result.labels) > 0))
+    target = result.provenance.get("target_found")
+    return [
+        f"{count} cell{'' if count == 1 else 's'}",
+        *([] if target is None else [f"target: {target}"]),
+        "colours: only to tell neighbours apart",
+        *(["numbers: label in the table"] if result.overlay.numbers else []),
+    ]
 
 
 def _shown(result: PlaneResult) -> NDArray[np.uint8]:

@@ -56,6 +56,8 @@ class ResultRecord(Section):
         Number of cells, quality of the image, scale, device.
     formats : tuple of str
         Names of the formats written from this content with these settings.
+    shown : tuple of str
+        What the overlay shows beside outlines, as `OverlayStyle` names it.
     files : dict of str to str
         SHA-256 by name of every file written, now or before; without those that are being written.
     finished : bool
@@ -66,6 +68,7 @@ class ResultRecord(Section):
     stem: Annotated[str, AfterValidator(_plain_stem)] = ""
     result: dict[str, Any] = Field(default_factory=dict)
     formats: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
     files: dict[Annotated[str, AfterValidator(_plain)], str] = Field(default_factory=dict)
     finished: bool = False
 
@@ -98,6 +101,8 @@ def find_state(
     formats: tuple[str, ...],
     provenance: Mapping[str, Any],
     source: str,
+    *,
+    shown: tuple[str, ...] | None = None,
 ) -> ResultState:
     """Return whether results exist, are made from this content with these settings, and are untouched.
 
@@ -112,6 +117,8 @@ def find_state(
         Provenance that new results would have.
     source : str
         Path of the image.
+    shown : tuple of str, optional
+        What an overlay would show; None where none is requested.
     """
     record = read_record(record_path)
     if record is None:
@@ -124,7 +131,7 @@ def find_state(
     )
     if record.finished:
         complete = set(formats) <= set(record.formats) and all(file.exists() for file in files)
-        if complete and is_same(record, provenance):
+        if complete and is_same(record, provenance) and shown in (None, record.shown):
             return ResultState.EDITED if edited else ResultState.DONE
         if record.source != source and record.provenance.get("source") != provenance["source"]:
             return ResultState.OTHER

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,31 @@ from dinocell.measure.cells import measure_cells
 from dinocell.measure.confidence import cell_confidence
 from dinocell.measure.outlines import Polygon
 from dinocell.preprocess.preprocessing import to_grayscale
+
+
+@dataclass(frozen=True)
+class OverlayStyle:
+    """Additions to the outlines of an overlay.
+
+    Attributes
+    ----------
+    numbers : bool
+        The id of every cell, inside of it.
+    legend : bool
+        A strip below the image: how many cells, what is outlined, what colours mean, a scale bar.
+    """
+
+    numbers: bool = False
+    legend: bool = False
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of what it shows."""
+        return tuple(each.name for each in fields(self) if getattr(self, each.name))
+
+
+PLAIN = OverlayStyle()
+"""Style of outlines alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +74,8 @@ class PlaneResult:
         Record of how it was made; goes into every file that has a place for it.
     overwrite : bool
         Replace labels within the source that DINOCell did not write, or that are of another shape.
+    overlay : OverlayStyle
+        What the overlay shows.
     """
 
     source: Path
@@ -64,6 +91,7 @@ class PlaneResult:
     distance_map: NDArray[np.float32] | None
     provenance: Mapping[str, Any]
     overwrite: bool = False
+    overlay: OverlayStyle = PLAIN
 
     @cached_property
     def gray(self) -> Pixels:
