@@ -148,7 +148,7 @@ def test_results_of_another_precision_are_not_taken_for_the_same(image_file, tmp
     assert "engine torch has no precision int8" in str(run(*options).exception)
 
 
-def test_cells_of_an_unusual_size_bring_a_hint(tmp_path):
+def test_cells_of_an_unusual_size_bring_a_warning(tmp_path):
     small, model = tmp_path / "small.png", tmp_path / "model"
     shutil.copytree(find_checkpoint("nano"), model)
     config = read_config(model)
@@ -165,8 +165,15 @@ def test_cells_of_an_unusual_size_bring_a_hint(tmp_path):
         return run("segment", small, "-o", tmp_path, "--model", model, "--overwrite", *options).output
 
     assert "try --diameter auto" in said("--diameter", "none")
-    assert re.search(r"try --diameter \d", said())
-    assert "try --diameter" not in said("--diameter", "9")
+    assert re.search(r"warning: the median cell is 9 px wide, .* 25 to 70 px .*try --diameter 9", said())
+    assert re.search(r"try --diameter 9", said("--diameter", "40"))
+    (record,) = tmp_path.glob("*_provenance.json")
+    (line,) = json.loads(record.read_text())["result"]["warnings"]
+    last = json.loads((tmp_path / "segment.jsonl").read_text().splitlines()[-2])
+    assert last["warnings"] == [line]
+    assert line in last["message"]
+    assert "warning" not in said("--diameter", "9")
+    assert json.loads(record.read_text())["result"]["warnings"] == []
 
 
 def test_a_low_mean_confidence_is_said(image_file, tmp_path):

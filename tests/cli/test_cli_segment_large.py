@@ -15,7 +15,8 @@ from dinocell.evaluation.scoring import evaluate_prediction
 from dinocell.inference.segment import segment
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_labels
-from dinocell.labels import relabel
+from dinocell.labels import median_diameter, relabel
+from dinocell.large.plan import read_provenance
 from dinocell.metrics.scores import evaluate
 from tests.cases import disk
 from tests.fakes.zarr import write_ome_zarr
@@ -67,6 +68,23 @@ def test_a_low_mean_confidence_is_said(run, image_file, tmp_path):
     assert "made before" in again
     assert f"low confidence (mean {mean:.2f})" in again
     assert "low confidence" not in run(image_file, "-o", tmp_path / "b.zarr", "--block", 96)[1]
+
+
+def test_cells_of_an_unusual_size_bring_a_warning(run, image_file, tmp_path):
+    output = tmp_path / "a.zarr"
+    assert "warning" not in run(image_file, "-o", output, "--block", 96)[1]
+    assert read_provenance(output)["median_diameter"] == pytest.approx(
+        median_diameter(segment(disks()).labels)
+    )
+    command = (image_file, "-o", tmp_path / "b.zarr", "--block", 96, "--diameter", 300)
+    _, said, _ = run(*command)
+    (line,) = (line for line in said.splitlines() if "warning" in line)
+    found = read_provenance(tmp_path / "b.zarr")["median_diameter"]
+    assert line.startswith(f"warning: the median cell is {found:.0f} px wide (")
+    assert line.endswith(f"try --diameter {found:.0f}")
+    again = run(*command)[1]
+    assert "made before" in again
+    assert line in again
 
 
 def test_labels_and_table_are_written_and_told(run, image_file, tmp_path):

@@ -68,6 +68,16 @@ def test_numbers_and_a_legend_are_added_to_the_overlay(result, tmp_path):
     assert np.array_equal(read_image(file).pixels, numbers)
 
 
+def test_cells_of_an_unusual_size_are_warned_of(pixels, result, caplog):
+    assert not result.parameters.warnings
+    assert not caplog.records
+    small = segment(pixels, diameter=10 * result.parameters.median_diameter)
+    (warning,) = small.parameters.warnings
+    assert "outside of the" in warning
+    assert [f"image: {warning}"] == [record.getMessage() for record in caplog.records]
+    assert str(round(small.parameters.median_diameter)) in warning
+
+
 def test_files_are_written_once_and_read_back(result, tmp_path):
     files = result.save(tmp_path / "out", name="field", formats=["tif", "csv", "parquet"])
     assert sorted(file.name for file in files) == [

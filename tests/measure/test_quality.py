@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.measure.quality import BLUR_LIMIT, clipped_share, edge_width, image_quality
+from dinocell.measure.quality import BLUR_LIMIT, clipped_share, describe_size, edge_width, image_quality
 from tests.cases import CASES, disk
 
 LABELS = CASES["many"]
@@ -110,6 +110,26 @@ def test_cells_far_from_the_trained_size(factor: float, flagged: bool) -> None:
     low, high = (diameter / factor, 10 * diameter) if factor < 1 else (diameter / 10, diameter / factor)
     flags = image_quality(scene(1), LABELS, diameter_range=(low, high)).flags
     assert flags == (("cells far from the trained size",) if flagged else ())
+
+
+def test_a_warning_of_sizes_names_them_and_what_to_do() -> None:
+    best = (10.0, 40.0)
+    for inside in (10.0, 8.8, 45.0, 25.0):
+        assert describe_size(inside, 1.0, best, "auto") is None
+    for nothing in (None, float("nan")):
+        assert describe_size(nothing, 1.0, best, "auto") is None
+    assert describe_size(2.0, 1.0, None, "auto") is None
+    for outside, asked, remedy in [
+        (8.0, "auto", "diameter=8"),
+        (50.0, None, "diameter='auto'"),
+        (50.0, 30.0, "diameter=50"),
+        (50.0, 50.0, "look at the outlines"),
+    ]:
+        text = str(describe_size(outside, 1.0, best, asked))
+        assert remedy in text
+        assert f"{outside:.0f} px wide, outside of the 10 to 40 px" in text
+    assert describe_size(8.0, 2.0, best, 8.0) is None
+    assert "80 px wide (50 px as" in str(describe_size(80.0, 0.625, best, "auto"))
 
 
 def test_empty_images() -> None:

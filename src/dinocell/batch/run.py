@@ -26,9 +26,8 @@ from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.segmentation import Prediction, Progress, Segmentation, TilesDone
 from dinocell.io.pixel_size import plausible_size
 from dinocell.io.saving import create_folder, printable
-from dinocell.labels import median_diameter
 from dinocell.measure.confidence import doubt_about
-from dinocell.measure.quality import image_quality
+from dinocell.measure.quality import describe_size, image_quality
 from dinocell.results.formats import PLANE_FORMATS
 from dinocell.results.record import ResultRecord, write_record
 from dinocell.results.result_format import PlaneResult
@@ -211,6 +210,7 @@ def _write(
     plane = _plane_result(job, result, settings)
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)
+    size = _size_warning(job, result, best)
     record = record_path(settings, job.name)
     if not settings.output.is_dir():  # not created again: that would hide that earlier results are lost
         raise OutputError(
@@ -241,14 +241,16 @@ def _write(
         "precision": result.parameters.precision,
         "confidence": mean,
         "quality": list(quality.flags),
+        "warnings": [] if size is None else [size],
         **summarize_plane(plane, measured=measured),
     }
     write_record(record, written.model_copy(update={"result": found, "finished": True}))
     seconds = job.seconds + time.monotonic() - started
     last = files.get("tif") or next(iter(files.values()), record)
     doubts = [*quality.flags, *filter(None, [doubt_about(mean)])]
+    warning = "" if size is None else f"; warning: {size}"
     where, to = (f" ({job.place.suffix.strip('_')})", "") if job.part_of else ("", f" → {last}")
-    message = f"{job.source.path}{where}: {_summary(job, result, doubts)}{to}{_hint(job, result, best)}"
+    message = f"{job.source.path}{where}: {_summary(job, result, doubts)}{to}{warning}"
     names = sorted(file.name for file in files.values())
     details = found | {"seconds": round(seconds, 3), "files": names}
     return PlaneOutcome(job.source.path, str(job.name), "done", message, details, part_of=job.part_of)
@@ -273,18 +275,11 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
     )
 
 
-def _hint(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None) -> str:
-    """Return a hint at --diameter if the cells found are far from the sizes that the model is best at."""
+def _size_warning(job: PlaneJob, result: Segmentation, best: tuple[float, float] | None) -> str | None:
+    """Return the warning of cells of an unusual size in the words of the command line."""
+    made = result.parameters
     asked = job.inference.diameter
-    if not (asked is None or asked == "auto") or best is None or not result.count:
-        return ""
-    found = median_diameter(result.labels)
-    if best[0] / 2 <= found * result.parameters.scale <= best[1] * 1.5:
-        return ""
-    other = "auto" if asked is None else f"{found:.0f}"
-    return (
-        f" (cells of {found:.0f} px; the model is best at {best[0]:g} to {best[1]:g}: try --diameter {other})"
-    )
+    return describe_size(made.median_diameter, made.scale, best, asked, option="--diameter {}")
 
 
 def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str]) -> str:

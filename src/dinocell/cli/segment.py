@@ -304,6 +304,9 @@ def _report_end(outcomes: list[PlaneOutcome], failures: list[str]) -> None:
         _print_table(counts, failed)
     if stopped:
         errors.print("stopped: nothing more can be written there; the same command goes on where it stopped")
+    warned = sum(bool(outcome.details.get("warnings")) for outcome in outcomes)
+    if warned and len(outcomes) > 1:
+        errors.print(f"{warned} of {len(outcomes)} images have a warning, see above or the log")
     if failed:
         errors.print(f"{len(failed)} of {len(outcomes) + len(failures)} inputs failed")
         raise typer.Exit(1)

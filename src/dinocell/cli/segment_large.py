@@ -14,7 +14,7 @@ from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
 from dinocell.cli.terminal import announce, block_bar, console, escape_controls
 from dinocell.errors import InputError
-from dinocell.inference.settings import InferenceOptions
+from dinocell.inference.settings import Diameter, InferenceOptions
 from dinocell.io.images import open_image
 from dinocell.io.pixel_size import diameter_in_pixels, fill_pixel_size, parse_pixel_size
 from dinocell.io.selected_planes import find_channel
@@ -23,6 +23,7 @@ from dinocell.large.plan import LargeResult
 from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane
 from dinocell.measure.confidence import doubt_about
+from dinocell.measure.quality import describe_size
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.cluster_start import open_executor
@@ -130,7 +131,7 @@ def command(
             source, output, remote, settings, executor, overwrite=overwrite, keep_map=keep_map
         )
         result = _show(events, bar)
-    _report(result)
+    _report(result, predictor.diameter_ranges([result.target])[result.target], diameter)
 
 
 def _show(events: Iterator[StageDone | LargeResult], bar: Progress) -> LargeResult:
@@ -174,11 +175,13 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
     return () if names == ["none"] else tuple(dict.fromkeys(names))
 
 
-def _report(result: LargeResult) -> None:
+def _report(result: LargeResult, best: tuple[float, float] | None, asked: Diameter) -> None:
     paths = escape(escape_controls(", ".join(str(path) for path in (result.labels, *result.beside))))
     made = " (made before)" if result.skipped else ""
     shrunk = f", scale {result.scale:.2f}" if result.scale != 1 else ""
     console.print(f"{result.cells} cells, target {result.target}{shrunk} → {paths}{made}")
+    if size := describe_size(result.diameter, result.scale, best, asked, option="--diameter {}"):
+        console.print(f"warning: {size}")
     if doubt := doubt_about(result.confidence):
         console.print(f"{doubt}: look at the outlines before you trust the cells, see docs/trust.md")
     if result.nonfinite:

@@ -22,6 +22,7 @@ from dinocell.inference.settings import (
     TargetChoice,
 )
 from dinocell.labels import Labels, Target, median_diameter
+from dinocell.measure.quality import describe_size
 from dinocell.models.checkpoint import find_checkpoint, is_trained
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
@@ -128,6 +129,7 @@ class DINOCellPipeline:
         Returns
         -------
         Segmentation
+            Its ``parameters.warnings`` are logged as well.
 
         Raises
         ------
@@ -144,7 +146,10 @@ class DINOCellPipeline:
         settings = self.settings_for(**options)
         source = open_input(image, channel=channel, pixel_size_um=pixel_size_um, preset=tuned)
         prediction = self.predict(source.pixels, settings, progress=progress)
-        return self.finish(source.pixels, prediction, settings, source=source)
+        result = self.finish(source.pixels, prediction, settings, source=source)
+        for warning in result.parameters.warnings:
+            logger.warning("%s: %s", source.name, warning)
+        return result
 
     def settings_for(self, **options: Unpack[RunOptions]) -> CompleteSettings:
         """Return the settings with some replaced, for the methods below; errors as `run`."""
@@ -208,7 +213,10 @@ class DINOCellPipeline:
         """
         image, distance, settings = np.asarray(image), prediction.distance_map, settings or self.settings
         labels = _find_cells(distance, settings, prediction.target)
-        found = median_diameter(labels) if settings.diameter == "auto" else settings.diameter
+        median = median_diameter(labels)
+        found = None if np.isnan(median) else median
+        best, asked = self.model.config.targets[prediction.target].diameter_range, settings.diameter
+        size = describe_size(found, prediction.scale, best, asked)
         parameters = Parameters(
             model=self.model.config.variant,
             trained=self.model.config.trained,
@@ -218,9 +226,11 @@ class DINOCellPipeline:
             preprocessing=self.predictor.preprocessing,
             settings=settings,
             target=prediction.target,
-            diameter=None if found is None or np.isnan(found) else float(found),
+            diameter=found if asked == "auto" else asked,
             scale=prediction.scale,
             nonfinite_pixels=count_nonfinite(image[field_of(image)]),
+            median_diameter=found,
+            warnings=() if size is None else (size,),
         )
         return Segmentation(labels, distance, parameters, source or InputImage(image))
 

@@ -47,6 +47,10 @@ class Parameters:
         The factor on both sides of the image before the network saw it.
     nonfinite_pixels : int
         NaN or infinite pixels of the field that were treated as its lowest finite value.
+    median_diameter : float or None
+        Of the cells found, in pixels; None without any.
+    warnings : tuple of str
+        Doubts about the result, and what to do about them.
     """
 
     model: str
@@ -60,6 +64,8 @@ class Parameters:
     diameter: float | None = None
     scale: float = 1.0
     nonfinite_pixels: int = 0
+    median_diameter: float | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def thresholds(self) -> Thresholds:

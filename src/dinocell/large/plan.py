@@ -54,6 +54,8 @@ class LargeResult:
         Cells of those that reach beyond the halo, and so lack a part.
     nonfinite : int
         NaN or infinite pixels of the field that were treated as its lowest finite value.
+    diameter : float or None
+        Median equivalent diameter of the cells in pixels; None without cells.
     confidence : float or None
         Mean over the cells, if a table or polygons were written that hold it for each; see
         `dinocell.measure.confidence`.
@@ -70,6 +72,7 @@ class LargeResult:
     cut: int
     truncated: int
     nonfinite: int
+    diameter: float | None = None
     confidence: float | None = None
     skipped: bool = False
 
@@ -172,12 +175,18 @@ def find_finished(job: LargeJob, output: Path, plan: Mapping[str, Any]) -> Large
     ):
         return None
     with suppress(KeyError, TypeError):
-        mean = made.get("confidence") if beside else None
-        sure = float(mean) if isinstance(mean, int | float) else None
+        sure = _number(made.get("confidence")) if beside else None
+        diameter = _number(made["median_diameter"])
         counts = {name: made["counts"][key] for key, name in _COUNTS.items()}
         choices = made["target"], made["scale"]
-        return LargeResult(output, beside, *choices, **counts, confidence=sure, skipped=True)
+        return LargeResult(
+            output, beside, *choices, **counts, diameter=diameter, confidence=sure, skipped=True
+        )
     return None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def read_provenance(output: Path) -> dict[str, Any]:

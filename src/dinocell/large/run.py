@@ -22,6 +22,7 @@ from dinocell.io.readers.ngff import (
 )
 from dinocell.labels import Target
 from dinocell.large import overview, stages
+from dinocell.large.areas import AreaCounts, CellAreas
 from dinocell.large.components import join_faces
 from dinocell.large.flood import FloodPlan, plan_floods
 from dinocell.large.grid import Block, BlockGrid
@@ -111,25 +112,31 @@ def segment_large(
         yield from run.choose_target(statistics, field)
         yield from run.predict(statistics, field)
         floods = yield from run.flood()
-        cells, truncated = yield from run.label(floods)
+        areas, truncated = yield from run.label(floods)
         yield from run.build_pyramid()
         result = LargeResult(
             output,
             paths_beside(output, settings),
             run.job.target,
             run.job.scale,
-            cells=cells,
+            cells=areas.cells,
             large=floods.large,
             cut=floods.cut,
             truncated=truncated,
             nonfinite=statistics.nonfinite,
+            diameter=areas.median_diameter(),
         )
         bounds = [[part.start, part.stop] for part in field]
-        found = {"field": bounds, "statistics": asdict(statistics), "counts": result.counts}
+        found = {
+            "field": bounds,
+            "statistics": asdict(statistics),
+            "counts": result.counts,
+            "median_diameter": result.diameter,
+        }
         provenance = {**plan, "target": result.target, "scale": result.scale, **found}
         confidence_sum = yield from run.describe(provenance)
-        if confidence_sum is not None and cells:
-            result = replace(result, confidence=confidence_sum / cells)
+        if confidence_sum is not None and result.cells:
+            result = replace(result, confidence=confidence_sum / result.cells)
         run.describe_labels({**provenance, "confidence": result.confidence})
         _check_unchanged(job, plan)
         publish(job, output, plan, keep_map=keep_map)
@@ -224,16 +231,17 @@ class _Run:
         yield from self._run("flood", stages.flood_block, tasks, len(tasks), (job,), lambda task: task.name)
         return floods
 
-    def label(self, floods: FloodPlan) -> Generator[StageDone, None, tuple[int, int]]:
-        """Grow the cells and number them; return their number, and how many of them are truncated."""
+    def label(self, floods: FloodPlan) -> Generator[StageDone, None, tuple[AreaCounts, int]]:
+        """Grow the cells and number them; return their areas, and how many of them are truncated."""
         job, grid = self.job, self.job.grid
         halo, truncated = self._count_cells(floods)
         _create(job.label_workspace, stages.GROWN, job.shape, "uint64", grid.side)
         yield from self._run("growth", stages.grow, grid, len(grid), (job, halo), _name)
+        areas = self._count_areas()
         numbering = Numbering(job.settings.min_size)
         for block in grid:
             numbering.add(self.job.label_workspace.read_record("growth", block.name))
-        cells = numbering.finish()
+        numbering.finish()
         _create(job.label_workspace, f"{stages.LABELS}/0", job.shape, "uint64", grid.side, compressor="zstd")
 
         def numbered(blocks: Iterable[Block]) -> Iterator[tuple[Block, Numbers]]:
@@ -250,7 +258,14 @@ class _Run:
         yield from self._run(
             "numbers", stages.number, numbered(left), len(grid), (job,), lambda item: item[0].name
         )
-        return cells, truncated
+        return areas.least(job.settings.min_size), truncated
+
+    def _count_areas(self) -> AreaCounts:
+        """Count the cells of all blocks by area."""
+        areas = CellAreas()
+        for block in self.job.grid:
+            areas.add(self.job.label_workspace.read_record("growth", block.name))
+        return areas.finish()
 
     def _count_cells(self, floods: FloodPlan) -> tuple[int, int]:
         """Write the offsets of the numbers of tasks; return the widest boundary, and the truncated cells."""

@@ -24,6 +24,9 @@ SMALLER, LARGER = 0.5, 1.5
 """Cells are far from the trained range if their median diameter is below this share of its low end, or above
 this multiple of its high end."""
 
+OUTSIDE = 1.15
+"""Median cells that are beyond the trained range by more than this factor bring a warning."""
+
 _FINE, _COARSE = 1.0, 2.0  # standard deviations, in pixels, of the two smoothings that are compared
 _EDGE_SHARE = 0.02  # at most this share of the pixels, those of the steepest slopes, count as edges,
 _STEEP = 0.7  # and only those steeper than this share of the slope that _STEEPEST of the pixels exceed:
@@ -103,6 +106,56 @@ def image_quality(
         and (diameter < SMALLER * diameter_range[0] or diameter > LARGER * diameter_range[1]),
     }
     return Quality(tuple(flag for flag, raised in flags.items() if raised), focus, saturated, diameter)
+
+
+def describe_size(
+    diameter: float | None,
+    scale: float,
+    best: tuple[float, float] | None,
+    asked: float | str | None,
+    *,
+    option: str = "diameter={!r}",
+) -> str | None:
+    """Describe how the cells found are outside of the sizes that a model knows, and what to do.
+
+    Parameters
+    ----------
+    diameter : float, optional
+        Median of the cells found, in pixels of the image; None without cells.
+    scale : float
+        Factor on both sides of the image before the network saw it.
+    best : (float, float), optional
+        Diameters in pixels that the model is best at.
+    asked : float, "auto" or None
+        The diameter that was asked for.
+    option : str
+        How the diameter is given, with a place for its value.
+
+    Returns
+    -------
+    str or None
+        None for cells within the range, or up to `OUTSIDE` times beyond it, and where either is not known.
+
+    Examples
+    --------
+    >>> describe_size(6.0, 1.0, (12.0, 70.0), "auto")
+    'the median cell is 6 px wide, outside of the 12 to 70 px that the model knows: try diameter=6'
+    >>> describe_size(6.0, 2.0, (12.0, 70.0), 6)
+    """
+    if diameter is None or math.isnan(diameter) or best is None:
+        return None
+    seen = diameter * scale
+    if best[0] / OUTSIDE <= seen <= best[1] * OUTSIDE:
+        return None
+    rescaled = "" if scale == 1 else f" ({seen:.0f} px as the model saw it)"
+    found = max(1, round(diameter))
+    remedy = "try " + option.format("auto" if asked is None else found)
+    if asked == found:
+        remedy = "look at the outlines before you trust the cells"
+    return (
+        f"the median cell is {diameter:.0f} px wide{rescaled}, outside of the {best[0]:g} to {best[1]:g} px "
+        f"that the model knows: {remedy}"
+    )
 
 
 def edge_width(pixels: NDArray[Any]) -> float:
