@@ -183,6 +183,28 @@ def test_the_record_says_how_and_from_what_the_results_were_made(tree, tmp_path)
         assert record.provenance["source"]["sha256"] in tif.ome_metadata
 
 
+def test_small_objects_are_removed_by_default_and_it_is_said(tmp_path):
+    image = np.full((120, 160), 40, np.uint8)
+    for centre, radius in [((30, 30), 14), ((30, 110), 14), ((90, 30), 14), ((90, 120), 3)]:
+        image[disk(image.shape, centre, radius)] = 170
+    write_image(tmp_path / "a.png", image)
+    out = tmp_path / "out"
+    command = ("segment", tmp_path / "a.png", "-o", out, "--target", "cells")
+    said = run(*command).output
+    record = read_record(out / "a_provenance.json")
+    assert record.provenance["min_size"] == "auto"
+    found = record.result
+    assert found["removed"] == 1
+    assert f"3 cells, 1 object under {found['min_size']} px removed" in said
+    with tifffile.TiffFile(out / "a_labels.tif") as tif:
+        assert f"min_size_found&quot;: {found['min_size']}" in tif.ome_metadata
+    everything = run(*command, "--min-size", "0")
+    assert "4 cells" in everything.output
+    assert "px removed" not in everything.output
+    assert "skipped" in run(*command, "--min-size", "0").output
+    assert read_record(out / "a_provenance.json").provenance["min_size"] == 0
+
+
 def test_an_overlay_that_shows_something_else_is_made_anew(tree, tmp_path):
     command = ("segment", tree / "a.png", "-o", tmp_path / "out")
     overlay = tmp_path / "out" / "a_overlay.png"

@@ -152,6 +152,7 @@ def test_options_reach_the_result(run, image_file, tmp_path):
     large = run(image_file, "-o", output, *more, "--min-size", 440, "--overwrite")[1]
     areas = np.bincount(segment(disks()).labels.ravel())[1:]
     assert f"{(areas >= 440).sum()} cells" in large
+    assert f"{(areas < 440).sum()} objects under 440 px removed" in large
     both = run(image_file, "-o", output, "--block", 96, "--format", "geojson,geoparquet", "--overwrite")
     assert "cells_polygons.geojson" in both[1]
     assert "cells_polygons.parquet" in both[1]

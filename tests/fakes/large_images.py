@@ -10,6 +10,7 @@ from dinocell.labels import relabel
 from dinocell.measure.cells import measure_cells
 from dinocell.measure.confidence import cell_confidence
 from dinocell.postprocess.distance import labels_to_distance
+from dinocell.postprocess.small_cells import remove_small
 from dinocell.postprocess.watershed import distance_to_labels
 from dinocell.preprocess.preprocessing import preprocess
 from dinocell.preprocess.resampling import resize
@@ -45,7 +46,7 @@ def in_memory(image, *, scale=1.0, thresholds=THRESHOLDS, min_size=0):
     tiles = plan_tiles(gray.shape, ECHO.tile_size, ECHO.overlap)
     predictions = chain.from_iterable(maps[:, 0] for maps in ECHO.predict_batches(gray, tiles))
     distance = resize(blend(tiles, predictions, gray.shape), image.shape[:2])
-    return distance, distance_to_labels(distance, thresholds=thresholds, min_size=min_size)
+    return distance, remove_small(distance_to_labels(distance, thresholds=thresholds), min_size, "cells")[0]
 
 
 def by_first_pixel(labels):

@@ -296,7 +296,7 @@ def test_keywords_are_those_of_the_settings():
 def test_results_record_what_decides_about_labels_and_is_not_usual(nano):
     own = {name: found.thresholds.model_dump() for name, found in nano.model.config.targets.items()}
     assert nano.settings.recorded() == {
-        "target": "auto", "diameter": "auto", "thresholds": own, "min_size": 0, "tile_size": 256,
+        "target": "auto", "diameter": "auto", "thresholds": own, "min_size": "auto", "tile_size": 256,
         "overlap": 32,
     }  # fmt: skip
     changed = nano.settings.completed(nano.model.config, fill_holes=True, precision="float32", batch_size=1)
@@ -418,6 +418,29 @@ def test_what_is_not_an_image_is_refused(image, options):
 def test_a_diameter_that_is_not_one_has_no_scale(diameter):
     with pytest.raises(InputError, match="expected pixels above 0"):
         DINOCellPipeline("nano", device="cpu").predictor.scale_for(diameter, "cells")
+
+
+def test_the_smallest_size_is_a_part_of_the_median_cell_and_recorded(nano):
+    image = np.full((120, 160), 40, np.uint8)
+    for centre, radius in [((30, 30), 14), ((30, 110), 14), ((90, 30), 14), ((90, 120), 3)]:
+        image[disk(image.shape, centre, radius)] = 170
+    every = nano.run(image, target="cells", min_size=0)
+    areas = np.bincount(every.labels.ravel())[1:]
+    least = math.ceil(np.median(areas) / 10)
+    assert (areas < least).sum() == 1
+    found = nano.run(image, target="cells")
+    assert (found.count, found.parameters.min_size, found.parameters.removed) == (3, least, 1)
+    recorded = found.parameters.recorded()
+    assert (recorded["min_size"], recorded["min_size_found"], recorded["removed"]) == ("auto", least, 1)
+    assert every.parameters.removed == 0
+    assert np.array_equal(found.labels, nano.cells_from_dist_map(found.distance_map, target="cells"))
+    assert np.array_equal(found.labels, nano.run(image, target="cells", min_size=least).labels)
+
+
+@pytest.mark.parametrize("wrong", [-1, "-1", "little", "1.5", None])
+def test_a_smallest_size_is_a_number_or_auto(nano, wrong):
+    with pytest.raises(InputError, match="min_size"):
+        nano.settings_for(min_size=wrong)
 
 
 def test_a_smallest_size_that_was_computed_is_taken_and_half_a_pixel_is_not():

@@ -12,12 +12,15 @@ from dinocell.errors import InputError
 from dinocell.inference.remote_model import RemoteModel
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.selection import SelectedPlane
-from dinocell.labels import relabel
+from dinocell.labels import cell_areas, median_diameter, relabel
+from dinocell.large.plan import read_provenance
 from dinocell.large.run import StageDone
 from dinocell.measure.outlines import cell_polygons
 from dinocell.metrics.scores import evaluate
+from dinocell.postprocess.distance import labels_to_distance
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
+from tests.cases import disk
 from tests.fakes.large_images import (
     ECHO,
     SHAPE,
@@ -87,7 +90,30 @@ SETTINGS = {
 def test_neither_blocks_nor_settings_tell_them_apart(tmp_path, image_file, block, name):
     result = finish(image_file, tmp_path / "a.zarr", ECHO, block=block, **SETTINGS[name])
     assert not result.cut
-    check(result, in_memory(true_map(), **SETTINGS[name])[1])
+    whole = in_memory(true_map(), **SETTINGS[name])[1]
+    check(result, whole)
+    every = in_memory(true_map(), **SETTINGS[name] | {"min_size": 0})[1]
+    assert result.removed == every.max() - whole.max()
+    assert result.diameter == pytest.approx(median_diameter(whole))
+
+
+def test_the_median_cell_of_the_whole_image_decides_which_are_too_small(tmp_path):
+    labels = np.zeros((100, 150), np.int32)
+    places = [(row, column, 8) for row in (12, 40, 64) for column in (12, 40, 64, 90, 118)]
+    places += [(88, column, 2) for column in (10, 64, 100)] + [(64, 140, 2)]  # on seams, too
+    for number, (row, column, radius) in enumerate(places, 1):
+        labels[disk(labels.shape, (row, column), radius)] = number
+    image = np.rint(255 * labels_to_distance(labels)).astype(np.uint8)
+    source = write_ome_zarr(tmp_path / "in.zarr", image, "yx", version="0.5", chunks=(40, 50))
+    whole = in_memory(image, min_size="auto")[1]
+    every = in_memory(image)[1]
+    assert (every.max(), whole.max()) == (19, 15)
+    for block in (37, 64, 512):
+        result = finish(source, tmp_path / f"{block}.zarr", ECHO, block=block, min_size="auto")
+        check(result, whole, least=15)
+        assert (result.removed, result.min_size) == (4, np.ceil(np.median(cell_areas(every)[1:]) / 10))
+        found = read_provenance(result.labels)["counts"]
+        assert (found["removed"], found["min_size"]) == (4, result.min_size)
 
 
 def test_what_is_cut_is_counted_and_nearly_the_same(tmp_path, image_file):

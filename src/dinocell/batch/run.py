@@ -28,6 +28,7 @@ from dinocell.io.pixel_size import plausible_size
 from dinocell.io.saving import create_folder, printable
 from dinocell.measure.confidence import doubt_about
 from dinocell.measure.quality import describe_size, image_quality
+from dinocell.postprocess.small_cells import describe_removed
 from dinocell.results.formats import PLANE_FORMATS
 from dinocell.results.record import ResultRecord, write_record
 from dinocell.results.result_format import PlaneResult
@@ -235,6 +236,8 @@ def _write(
     found = {
         "target": target,
         "cells": result.count,
+        "min_size": result.parameters.min_size,
+        "removed": result.parameters.removed,
         "scale": result.parameters.scale,
         "device": result.parameters.device,
         "engine": result.parameters.engine,
@@ -271,7 +274,7 @@ def _plane_result(job: PlaneJob, result: Segmentation, settings: BatchSettings) 
         overlay=settings.overlay,
         labels=result.labels,
         distance_map=result.distance_map,
-        provenance=job.provenance | {"target_found": result.parameters.target},
+        provenance=job.provenance | result.parameters.found(),
     )
 
 
@@ -293,6 +296,8 @@ def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str]) -> str:
         parts.append(f"scale {made.scale:.2f}")
     elif made.scale != 1:
         parts.append(f"scale {made.scale:.2f}, as the cells are large")
+    if made.removed:
+        parts.append(describe_removed(made.removed, made.min_size))
     if made.nonfinite_pixels:
         parts.append(f"{made.nonfinite_pixels} NaN or infinite values taken as the lowest finite one")
     if job.unmeasured:

@@ -24,6 +24,7 @@ from dinocell.large.run import StageDone, segment_large
 from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane
 from dinocell.measure.confidence import doubt_about
 from dinocell.measure.quality import describe_size
+from dinocell.postprocess.small_cells import describe_removed
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.cluster_start import open_executor
@@ -180,6 +181,8 @@ def _report(result: LargeResult, best: tuple[float, float] | None, asked: Diamet
     made = " (made before)" if result.skipped else ""
     shrunk = f", scale {result.scale:.2f}" if result.scale != 1 else ""
     console.print(f"{result.cells} cells, target {result.target}{shrunk} → {paths}{made}")
+    if result.removed:
+        console.print(describe_removed(result.removed, result.min_size))
     if size := describe_size(result.diameter, result.scale, best, asked, option="--diameter {}"):
         console.print(f"warning: {size}")
     if doubt := doubt_about(result.confidence):

@@ -20,6 +20,7 @@ from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.labels import Labels, Target, median_diameter
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.scores import Scores, score_labels
+from dinocell.postprocess.small_cells import remove_small
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 from dinocell.workers.pool import OrderedPool
@@ -172,7 +173,9 @@ def _score_one(
 ) -> dict[tuple[Target, Thresholds], Scores]:
     true, maps = job
     return {
-        (target, each): score_labels(true, distance_to_labels(maps[target], thresholds=each))
+        (target, each): score_labels(
+            true, remove_small(distance_to_labels(maps[target], thresholds=each), "auto", target)[0]
+        )
         for target, grid in grids.items()
         for each in grid
     }

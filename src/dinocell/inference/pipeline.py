@@ -27,6 +27,7 @@ from dinocell.models.checkpoint import find_checkpoint, is_trained
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
+from dinocell.postprocess.small_cells import remove_small
 from dinocell.postprocess.watershed import distance_to_labels
 from dinocell.preprocess.intensity_range import count_nonfinite
 from dinocell.preprocess.preprocessing import field_of
@@ -212,7 +213,7 @@ class DINOCellPipeline:
         `source` is what is known of the image beside its pixels.
         """
         image, distance, settings = np.asarray(image), prediction.distance_map, settings or self.settings
-        labels = _find_cells(distance, settings, prediction.target)
+        labels, min_size, removed = _find_cells(distance, settings, prediction.target)
         median = median_diameter(labels)
         found = None if np.isnan(median) else median
         best, asked = self.model.config.targets[prediction.target].diameter_range, settings.diameter
@@ -230,6 +231,8 @@ class DINOCellPipeline:
             scale=prediction.scale,
             nonfinite_pixels=count_nonfinite(image[field_of(image)]),
             median_diameter=found,
+            min_size=min_size,
+            removed=removed,
             warnings=() if size is None else (size,),
         )
         return Segmentation(labels, distance, parameters, source or InputImage(image))
@@ -271,7 +274,7 @@ class DINOCellPipeline:
         Without a ``target``, here or of the pipeline, the thresholds are those of the model's first one.
         """
         settings = self.settings_for(**options)
-        return _find_cells(dist_map, settings, settings.targets[0])
+        return _find_cells(dist_map, settings, settings.targets[0])[0]
 
     def run_batch_thresholds(
         self,
@@ -328,10 +331,10 @@ def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:
     return DINOCell.from_pretrained(model)
 
 
-def _find_cells(distance: NDArray[np.floating[Any]], settings: CompleteSettings, target: Target) -> Labels:
-    return distance_to_labels(
-        distance,
-        thresholds=settings.thresholds_of[target],
-        min_size=settings.min_size,
-        fill_holes=settings.fill_holes,
-    )
+def _find_cells(
+    distance: NDArray[np.floating[Any]], settings: CompleteSettings, target: Target
+) -> tuple[Labels, int, int]:
+    """Return the labels, the pixels below which cells were removed, and the number of these cells."""
+    thresholds, fill_holes = settings.thresholds_of[target], settings.fill_holes
+    labels = distance_to_labels(distance, thresholds=thresholds, fill_holes=fill_holes)
+    return remove_small(labels, settings.min_size, target)

@@ -49,6 +49,10 @@ class Parameters:
         NaN or infinite pixels of the field that were treated as its lowest finite value.
     median_diameter : float or None
         Of the cells found, in pixels; None without any.
+    min_size : int
+        Number of pixels below which cells were removed: the setting, or with ``auto`` what it was here.
+    removed : int
+        Number of cells that were removed as smaller.
     warnings : tuple of str
         Doubts about the result, and what to do about them.
     """
@@ -65,6 +69,8 @@ class Parameters:
     scale: float = 1.0
     nonfinite_pixels: int = 0
     median_diameter: float | None = None
+    min_size: int = 0
+    removed: int = 0
     warnings: tuple[str, ...] = ()
 
     @property
@@ -83,11 +89,6 @@ class Parameters:
         return self.settings.overlap
 
     @property
-    def min_size(self) -> int:
-        """Number of pixels below which cells were removed."""
-        return self.settings.min_size
-
-    @property
     def fill_holes(self) -> bool:
         """Flag: background enclosed by one cell became part of it."""
         return self.settings.fill_holes
@@ -99,9 +100,13 @@ class Parameters:
             "model": {"name": self.model, "trained": self.trained},
             "preprocessing": asdict(self.preprocessing),
             **self.settings.recorded(),
-            "target_found": self.target,
+            **self.found(),
             "scale": self.scale,
         }
+
+    def found(self) -> dict[str, Any]:
+        """Return what was chosen for this image where it was left open, as JSON values."""
+        return {"target_found": self.target, "min_size_found": self.min_size, "removed": self.removed}
 
 
 @dataclass(frozen=True, eq=False)

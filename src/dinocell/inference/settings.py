@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from dinocell.errors import InputError
 from dinocell.labels import Target
+from dinocell.postprocess.small_cells import MinSize
 from dinocell.postprocess.thresholds import SHORT_NAMES, Thresholds
 from dinocell.settings import Section, explain_problem
 
@@ -76,8 +77,19 @@ def _check_count(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else _check_whole(value)
 
 
+def _check_min_size(value: object) -> object:
+    """Return ``auto``, or a number of pixels that may be a text, as on the command line."""
+    if value == "auto":
+        return value
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    pixels = _check_count(value)
+    if not isinstance(pixels, int) or pixels < 0:
+        raise ValueError(f"expected 0 or more pixels, or 'auto', not {value!r:.40}")
+    return pixels
+
+
 _Whole = BeforeValidator(_check_whole)
-_Count = BeforeValidator(_check_count)
 
 
 class RunSettings(Section):
@@ -93,8 +105,9 @@ class RunSettings(Section):
         takes the image as it is.
     thresholds : Thresholds, optional
         The checkpoint's for the target otherwise.
-    min_size : int
-        Cells of fewer pixels are removed.
+    min_size : int or "auto"
+        Cells of fewer pixels are removed; ``auto`` takes a share of the image's median cell (see
+        `dinocell.postprocess.small_cells`), 0 removes none.
     fill_holes : bool
         Whether background enclosed by one cell becomes part of it.
     """
@@ -113,8 +126,14 @@ class RunSettings(Section):
     ] = "auto"
     thresholds: Annotated[Thresholds | None, Option("", record="always")] = None
     min_size: Annotated[
-        int, Field(ge=0), _Count, Option("Remove cells of fewer pixels.", record="always")
-    ] = 0
+        MinSize,
+        BeforeValidator(_check_min_size),
+        Option(
+            "Remove cells of fewer pixels; auto: of less than a tenth of the image's median cell, or a "
+            "fiftieth of its median nucleus; 0: none.",
+            record="always",
+        ),
+    ] = "auto"
     fill_holes: Annotated[bool, Option("Background that one cell encloses becomes part of it.")] = False
 
 
@@ -294,7 +313,7 @@ class RunOptions(TypedDict, total=False):
     cell_fill_threshold: float | None
     merge: float | None
     regrow: bool | None
-    min_size: int
+    min_size: MinSize
     fill_holes: bool
 
 

@@ -41,6 +41,11 @@ class AreaCounts:
         lower, upper = np.searchsorted(below, [(self.cells - 1) // 2, self.cells // 2], side="right")
         return int(self.areas[lower]), int(self.areas[upper])
 
+    def median(self) -> float | None:
+        """Return the median area; None without cells."""
+        middle = self.middle()
+        return None if middle is None else sum(middle) / 2
+
     def median_diameter(self) -> float | None:
         """Return the median equivalent diameter, as `dinocell.labels.median_diameter`; None without cells."""
         middle = self.middle()

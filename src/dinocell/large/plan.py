@@ -27,7 +27,10 @@ _MAX_BLOCKS = 2**20
 MADE = "_made.json"
 """File in folders of tables with the hash of their plan. Readers of Parquet skip names that begin with _."""
 
-_COUNTS = {"cells": "cells", "large": "large", "cut": "cut", "torn": "truncated", "nonfinite": "nonfinite"}
+_COUNTS = {
+    "cells": "cells", "removed": "removed", "min_size": "min_size",
+    "large": "large", "cut": "cut", "torn": "truncated", "nonfinite": "nonfinite",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class LargeResult:
     scale : float
         Factor on both sides of the image before the network saw it.
     cells : int
+    removed : int
+        Cells that were removed as too small.
+    min_size : int
+        Pixels below which they were.
     large : int
         Components that were too large for a block and were flooded whole, each in a task of its own.
     cut : int
@@ -68,6 +75,8 @@ class LargeResult:
     target: Target
     scale: float
     cells: int
+    removed: int
+    min_size: int
     large: int
     cut: int
     truncated: int

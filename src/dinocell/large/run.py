@@ -32,6 +32,7 @@ from dinocell.large.plan import LargeResult, find_finished, image_state, paths_b
 from dinocell.large.settings import LargeJob, LargeSettings, SourcePlane, TileModelLoader
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.large.workspace import CHUNK, Workspace
+from dinocell.postprocess.small_cells import find_min_size
 from dinocell.preprocess.preprocessing import to_grayscale
 from dinocell.results.formats import BLOCK_FORMATS
 from dinocell.workers.executor import Executor
@@ -112,7 +113,8 @@ def segment_large(
         yield from run.choose_target(statistics, field)
         yield from run.predict(statistics, field)
         floods = yield from run.flood()
-        areas, truncated = yield from run.label(floods)
+        every, min_size, truncated = yield from run.label(floods)
+        areas = every.least(min_size)
         yield from run.build_pyramid()
         result = LargeResult(
             output,
@@ -120,6 +122,8 @@ def segment_large(
             run.job.target,
             run.job.scale,
             cells=areas.cells,
+            removed=every.cells - areas.cells,
+            min_size=min_size,
             large=floods.large,
             cut=floods.cut,
             truncated=truncated,
@@ -231,14 +235,25 @@ class _Run:
         yield from self._run("flood", stages.flood_block, tasks, len(tasks), (job,), lambda task: task.name)
         return floods
 
-    def label(self, floods: FloodPlan) -> Generator[StageDone, None, tuple[AreaCounts, int]]:
-        """Grow the cells and number them; return their areas, and how many of them are truncated."""
+    def label(self, floods: FloodPlan) -> Generator[StageDone, None, tuple[AreaCounts, int, int]]:
+        """Grow the cells and number those that are not too small.
+
+        Returns
+        -------
+        areas : AreaCounts
+            Of all cells.
+        min_size : int
+            Pixels below which they are too small.
+        truncated : int
+            Cells that lack a part.
+        """
         job, grid = self.job, self.job.grid
         halo, truncated = self._count_cells(floods)
         _create(job.label_workspace, stages.GROWN, job.shape, "uint64", grid.side)
         yield from self._run("growth", stages.grow, grid, len(grid), (job, halo), _name)
         areas = self._count_areas()
-        numbering = Numbering(job.settings.min_size)
+        min_size = find_min_size(job.settings.min_size, areas.median(), job.target)
+        numbering = Numbering(min_size)
         for block in grid:
             numbering.add(self.job.label_workspace.read_record("growth", block.name))
         numbering.finish()
@@ -258,7 +273,7 @@ class _Run:
         yield from self._run(
             "numbers", stages.number, numbered(left), len(grid), (job,), lambda item: item[0].name
         )
-        return areas.least(job.settings.min_size), truncated
+        return areas, min_size, truncated
 
     def _count_areas(self) -> AreaCounts:
         """Count the cells of all blocks by area."""

@@ -19,6 +19,7 @@ from dinocell.io.selection import SelectedPlane
 from dinocell.labels import Target
 from dinocell.large.grid import BlockGrid
 from dinocell.large.workspace import Workspace
+from dinocell.postprocess.small_cells import MinSize
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.preprocess.resampling import scaled_shape
@@ -144,8 +145,8 @@ class LargeSettings:
     ----------
     targets : mapping of str to LargeTarget
         What may be outlined: of several, one is chosen for the whole image.
-    min_size : int
-        Cells of fewer pixels are removed.
+    min_size : int or "auto"
+        Cells of fewer pixels are removed; ``auto`` as of `dinocell.postprocess.small_cells`.
     block : int
         Side of a block in pixels.
     largest : int
@@ -162,7 +163,7 @@ class LargeSettings:
     """
 
     targets: Mapping[Target, LargeTarget]
-    min_size: int = 0
+    min_size: MinSize = 0
     block: int = 2048
     largest: int = 4096**2
     halo: int = 256
@@ -170,7 +171,7 @@ class LargeSettings:
 
     def __post_init__(self) -> None:
         for name, least in (("block", 16), ("largest", 1), ("halo", 1), ("min_size", 0)):
-            if getattr(self, name) < least:
+            if getattr(self, name) != "auto" and getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least {least} pixels")
         if self.block > MAX_BLOCK:
             raise InputError(
