@@ -118,7 +118,7 @@ def weigh_closely(
     best: Range | None,
     look_closely: Callable[[], Sequence[NDArray[np.float32]]],
 ) -> Sizes:
-    """Weigh views as `weigh_sizes` does; with tiles where the image would be shrunk without them.
+    """Compute the sums of `weigh_sizes`, with tiles where the image would be shrunk without them.
 
     Parameters
     ----------

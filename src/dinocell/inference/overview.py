@@ -109,17 +109,17 @@ def look_for_sizes(
     Where an image would be shrunk by them, some tiles of it are predicted as well. `gray` is the image
     preprocessed at full size, where that is known.
     """
-    ranges, field = predictor.diameter_ranges(targets), field_of(image)
+    ranges = predictor.diameter_ranges(targets)
     zooms, views = view_zooms(ranges), []
     for zoom in zooms:
         small = predictor.prepare(image, zoom)  # raises for what is not an image
-        seen = scaled_field(field, (image.shape[0], image.shape[1]), zoom)
+        seen = scaled_field(field_of(image), (image.shape[0], image.shape[1]), zoom)
         views.append(predictor.predict_view(small[seen], targets, progress=progress))
 
     def look_closely(target: Target) -> list[NDArray[np.float32]]:
         nonlocal gray
         gray = predictor.prepare(image, 1.0) if gray is None else gray
-        whole = gray[field]
+        whole = gray[field_of(image)]
         windows = choose_tiles(views[0][target], zooms[0], (whole.shape[0], whole.shape[1]))
         return [predictor.predict_view(whole[window], [target])[target] for window in windows]
 
