@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dinocell.errors import InputError
 from dinocell.io.readers.lazy import ImageInfo, LazyImage
-from dinocell.io.readers.naming import channel_names
+from dinocell.io.readers.naming import channel_names, choose_scene
 from dinocell.io.selected_planes import find_channel, read_channels, read_selected_plane
 from dinocell.io.selection import Selection, Span, check_scene, parse_span, select_planes
 
@@ -115,6 +115,37 @@ def test_channels_are_chosen_by_name_or_number_and_never_guessed():
         ("DAPI", 0),
         ("GFP", 10),
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "expected"),
+    [
+        (("CD3", "GFP"), "DAPI,CD3", "CD3"),
+        (("GFP", "DAPI", "CD3"), "CD3, DAPI", "CD3"),
+        (("GFP", "CD3,DAPI", "DAPI"), "CD3,DAPI", "CD3,DAPI"),  # the very name comes first
+        (("GFP", "RFP"), "DAPI,1", "RFP"),
+        (("1", "RFP"), "DAPI,number:1", "RFP"),
+        ((), "DAPI,0", "channel 0"),
+    ],
+)
+def test_of_several_channels_the_first_is_taken_that_the_image_has(names, wanted, expected):
+    stack = Stack(channels=len(names) or 2, names=names)
+    number, name = find_channel(stack, wanted)
+    assert name == expected
+    assert (read_selected_plane(stack, select_planes(stack, Selection())[0], wanted) == 10 * number).all()
+
+
+@pytest.mark.parametrize("wanted", ["DAPI,CD3", ",", "DAPI,", "7,8"])
+def test_of_several_channels_one_must_exist(wanted):
+    stack = Stack(channels=2, names=("GFP", "RFP"))
+    with pytest.raises(InputError, match=r"has no channel '.*it holds 0 'GFP', 1 'RFP'") as refused:
+        find_channel(stack, wanted)
+    assert refused.value.kind.names == ("GFP", "RFP")
+
+
+def test_several_scenes_are_not_joined_by_commas():
+    with pytest.raises(InputError, match="has no scene 'a,b'"):
+        choose_scene(["a", "b"], "a,b", Path("x.czi"))
 
 
 def test_a_channel_is_found_with_a_name_of_its_own():

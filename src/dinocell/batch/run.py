@@ -246,14 +246,17 @@ def _write(
         "quality": list(quality.flags),
         "warnings": [] if size is None else [size],
         **summarize_plane(plane, measured=measured),
+        "channel": job.provenance["source"]["channel"],
     }
     write_record(record, written.model_copy(update={"result": found, "finished": True}))
     seconds = job.seconds + time.monotonic() - started
     last = files.get("tif") or next(iter(files.values()), record)
     doubts = [*quality.flags, *filter(None, [doubt_about(mean)])]
+    several = "," in str(settings.selection.channel)  # the first that the image has was taken
+    summary = _summary(job, result, doubts, several=several)
     warning = "" if size is None else f"; warning: {size}"
     where, to = (f" ({job.place.suffix.strip('_')})", "") if job.part_of else ("", f" → {last}")
-    message = f"{job.source.path}{where}: {_summary(job, result, doubts)}{to}{warning}"
+    message = f"{job.source.path}{where}: {summary}{to}{warning}"
     names = sorted(file.name for file in files.values())
     details = found | {"seconds": round(seconds, 3), "files": names}
     return PlaneOutcome(job.source.path, str(job.name), "done", message, details, part_of=job.part_of)
@@ -285,9 +288,11 @@ def _size_warning(job: PlaneJob, result: Segmentation, best: tuple[float, float]
     return describe_size(made.median_diameter, made.scale, best, asked, option="--diameter {}")
 
 
-def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str]) -> str:
+def _summary(job: PlaneJob, result: Segmentation, doubts: Sequence[str], *, several: bool) -> str:
     made = result.parameters
     parts = [f"{result.count} cells"]
+    if several:
+        parts.append(f"channel {job.provenance['source']['channel']}")
     if job.inference.target == "auto":
         parts.append(f"target {made.target}")
     if not made.trained:

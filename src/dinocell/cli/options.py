@@ -21,7 +21,8 @@ from dinocell.results.result_format import OverlayStyle
 ChannelOption = Annotated[
     str | None,
     typer.Option(
-        help="Name or number (from 0) of the channel to use; name:1 or number:1 where it could be either."
+        help="Name or number (from 0) of the channel to use, or several with commas: of DAPI,CD3 the first "
+        "that an image has. name:1 or number:1 where it could be either."
     ),
 ]
 SceneOption = Annotated[

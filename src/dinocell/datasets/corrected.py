@@ -23,6 +23,7 @@ from dinocell.datasets.origin import (
     Origin,
     find_by_name,
     images_in,
+    note_channel,
     read_origins,
     read_plane,
 )
@@ -90,17 +91,24 @@ class Corrected:
         InputError
             If the image has no such plane or channel, or a file is a stack.
         """
-        pixels, needs_channel, size = read_plane(self.image, self.plane, self.channel)
+        image = read_plane(self.image, self.plane, self.channel)
         labels = read_ids(self.labels, self.page)
-        check_sizes(self.image, pixels, self.labels, labels)
+        check_sizes(self.image, image.pixels, self.labels, labels)
         labels, split, specks = repair(labels)
         unchecked_cells = 0
         if self.unchecked is not None:
             marked = read_ids(self.unchecked, self.page)
-            check_sizes(self.image, pixels, self.unchecked, marked)
+            check_sizes(self.image, image.pixels, self.unchecked, marked)
             labels, unchecked_cells = ignore_unchecked(labels, marked)
         repairs = Repairs(split, specks, unchecked_cells, float((labels < 0).mean()))
-        annotated = AnnotatedImage(pixels, labels, needs_channel=needs_channel, pixel_size_yx_um=size)
+        annotated = AnnotatedImage(
+            image.pixels,
+            labels,
+            needs_channel=image.axes == "YXC",
+            pixel_size_yx_um=image.pixel_size_yx_um,
+            channel_names=image.channel_names,
+            notes=note_channel(self.image, self.plane, self.channel),
+        )
         return annotated, repairs
 
 

@@ -12,7 +12,7 @@ from dinocell.datasets.dataset_format import DatasetFormat
 from dinocell.datasets.items import AnnotatedImage, check_sizes, ignore_where
 from dinocell.datasets.listing import list_images
 from dinocell.datasets.masks import read_masks
-from dinocell.datasets.origin import ImagePlane, read_plane
+from dinocell.datasets.origin import ImagePlane, note_channel, read_plane
 from dinocell.datasets.pairing import IMAGE_ENDING, holds_pairs, match_files
 from dinocell.errors import FileFormatError, FileMissingError
 from dinocell.io.identity import files_read
@@ -65,14 +65,21 @@ class Pair:
         InputError
             If the image has no such channel, or a file is a stack.
         """
-        pixels, needs_channel, size = read_plane(self.image, self.plane, self.channel)
+        image = read_plane(self.image, self.plane, self.channel)
         labels, notes = read_masks(self.masks, split_components=self.split_components)
-        check_sizes(self.image, pixels, self.masks, labels)
+        check_sizes(self.image, image.pixels, self.masks, labels)
         if self.ignore is not None:
             ignored = read_labels(self.ignore)
-            check_sizes(self.image, pixels, self.ignore, ignored)
+            check_sizes(self.image, image.pixels, self.ignore, ignored)
             labels = ignore_where(labels, ignored)
-        return AnnotatedImage(pixels, labels, needs_channel=needs_channel, pixel_size_yx_um=size, notes=notes)
+        return AnnotatedImage(
+            image.pixels,
+            labels,
+            needs_channel=image.axes == "YXC",
+            pixel_size_yx_um=image.pixel_size_yx_um,
+            channel_names=image.channel_names,
+            notes=note_channel(self.image, self.plane, self.channel) + notes,
+        )
 
 
 def find_pairs(folder: Path) -> list[Pair]:

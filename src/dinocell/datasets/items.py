@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.errors import FileFormatError
+from dinocell.errors import FileFormatError, InputError
 from dinocell.io.pixel_size import PixelSize
 from dinocell.labels import IGNORE, Labels
 from dinocell.preprocess.preprocessing import Preprocessing
@@ -35,6 +35,8 @@ class AnnotatedImage:
         Height and width of a pixel in micrometres, where the image file says it.
     notes : tuple of str
         Notes for users of the labels, a line a file: that they were split into pieces, for example.
+    channel_names : tuple of str
+        Of the channels in `pixels`, ``""`` for one without a name; empty where the file names none.
     """
 
     pixels: NDArray[Any]
@@ -45,6 +47,15 @@ class AnnotatedImage:
     preprocessing: Preprocessing | None = None
     pixel_size_yx_um: PixelSize | None = None
     notes: tuple[str, ...] = ()
+    channel_names: tuple[str, ...] = ()
+
+    def check_channels(self) -> None:
+        """Raise InputError if a channel must be chosen."""
+        if self.needs_channel:
+            raise InputError(
+                f"the image has {self.pixels.shape[2]} channels, expected one or colours: choose with "
+                "--channel, by name or number"
+            ).of_kind("have several channels", "choose with --channel", self.channel_names)
 
 
 class Item(Protocol):

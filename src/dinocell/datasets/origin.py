@@ -4,17 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.errors import FileMissingError, InputError
-from dinocell.io.images import is_ome_zarr, open_image, read_image, stem_of
+from dinocell.io.images import Image, is_ome_zarr, open_image, read_image, stem_of
 from dinocell.io.opening import read_json_object
-from dinocell.io.pixel_size import PixelSize
-from dinocell.io.planes import Pixels
 from dinocell.io.readers.formats import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
 from dinocell.io.readers.tiff_directories import MAX_PAGES
-from dinocell.io.selected_planes import read_selected_plane
+from dinocell.io.selected_planes import find_channel, read_selected_plane
 from dinocell.io.selection import PLANE_SUFFIX, Projection, SelectedPlane
 
 _PROJECTIONS: dict[str, Projection] = {"max": "max", "mean": "mean"}
@@ -42,7 +40,7 @@ class ImagePlane:
     projection: Projection | None = None
     channel: int | str | None = None
 
-    def read(self, path: Path, channel: int | str | None = None) -> "PlaneRead":
+    def read(self, path: Path, channel: int | str | None = None) -> Image:
         """Read the plane, of `channel` where one is given.
 
         Raises
@@ -60,15 +58,7 @@ class ImagePlane:
             z = None if self.projection else _check_index(self.z, slices, f"{path} has {slices} slices")
             place = SelectedPlane(t, z, self.projection, "")
             pixels = read_selected_plane(image, place, self.channel if channel is None else channel)
-            return PlaneRead(pixels, False, image.info.pixel_size_yx_um)
-
-
-class PlaneRead(NamedTuple):
-    """Pixels of a plane, whether one of its channels must be chosen, and a pixel's size in micrometres."""
-
-    pixels: Pixels
-    needs_channel: bool
-    pixel_size_yx_um: PixelSize | None
+            return Image(pixels, "YXS"[: pixels.ndim], image.info.pixel_size_yx_um)
 
 
 def _check_index(index: int | None, count: int, where: str) -> int:
@@ -78,12 +68,21 @@ def _check_index(index: int | None, count: int, where: str) -> int:
     return index or 0
 
 
-def read_plane(path: Path, plane: ImagePlane | None, channel: int | str | None) -> PlaneRead:
-    """Read a plane of an image, or the only one."""
+def read_plane(path: Path, plane: ImagePlane | None, channel: int | str | None) -> Image:
+    """Read a plane of an image, or the only one; its axes are ``"YXC"`` where a channel must be chosen."""
     if plane is not None:
         return plane.read(path, channel)
-    image = read_image(path, channel=channel)
-    return PlaneRead(image.pixels, image.axes == "YXC", image.pixel_size_yx_um)
+    return read_image(path, channel=channel)
+
+
+def note_channel(path: Path, plane: ImagePlane | None, channel: int | str | None) -> tuple[str, ...]:
+    """Return a note on which of several channels that were named is read; none where only one was."""
+    if not isinstance(channel, str) or "," not in channel:
+        return ()
+    scene = None if plane is None else plane.scene
+    with open_image(path, scene=0 if scene is None else scene) as image:
+        found = find_channel(image, channel)
+    return (f"{path.name}: of channels {channel} it has {found[1]}",) if found and found[1] != channel else ()
 
 
 @dataclass(frozen=True)

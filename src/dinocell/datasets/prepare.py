@@ -131,9 +131,7 @@ def prepare(item: Item, settings: ProcessSettings, size: tuple[int, int]) -> lis
 def _read(item: Item) -> AnnotatedImage:
     """Read an item; its ids are small enough to be counted in tables."""
     annotated = item.read()
-    if annotated.needs_channel:
-        count = annotated.pixels.shape[2]
-        raise InputError(f"the image has {count} channels, expected one or colours: choose with --channel N")
+    annotated.check_channels()
     labels = annotated.labels
     return annotated if labels.max(initial=0) <= labels.size else replace(annotated, labels=relabel(labels))
 

@@ -190,19 +190,13 @@ def predict_item(
 
 def _check_annotated(pipeline: DINOCellPipeline, annotated: AnnotatedImage) -> None:
     """Raise for an image that a channel must be chosen of, or whose preprocessing is not the model's."""
-    _check_channels(annotated)
+    annotated.check_channels()
     done = annotated.preprocessing
     if done is not None and done != pipeline.predictor.preprocessing:
         raise InputError(
             f"the store went through {done}, but the model wants {pipeline.predictor.preprocessing}: "
             "process the original data with the model's settings"
         )
-
-
-def _check_channels(annotated: AnnotatedImage) -> None:
-    if annotated.needs_channel:
-        count = annotated.pixels.shape[2]
-        raise InputError(f"the image has {count} channels, expected one or RGB: choose with --channel N")
 
 
 def score_image(

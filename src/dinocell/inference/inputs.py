@@ -14,7 +14,7 @@ from dinocell.inference.preset import Preset
 from dinocell.io.images import Image, open_image, read_image, stem_of
 from dinocell.io.pixel_size import PixelSize, plausible_size, validate_pixel_size
 from dinocell.io.planes import Pixels
-from dinocell.io.readers.naming import choose, distinct_names, sample_names
+from dinocell.io.readers.naming import choose_channel, distinct_names, sample_names
 
 ImageLike = NDArray[Any] | str | os.PathLike[str]
 """Array ``(Y, X)`` or ``(Y, X, C)``, or the path of an image file."""
@@ -129,7 +129,7 @@ def _split(
             "leave channel out"
         )
     count = pixels.shape[2]
-    number = choose(names or ("",) * count, channel, "channel", Path(what))
+    number = choose_channel(names or ("",) * count, channel, Path(what))
     distinct = distinct_names(names or ("",) * count, "channel")
     channels = {name: np.ascontiguousarray(pixels[..., at]) for at, name in enumerate(distinct)}
     return channels[distinct[number]], channels

@@ -62,6 +62,8 @@ def decoding(file: Path, kind: str) -> Iterator[None]:
         raise FileFormatError(
             f"{file} is a damaged or unsupported {kind} file ({detail}), expected one complete image: "
             "copy it again or save it as a plain TIFF"
+        ).of_kind(
+            f"are damaged or unsupported {kind} files", "copy them again or save them as plain TIFF"
         ) from exc
 
 
@@ -71,12 +73,12 @@ def checked_index(index: int | None, count: int, what: str, file: Path) -> int:
         raise InputError(
             f"{file} is a stack of {count} {what}s, expected a single one: choose with {what}=N, "
             f"N from 0 to {count - 1}"
-        )
+        ).of_kind(f"are stacks of {what}s", f"choose with {what}=N")
     if not 0 <= (index or 0) < count:
         raise InputError(
             f"{file} has no {what} {index}, expected one from 0 to {count - 1}: "
             f"it holds {count} {what}{'s' if count > 1 else ''}"
-        )
+        ).of_kind(f"have no {what} {index}", "choose one that all of them have")
     return index or 0
 
 

@@ -106,7 +106,7 @@ def _channel_and_sample(image: LazyImage, channel: int | str | None) -> tuple[in
             raise InputError(
                 f"{image.path} has {info.shape[1]} channels{names}, expected a choice: choose with --channel "
                 f"{'NAME, or ' if shown else ''}N, N from 0 to {info.shape[1] - 1}"
-            )
+            ).of_kind("have several channels", "choose with --channel", info.channel_names)
         return 0, None
     index = channel_index(info, channel, image.path)
     return (index, None) if info.samples == 1 else divmod(index, info.samples)

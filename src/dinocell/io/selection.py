@@ -43,7 +43,7 @@ class Span:
             raise InputError(
                 f"{name} has {count} to choose from with {flag}, but {self} was asked for: "
                 f"expected 0 to {count - 1}, or a range within 0:{count}"
-            )
+            ).of_kind(f"have no {self} for {flag}", "choose what all of them have")
         return range(self.start, stop)
 
     def __str__(self) -> str:
@@ -191,7 +191,7 @@ def check_scene(image: LazyImage, selection: Selection) -> None:
         raise InputError(
             f"{image.path} has several scenes ({first}{more}), expected a choice: "
             f"choose with --scene NAME, --scene N (from 0 to {len(scenes) - 1}) or --scene all"
-        )
+        ).of_kind("have several scenes", "choose with --scene, or --scene all", scenes)
 
 
 def _check_chosen(image: LazyImage, selection: Selection, *, several: bool) -> None:
@@ -199,13 +199,15 @@ def _check_chosen(image: LazyImage, selection: Selection, *, several: bool) -> N
     if selection.all_planes:
         return
     times, _, slices = image.info.shape[:3]
-    open_axes = []
+    open_axes, flags = [], []
     if times > 1 and selection.time is None:
         open_axes.append(f"{times} times: --time N{f' or --time 0:{times}' if several else ''}")
+        flags.append("--time")
     if slices > 1 and selection.z is None and selection.projection is None:
         open_axes.append(f"{slices} slices: --z N, --z max or --z mean")
+        flags.append("--z")
     if open_axes:
         raise InputError(
             f"{image.path} is a stack, expected a choice ({'; '.join(open_axes)})"
             f"{', or --all-planes, which segments each on its own' if several else ''}"
-        )
+        ).of_kind("are stacks", f"choose with {' and '.join(flags)}{', or --all-planes' if several else ''}")

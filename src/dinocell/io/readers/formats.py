@@ -65,10 +65,11 @@ def find_reader(path: Path) -> Reader:
             return reader
     names = [reader.name for reader in READERS if reader.magic]
     what = "is not an image that can be read" if head else "is empty (0 bytes)"
+    kind = "are not images that can be read" if head else "are empty (0 bytes)"
     raise FileFormatError(
         f"{path} {what}, expected the content of a {', '.join(names[:-1])} or {names[-1]} file: "
         "export the image again"
-    )
+    ).of_kind(kind, "export them again")
 
 
 def is_in_folder(reader: Reader, folder: Path) -> bool:

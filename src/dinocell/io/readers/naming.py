@@ -12,6 +12,7 @@ from pathlib import Path
 from dinocell.errors import FileFormatError, InputError
 from dinocell.io.readers.lazy import SAMPLES, ImageInfo
 
+_FIRST = {"channel": ", or several: of A,B the first is taken that a file has"}
 _LISTED, _LONGEST_NAME, _LONGEST_NUMBER = 10, 40, 10  # how much of the names in a file an error repeats
 
 
@@ -153,7 +154,38 @@ def channel_index(info: ImageInfo, channel: int | str, file: Path) -> int:
     InputError
         If the channel does not exist, or several could be meant; the message lists the channels.
     """
-    return choose(_stored_names(info), channel, "channel", file)
+    return choose_channel(_stored_names(info), channel, file)
+
+
+def choose_channel(names: Sequence[str], wanted: int | str, file: Path) -> int:
+    """Return the number of the channel that is meant: as `choose`, or the first that exists of several.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all channels; an empty name names nothing.
+    wanted : int or str
+        Where nothing is called ``"DAPI,CD3"``, commas part several names or numbers.
+    file : path
+        Named in the errors.
+
+    Raises
+    ------
+    InputError
+        As `choose`.
+
+    Examples
+    --------
+    >>> [choose_channel(["CD3", "GFP"], wanted, Path("a.tif")) for wanted in ("DAPI,CD3", "DAPI, 1")]
+    [0, 1]
+    >>> choose_channel(["CD3", "DAPI,CD3"], "DAPI,CD3", Path("a.tif"))
+    1
+    """
+    if isinstance(wanted, str) and "," in wanted and _meant(names, wanted, "channel", file) is None:
+        for part in wanted.split(","):
+            if (found := _meant(names, part.strip(), "channel", file)) is not None:
+                return found
+    return choose(names, wanted, "channel", file)
 
 
 def choose(names: Sequence[str], wanted: int | str, what: str, file: Path) -> int:
@@ -189,7 +221,7 @@ def choose(names: Sequence[str], wanted: int | str, what: str, file: Path) -> in
         raise InputError(
             f"{file} has no {what} {asked}, expected {expected}{' or a name' if any(names) else ''}: "
             f"it holds {_listed(names, what)}"
-        )
+        ).of_kind(f"have no {what} {asked}", f"choose another with --{what}{_FIRST.get(what, '')}", names)
     return found
 
 
@@ -202,6 +234,9 @@ def _meant(names: Sequence[str], wanted: str, what: str, file: Path) -> int | No
         raise InputError(
             f"{file} has a {what} named {_shown(wanted)} (number {by_name}) and another that is number "
             f"{by_number} ({other}), expected one of them: say name:{wanted} or number:{by_number}"
+        ).of_kind(
+            f"have a {what} named {_shown(wanted)} and another of that number",
+            f"say name:{wanted} or number:{by_number}",
         )
     prefix, _, rest = wanted.partition(":")
     if by_name is None and prefix == "name":
@@ -219,7 +254,7 @@ def _by_name(names: Sequence[str], wanted: str, what: str, file: Path) -> int | 
         raise InputError(
             f"{file} has {len(found)} {what}s named {_shown(wanted)}, expected one: "
             f"choose it by number, the first are {first}"
-        )
+        ).of_kind(f"have several {what}s named {_shown(wanted)}", "choose by number")
     made = distinct_names(names, what)
     return found[0] if found else made.index(wanted) if wanted in made else None
 

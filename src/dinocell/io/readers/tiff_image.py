@@ -7,7 +7,7 @@ import numpy as np
 
 from dinocell.io.planes import MAX_PIXELS, Pixels, Window, checked_index
 from dinocell.io.readers.lazy import ImageInfo, LazyImage, check_dtype, closed_on_error
-from dinocell.io.readers.naming import choose, choose_scene, matching_names, sample_names
+from dinocell.io.readers.naming import choose_channel, choose_scene, matching_names, sample_names
 from dinocell.io.readers.reader import Page
 from dinocell.io.readers.tiff_file import OpenedTiff
 from dinocell.io.readers.tiff_messages import collect_messages
@@ -113,7 +113,7 @@ def read_tiff(file: Path, page: int | None, channel: int | str | None) -> Page:
             names = matching_names(names, stack.n_channels)
             if channel is not None:
                 called = sample_names(stack.n_channels) if stack.is_colour else names
-                channel = choose(called or ("",) * stack.n_channels, channel, "channel", file)
+                channel = choose_channel(called or ("",) * stack.n_channels, channel, file)
                 names = matching_names(names[channel : channel + 1], 1)
             pixels = stack.read_page(page, channel)
             messages.check()
