@@ -23,7 +23,7 @@ from dinocell.batch.sources import FoundSources, SourceFile, find_sources
 from dinocell.batch.spread import segment_task
 from dinocell.cli import app
 from dinocell.cli import segment as segment_command
-from dinocell.cli.terminal import block_bar
+from dinocell.cli.progress import block_bar
 from dinocell.errors import FileFormatError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.remote_model import RemoteModel

@@ -207,7 +207,7 @@ class _SourceLoader:
             raise OutputError(
                 f"{self.source.path} would have results named {name}, as {first} has: rename one of them, or "
                 "choose another -o for it"
-            )
+            ).of_kind("would have results named as those of another file", "rename one of each")
         self._check_length(name)
 
     def _check_length(self, name: Path) -> None:
@@ -217,7 +217,7 @@ class _SourceLoader:
             raise OutputError(
                 f"{self.source.path} would have results with names longer than {NAME_BYTES} bytes, expected "
                 "what file systems allow: rename it"
-            )
+            ).of_kind(f"would have results with names longer than {NAME_BYTES} bytes", "rename them")
 
     def _outcome_if_done(
         self, name: Path, provenance: dict[str, Any], files: dict[str, Path]
@@ -239,7 +239,7 @@ class _SourceLoader:
             raise OutputError(
                 f"{self.source.path}: results named {name} exist in {settings.output} and are {state.value}: "
                 "move them away, or replace them with --overwrite"
-            )
+            ).of_kind(f"have results that are {state.value}", "move them away, or --overwrite")
         if state in (ResultState.DONE, ResultState.EDITED):
             message = f"{self.source.path}: skipped, {state.value}"
             return PlaneOutcome(self.source.path, str(name), "skipped", message, {})

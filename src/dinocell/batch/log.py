@@ -67,7 +67,14 @@ class BatchLog:
     def write_outcome(self, outcome: PlaneOutcome) -> None:
         """Append the outcome of a plane or a stack."""
         source = printable(str(outcome.source))
-        values = {"source": source, "name": outcome.name, "message": outcome.message, **outcome.details}
+        kind = {} if outcome.kind is None else {"kind": outcome.kind.trouble}
+        values = {
+            "source": source,
+            "name": outcome.name,
+            "message": outcome.message,
+            **kind,
+            **outcome.details,
+        }
         self.write(outcome.status, values)
 
     def _refusal(self, error: OSError) -> OutputError:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dinocell.batch.settings import BatchSettings
 from dinocell.datasets.belonging import RECORD_ENDING
-from dinocell.errors import DINOCellError, OutputError
+from dinocell.errors import DINOCellError, Kind, OutputError, kind_of
 from dinocell.results.formats import PLANE_FORMATS
 
 Status = Literal["done", "skipped", "failed", "planned"]
@@ -31,6 +31,8 @@ class PlaneOutcome:
         Values for the log, ready for JSON.
     stops : bool
         Whether all later planes would fail in the same way, as on a full disk.
+    kind : Kind or None
+        Of a failure: what it has in common with others.
     part_of : str
         Name of the results of the stack that the plane becomes a part of; empty for one on its own.
     """
@@ -41,6 +43,7 @@ class PlaneOutcome:
     message: str
     details: dict[str, Any]
     stops: bool = False
+    kind: Kind | None = None
     part_of: str = ""
 
 
@@ -59,7 +62,8 @@ def failed_outcome(path: Path, name: Path, error: BaseException) -> PlaneOutcome
     message = reason if str(path) in reason else f"{path}: {reason}"
     cause = error.__cause__
     stops = isinstance(error, OutputError) and isinstance(cause, OSError) and cause.errno in _STOPPING
-    return PlaneOutcome(path, str(name), "failed", message, {}, stops)
+    kind = kind_of(error, message, str(path), str(name))
+    return PlaneOutcome(path, str(name), "failed", message, {}, stops, kind)
 
 
 def record_path(settings: BatchSettings, name: Path) -> Path:

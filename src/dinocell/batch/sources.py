@@ -64,11 +64,14 @@ class FoundSources:
         A line for every argument that matches nothing, and for every folder that cannot be listed.
     left_out : dict of str to list of Path
         Files left out, by reason.
+    arguments : list of str
+        Files, folders and globs that were asked for.
     """
 
     sources: list[SourceFile]
     failures: list[str]
     left_out: dict[str, list[Path]]
+    arguments: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -119,9 +122,8 @@ def find_sources(
     inputs = [(path, folders[path], files) for path, files in images.items()]
     names = name_results(inputs, {} if results is None else known_names(results))
     sources = [SourceFile(path, names[path]) for path in images]
-    return FoundSources(
-        sources, search.failures, {why: list(files) for why, files in search.left_out.items()}
-    )
+    left_out = {why: list(files) for why, files in search.left_out.items()}
+    return FoundSources(sources, search.failures, left_out, arguments)
 
 
 def _choose(same: list[tuple[Path, Path]], search: _Search) -> tuple[Path, Path]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,7 +16,8 @@ from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
 from dinocell.cli.outputs import dataset_names
-from dinocell.cli.terminal import Notes, progress_bar
+from dinocell.cli.progress import progress_bar
+from dinocell.cli.terminal import Notes, console
 from dinocell.datasets.formats import open_dataset
 from dinocell.datasets.items import Item
 from dinocell.errors import InputError
@@ -88,7 +88,7 @@ def command(
     }
     create_folder(output)
     results = _run(datasets, chosen, output / TABLE_FILE)
-    Console(width=None if Console().is_terminal else 180).print(_table(results, datasets))
+    console.print(_table(results, datasets))
     ran = [result for result in results if result.images]
     if not ran or any(result.reason or any(image.failure for image in result.images) for result in ran):
         raise typer.Exit(1)

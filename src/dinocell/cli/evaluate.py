@@ -1,20 +1,22 @@
 """`dinocell evaluate`: score a model, or the label images of any program, on annotated data."""
 
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import TaskID
 from rich.table import Table
 
 from dinocell import evaluation, inference
 from dinocell.cli import options
+from dinocell.cli.failures import Failures
 from dinocell.cli.inference_options import inference_options
 from dinocell.cli.outputs import dataset_names
-from dinocell.cli.terminal import Notes, console, errors, progress_bar
+from dinocell.cli.progress import progress_bar
+from dinocell.cli.terminal import Notes, console, errors
 from dinocell.datasets.annotates import annotated_target
 from dinocell.datasets.formats import open_dataset
 from dinocell.errors import InputError
@@ -138,13 +140,14 @@ def _show(
 ) -> None:
     """Show a bar for each dataset and one for the search, and print notes and failures as they come."""
     search: TaskID | None = None
-    with progress_bar() as bar:
+    failures = Failures("images")
+    with closing(failures), progress_bar() as bar:
         tasks = {name: bar.add_task(escape(name), total=len(items)) for name, items in run.datasets.items()}
         for event in events:
             if isinstance(event, evaluation.EvaluationProgress):
                 notes.add(event.notes)
-                if event.failure:
-                    errors.print(f"error: {escape(event.failure)}")
+                if event.failure and event.kind is not None:
+                    failures.add(event.name, event.failure, event.kind)
                 bar.update(tasks[event.dataset], completed=event.done)
             else:
                 tried = f"{len(run.points)} combinations tried"
@@ -178,4 +181,4 @@ def _print_scores(datasets: "dict[str, list[evaluation.ImageResult]]") -> None:
         empty = f" ({counts.images_without_cells} without cells)" if counts.images_without_cells else ""
         row = (f"{len(results)}{empty}", str(counts.true_cells), str(counts.predicted_cells), *cells)
         table.add_row(escape(name), *row)
-    Console(width=None if Console().is_terminal else 160).print(table)
+    console.print(table)

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from dinocell import models
+from dinocell.cli.progress import waiting
 from dinocell.cli.terminal import console
 from dinocell.errors import InputError, OutputError
 
@@ -24,8 +25,9 @@ def command(
         raise InputError(f"--precision is {precision!r}, expected float32 or int8")
     if (existing := models.exported_files(output)) and not overwrite:
         raise OutputError(f"{existing[0]} exists: choose another -o, or replace it with --overwrite")
-    loaded = models.DINOCell.from_pretrained(model)
-    models.export_onnx(loaded, output, precision=cast("models.Exported", precision))
+    with waiting("export"):
+        loaded = models.DINOCell.from_pretrained(model)
+        models.export_onnx(loaded, output, precision=cast("models.Exported", precision))
     size = sum(file.stat().st_size for file in models.exported_files(output))
     names = " and ".join(str(file) for file in models.exported_files(output))
     console.print(escape(f"{names}: {size / 1e6:.1f} MB, {precision}"))

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from dinocell.cli import options
-from dinocell.cli.terminal import Notes, console, progress_bar
+from dinocell.cli.progress import progress_bar
+from dinocell.cli.terminal import Notes, console
 from dinocell.io.pixel_size import parse_pixel_size
 from dinocell.io.settings_files import read_settings
 from dinocell.metrics.pooling import pool

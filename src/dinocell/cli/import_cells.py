@@ -8,9 +8,10 @@ import numpy as np
 import typer
 from rich.markup import escape
 
+from dinocell.cli.failures import Failures
 from dinocell.cli.terminal import console, errors, escape_controls
 from dinocell.datasets.origin import ImageFiles, find_origin
-from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError
+from dinocell.errors import DINOCellError, FileFormatError, InputError, OutputError, kind_of
 from dinocell.io.images import open_image
 from dinocell.io.saving import create_folder, write_labels
 from dinocell.labels import Labels
@@ -40,13 +41,14 @@ def command(
 
     create_folder(output)
     images = None if image is None else ImageFiles.from_path(image)
-    failed = 0
+    failed, failures = 0, Failures()
     for file in files:
         try:
             console.print(escape(escape_controls(_import(file, output, images, size, overwrite=overwrite))))
         except DINOCellError as error:
-            errors.print(f"error: {escape(escape_controls(str(error)))}")
+            failures.add(str(file), str(error), kind_of(error, str(error), str(file), *_stems(file)))
             failed += 1
+    failures.close()
     if failed:
         errors.print(f"{failed} of {len(files)} files failed")
         raise typer.Exit(1)

@@ -8,7 +8,8 @@ from rich.markup import escape
 
 from dinocell import batch
 from dinocell.cli import options
-from dinocell.cli.terminal import block_bar, console, escape_controls
+from dinocell.cli.progress import block_bar
+from dinocell.cli.terminal import console, escape_controls
 from dinocell.errors import InputError
 from dinocell.io.pixel_size import parse_pixel_size
 from dinocell.results.formats import PLANE_FORMATS
@@ -30,7 +31,10 @@ def command(
     scene: options.SceneOption = None,
     channel: Annotated[
         str | None,
-        typer.Option(help="Channel that an overlay shows; cells are measured in all. Default: the first."),
+        typer.Option(
+            help="Channel that an overlay shows, of several with commas the first that is there; cells are "
+            "measured in all. Default: the first."
+        ),
     ] = None,
     time: Annotated[str | None, typer.Option(help="Times, such as 3 or 0:10, counted from 0.")] = None,
     z: Annotated[

@@ -1,10 +1,10 @@
 """`dinocell models`: lists the models."""
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from dinocell import models
+from dinocell.cli.terminal import console, print_whole
 
 
 def command() -> None:
@@ -27,5 +27,5 @@ def command() -> None:
         weights.add_row(info.name, info.licence, "\n".join(info.sources) or "none: it ships with the package")
     for column in (*designs.columns, *weights.columns):
         column.no_wrap, column.overflow = True, "fold"
-    console = Console(width=max(Console().width, 110), highlight=False)
-    console.print(designs, weights, "timm's copies are open, Meta's ask you to sign in. See docs/models.md.")
+    print_whole(designs, weights)
+    console.print("timm's copies are open, Meta's ask you to sign in. See docs/models.md.")

@@ -7,7 +7,8 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from dinocell.cli.terminal import console, progress_bar
+from dinocell.cli.progress import progress_bar
+from dinocell.cli.terminal import console
 from dinocell.io.settings_files import commented_yaml, read_settings
 from dinocell.training import pretraining
 

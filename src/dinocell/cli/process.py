@@ -1,6 +1,7 @@
 """`dinocell process`: turns annotated images of any format into a store, and inspects one."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,9 @@ import typer
 from rich.markup import escape
 
 from dinocell.cli import options
-from dinocell.cli.terminal import Notes, console, errors, progress_bar
+from dinocell.cli.failures import Failures
+from dinocell.cli.progress import progress_bar
+from dinocell.cli.terminal import Notes, console, errors
 from dinocell.datasets.annotates import annotated_target
 from dinocell.datasets.formats import DATASET_FORMATS, find_items, formats_taking
 from dinocell.datasets.inspect import contact_sheet, describe
@@ -55,8 +58,8 @@ def _command_for(format_name: str) -> Callable[..., None]:
             typer.Option(
                 help=_for(
                     "channel",
-                    "name or number (from 0) of the channel to use; name:1 or number:1 where it could be "
-                    "either.",
+                    "name or number (from 0) of the channel to use, or several with commas: of DAPI,CD3 the "
+                    "first that an image has. name:1 or number:1 where it could be either.",
                 )
             ),
         ] = None,
@@ -84,16 +87,16 @@ def _command_for(format_name: str) -> Callable[..., None]:
             overlap=overlap,
             diameter=diameter,
         )
-        notes = Notes()
-        with progress_bar() as bar:
+        notes, failures = Notes(), Failures("images", where=INFO_FILE, title="skipped")
+        with closing(failures), progress_bar() as bar:
             task = bar.add_task("images", total=len(items))
             for event in process(items, output, settings, workers=workers, strict=strict):
                 if isinstance(event, StoreInfo):
                     info = event
                     continue
                 bar.update(task, completed=event.done, total=event.total, description=event.stage)
-                if event.failure is not None:
-                    errors.print(f"skipped: {escape(event.failure)}")
+                if event.failure is not None and event.kind is not None:
+                    failures.add(event.name, event.failure, event.kind)
                 notes.add(event.notes)
         notes.close(f", see {INFO_FILE}")
         _report(info, output)

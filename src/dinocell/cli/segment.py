@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import Progress as ProgressBar
-from rich.table import Table
 
 from dinocell import batch, experiments, inference, models
 from dinocell.batch.jobs import load_jobs
 from dinocell.batch.log import BatchLog, describe_start, recorded_scale, recorded_target
-from dinocell.batch.outcomes import PlaneOutcome, SourceRead, Status
+from dinocell.batch.outcomes import PlaneOutcome, SourceRead
 from dinocell.batch.presence import confirm_outcomes
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import FoundSources, find_sources
 from dinocell.cli import options
+from dinocell.cli.batch_report import BatchReport
 from dinocell.cli.inference_options import inference_options
-from dinocell.cli.terminal import announce, block_bar, console, errors, escape_controls, progress_bar
-from dinocell.datasets.belonging import describe_left_out
+from dinocell.cli.progress import block_bar, progress_bar, waiting
+from dinocell.cli.terminal import announce, console
 from dinocell.errors import InputError, UntrainedModelError
 from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import InferenceOptions
@@ -31,8 +30,6 @@ from dinocell.io.saving import create_folder, printable
 from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS
 from dinocell.results.result_format import OverlayStyle
 from dinocell.workers.cluster_start import open_executor
-
-_LISTED = 20  # failures that the closing table lists
 
 
 @inference_options()
@@ -189,7 +186,9 @@ def _agree_on_target(
             f"the target is {settings.inference.target}, by --target or --preset, so --same-target has "
             "nothing to choose: leave one out"
         )
-    chosen = batch.agree_on_target(found.sources, settings, pipeline) if read else recorded_target(settings)
+    with waiting("one target for all images"):
+        agreed = batch.agree_on_target(found.sources, settings, pipeline) if read else None
+    chosen = agreed if read else recorded_target(settings)
     if chosen is None:
         return settings
     console.print(f"target {chosen} for all images")
@@ -206,7 +205,9 @@ def _agree_on_scale(
             "the diameter is given, by --diameter, --diameter-um or --preset, so --same-scale has nothing to "
             "choose: leave one out"
         )
-    chosen = batch.agree_on_scale(found.sources, settings, pipeline) if read else recorded_scale(settings)
+    with waiting("one scale for all images"):
+        agreed = batch.agree_on_scale(found.sources, settings, pipeline) if read else None
+    chosen = agreed if read else recorded_scale(settings)
     if chosen is None:
         return settings
     console.print(f"scale {chosen:.2f} for all images")
@@ -216,13 +217,13 @@ def _agree_on_scale(
 
 def _report_dry_run(found: FoundSources, settings: BatchSettings) -> None:
     """Print what would be done."""
-    _report_found(found)
+    report = BatchReport(found)
     outcomes = []
     for event in load_jobs(found.sources, settings, dry_run=True):
         if isinstance(event, PlaneOutcome):
             outcomes.append(event)
-            _report(event)
-    _report_end(outcomes, found.failures)
+            report.add(event)
+    report.close(outcomes)
 
 
 def _segment(
@@ -233,8 +234,7 @@ def _segment(
 ) -> None:
     """Start a batch with a callback for its tiles; write, log and report what comes of it."""
     if not found.sources:
-        _report_found(found)
-        _report_end([], found.failures)
+        BatchReport(found).close([])
         return
     create_folder(settings.output)
     batch.remove_leftovers(settings.output)
@@ -243,7 +243,7 @@ def _segment(
         log = stack.enter_context(BatchLog(settings.output))
         stack.enter_context(bar)
         log.write("started", describe_start(settings) | {"files": len(found.sources)})
-        _report_found(found)
+        report = BatchReport(found, log.path)
         for message in found.failures:
             log.write("failed", {"message": message})
         for reason, paths in found.left_out.items():
@@ -257,7 +257,7 @@ def _segment(
             if isinstance(event, PlaneOutcome):
                 if not event.part_of or event.stops:
                     outcomes.append(event)
-                _report(event)
+                report.add(event)
                 log.write_outcome(event)
             else:
                 bar.advance(files)
@@ -265,7 +265,7 @@ def _segment(
         log.write("ended", Counter(outcome.status for outcome in outcomes))
     if not any(outcome.stops for outcome in outcomes):
         _write_tables(outcomes, settings.output)
-    _report_end(outcomes, found.failures)
+    report.close(outcomes)
 
 
 def _write_tables(outcomes: list[PlaneOutcome], folder: Path) -> None:
@@ -274,53 +274,3 @@ def _write_tables(outcomes: list[PlaneOutcome], folder: Path) -> None:
         written = experiments.write_summary(folder)
         if len(outcomes) > 1 and written:
             console.print(f"all images: {escape(', '.join(map(str, written)))}")
-
-
-def _report(outcome: PlaneOutcome) -> None:
-    if outcome.status == "failed":
-        _report_failures([outcome.message])
-    else:
-        console.print(escape(escape_controls(outcome.message)))
-
-
-def _report_found(found: FoundSources) -> None:
-    """Print which files are left out, and which arguments match nothing."""
-    if line := describe_left_out(found.left_out):
-        console.print(escape(escape_controls(line)))
-    _report_failures(found.failures)
-
-
-def _report_failures(messages: list[str]) -> None:
-    for message in messages:
-        errors.print(f"error: {escape(escape_controls(message))}")
-
-
-def _report_end(outcomes: list[PlaneOutcome], failures: list[str]) -> None:
-    """Print the closing table; fail unless all is well."""
-    counts = Counter(outcome.status for outcome in outcomes)
-    failed = [*failures, *(outcome.message for outcome in outcomes if outcome.status == "failed")]
-    stopped = any(outcome.stops for outcome in outcomes)
-    if len(outcomes) + len(failures) > 1:
-        _print_table(counts, failed)
-    if stopped:
-        errors.print("stopped: nothing more can be written there; the same command goes on where it stopped")
-    warned = sum(bool(outcome.details.get("warnings")) for outcome in outcomes)
-    if warned and len(outcomes) > 1:
-        errors.print(f"{warned} of {len(outcomes)} images have a warning, see above or the log")
-    if failed:
-        errors.print(f"{len(failed)} of {len(outcomes) + len(failures)} inputs failed")
-        raise typer.Exit(1)
-
-
-def _print_table(counts: Counter[Status], failed: list[str]) -> None:
-    table = Table("", "images", "", box=None, pad_edge=False)
-    titles: dict[Status, str] = {"planned": "to do", "done": "done", "skipped": "skipped, done before"}
-    for status, title in titles.items():
-        if counts[status]:
-            table.add_row(title, str(counts[status]), "")
-    for at, message in enumerate(failed[:_LISTED]):
-        title, count = ("failed", str(len(failed))) if at == 0 else ("", "")
-        table.add_row(title, count, escape(escape_controls(message)))
-    if len(failed) > _LISTED:
-        table.add_row("", "", f"and {len(failed) - _LISTED} more, see above or the log")
-    console.print(table)

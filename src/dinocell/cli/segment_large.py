@@ -12,7 +12,8 @@ from rich.progress import Progress, TaskID
 from dinocell import inference
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
-from dinocell.cli.terminal import announce, block_bar, console, escape_controls
+from dinocell.cli.progress import block_bar
+from dinocell.cli.terminal import announce, console, escape_controls
 from dinocell.errors import InputError
 from dinocell.inference.settings import Diameter, InferenceOptions
 from dinocell.io.images import open_image

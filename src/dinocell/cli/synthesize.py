@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dinocell import synthesis
-from dinocell.cli.terminal import console, progress_bar
+from dinocell.cli.progress import progress_bar
+from dinocell.cli.terminal import console, print_whole
 from dinocell.errors import InputError
 from dinocell.io.settings_files import read_settings
 
@@ -66,4 +66,4 @@ def _list_recipes() -> None:
         table.add_row(name, each.group, each.annotates, each.title)
     for column in table.columns:
         column.no_wrap, column.overflow = True, "fold"
-    Console(width=max(Console().width, 110), highlight=False).print(table)
+    print_whole(table)

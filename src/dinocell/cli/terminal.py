@@ -1,25 +1,34 @@
-"""Output of the commands to a terminal: results, errors, progress."""
+"""Output of the commands: results, errors and notes, whole lines where it goes to a file."""
 
 import logging
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.table import Table
 
-from dinocell.workers.executor import Executor
+if TYPE_CHECKING:
+    from dinocell.workers.executor import Executor
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_ANY_WIDTH = 100_000
+
+
+class _Console(Console):
+    """Console that wraps nothing in a file or a pipe, where a line may be searched for."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        size = super().size
+        return size if self.is_terminal else ConsoleDimensions(_ANY_WIDTH, size.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        Console.size.__set__(self, new_size)  # type: ignore[attr-defined]
+
+
+console = _Console(highlight=False, soft_wrap=True)
+errors = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def escape_controls(text: str) -> str:
@@ -45,25 +54,12 @@ class WarningHandler(logging.Handler):
             errors.print(escape(logging.Formatter().formatException(record.exc_info)))
 
 
-def progress_bar(*, keep: bool = False) -> Progress:
-    """Return a progress bar with description, count and time left; it vanishes at its end unless kept."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=not keep)
+def print_whole(*tables: Table, least: int = 110) -> None:
+    """Print tables whose lines are wrapped by a narrow terminal, and no cell cut: at `least` so wide."""
+    (Console(width=least, highlight=False) if console.width < least else console).print(*tables)
 
 
-def block_bar() -> Progress:
-    """Return a display of one bar per stage, with its rate of blocks and the time left; the bars stay."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-    )
-    return Progress(*columns, console=console)
-
-
-def announce(executor: Executor) -> None:
+def announce(executor: "Executor") -> None:
     """Print the address at which the workers can be watched, if there are any."""
     if executor.dashboard:
         console.print(f"{executor.workers} workers; watch them at {executor.dashboard}")
@@ -99,9 +95,3 @@ class Notes:
         """Print the number of notes that were not printed, and where to find them."""
         if (left := len(self._taken) - self._most) > 0:
             console.print(f"note: and {left} more like these{where}")
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.3g}/s")

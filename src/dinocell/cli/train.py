@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from dinocell import training
 from dinocell.cli import options
-from dinocell.cli.terminal import console, progress_bar
+from dinocell.cli.progress import progress_bar
+from dinocell.cli.terminal import console
 from dinocell.io.settings_files import commented_yaml, read_settings
 
 

@@ -9,7 +9,8 @@ from rich.markup import escape
 
 from dinocell import evaluation, inference
 from dinocell.cli import options
-from dinocell.cli.terminal import Notes, console, progress_bar
+from dinocell.cli.progress import progress_bar
+from dinocell.cli.terminal import Notes, console
 from dinocell.datasets.annotates import recorded_target
 from dinocell.datasets.formats import open_originals
 from dinocell.errors import InputError

@@ -12,7 +12,7 @@ from dinocell.datasets.items import Item
 from dinocell.datasets.prepare import ProcessSettings, measure, prepare
 from dinocell.datasets.records import Failure, IndexEntry, StoreInfo, hash_entries
 from dinocell.datasets.writer import StoreWriter, check_vacant, planned_size
-from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError
+from dinocell.errors import DINOCellError, FileFormatError, InputError, Kind, MissingExtraError, kind_of
 from dinocell.io.identity import files_read, stamp_of
 from dinocell.io.saving import printable
 from dinocell.version import __version__
@@ -39,6 +39,8 @@ class StoreProgress:
         Which image was left out, and why.
     notes : tuple of str
         Notes on its label images.
+    kind : Kind or None
+        Of a failure: what it has in common with others.
     """
 
     name: str
@@ -47,6 +49,7 @@ class StoreProgress:
     total: int
     failure: str | None = None
     notes: tuple[str, ...] = ()
+    kind: Kind | None = None
 
 
 def process(
@@ -129,13 +132,19 @@ class _Run:
         """Apply a function to every item; yield the progress and the result, None where it failed."""
         results = self.pool.map(_result_or_failure, items, function, *arguments)
         for done, (item, result) in enumerate(results, total - len(items) + 1):
-            if not isinstance(result, Failure):
+            if not isinstance(result, _Failed):
                 yield StoreProgress(item.name, stage, done, total), result
                 continue
             if self.strict:
                 raise FileFormatError(result.reason)
-            self.failures[item.name] = result
-            yield StoreProgress(item.name, stage, done, total, result.reason), None
+            self.failures[item.name] = Failure(name=item.name, reason=result.reason)
+            yield StoreProgress(item.name, stage, done, total, result.reason, kind=result.kind), None
+
+
+@dataclass(frozen=True)
+class _Failed:
+    reason: str
+    kind: Kind
 
 
 def _result_or_failure(item: Item, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -144,10 +153,10 @@ def _result_or_failure(item: Item, function: Callable[..., Any], *arguments: Any
         return function(item, *arguments)
     except MissingExtraError:
         raise  # the same for every image
-    except DINOCellError as error:
-        return Failure(name=item.name, reason=f"{item.name}: {error}")
-    except MemoryError:
-        return Failure(name=item.name, reason=f"{item.name}: the memory is not enough for it")
+    except (DINOCellError, MemoryError) as error:
+        known = isinstance(error, DINOCellError)
+        reason = f"{item.name}: {error if known else 'the memory is not enough for it'}"
+        return _Failed(reason, kind_of(error, reason, *map(str, item.files), item.name))
 
 
 def _largest(

@@ -75,7 +75,7 @@ def write_evaluation(run: EvaluationRun, output: Path, scored: Path | str) -> No
         run.points,
         run.datasets,
         scored if isinstance(scored, Path) else output / "labels",
-        [*run.notes, *first_few(label_notes), *run.failures],
+        [*run.notes, *first_few(label_notes), *run.failure_groups.lines(what="images")],
     )
 
 

@@ -13,7 +13,16 @@ from typing import TypeVar
 
 from dinocell.datasets.annotates import DEFAULT_TARGET
 from dinocell.datasets.items import Item
-from dinocell.errors import DINOCellError, FileFormatError, InputError, MissingExtraError, OutputError
+from dinocell.errors import (
+    DINOCellError,
+    FailureGroups,
+    FileFormatError,
+    InputError,
+    Kind,
+    MissingExtraError,
+    OutputError,
+    kind_of,
+)
 from dinocell.evaluation.scoring import (
     CHOSEN_ON,
     HASH_DIGITS,
@@ -54,6 +63,10 @@ class EvaluationProgress:
         Remarks on its label images.
     failure : str
         Why the image is left out; empty where it is not, or where that was said before.
+    kind : Kind or None
+        Of a failure: what it has in common with others.
+    name : str
+        Of the image, behind that of its dataset where there are several.
     """
 
     dataset: str
@@ -61,6 +74,8 @@ class EvaluationProgress:
     total: int
     notes: tuple[str, ...] = ()
     failure: str = ""
+    kind: Kind | None = None
+    name: str = ""
 
 
 class EvaluationRun:
@@ -81,6 +96,8 @@ class EvaluationRun:
         All thresholds that a search tried, the best first.
     failures : dict of str to None
         Lines on the images that could not be scored, each once although a search meets them twice.
+    failure_groups : FailureGroups
+        The same, by kind.
     notes : list of str
         Why these scores are not a test, where the model has seen the images before.
     """
@@ -93,6 +110,7 @@ class EvaluationRun:
         self.results: dict[str, list[ImageResult]] = {}
         self.points: list[GridPoint] = []
         self.failures: dict[str, None] = {}
+        self.failure_groups = FailureGroups()
         self.notes: list[str] = []
 
     @property
@@ -222,7 +240,8 @@ class EvaluationRun:
         """Apply a function to every item; those where it fails are named and have no result."""
         any_done = False
         for number, item in enumerate(items, 1):
-            result, failure = None, ""
+            result, failure, kind = None, "", None
+            subject = f"{name}/{item.name}" if len(self.datasets) > 1 else item.name
             try:
                 result = function(item)
                 any_done = True
@@ -230,9 +249,11 @@ class EvaluationRun:
                 raise
             except DINOCellError as error:
                 line = f"{name}, {item.name}: {error}"
+                kind = kind_of(error, line, *map(str, item.files), f"{name}, {item.name}", item.name)
                 failure = "" if line in self.failures else line
                 self.failures[line] = None
-            yield EvaluationProgress(name, number, len(items), failure=failure), result
+                self.failure_groups.add(subject, line, kind)
+            yield EvaluationProgress(name, number, len(items), (), failure, kind, subject), result
         if not any_done:
             raise FileFormatError(f"{name}: no image could be scored; the first: {next(iter(self.failures))}")
 

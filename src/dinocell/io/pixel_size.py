@@ -136,6 +136,9 @@ def diameter_in_pixels(diameter_um: float, size: PixelSize | None, where: Path) 
         raise InputError(
             f"{where} has pixels of {y:.4g} × {x:.4g} µm (Y × X), expected square ones for --diameter-um: "
             "resample it to square pixels, or give --diameter in pixels"
+        ).of_kind(
+            "have pixels that are not square",
+            "resample them for --diameter-um, or give --diameter in pixels",
         )
     return diameter_um / edge
 
