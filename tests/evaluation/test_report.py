@@ -14,7 +14,7 @@ from dinocell.datasets.items import AnnotatedImage
 from dinocell.errors import FileFormatError, MissingExtraError
 from dinocell.evaluation import figures
 from dinocell.evaluation.report import write_report
-from dinocell.evaluation.scoring import image_scores, pool_results, score_image
+from dinocell.evaluation.scoring import hash_annotations, image_scores, pool_results, score_image
 from dinocell.evaluation.search import GridPoint
 from dinocell.evaluation.tables import pooled_upper_bound, score_intervals
 from dinocell.io.saving import write_labels
@@ -133,9 +133,46 @@ def test_tags_balance_and_nothing_is_loaded(tmp_path):
     wanted = {attrs["href"][1:] for tag, attrs in page.tags if tag == "use"}
     assert wanted | set(re.findall(r"url\(#([^)]*)\)", text)) <= set(ids)
     assert len([tag for tag, _ in page.tags if tag == "svg"]) == 4
-    headings = ["What was measured", "Scores", "AP over", "Recall by", "Thresholds tried", "Worst and best"]
-    places = [text.index(f"<h2>{heading}") for heading in headings]
+    headings = ["Scores", "Worst and best", "AP over", "Recall by", "Thresholds tried", "What was measured"]
+    places = [re.search(rf"<h2[^>]*>{heading}", text).start() for heading in headings]
     assert places == sorted(places)
+    assert {attrs["href"][1:] for tag, attrs in page.tags if tag == "a"} <= set(ids)
+
+
+def test_hashes_are_whole_and_folded_away_at_the_end(tmp_path):
+    pair = scored("a")
+    text = report(tmp_path, pair)
+    digest = hash_annotations([pair[1]])
+    folded = text[text.rindex("<details>") :]
+    assert digest in folded
+    assert digest[:8] not in text[: -len(folded)]
+    assert text.index("What was measured") < len(text) - len(folded)
+
+
+def test_the_first_notes_are_shown_below_the_scores_and_the_others_folded_away(tmp_path):
+    _, result = scored("a")
+    notes = [f"note <{number}>" for number in range(5)]
+    write_report(tmp_path / "report.html", "nano", {"val": [result]}, [], {}, tmp_path, notes)
+    text = (tmp_path / "report.html").read_text("utf-8")
+    places = [text.index(f"note &lt;{number}&gt;") for number in range(5)]
+    fold = text.index("<summary>2 more notes</summary>")
+    assert [text.index("<h2>Scores"), *places[:3], fold, *places[3:]] == sorted(
+        [*places, fold, text.index("<h2>Scores")]
+    )
+
+
+@pytest.mark.parametrize("bins", [1, 4, 8])
+def test_labels_of_sizes_are_legible_and_do_not_overlap(bins):
+    sizes = [figures.SizeBin(100.5 + n, 1234.4 + n, 123456, 0.5, 0.7) for n in range(bins)]
+    figure, axes = figures.recall_chart(sizes)
+    figure.draw_without_rendering()
+    labels = axes.get_xticklabels()
+    assert min(label.get_size() for label in labels) >= 9
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert figures.recall_chart([figures.SizeBin(4.96, 9.96, 3, 1, 1)])[1].get_xticklabels()[
+        0
+    ].get_text() == ("5.0–10\nn = 3")
 
 
 def test_the_tables_hold_the_pooled_scores_their_intervals_means_and_the_upper_bound(tmp_path):
@@ -261,8 +298,8 @@ def test_a_search_is_called_validation_and_its_best_points_are_listed(tmp_path):
     page = Page(report(tmp_path, scored("a"), points=POINTS))
     assert "Validation, not a test" in page.text
     ranked = sorted((p.objective for p in POINTS), reverse=True)
-    assert [row[1].strip() for row in page.rows[-10:]] == [f"{value:.4f}" for value in ranked[:10]]
-    assert [cell.strip() for cell in page.rows[-10]][2:6] == ["0.5", "0.09", "0.7", "no"]
+    assert [row[1].strip() for row in page.rows[-12:-2]] == [f"{value:.4f}" for value in ranked[:10]]
+    assert [cell.strip() for cell in page.rows[-12]][2:6] == ["0.5", "0.09", "0.7", "no"]
 
 
 @pytest.mark.parametrize("setting", ["cell_fill_threshold", "merge"])

@@ -16,7 +16,7 @@ class Failures:
     what : str
         What fails, in the plural.
     where : str
-        Where the others are listed: ``"OUT/segment.jsonl"``; ``""``, or a file that is not there, for nowhere.
+        Where the others are listed, ``"OUT/segment.jsonl"``, once it is there; ``""`` for nowhere.
     title : str
         Begins every line.
     most : int

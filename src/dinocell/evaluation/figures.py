@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,11 @@ from dinocell.evaluation.scoring import ImageResult
 from dinocell.evaluation.search import GridPoint
 from dinocell.metrics.counts import IOU_THRESHOLDS
 from dinocell.metrics.scores import Scores
-from dinocell.reports.charts import new_chart, styles, to_svg
+from dinocell.reports.charts import TICK_SIZE, new_chart, styles, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 RECALL, MATCHED, FRAME = "#0072B2", "#E69F00", "#D55E00"
 """Colours of recall, of the IoU of the cells that were found, and of the frame around the best thresholds."""
@@ -110,7 +115,7 @@ def best_surface(points: Sequence[GridPoint], rows: str, columns: str) -> Surfac
 
 def draw_ap_curves(datasets: Sequence[tuple[Scores, Scores]]) -> str:
     """Draw AP over the IoU threshold, a line a dataset and a dashed one for its upper bound, as SVG."""
-    figure, axes = new_chart(6.4, 3.6, "IoU threshold", "AP, pooled over cells")
+    figure, axes = new_chart(6.8, 4.0, "IoU threshold of a match", "AP, pooled over cells")
     for (colour, marker, _), (scores, bound) in zip(styles(), datasets, strict=False):
         axes.plot(*_xy(bound), color=colour, linestyle="--", linewidth=1.3)
         axes.plot(*_xy(scores), color=colour, marker=marker, markersize=5)
@@ -125,19 +130,32 @@ def _xy(scores: Scores) -> tuple[list[float], list[float]]:
 
 def draw_recall(bins: Sequence[SizeBin], name: str) -> str:
     """Draw recall and mean IoU by size of cell as SVG; `name` makes its ids unique in the page."""
+    figure, _ = recall_chart(bins)
+    return to_svg(figure, name, "recall and mean IoU of found cells by their size")
+
+
+def recall_chart(bins: Sequence[SizeBin]) -> "tuple[Figure, Axes]":
+    """Draw recall and mean IoU by size of cell, a bar a bin."""
+    labels = [f"{_size(each.low)}–{_size(each.high)}\nn = {each.cells}" for each in bins]
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    wide = max(0.75, 0.1 * longest)  # inches a bar, so that no label reaches the next
     figure, axes = new_chart(
-        max(3.4, 0.62 * len(bins) + 0.6), 3.0, "equivalent diameter in px; number of cells", ""
+        max(3.8, wide * len(bins) + 0.9), 3.4, "diameter of cells (pixels), and their number n", "recall, IoU"
     )
     places = range(len(bins))
     axes.bar(places, [each.recall for each in bins], width=0.8, color=RECALL)
     axes.plot(
         places, [each.mean_iou for each in bins], "D", color=MATCHED, markeredgecolor="black", markersize=6
     )
-    labels = [f"{each.low:.3g}–{each.high:.3g}\nn = {each.cells}" for each in bins]
-    axes.set_xticks(places, labels, fontsize=7.5)
+    axes.set_xticks(places, labels)
     axes.grid(visible=False, axis="x")
     axes.set_ylim(0, 1.03)
-    return to_svg(figure, name, "recall and mean IoU of found cells by their size")
+    return figure, axes
+
+
+def _size(pixels: float) -> str:
+    """Return a diameter in whole pixels, below 10 with a decimal."""
+    return f"{pixels:.0f}" if pixels >= 9.95 else f"{pixels:.1f}"
 
 
 def draw_surface(surface: Surface, row_name: str, column_name: str) -> str:
@@ -145,14 +163,14 @@ def draw_surface(surface: Surface, row_name: str, column_name: str) -> str:
     from matplotlib.patches import Rectangle
 
     rows, columns = surface.best.shape
-    figure, axes = new_chart(1.2 + 0.55 * columns, 1.0 + 0.4 * rows, column_name, row_name)
+    figure, axes = new_chart(1.4 + 0.62 * columns, 1.1 + 0.45 * rows, column_name, row_name)
     axes.grid(visible=False)
     axes.pcolormesh(np.ma.masked_invalid(surface.best), cmap="viridis", edgecolors="face", linewidth=0.3)
     middle = (np.nanmin(surface.best) + np.nanmax(surface.best)) / 2
     for row, column in np.argwhere(~np.isnan(surface.best)).tolist():
         value = surface.best[row, column]
         colour, text = "black" if value > middle else "white", f"{value:.3f}".replace("0.", ".")
-        axes.text(column + 0.5, row + 0.5, text, color=colour, fontsize=8, ha="center", va="center")
+        axes.text(column + 0.5, row + 0.5, text, color=colour, fontsize=TICK_SIZE, ha="center", va="center")
     row, column = divmod(int(np.nanargmax(surface.best)), columns)
     frame = Rectangle((column, row), 1, 1, fill=False, edgecolor=FRAME, linewidth=3, clip_on=False, zorder=3)
     axes.add_patch(frame)

@@ -1,4 +1,4 @@
-"""Report of an evaluation as one HTML file: scores, curves, recall by size, thresholds tried, pictures."""
+"""Report of an evaluation as one HTML file: scores, pictures, charts, thresholds tried, definitions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from dinocell.metrics.score_table import SCORES, scores_shown
 from dinocell.metrics.scores import Scores
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.reports import charts
-from dinocell.reports.page import format_score, html_table, write_page
+from dinocell.reports.page import fold, format_score, html_table, write_page
 from dinocell.version import __version__
 
 Results = Mapping[str, Sequence[ImageResult]]
@@ -32,6 +32,9 @@ Pooled = Mapping[str, tuple[Scores, Scores]]
 
 SHOWN = scores_shown("report")
 """Columns of the tables of scores."""
+
+FIRST_NOTES = 3
+"""Number of notes that are shown unfolded."""
 
 EXPLANATIONS = {score.term or score.title: score.meaning for score in SCORES.values()} | {
     "pooled": "every cell weighs the same, whichever image it is in; the mean over images stands apart.",
@@ -83,17 +86,18 @@ def write_report(
         name: (pool_results(image_results), pooled_upper_bound(image_results))
         for name, image_results in results.items()
     }
-    warned = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     parts = [
         _head(scored, results, points),
-        warned,
         _summary(results, pooled),
+        _notes(notes),
+        show_pictures(results, datasets, predicted),
         _curves(pooled),
         _sizes(results),
+        *([_search(points, list(results))] if points else []),
+        _definitions(),
+        _origin(scored, results),
     ]
-    parts += [_search(points, list(results))] if points else []
-    body = "\n".join([*parts, show_pictures(results, datasets, predicted)])
-    write_page(path, f"Evaluation of {scored}", body)
+    write_page(path, f"Evaluation of {scored}", "\n".join(parts))
 
 
 def _head(scored: str, results: Results, points: Sequence[GridPoint]) -> str:
@@ -104,22 +108,42 @@ def _head(scored: str, results: Results, points: Sequence[GridPoint]) -> str:
         f'<p class="note"><b>Validation, not a test:</b> the thresholds were searched on this data '
         f"({names}), so the scores flatter them.</p>"
     )
-    explained = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in EXPLANATIONS.items())
     return (
         f"<h1>Evaluation of {escape(scored)}</h1>\n"
-        f'<p class="soft">{when} · DINOCell {__version__} · images: {images} · data: {names}</p>\n'
-        f"{searched if points else ''}<h2>What was measured</h2>\n<dl>{explained}</dl>"
+        f'<p class="soft">{when} · images: {images} · data: {names}</p>\n{searched if points else ""}'
     )
+
+
+def _notes(notes: Sequence[str]) -> str:
+    """Return the first notes, and the others folded away."""
+    lines = [f'<p class="note">{escape(note)}</p>' for note in notes]
+    rest = fold(f"{len(lines) - FIRST_NOTES} more notes", "".join(lines[FIRST_NOTES:]))
+    return "".join(lines[:FIRST_NOTES]) + (rest if len(lines) > FIRST_NOTES else "")
+
+
+def _definitions() -> str:
+    explained = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in EXPLANATIONS.items())
+    return f'<h2 id="definitions">What was measured</h2>\n<dl>{explained}</dl>'
+
+
+def _origin(scored: str, results: Results) -> str:
+    """Return what identifies the run: it is for machines, and folded away."""
+    rows = [
+        [escape(name), f"{len(image_results)}", hash_annotations(image_results)]
+        for name, image_results in results.items()
+    ]
+    table = html_table("Annotations (SHA-256)", ["dataset", "images", "hash"], rows)
+    version = f"<p>DINOCell {__version__}, scored: {escape(scored)}</p>"
+    return fold("Version and hashes", version + table)
 
 
 def _summary(results: Results, pooled: Pooled) -> str:
     rows, means, notes = [], [], []
     for name, image_results in results.items():
         counts = pooled[name][0].counts
-        title = f"{escape(name)}<small>annotations {hash_annotations(image_results)[:12]}</small>"
         empty = [escape(r.name) for r in image_results if not r.scores.counts.true_cells]
         images = f"{len(image_results)}" + (f"<small>{len(empty)} without cells</small>" if empty else "")
-        cells = [title, images, str(counts.true_cells), str(counts.predicted_cells)]
+        cells = [escape(name), images, str(counts.true_cells), str(counts.predicted_cells)]
         rows.append([*cells, *_pooled_cells(*pooled[name], image_results)])
         means.append([escape(name), str(len(image_results)), *_mean_cells(image_results)])
         if empty:
@@ -131,6 +155,8 @@ def _summary(results: Results, pooled: Pooled) -> str:
     return (
         "<h2>Scores</h2>\n"
         + html_table("Pooled over all cells (upper bound)", [*heads, *titles], rows)
+        + '<p class="soft">In small print the 95 % interval; in brackets what perfect distance maps reach. '
+        '<a href="#definitions">What the scores mean</a></p>'
         + html_table("Mean over images", [*heads[:2], *titles], means)
         + "".join(f'<p class="soft">{note}</p>' for note in notes)
     )

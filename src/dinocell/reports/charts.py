@@ -17,6 +17,9 @@ _STYLES = (
     ("#CC79A7", "^", "▲"), ("#E69F00", "v", "▼"), ("#56B4E9", "P", "✚"),
 )  # fmt: skip
 
+TICK_SIZE, LABEL_SIZE = 10, 11
+"""Sizes of letters at and along the axes in points; on a page a point is 4/3 pixels."""
+
 _INK = "#010203"
 """Placeholder of the page's text colour."""
 
@@ -52,13 +55,13 @@ def new_chart(width: float, height: float, x_label: str, y_label: str) -> "tuple
 
     figure = Figure(figsize=(width, height), facecolor="none", layout="constrained")
     axes = figure.add_subplot(facecolor="none")
-    axes.tick_params(colors=_INK)
+    axes.tick_params(colors=_INK, labelsize=TICK_SIZE)
     axes.grid(color=_INK, alpha=0.15)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["bottom", "left"]].set_color(_INK)
-    axes.set_xlabel(x_label, color=_INK)
-    axes.set_ylabel(y_label, color=_INK)
+    axes.set_xlabel(x_label, color=_INK, fontsize=LABEL_SIZE)
+    axes.set_ylabel(y_label, color=_INK, fontsize=LABEL_SIZE)
     return figure, axes
 
 

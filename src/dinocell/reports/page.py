@@ -28,6 +28,7 @@ thead th{vertical-align:bottom;white-space:normal}td small,th small{display:bloc
 .pictures{align-items:start}figure{margin:0}figure:focus{grid-column:1/-1;outline:none}
 figcaption{font-size:.85rem}figcaption b{display:block}
 img{max-width:100%;height:auto;display:block;cursor:zoom-in}figure:focus img{cursor:default}
+details{margin:1.5rem 0;font-size:.9rem}summary{cursor:pointer;color:var(--soft)}a{color:inherit}
 .missing{border:1px dashed var(--line);padding:1rem;margin:0}
 """
 
@@ -71,6 +72,11 @@ def html_table(caption: str, heads: Iterable[str], rows: Iterable[Sequence[str]]
         f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>\n"
     )
+
+
+def fold(title: str, body: str) -> str:
+    """Return HTML that shows its title alone until it is clicked."""
+    return f"<details><summary>{title}</summary>{body}</details>\n"
 
 
 def format_score(value: float) -> str:
