@@ -19,9 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 import calibration
@@ -29,15 +27,12 @@ import generalisation
 import hold_back
 import ship_card
 import ship_pages
+import ship_pictures
 import ship_targets
 from dinocell import DINOCell, DINOCellPipeline
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import DINOCellError
-from dinocell.measure.outlines import draw_outlines
 from dinocell.models.checkpoint import CONFIG_FILE, read_config, write_config
-from dinocell.preprocess.intensity_range import scale_to_uint8
-from dinocell.preprocess.preprocessing import to_grayscale
-from dinocell.preprocess.resampling import resize
 from dinocell.results.overlay import write_overlay
 from generalisation_tables import score_table
 from ship_pages import CARD, NOTEBOOK, ROOT, SHIPPED, THRESHOLDS
@@ -148,31 +143,17 @@ def confidence(shipping: Shipping) -> None:
     ship_pages.write_constants(ship_pages.CONFIDENCE, shipping.weights, **rounded, low_mean=limit)
 
 
-def picture(shipping: Shipping) -> None:
-    """Draw the outlines on the sample images, for the first page."""
+def pictures(shipping: Shipping) -> None:
+    """Draw the pictures of the first page, and of the page of fixes."""
     pipeline = DINOCellPipeline(str(SHIPPED), device="cpu")
-
-    def outlined(name: str, shape: tuple[int, int]) -> Any:
-        pairs = find_pairs(ROOT / "samples")
-        image = next(pair for pair in pairs if pair.image.name.startswith(name)).read().pixels
-        labels = pipeline.run(image).labels
-        gray = scale_to_uint8(to_grayscale(image))
-        side = min(gray.shape) if shape[0] == shape[1] else None
-        part = (slice(0, side), slice(0, side))
-        grown = resize(gray[part], shape)
-        rows, columns = (np.arange(n) * m // n for n, m in zip(shape, gray[part].shape, strict=True))
-        return draw_outlines(grown, labels[part][np.ix_(rows, columns)])
-
-    def beside(pictures: Iterable[Any], gap: int) -> Any:
-        first, *others = pictures
-        white = np.full((len(first), gap, 3), 255, np.uint8)
-        return np.concatenate([first, *(part for other in others for part in (white, other))], axis=1)
-
-    top = beside((outlined(name, (384, 512)) for name in ("phase_1", "phase_2")), 8)
-    names = ("fluorescence_1", "fluorescence_2", "histology_1")
-    bottom = beside((outlined(name, (340, 340)) for name in names), 6)
-    whole = np.concatenate([top, np.full((8, top.shape[1], 3), 255, np.uint8), bottom])
-    write_overlay(DOCS / "images" / "result.png", whole, provenance={"weights": shipping.weights})
+    samples = ROOT / "samples"
+    drawn = {"result": ship_pictures.first_page(pipeline, samples)}
+    for option in ship_pictures.EFFECTS:
+        drawn[f"effect_{option}"] = ship_pictures.effect(pipeline, samples, option)
+    for name in ship_pictures.FAILURES:
+        drawn[f"failure_{name}"] = ship_pictures.failure(pipeline, shipping.data, name)
+    for name, picture in drawn.items():
+        write_overlay(DOCS / "images" / f"{name}.png", picture, provenance={"weights": shipping.weights})
 
 
 def card(shipping: Shipping) -> None:
@@ -220,7 +201,7 @@ STEPS: dict[str, tuple[Callable[[Shipping], None], tuple[str, ...]]] = {
     "targets": (targets, ("src/dinocell/inference/targets.py", "docs/segmenting.md: targets")),
     "scores": (scores, ("README.md: scores", "docs/models.md: scores", "CARD: scores", "CARD: thresholds")),
     "confidence": (confidence, ("src/dinocell/measure/confidence.py", "docs/images/calibration.png")),
-    "picture": (picture, ("docs/images/result.png",)),
+    "pictures": (pictures, tuple(f"docs/images/{path.name}" for path in ship_pages.DRAWN)),
     "card": (card, ("CARD: data", "CARD: recipe", "NOTICE.md: data")),
     "notebook": (notebook, ("docs/Tutorial.ipynb",)),
     "stale": (stale, ()),

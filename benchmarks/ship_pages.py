@@ -29,7 +29,17 @@ CONSTANTS = (CONFIDENCE, TARGETS)
 """Modules with constants that were fitted to the weights, and with their hash."""
 
 NOTEBOOK = ROOT / "docs" / "Tutorial.ipynb"
-PICTURES = (ROOT / "docs" / "images" / "result.png", ROOT / "docs" / "images" / "calibration.png")
+DRAWN = tuple(
+    ROOT / "docs" / "images" / f"{name}.png"
+    for name in (
+        "result",
+        *(f"effect_{option}" for option in ("cells_max", "cell_fill", "merge", "diameter")),
+        *(f"failure_{name}" for name in ("squamous", "dim", "small")),
+    )
+)
+"""Pictures that `ship_pictures.py` draws."""
+
+PICTURES = (*DRAWN, ROOT / "docs" / "images" / "calibration.png")
 DIGITS = 12
 """Of the SHA-256 of the weights, as artefacts record it."""
 

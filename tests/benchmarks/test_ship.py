@@ -65,6 +65,15 @@ def test_what_is_recorded_is_found(pages: ModuleType) -> None:
         assert part in names
 
 
+def test_every_picture_of_the_documentation_is_drawn(pages: ModuleType) -> None:
+    for pictures in imported("ship_pictures"):
+        names = {
+            *(f"effect_{name}" for name in pictures.EFFECTS),
+            *(f"failure_{n}" for n in pictures.FAILURES),
+        }
+        assert {path.stem for path in pages.DRAWN} == {"result", *names}
+
+
 def test_a_block_is_replaced_and_nothing_else(pages: ModuleType) -> None:
     new = pages.replace_block(PAGE, "scores", ["| new |"], "1b")
     assert new == PAGE.replace("0a: scores", "1b: scores").replace("| old |", "| new |")
