@@ -2,6 +2,7 @@
 
 import csv
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,3 +32,18 @@ def test_every_example_has_a_test():
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     for example in (ROOT / "examples").glob("*.py"):
         assert example.name in tests
+
+
+@pytest.mark.slow
+def test_the_first_hour_ends_in_tables_and_stacks(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "first_hour.py", tmp_path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "movie TYX (4, 384, 512) uint16" in done.stdout
+    assert "stack ZYX (3, 256, 256) uint16" in done.stdout
+    assert "ROIs on planes [1, 2, 3, 4]" in done.stdout
+    wells = (tmp_path / "wells_results" / "summary.csv").read_text(encoding="utf-8")
+    assert "mean_intensity_DAPI,mean_intensity_GFP" in wells
