@@ -42,8 +42,9 @@ def test_the_first_hour_ends_in_tables_and_stacks(tmp_path):
         text=True,
         check=True,
     )
-    assert "movie TYX (4, 384, 512) uint16" in done.stdout
-    assert "stack ZYX (3, 256, 256) uint16" in done.stdout
-    assert "ROIs on planes [1, 2, 3, 4]" in done.stdout
+    shown = " ".join(done.stdout.split())
+    assert "movie TYX (4, 384, 512) uint16" in shown
+    assert "stack ZYX (3, 256, 256) uint16" in shown
+    assert "ROIs on planes [1, 2, 3, 4]" in shown
     wells = (tmp_path / "wells_results" / "summary.csv").read_text(encoding="utf-8")
     assert "mean_intensity_DAPI,mean_intensity_GFP" in wells
