@@ -19,7 +19,8 @@ import torch
 from dinocell import DINOCellPipeline
 from dinocell.datasets.folder import find_pairs
 from dinocell.metrics.scores import score_labels
-from dinocell.models.checkpoint import CONFIG_FILE, read_config, write_config
+from dinocell.models.checkpoint import read_config, write_config
+from dinocell.models.finding import CONFIG_FILE
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 from generalisation import PARTS, read

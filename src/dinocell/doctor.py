@@ -175,12 +175,8 @@ def _devices() -> Iterator[Finding]:
 def _weights() -> Iterator[Finding]:
     """Yield which models are trained, and which backbones have their published weights in the cache."""
     try:
-        from dinocell.models.checkpoint import (
-            find_checkpoint,
-            hash_checkpoint,
-            is_trained,
-            read_config,
-        )
+        from dinocell.models.checkpoint import hash_checkpoint, is_trained, read_config
+        from dinocell.models.finding import PACKAGES, find_checkpoint
         from dinocell.models.hub import cached_folder
         from dinocell.models.variants import VARIANTS
     except (ImportError, OSError):  # `_devices` has said why
@@ -189,7 +185,7 @@ def _weights() -> Iterator[Finding]:
     for name, variant in VARIANTS.items():
         try:
             if is_trained(name):
-                folder, package = find_checkpoint(name), variant.package or "the package"
+                folder, package = find_checkpoint(name), PACKAGES.get(name, "the package")
                 known, digest = " and ".join(read_config(folder).targets), hash_checkpoint(folder)
                 text = f"trained for {known}, ships with {package} (SHA-256 {digest[:12]}…)"
                 yield Finding(f"model {name}", text)

@@ -14,6 +14,9 @@ Target = Literal["cells", "nuclei"]
 
 TARGETS: tuple[Target, ...] = ("cells", "nuclei")
 
+DEFAULT_TARGET: Target = "cells"
+"""Target of data that record none, where none is given."""
+
 IGNORE = -1
 """Value of pixels that count for nothing, in loss and in metrics."""
 

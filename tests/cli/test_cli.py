@@ -20,7 +20,8 @@ from dinocell.errors import UntrainedModelError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import write_image
-from dinocell.models.checkpoint import CONFIG_FILE, find_checkpoint, read_config, write_config
+from dinocell.models.checkpoint import read_config, write_config
+from dinocell.models.finding import CONFIG_FILE, find_checkpoint
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from tests.cases import disk

@@ -22,7 +22,8 @@ from dinocell.evaluation.run import EvaluationRun
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import read_image, read_labels
 from dinocell.io.saving import create_folder, write_image, write_labels
-from dinocell.models.checkpoint import SHIPPED, read_config
+from dinocell.models.checkpoint import read_config
+from dinocell.models.finding import SHIPPED
 from tests.cases import disk
 from tests.fakes.layouts import LAYOUTS, write_cellpose_file, write_file
 

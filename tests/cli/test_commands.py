@@ -10,6 +10,11 @@ import pytest
 
 import dinocell.cli
 from dinocell.cli.commands import COMMANDS, load_command
+from dinocell.cli.inputs import check_any_exists
+from dinocell.errors import FileMissingError
+
+HEAVY = {"torch", "transformers", "scipy.ndimage", "scipy.sparse", "skimage.measure", "matplotlib", "dask"}
+"""Libraries that take long to import."""
 
 
 def start(*arguments, check="", **environment):
@@ -77,3 +82,71 @@ def test_shells_complete_names_and_options(words, expected, check):
     done = start(check=check, **asked)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segmnt"], ["segment", "--chanel", "1", "samples", "-o", "out"],
+        ["segment", "none.tif", "-o", "out"], ["segment", "*.tif", "-o", "out", "--preset", "none.yaml"],
+        ["segment-large", "none.zarr", "-o", "out.zarr"], ["segment-large", "--chanel", "1"],
+        ["measure", "none.tif", "none.tif", "-o", "out"], ["info", "none.tif"],
+        ["evaluate", "--data", "none"], ["evaluate", "--dta", "none"],
+        ["compare", "--data", "none", "-o", "out"], ["tune", "none"], ["finetune", "none"],
+        ["train", "--train", "none"], ["train", "--config", "none.yaml"], ["pretrain", "none", "-o", "out"],
+        ["process", "folder", "none", "-o", "out"], ["process", "inspect", "none"],
+        ["export", "--precison", "int8"], ["synthesize", "--recipes", "x"],
+        ["segment", ".", "-o", "out", "--model", "nanno"], ["segment", ".", "-o", "out", "--model", "7b"],
+        ["segment", ".", "-o", "out", "--diameter", "9", "--diameter-um", "9"],
+        ["segment", "none.tif", "-o", "out", "--separate-planes", "--numbers", "--legend"],
+        ["segment-large", ".", "-o", "out.zarr", "--model", "nanno"],
+        ["segment-large", ".", "-o", "out.zarr", "--min-size", "x"],
+        ["measure", ".", "none.tif", "-o", "out", "--legend"],
+        ["evaluate", "--data", ".", "--masks", "none"], ["evaluate", "--data", ".", "--model", "nanno"],
+        ["evaluate", "--data", ".", "--pixel-size", "0.5"], ["evaluate", "--data", ".", ".", "--masks", "."],
+        ["compare", "--data", ".", "--masks", "none", "-o", "out"],
+        ["tune", ".", "none"], ["tune", ".", "--model", "nanno"],
+        ["finetune", ".", "none"], ["finetune", ".", "--model", "nanno"],
+        ["export", "nanno", "-o", "out.onnx"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_is_mistyped_is_refused_before_anything_that_takes_long_is_imported(arguments, tmp_path):
+    script = (
+        f"import sys; sys.argv = {['dinocell', *arguments]}; from dinocell.cli import main\n"
+        "try: main()\nexcept SystemExit as ended: code = ended.code\n"
+        f"print(code, sorted({HEAVY} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.strip() in ("1 []", "2 []"), done.stderr
+    said = done.stderr.strip().splitlines()
+    assert said[-1].lower().startswith("error: ")
+    assert any(word in said[-1] for word in arguments)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_error_in_the_options_is_not_wrapped_in_a_file(tmp_path):
+    name = "a_long_option_" * 9
+    done = subprocess.run(
+        [sys.executable, "-m", "dinocell", "segment", "a.png", "-o", "out", f"--{name}"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "│" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["none.tif"], "none.tif does not exist: check the path"),
+        (["a", "b"], "none of a, b exists: check"),
+    ],
+)
+def test_a_batch_of_which_nothing_exists_is_refused_at_once(arguments, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileMissingError, match=expected):
+        check_any_exists(arguments)
+    (tmp_path / "there.tif").touch()
+    check_any_exists([*arguments, "there.tif"])
+    check_any_exists([*arguments, "*.tif"])  # a pattern is told apart later

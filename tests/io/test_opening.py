@@ -11,7 +11,8 @@ from dinocell.io.identity import hash_file
 from dinocell.io.images import open_image, read_image, read_labels
 from dinocell.io.opening import is_folder, open_regular, read_json_object, read_whole
 from dinocell.io.settings_files import read_yaml
-from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint, read_config
+from dinocell.models.checkpoint import hash_checkpoint, read_config
+from dinocell.models.finding import find_checkpoint
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from dinocell.models.weights import fetch_weights

@@ -12,8 +12,9 @@ import pytest
 
 from dinocell.errors import UntrainedModelError
 from dinocell.io.saving import write_image
-from dinocell.models.checkpoint import CONFIG_FILE, find_checkpoint, is_trained, write_config
+from dinocell.models.checkpoint import is_trained, write_config
 from dinocell.models.configuration import ModelConfig
+from dinocell.models.finding import CONFIG_FILE, find_checkpoint
 from dinocell.models.installed import GROUP, installed_folder
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell

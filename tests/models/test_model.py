@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from dinocell.errors import CheckpointError, InputError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.io.opening import MAX_WHOLE_BYTES
-from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder
+from dinocell.models.checkpoint import WEIGHTS_FILE, replaced_folder
 from dinocell.models.configuration import ModelConfig, TargetSettings
+from dinocell.models.finding import CONFIG_FILE
 from dinocell.models.network.convnext import ConvNeXtConfig
 from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell, normalise

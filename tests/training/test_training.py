@@ -18,7 +18,7 @@ from dinocell.errors import (
 )
 from dinocell.io.saving import write_image
 from dinocell.io.settings_files import read_settings
-from dinocell.models.checkpoint import CONFIG_FILE
+from dinocell.models.finding import CONFIG_FILE
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.postprocess.distance import labels_to_distance
 from dinocell.preprocess.preprocessing import Preprocessing

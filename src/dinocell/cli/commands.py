@@ -5,6 +5,7 @@ modules. The modules take what needs PyTorch from its room (``inference.DINOCell
 when it is used: the help of a command, and an error in its options, need not wait for it.
 """
 
+import sys
 from importlib import import_module
 from typing import Any, cast
 
@@ -83,6 +84,17 @@ class LazyGroup(TyperGroup):
         super().__init__(**settings)
         for name, (_, help_text) in COMMANDS.items():
             self.add_command(TyperCommand(name, help=help_text))
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run the command line; errors in it are framed on a terminal only, where nobody searches them."""
+        if not sys.stderr.isatty():
+            self.rich_markup_mode = None
+        return super().main(*arguments, **settings)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help, which is framed everywhere."""
+        self.rich_markup_mode = "rich"
+        super().format_help(ctx, formatter)
 
     def resolve_command(
         self, ctx: Any, args: list[str]

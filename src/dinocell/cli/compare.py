@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,17 +15,16 @@ from rich.table import Table
 from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
+from dinocell.cli.inputs import check_exist
 from dinocell.cli.outputs import dataset_names
 from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import Notes, console
-from dinocell.datasets.formats import open_dataset
-from dinocell.datasets.items import Item
 from dinocell.errors import InputError
-from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
 from dinocell.inference.settings import InferenceOptions
-from dinocell.io.saving import create_folder
-from dinocell.metrics.score_table import scores_shown
-from dinocell.reports.tables import write_table
+
+if TYPE_CHECKING:
+    from dinocell.datasets.items import Item
+    from dinocell.evaluation.baselines.script_tool import ScriptTool
 
 TABLE_FILE = "comparison.csv"
 OWN = "dinocell"
@@ -72,6 +71,10 @@ def command(
 ) -> None:
     """Print and write SEG, DET, OP_CSB, AP, F1, PQ, MMA and times of tools on the same images."""
     options.check_one_dataset(data, masks)
+    check_exist(*data, masks)
+    from dinocell.datasets.formats import open_dataset
+    from dinocell.io.saving import create_folder
+
     own_settings: InferenceOptions = {**given, "device": device}
     chosen = _choose_tools(
         [name.strip() for name in tools.split(",") if name.strip()],
@@ -115,6 +118,8 @@ def _choose_tools(
     device: str,
     timeout: float | None,
 ) -> "list[evaluation.OwnTool | ScriptTool]":
+    from dinocell.evaluation.baselines.script_tool import BASELINES, ScriptTool
+
     known = {OWN, *BASELINES}
     if len(set(names)) < len(names) or not set(names) <= known:
         raise InputError(f"--tools is {','.join(names)!r}, expected each once of {', '.join(sorted(known))}")
@@ -133,9 +138,11 @@ def _choose_tools(
 
 
 def _run(
-    datasets: dict[Path, Sequence[Item]], tools: "list[evaluation.OwnTool | ScriptTool]", file: Path
+    datasets: "dict[Path, Sequence[Item]]", tools: "list[evaluation.OwnTool | ScriptTool]", file: Path
 ) -> "list[evaluation.ToolResult]":
     """Run the tools; after each, the table holds all that is known."""
+    from dinocell.reports.tables import write_table
+
     items = [item for pairs in datasets.values() for item in pairs]
     results: list[evaluation.ToolResult] = []
     notes = Notes()
@@ -152,7 +159,9 @@ def _run(
     return results
 
 
-def _table(results: "list[evaluation.ToolResult]", datasets: dict[Path, Sequence[Item]]) -> Table:
+def _table(results: "list[evaluation.ToolResult]", datasets: "dict[Path, Sequence[Item]]") -> Table:
+    from dinocell.metrics.score_table import scores_shown
+
     shown = scores_shown("compare")
     table = Table("dataset", "tool", title=_TITLE)
     for heading in (*(score.title for score in shown), "s/image"):

@@ -3,27 +3,25 @@
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import TaskID
 from rich.table import Table
 
 from dinocell import evaluation, inference
 from dinocell.cli import options
 from dinocell.cli.failures import Failures
 from dinocell.cli.inference_options import inference_options
+from dinocell.cli.inputs import check_exist, check_model
 from dinocell.cli.outputs import dataset_names
 from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import Notes, console, errors
-from dinocell.datasets.annotates import annotated_target
-from dinocell.datasets.formats import open_dataset
 from dinocell.errors import InputError
 from dinocell.inference.settings import InferenceOptions
-from dinocell.io.saving import create_folder
-from dinocell.metrics.score_table import scores_shown
-from dinocell.reports.charts import require_matplotlib
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 @inference_options(only=("device", "engine", "precision", "target", "diameter"))
@@ -85,6 +83,14 @@ def command(
     fixed = [f"--{name}" for name in ("target", "diameter") if name in given]
     fixed += [] if physical is None else ["--diameter-um"]
     _check_options(model, predictions, fixed, search=search, write=write)
+    check_exist(*data, masks, predictions)
+    if predictions is None:
+        check_model(model or "nano")
+    from dinocell.datasets.annotates import annotated_target
+    from dinocell.datasets.formats import open_dataset
+    from dinocell.io.saving import create_folder
+    from dinocell.reports.charts import require_matplotlib
+
     named = dict(zip(dataset_names(data), data, strict=True))
     targets = {name: annotated_target(path, masks, given=annotates) for name, path in named.items()}
     datasets = {
@@ -169,6 +175,8 @@ def _print_points(run: "evaluation.EvaluationRun") -> None:
 
 
 def _print_scores(datasets: "dict[str, list[evaluation.ImageResult]]") -> None:
+    from dinocell.metrics.score_table import scores_shown
+
     shown = scores_shown("evaluate")
     title = "pooled over cells; in brackets the upper bound: what perfect distance maps reach"
     headings = (score.title for score in shown)

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from dinocell import models
+from dinocell.cli.inputs import check_model
 from dinocell.cli.progress import waiting
 from dinocell.cli.terminal import console
 from dinocell.errors import InputError, OutputError
@@ -23,6 +24,7 @@ def command(
     """Export a model as ONNX: 8-bit gray tiles in, distance maps out, of any number and size."""
     if precision not in ("float32", "int8"):
         raise InputError(f"--precision is {precision!r}, expected float32 or int8")
+    check_model(model)
     if (existing := models.exported_files(output)) and not overwrite:
         raise OutputError(f"{existing[0]} exists: choose another -o, or replace it with --overwrite")
     with waiting("export"):

@@ -8,12 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from dinocell.cli import options
+from dinocell.cli.inputs import check_exist, check_model
 from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import Notes, console
 from dinocell.io.pixel_size import parse_pixel_size
 from dinocell.io.settings_files import read_settings
-from dinocell.metrics.pooling import pool
-from dinocell.metrics.score_table import HEADLINE, scores_shown
 from dinocell.training import finetuning
 
 
@@ -69,6 +68,8 @@ def command(
     ] = None,
 ) -> None:
     """Adapt a model to your images in minutes; cross-validation says whether it helps."""
+    check_exist(images, masks, from_corrected)
+    check_model(model)
     config = read_settings(
         finetuning.FinetuneConfig,
         None,
@@ -177,6 +178,9 @@ def _size_options(config: "finetuning.FinetuneConfig") -> str:
 
 
 def _print_scores(result: "finetuning.FinetuneResult") -> None:
+    from dinocell.metrics.pooling import pool
+    from dinocell.metrics.score_table import HEADLINE, scores_shown
+
     before, after = pool(result.before.values()).by_name(), pool(result.after.values()).by_name()
     console.print("On images that the model did not learn from (cross-validation):")
     table = Table("score", "before", "after", box=None)

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from dinocell import batch
 from dinocell.cli import options
+from dinocell.cli.inputs import check_exist
 from dinocell.cli.progress import block_bar
 from dinocell.cli.terminal import console, escape_controls
 from dinocell.errors import InputError
@@ -46,6 +47,7 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Measure the cells of a label image: writes STEM_cells.csv, of a stack with columns t and z."""
+    check_exist(image, labels)
     style = OverlayStyle(numbers, legend)
     chosen = options.parse_drawn_formats(formats or ["csv"], style)
     selection = options.parse_selection(scene, channel, time, z)

@@ -3,20 +3,19 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dinocell.datasets.annotates import DEFAULT_TARGET
 from dinocell.errors import InputError
-from dinocell.inference.preset import Preset, read_preset
-from dinocell.inference.settings import InferenceOptions
-from dinocell.io.pixel_size import PhysicalDiameter, parse_pixel_size
-from dinocell.io.selection import Selection, parse_span
-from dinocell.labels import TARGETS
-from dinocell.results.formats import parse_formats
-from dinocell.results.overlay import OverlayFormat
-from dinocell.results.result_format import OverlayStyle
+from dinocell.labels import DEFAULT_TARGET, TARGETS
+
+if TYPE_CHECKING:
+    from dinocell.inference.preset import Preset
+    from dinocell.inference.settings import InferenceOptions
+    from dinocell.io.pixel_size import PhysicalDiameter
+    from dinocell.io.selection import Selection
+    from dinocell.results.result_format import OverlayStyle
 
 ChannelOption = Annotated[
     str | None,
@@ -106,8 +105,10 @@ def parse_selection(
     z: str | None,
     *,
     all_planes: bool = False,
-) -> Selection:
+) -> "Selection":
     """Parse the options that select a part of a file."""
+    from dinocell.io.selection import Selection, parse_span
+
     return Selection(
         scene=scene,
         channel=channel,
@@ -119,8 +120,8 @@ def parse_selection(
 
 
 def parse_physical_diameter(
-    given: InferenceOptions, diameter_um: float | None, pixel_size: str | None
-) -> PhysicalDiameter | None:
+    given: "InferenceOptions", diameter_um: float | None, pixel_size: str | None
+) -> "PhysicalDiameter | None":
     """Parse the options of a diameter in micrometres, where a pixel size is for nothing else.
 
     Raises
@@ -129,21 +130,28 @@ def parse_physical_diameter(
         If they are not such numbers, do not go together, or ``--diameter`` was given as well.
     """
     with_preset(given, None, diameter_um)
+    if diameter_um is None and pixel_size is None:
+        return None
+    from dinocell.io.pixel_size import PhysicalDiameter, parse_pixel_size
+
     size = None if pixel_size is None else parse_pixel_size(pixel_size)
     if diameter_um is None and size is not None:
         raise InputError("--pixel-size is for --diameter-um here: give that as well, or leave it out")
     return None if diameter_um is None else PhysicalDiameter(diameter_um, size)
 
 
-def parse_drawn_formats(texts: list[str], style: OverlayStyle) -> tuple[str, ...]:
+def parse_drawn_formats(texts: list[str], style: "OverlayStyle") -> tuple[str, ...]:
     """Parse names of formats; an overlay is among them where one is to show more than outlines."""
+    from dinocell.results.formats import parse_formats
+    from dinocell.results.overlay import OverlayFormat
+
     drawn = [OverlayFormat.name] if style.shown else []
     return parse_formats([*parse_formats(texts), *drawn])
 
 
 def with_preset(
-    inference: InferenceOptions, preset: Preset | None, diameter_um: float | None
-) -> InferenceOptions:
+    inference: "InferenceOptions", preset: "Preset | None", diameter_um: float | None
+) -> "InferenceOptions":
     """Return the settings of a preset, with those replaced that were given on the command line.
 
     Raises
@@ -161,8 +169,10 @@ def with_preset(
     return chosen
 
 
-def read_preset_for(path: Path, model: str | None) -> Preset:
+def read_preset_for(path: Path, model: str | None) -> "Preset":
     """Read a preset; if a model is named, the preset must have been tuned for it."""
+    from dinocell.inference.preset import read_preset
+
     preset = read_preset(path)
     if model not in (None, preset.model):
         raise InputError(

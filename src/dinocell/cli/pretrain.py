@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
+from dinocell.cli.inputs import check_exist
 from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import console
 from dinocell.io.settings_files import commented_yaml, read_settings
@@ -42,6 +43,9 @@ def command(
 
     The run folder gets `backbone/`, `metrics.csv` and `state.pt`, once an epoch.
     """
+    check_exist(config)
+    if not print_config:
+        check_exist(*(images or ()))
     settings = read_settings(
         pretraining.PretrainConfig, config, changes or (), images=images or None, output=output, model=model
     )

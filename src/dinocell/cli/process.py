@@ -3,22 +3,21 @@
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from dinocell.cli import options
 from dinocell.cli.failures import Failures
+from dinocell.cli.inputs import check_exist
 from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import Notes, console, errors
-from dinocell.datasets.annotates import annotated_target
 from dinocell.datasets.formats import DATASET_FORMATS, find_items, formats_taking
-from dinocell.datasets.inspect import contact_sheet, describe
-from dinocell.datasets.process import ProcessSettings, process
-from dinocell.datasets.store import INFO_FILE, DINOCellDataset, StoreInfo
 from dinocell.errors import FileFormatError
-from dinocell.io.saving import write_image
+
+if TYPE_CHECKING:
+    from dinocell.datasets.store import StoreInfo
 
 app = typer.Typer(
     help="Turn annotated images into a store to train or evaluate on.",
@@ -70,6 +69,11 @@ def _command_for(format_name: str) -> Callable[..., None]:
         ] = None,
         strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
     ) -> None:
+        check_exist(source, images, masks)
+        from dinocell.datasets.annotates import annotated_target
+        from dinocell.datasets.process import ProcessSettings, process
+        from dinocell.datasets.store import INFO_FILE, StoreInfo
+
         items = find_items(
             format_name,
             source,
@@ -104,7 +108,9 @@ def _command_for(format_name: str) -> Callable[..., None]:
     return command
 
 
-def _report(info: StoreInfo, output: Path) -> None:
+def _report(info: "StoreInfo", output: Path) -> None:
+    from dinocell.datasets.store import INFO_FILE
+
     height, width = info.size
     console.print(
         f"{info.images} images, {info.cells} cells → {info.items} items of {height}×{width} px "
@@ -129,6 +135,11 @@ def inspect(
     ] = None,
 ) -> None:
     """Print counts, sizes and cell diameters of a store, and draw a contact sheet with outlines."""
+    check_exist(folder)
+    from dinocell.datasets.inspect import contact_sheet, describe
+    from dinocell.datasets.store import DINOCellDataset
+    from dinocell.io.saving import write_image
+
     dataset = DINOCellDataset(folder)
     if len(dataset) == 0:
         raise FileFormatError(f"{folder} holds no items")

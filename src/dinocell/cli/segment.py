@@ -2,35 +2,32 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress as ProgressBar
 
 from dinocell import batch, experiments, inference, models
-from dinocell.batch.jobs import load_jobs
-from dinocell.batch.log import BatchLog, describe_start, recorded_scale, recorded_target
-from dinocell.batch.outcomes import PlaneOutcome, SourceRead
-from dinocell.batch.presence import confirm_outcomes
-from dinocell.batch.settings import BatchSettings
-from dinocell.batch.sources import FoundSources, find_sources
 from dinocell.cli import options
-from dinocell.cli.batch_report import BatchReport
 from dinocell.cli.inference_options import inference_options
+from dinocell.cli.inputs import check_any_exists, check_exist, check_model
 from dinocell.cli.progress import block_bar, progress_bar, waiting
 from dinocell.cli.terminal import announce, console
 from dinocell.errors import InputError, UntrainedModelError
-from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import InferenceOptions
-from dinocell.io.pixel_size import parse_pixel_size
-from dinocell.io.saving import create_folder, printable
 from dinocell.results.formats import DEFAULT_FORMATS, PLANE_FORMATS
 from dinocell.results.result_format import OverlayStyle
-from dinocell.workers.cluster_start import open_executor
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as ProgressBar
+
+    from dinocell.batch.outcomes import PlaneOutcome, SourceRead
+    from dinocell.batch.settings import BatchSettings
+    from dinocell.batch.sources import FoundSources
+    from dinocell.inference.segmentation import Progress, TilesDone
 
 
 @inference_options()
@@ -103,6 +100,8 @@ def command(
     threads: options.ThreadsOption = 1,
 ) -> None:
     """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
+    check_any_exists(inputs)
+    check_exist(preset)
     spread = scheduler is not None or workers is not None
     if spread and allow_untrained:
         raise InputError(
@@ -116,8 +115,16 @@ def command(
         selection = replace(selection, channel=tuned.channel)
     name = tuned.model if tuned else model or "nano"
     wanted = options.with_preset(given, tuned, diameter_um)
+    if not allow_untrained:
+        with _named_way_out():
+            check_model(name)
+    from dinocell.batch.sources import find_sources
+    from dinocell.io.pixel_size import parse_pixel_size
+    from dinocell.workers.cluster_start import open_executor
+
     found = find_sources(inputs, recursive=recursive, results=output)
-    pipeline = _load_pipeline(name, wanted, allow_untrained=allow_untrained)
+    with _named_way_out():
+        pipeline = inference.DINOCellPipeline(name, allow_untrained=allow_untrained, **wanted)
     settings = _settings(
         pipeline,
         name,
@@ -147,23 +154,25 @@ def command(
             _segment(lambda _: events, found, settings, block_bar())
         return
 
-    def start(progress: Progress) -> Iterator[PlaneOutcome | SourceRead]:
+    def start(progress: "Progress") -> "Iterator[PlaneOutcome | SourceRead]":
         return batch.segment_files(found.sources, settings, pipeline, progress=progress)
 
     _segment(start, found, settings, progress_bar())
 
 
-def _load_pipeline(
-    name: str, given: InferenceOptions, *, allow_untrained: bool
-) -> "inference.DINOCellPipeline":
+@contextmanager
+def _named_way_out() -> Iterator[None]:
+    """Name the option that tries a model all the same, where one is refused that was never trained."""
     try:
-        return inference.DINOCellPipeline(name, allow_untrained=allow_untrained, **given)
+        yield
     except UntrainedModelError as error:
         raise UntrainedModelError(f"{error} (--allow-untrained tries it all the same)") from error
 
 
-def _settings(pipeline: "inference.DINOCellPipeline", name: str, **chosen: Any) -> BatchSettings:
+def _settings(pipeline: "inference.DINOCellPipeline", name: str, **chosen: Any) -> "BatchSettings":
     """Return the settings of a batch, completed by those of the model."""
+    from dinocell.batch.settings import BatchSettings
+
     try:
         digest = models.hash_checkpoint(models.find_checkpoint(name))
     except UntrainedModelError:  # a design without weights, with --allow-untrained
@@ -179,8 +188,8 @@ def _settings(pipeline: "inference.DINOCellPipeline", name: str, **chosen: Any) 
 
 
 def _agree_on_target(
-    found: FoundSources, settings: BatchSettings, pipeline: "inference.DINOCellPipeline", *, read: bool
-) -> BatchSettings:
+    found: "FoundSources", settings: "BatchSettings", pipeline: "inference.DINOCellPipeline", *, read: bool
+) -> "BatchSettings":
     """Return the settings with one target for all images; without reading them, as chosen before."""
     if settings.inference.target != "auto" and len(pipeline.model.config.targets) > 1:
         raise InputError(
@@ -189,6 +198,8 @@ def _agree_on_target(
         )
     with waiting("one target for all images"):
         agreed = batch.agree_on_target(found.sources, settings, pipeline) if read else None
+    from dinocell.batch.log import recorded_target
+
     chosen = agreed if read else recorded_target(settings)
     if chosen is None:
         return settings
@@ -198,8 +209,8 @@ def _agree_on_target(
 
 
 def _agree_on_scale(
-    found: FoundSources, settings: BatchSettings, pipeline: "inference.DINOCellPipeline", *, read: bool
-) -> BatchSettings:
+    found: "FoundSources", settings: "BatchSettings", pipeline: "inference.DINOCellPipeline", *, read: bool
+) -> "BatchSettings":
     """Return the settings with one scale for all images; without reading them, as chosen before."""
     if settings.inference.diameter != "auto" or settings.diameter_um is not None:
         raise InputError(
@@ -208,6 +219,8 @@ def _agree_on_scale(
         )
     with waiting("one scale for all images"):
         agreed = batch.agree_on_scale(found.sources, settings, pipeline) if read else None
+    from dinocell.batch.log import recorded_scale
+
     chosen = agreed if read else recorded_scale(settings)
     if chosen is None:
         return settings
@@ -216,8 +229,12 @@ def _agree_on_scale(
     return replace(settings, inference=fixed, same_scale=True)
 
 
-def _report_dry_run(found: FoundSources, settings: BatchSettings) -> None:
+def _report_dry_run(found: "FoundSources", settings: "BatchSettings") -> None:
     """Print what would be done."""
+    from dinocell.batch.jobs import load_jobs
+    from dinocell.batch.outcomes import PlaneOutcome
+    from dinocell.cli.batch_report import BatchReport
+
     report = BatchReport(found)
     outcomes = []
     for event in load_jobs(found.sources, settings, dry_run=True):
@@ -228,12 +245,18 @@ def _report_dry_run(found: FoundSources, settings: BatchSettings) -> None:
 
 
 def _segment(
-    start: Callable[[Progress], Iterator[PlaneOutcome | SourceRead]],
-    found: FoundSources,
-    settings: BatchSettings,
-    bar: ProgressBar,
+    start: "Callable[[Progress], Iterator[PlaneOutcome | SourceRead]]",
+    found: "FoundSources",
+    settings: "BatchSettings",
+    bar: "ProgressBar",
 ) -> None:
     """Start a batch with a callback for its tiles; write, log and report what comes of it."""
+    from dinocell.batch.log import BatchLog, describe_start
+    from dinocell.batch.outcomes import PlaneOutcome
+    from dinocell.batch.presence import confirm_outcomes
+    from dinocell.cli.batch_report import BatchReport
+    from dinocell.io.saving import create_folder, printable
+
     if not found.sources:
         BatchReport(found).close([])
         return
@@ -251,7 +274,7 @@ def _segment(
             log.write("left out", {"message": reason, "files": [printable(str(path)) for path in paths]})
         files, tiles = bar.add_task("images", total=len(found.sources)), bar.add_task("tiles", visible=False)
 
-        def show_tiles(tiles_done: TilesDone) -> None:
+        def show_tiles(tiles_done: "TilesDone") -> None:
             bar.update(tiles, completed=tiles_done.done, total=tiles_done.total, visible=True)
 
         for event in start(show_tiles):
@@ -269,7 +292,7 @@ def _segment(
     report.close(outcomes)
 
 
-def _write_tables(outcomes: list[PlaneOutcome], folder: Path) -> None:
+def _write_tables(outcomes: "list[PlaneOutcome]", folder: Path) -> None:
     """Write the tables over all images of the folder, where there are results."""
     if any(outcome.status in ("done", "skipped") for outcome in outcomes):
         written = experiments.write_summary(folder)

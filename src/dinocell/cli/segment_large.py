@@ -3,32 +3,29 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, TaskID
 
 from dinocell import inference
 from dinocell.cli import options
 from dinocell.cli.inference_options import inference_options
+from dinocell.cli.inputs import check_exist, check_model
 from dinocell.cli.progress import block_bar
 from dinocell.cli.terminal import announce, console, escape_controls
 from dinocell.errors import InputError
 from dinocell.inference.settings import Diameter, InferenceOptions
-from dinocell.io.images import open_image
-from dinocell.io.pixel_size import diameter_in_pixels, fill_pixel_size, parse_pixel_size
-from dinocell.io.selected_planes import find_channel
-from dinocell.io.selection import Selection, check_scene, select_planes
-from dinocell.large.plan import LargeResult
-from dinocell.large.run import StageDone, segment_large
-from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane
-from dinocell.measure.confidence import doubt_about
-from dinocell.measure.quality import describe_size
-from dinocell.postprocess.small_cells import describe_removed
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.results.formats import BLOCK_FORMATS
-from dinocell.workers.cluster_start import open_executor
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from dinocell.io.selection import Selection
+    from dinocell.large.plan import LargeResult
+    from dinocell.large.run import StageDone
+    from dinocell.large.settings import SourcePlane
 
 _TITLES = {
     "field": "margins",
@@ -93,6 +90,7 @@ def command(
 
     Killed or stopped, the same command goes on where it was.
     """
+    check_exist(image, preset)
     if output.suffix != ".zarr":
         raise InputError(f"{output} is not an OME-Zarr, expected a name that ends in .zarr: rename it")
     tuned = None if preset is None else options.read_preset_for(preset, model)
@@ -104,10 +102,15 @@ def command(
         raise InputError(
             f"--preset {preset} sets {others[0]}, which segment-large does not have: take it out"
         )
+    name = tuned.model if tuned else model or "nano"
+    check_model(name)
+    from dinocell.large.run import segment_large
+    from dinocell.large.settings import LargeSettings, LargeTarget
+    from dinocell.workers.cluster_start import open_executor
+
     source, found = _find_source(image, selection, diameter_um, pixel_size)
     if diameter_um is not None:
         chosen["diameter"] = found
-    name = tuned.model if tuned else model or "nano"
     remote = inference.RemoteModel.named(name, **chosen)
     diameter = remote.settings.diameter
     predictor, found_thresholds = remote.load(), remote.settings.thresholds_of
@@ -136,8 +139,10 @@ def command(
     _report(result, predictor.diameter_ranges([result.target])[result.target], diameter)
 
 
-def _show(events: Iterator[StageDone | LargeResult], bar: Progress) -> LargeResult:
+def _show(events: "Iterator[StageDone | LargeResult]", bar: "Progress") -> "LargeResult":
     """Show one bar per stage, and return the result."""
+    from dinocell.large.plan import LargeResult
+
     stages: dict[str, TaskID] = {}
     for event in events:
         if isinstance(event, LargeResult):
@@ -151,9 +156,15 @@ def _show(events: Iterator[StageDone | LargeResult], bar: Progress) -> LargeResu
 
 
 def _find_source(
-    path: Path, selection: Selection, diameter_um: float | None, pixel_size: str | None
-) -> tuple[SourcePlane, float | None]:
+    path: Path, selection: "Selection", diameter_um: float | None, pixel_size: str | None
+) -> "tuple[SourcePlane, float | None]":
     """Find the one plane that is selected, and the diameter in its pixels."""
+    from dinocell.io.images import open_image
+    from dinocell.io.pixel_size import diameter_in_pixels, fill_pixel_size, parse_pixel_size
+    from dinocell.io.selected_planes import find_channel
+    from dinocell.io.selection import check_scene, select_planes
+    from dinocell.large.settings import SourcePlane
+
     given = None if pixel_size is None else parse_pixel_size(pixel_size)
     with open_image(path, windows=True) as first:
         check_scene(first, selection)
@@ -177,7 +188,11 @@ def _parse_formats(texts: list[str]) -> tuple[str, ...]:
     return () if names == ["none"] else tuple(dict.fromkeys(names))
 
 
-def _report(result: LargeResult, best: tuple[float, float] | None, asked: Diameter) -> None:
+def _report(result: "LargeResult", best: tuple[float, float] | None, asked: Diameter) -> None:
+    from dinocell.measure.confidence import doubt_about
+    from dinocell.measure.quality import describe_size
+    from dinocell.postprocess.small_cells import describe_removed
+
     paths = escape(escape_controls(", ".join(str(path) for path in (result.labels, *result.beside))))
     made = " (made before)" if result.skipped else ""
     shrunk = f", scale {result.scale:.2f}" if result.scale != 1 else ""

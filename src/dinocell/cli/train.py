@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from dinocell import training
 from dinocell.cli import options
+from dinocell.cli.inputs import check_exist
 from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import console
 from dinocell.io.settings_files import commented_yaml, read_settings
@@ -53,6 +54,9 @@ def command(
     The run folder gets `last/`, `best_model/`, `metrics.csv`, `tensorboard/` and `environment.json`, once an
     epoch. Several GPUs: `torchrun --nproc-per-node 4 -m dinocell train …`.
     """
+    check_exist(config)
+    if not print_config:
+        check_exist(*(train or ()), *(validation or ()))
     settings = read_settings(
         training.TrainConfig,
         config,

@@ -9,14 +9,11 @@ from rich.markup import escape
 
 from dinocell import evaluation, inference
 from dinocell.cli import options
+from dinocell.cli.inputs import check_exist, check_model
 from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import Notes, console
-from dinocell.datasets.annotates import recorded_target
-from dinocell.datasets.formats import open_originals
 from dinocell.errors import InputError
-from dinocell.io.saving import create_folder
 from dinocell.labels import TARGETS
-from dinocell.metrics.score_table import HEADLINE
 
 
 def command(
@@ -40,6 +37,13 @@ def command(
     workers: Annotated[int | None, typer.Option(min=0, help="Processes. Default: cores.")] = None,
 ) -> None:
     """Find target, diameter, thresholds, merge and channel for your images; no network is trained."""
+    check_exist(images, masks)
+    check_model(model)
+    from dinocell.datasets.annotates import recorded_target
+    from dinocell.datasets.formats import open_originals
+    from dinocell.io.saving import create_folder
+    from dinocell.metrics.score_table import HEADLINE
+
     if output.exists():
         raise InputError(f"{output} exists: choose another -o, or delete it")
     create_folder(output.parent)

@@ -12,14 +12,11 @@ from dinocell.datasets.records import INFO_FILE, read_info
 from dinocell.errors import ConfigError, InputError
 from dinocell.io.saving import atomic_path
 from dinocell.io.settings_files import read_yaml
-from dinocell.labels import Target, validate_target
+from dinocell.labels import DEFAULT_TARGET, Target, validate_target
 from dinocell.settings import Section, explain_problem
 
 ANNOTATES_FILE = "annotates.yaml"
 """File of a folder of annotated images, or beside a table of them."""
-
-DEFAULT_TARGET: Target = "cells"
-"""Target of data that record none, where none is given."""
 
 
 class _Record(Section):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dinocell.datasets.items import ignore_where
 from dinocell.labels import Labels, relabel
@@ -73,7 +73,7 @@ def repair(labels: NDArray[Any]) -> tuple[Labels, int, int]:
     repaired = np.where(labels < 0, labels, 0).astype(np.int32)
     count = split = specks = 0
     consecutive = relabel(labels)
-    for number, box in enumerate(ndimage.find_objects(np.maximum(consecutive, 0)), start=1):
+    for number, box in enumerate(scipy.ndimage.find_objects(np.maximum(consecutive, 0)), start=1):
         pieces, dropped = _pieces(consecutive[box] == number)
         found = int(pieces.max())
         np.copyto(repaired[box], pieces + count, where=pieces > 0)
@@ -91,7 +91,7 @@ def _pieces(cell: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
         1 1 1 . . .   →    1 1 1 . . .
         . . . 3 . .        . . . 1 . .      3 touches a corner of 1: stays with it
     """
-    pieces, count = ndimage.label(cell)
+    pieces, count = scipy.ndimage.label(cell)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     large = np.flatnonzero(sizes >= SPECK)
     large = large[large > 0]
@@ -100,7 +100,7 @@ def _pieces(cell: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     number_of = np.zeros(count + 1, np.int32)
     number_of[large] = np.arange(1, large.size + 1)
     kept = number_of[pieces]
-    around = ndimage.maximum_filter(kept, size=3)
+    around = scipy.ndimage.maximum_filter(kept, size=3)
     dropped = 0
     for small in np.setdiff1d(np.arange(1, count + 1), large):
         beside = around[pieces == small].max()

@@ -10,7 +10,8 @@ from dinocell.evaluation.scoring import CHOSEN_ON, HASH_DIGITS
 from dinocell.evaluation.tables import image_rows, summary_rows
 from dinocell.io.presence import check_still_there
 from dinocell.io.saving import atomic_path
-from dinocell.models.checkpoint import CONFIG_FILE, read_config, write_config
+from dinocell.models.checkpoint import read_config, write_config
+from dinocell.models.finding import CONFIG_FILE
 from dinocell.reports.tables import write_table
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from dinocell.datasets.annotates import DEFAULT_TARGET
 from dinocell.datasets.items import Item
 from dinocell.errors import (
     DINOCellError,
@@ -37,7 +36,7 @@ from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import RunOptions
 from dinocell.io.pixel_size import PhysicalDiameter
 from dinocell.io.saving import create_folder
-from dinocell.labels import Target
+from dinocell.labels import DEFAULT_TARGET, Target
 
 ResultOfItem = TypeVar("ResultOfItem")
 

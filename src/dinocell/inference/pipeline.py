@@ -23,7 +23,8 @@ from dinocell.inference.settings import (
 )
 from dinocell.labels import Labels, Target, median_diameter
 from dinocell.measure.quality import describe_size
-from dinocell.models.checkpoint import find_checkpoint, is_trained
+from dinocell.models.checkpoint import is_trained
+from dinocell.models.finding import find_checkpoint
 from dinocell.models.network.devices import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS

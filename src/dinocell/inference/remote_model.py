@@ -8,7 +8,8 @@ from dinocell.errors import InputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.settings import CompleteSettings, InferenceOptions, InferenceSettings, RunSettings
-from dinocell.models.checkpoint import find_checkpoint, hash_checkpoint, read_config
+from dinocell.models.checkpoint import hash_checkpoint, read_config
+from dinocell.models.finding import find_checkpoint
 from dinocell.models.variants import VARIANTS
 
 
@@ -43,7 +44,7 @@ class RemoteModel:
         Raises
         ------
         UnknownModelError, UntrainedModelError, CheckpointError
-            As `dinocell.models.checkpoint.find_checkpoint`.
+            As `dinocell.models.finding.find_checkpoint`.
         InputError
             If an option is out of bounds.
         """

@@ -12,7 +12,7 @@ from dinocell.inference.inputs import ImageLike
 from dinocell.inference.pipeline import AnyPreset, DINOCellPipeline
 from dinocell.inference.segmentation import Segmentation
 from dinocell.inference.settings import RunOptions
-from dinocell.models.checkpoint import find_checkpoint
+from dinocell.models.finding import find_checkpoint
 
 
 @overload

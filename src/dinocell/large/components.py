@@ -19,10 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from dinocell.io.planes import Window
 from dinocell.large.arrays import IntArray
@@ -46,11 +44,11 @@ def label_faces(mask: NDArray[np.bool_], block: Block) -> BlockRecord:
         edge. ``seeds`` (N, 2): one pixel of each, and ``boxes`` (N, 4): first row and column, last row and
         column plus 1, both in the image.
     """
-    numbers, _ = ndimage.label(mask, np.ones((3, 3)))
+    numbers, _ = scipy.ndimage.label(mask, np.ones((3, 3)))
     edges = {"top": numbers[0], "bottom": numbers[-1], "left": numbers[:, 0], "right": numbers[:, -1]}
     ids = np.unique(np.concatenate(list(edges.values())))
     ids = ids[ids > 0]
-    found = ndimage.find_objects(numbers)
+    found = scipy.ndimage.find_objects(numbers)
     origin = np.array([span.start for span in block.window])
     boxes = np.array([_as_box(found[number - 1]) for number in ids], np.int64).reshape(-1, 4)
     record: BlockRecord = {
@@ -171,8 +169,14 @@ def _touching(first: IntArray, second: IntArray) -> IntArray:
 
 def _group(part_blocks: IntArray, boxes: IntArray, seeds: IntArray, edges: IntArray) -> Components:
     count = len(part_blocks)
-    graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    n_groups, group = connected_components(graph, directed=False) if count else (0, np.empty(0, np.int64))
+    graph = scipy.sparse.coo_array(
+        (np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count)
+    )
+    n_groups, group = (
+        scipy.sparse.csgraph.connected_components(graph, directed=False)
+        if count
+        else (0, np.empty(0, np.int64))
+    )
     joined = np.empty((n_groups, 4), np.int64)
     joined[:, :2], joined[:, 2:] = np.iinfo(np.int64).max, 0
     np.minimum.at(joined[:, :2], group, boxes[:, :2])

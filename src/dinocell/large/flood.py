@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dinocell.io.planes import Window
 from dinocell.labels import Labels, relabel
@@ -185,7 +185,7 @@ def flood_components(
         The image's (Y, X).
     """
     distance = read(task.window)
-    pieces, count = ndimage.label(distance > mask_threshold(thresholds), np.ones((3, 3)))
+    pieces, count = scipy.ndimage.label(distance > mask_threshold(thresholds), np.ones((3, 3)))
     wanted = np.zeros(count + 1, bool)
     if task.block is not None:
         wanted = ~_leaves(pieces, count, within(task.block.window, task.window))
@@ -261,7 +261,7 @@ def _count_truncated(labels: Labels, window: Window, shape: tuple[int, int]) -> 
 
 def _boxes(labels: Labels) -> IntArray:
     """Return the box of every cell, (N + 1, 4): first row and column, last row and column plus 1."""
-    found = ndimage.find_objects(labels)
+    found = scipy.ndimage.find_objects(labels)
     boxes = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in found]
     return np.array([(0, 0, 0, 0), *boxes], np.int64)
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dinocell.io.planes import Window
 from dinocell.labels import Labels
@@ -162,7 +162,7 @@ def _describe(grown: Labels, ids: NDArray[np.uint64], leaves: NDArray[np.bool_],
 
 
 def _boxes(labels: Labels, ids: NDArray[Any]) -> IntArray:
-    found = ndimage.find_objects(labels)
+    found = scipy.ndimage.find_objects(labels)
     boxes = [
         (rows.start, columns.start, rows.stop, columns.stop) for rows, columns in (found[n - 1] for n in ids)
     ]

@@ -24,9 +24,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from dinocell.errors import InputError
 from dinocell.metrics.overlaps import Integers, Overlaps, Reals
@@ -170,13 +169,13 @@ def _heaviest(overlaps: Overlaps, candidates: Integers, weights: NDArray[Any]) -
     rows, row = np.unique(overlaps.true_index[candidates], return_inverse=True)
     columns, column = np.unique(overlaps.predicted_index[candidates], return_inverse=True)
     own = np.arange(rows.size)
-    graph = csr_array(
+    graph = scipy.sparse.csr_array(
         (
             np.concatenate([weights, np.zeros(rows.size)]) + 1.0,
             (np.concatenate([row, own]), np.concatenate([column, columns.size + own])),
         ),
         shape=(rows.size, columns.size + rows.size),
     )
-    _, assigned = min_weight_full_bipartite_matching(graph, maximize=True)
+    _, assigned = scipy.sparse.csgraph.min_weight_full_bipartite_matching(graph, maximize=True)
     chosen: Integers = candidates[assigned[row] == column]
     return chosen

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
+import skimage
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.measure import label
 
 from dinocell.labels import IGNORE, Labels, cell_areas
 
@@ -130,7 +130,7 @@ def _counted(count: int, noun: str) -> str:
 
 def _number_pieces(labels: Labels) -> Labels:
     """Return numbers of the pieces, 1…N in row-major order of their first pixels."""
-    return np.asarray(label(np.maximum(labels, 0), background=0, connectivity=2), np.int32)
+    return np.asarray(skimage.measure.label(np.maximum(labels, 0), background=0, connectivity=2), np.int32)
 
 
 def _share(ids: int) -> float:
@@ -154,7 +154,7 @@ def _find_shared(
     pieces: Labels, ids: NDArray[np.int64], place: NDArray[np.int64], areas: NDArray[np.int64], typical: float
 ) -> Iterator[Shared]:
     """Find the ids whose pieces are cells of their own: sizeable, and farther apart than a cell is wide."""
-    boxes = ndimage.find_objects(pieces)
+    boxes = scipy.ndimage.find_objects(pieces)
     width = 2 * math.sqrt(typical / math.pi)
     sizeable = areas >= max(SPECK, _SIZEABLE * typical)
     candidates = np.flatnonzero(sizeable)

@@ -1,6 +1,7 @@
-from .checkpoint import find_checkpoint, hash_checkpoint
+from .checkpoint import hash_checkpoint
 from .configuration import ModelConfig
 from .export import INPUT, OUTPUT, Exported, export_onnx, exported_files
+from .finding import find_checkpoint
 from .hub import is_hub_id
 from .network.dinocell import DINOCell
 from .network.listing import list_models

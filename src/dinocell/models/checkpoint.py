@@ -14,51 +14,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from dinocell.errors import CheckpointError, OutputError, UnknownModelError, UntrainedModelError, name_few
+from dinocell.errors import CheckpointError, OutputError, name_few
 from dinocell.io.hashes import hash_content
-from dinocell.io.opening import is_folder, read_whole
+from dinocell.io.opening import read_whole
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.installed import installed_folder
+from dinocell.models.finding import CONFIG_FILE, trained_folder
 from dinocell.models.network.backbone import published_name
-from dinocell.models.variants import VARIANTS
 from dinocell.settings import first_problem
-
-SHIPPED = Path(__file__).parent / "shipped"
-"""Folder of the trained models that are part of the package."""
 
 _SLACK = 2**26  # weights that may be missing in a file that is cut short, whose damage is found on reading
 
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-
-
-def find_checkpoint(name_or_path: str | Path) -> Path:
-    """Find the folder of a model by name or path; errors as `DINOCell.from_pretrained`."""
-    name, folder = str(name_or_path), Path(name_or_path)
-    if name in VARIANTS:
-        if (trained := _trained_folder(name)) is not None:
-            return trained
-        own = f" (the folder of that name is ./{name})" if folder.is_dir() else ""
-        package = VARIANTS[name].package
-        install = f"install the package {package} where you have it (see docs/models.md), " if package else ""
-        raise UntrainedModelError(
-            f"model {name!r} has no trained weights here{own}: {install}train it with `dinocell train`, "
-            "or choose one that `dinocell models` lists as trained"
-        )
-    if is_folder(folder):
-        return folder
-    raise UnknownModelError(
-        f"no model and no folder is called {name!r}. "
-        f"Known models: {', '.join(VARIANTS)} (see `dinocell models`); or give a checkpoint folder"
-    )
-
-
-def _trained_folder(name: str) -> Path | None:
-    """Find the checkpoint of a variant: in this package, or in one that adds it."""
-    for folder in (SHIPPED / name, installed_folder(name)):
-        if folder is not None and (folder / CONFIG_FILE).is_file():
-            return folder
-    return None
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -185,7 +151,7 @@ def hash_checkpoint(folder: Path) -> str:
 
 def is_trained(name: str) -> bool:
     """Return whether trained weights of a variant ship with this package, or with one that adds them."""
-    folder = _trained_folder(name)
+    folder = trained_folder(name)
     return folder is not None and read_config(folder).trained
 
 

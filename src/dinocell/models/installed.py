@@ -1,7 +1,6 @@
 """Trained models that other distributions add: each is an entry point, whose package holds the checkpoint."""
 
 import importlib.util
-from importlib.metadata import entry_points
 from pathlib import Path
 
 GROUP = "dinocell.models"
@@ -13,6 +12,8 @@ def installed_folder(name: str) -> Path | None:
 
     Nothing of that package is run.
     """
+    from importlib.metadata import entry_points
+
     for point in entry_points(group=GROUP, name=name):
         try:
             found = importlib.util.find_spec(point.module)

@@ -37,8 +37,6 @@ class Variant:
         Licence of the backbone's pretrained weights.
     sources : tuple of str
         Hugging Face ids of those weights, the ungated copy first; empty where there are none.
-    package : str
-        Distribution that holds a trained model where this one does not; empty where there is none.
     """
 
     name: str
@@ -47,7 +45,6 @@ class Variant:
     decoder: DecoderConfig
     licence: str
     sources: tuple[str, ...]
-    package: str = ""
 
     def with_token_stride(self, token_stride: TokenStride | None) -> Self:
         """Return the design with tokens at another stride; None leaves it as it is.
@@ -106,7 +103,6 @@ _DINOV2_SMALL = Variant(
     decoder=DecoderConfig(),
     licence="Apache-2.0",
     sources=("facebook/dinov2-small", "timm/vit_small_patch14_dinov2.lvd142m"),
-    package="dinocell-dinov2-small",
 )
 
 _SMALL = ViTConfig(hidden_size=384, depth=12, heads=6, intermediate_size=1536, feature_blocks=(2, 5, 8, 11))

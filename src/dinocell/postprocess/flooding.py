@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import skimage
 from numpy.typing import NDArray
-from skimage.segmentation import watershed
 
 from dinocell.labels import Labels
 
@@ -170,7 +170,9 @@ def _flood_in_tiles(heights: Heights, seeds: Labels, needed: NDArray[np.bool_], 
     """Flood what is needed with a queue; its connected pieces do not depend on each other."""
     for window, inside in pieces_by_tile(needed, _TILE):
         markers = np.where(inside, seeds[window], 0)
-        labels = watershed(_depths(heights[window], markers), markers, mask=inside, connectivity=2)
+        labels = skimage.segmentation.watershed(
+            _depths(heights[window], markers), markers, mask=inside, connectivity=2
+        )
         np.copyto(found[window], labels, where=inside)
 
 

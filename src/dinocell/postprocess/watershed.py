@@ -7,10 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import edt
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from dinocell.errors import InputError
 from dinocell.labels import Labels, cell_areas
@@ -86,7 +84,7 @@ def distance_to_labels(
         merge=merge,
         regrow=regrow,
     )
-    markers, count = ndimage.label(distance > chosen.cells_max_threshold, np.ones((3, 3)))
+    markers, count = scipy.ndimage.label(distance > chosen.cells_max_threshold, np.ones((3, 3)))
     if not count:
         return np.zeros(distance.shape, np.int32)
     mask = distance > chosen.cell_fill_threshold
@@ -145,8 +143,10 @@ def _join_split_cells(labels: Labels, distance: Heights, merge: float) -> Labels
     if not ids.size:
         return labels
     first_end, second_end = ends.reshape(2, -1)
-    graph = coo_array((np.ones(first_end.size, bool), (first_end, second_end)), shape=(ids.size, ids.size))
-    _, group = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array(
+        (np.ones(first_end.size, bool), (first_end, second_end)), shape=(ids.size, ids.size)
+    )
+    _, group = scipy.sparse.csgraph.connected_components(graph, directed=False)
     # A group is named by its lowest id, which keeps the row-major order.
     lowest = np.full(ids.size, ids[-1])
     np.minimum.at(lowest, group, ids)
@@ -245,7 +245,7 @@ def grow_boundaries(labels: Labels, widths: NDArray[np.float32]) -> Labels:
     widest = float(widths.max())
     if widest <= _SEARCHED_BY_STEP:
         return _grow_by_step(labels, widths, math.floor(widest))
-    away, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    away, nearest = scipy.ndimage.distance_transform_edt(labels == 0, return_indices=True)
     candidates = labels[tuple(nearest)]
     return np.where(away <= widths[candidates], candidates, labels)
 
@@ -296,9 +296,9 @@ def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
 
 def _fill_holes(labels: Labels) -> Labels:
     filled = labels.copy()
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+    for number, box in enumerate(scipy.ndimage.find_objects(labels), start=1):
         if box is not None:
-            whole = ndimage.binary_fill_holes(labels[box] == number)
+            whole = scipy.ndimage.binary_fill_holes(labels[box] == number)
             filled[box][whole & (labels[box] == 0)] = number
     return filled
 

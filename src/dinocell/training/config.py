@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dinocell.datasets.annotates import DEFAULT_TARGET, annotated_target
-from dinocell.labels import TARGETS, Target
+from dinocell.datasets.annotates import annotated_target
+from dinocell.labels import DEFAULT_TARGET, TARGETS, Target
 from dinocell.models.network.dinov2 import TokenStride
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section

@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from dinocell.errors import CheckpointError, InputError
 from dinocell.labels import Target
 from dinocell.models.checkpoint import (
-    CONFIG_FILE,
     check_weights_size,
-    find_checkpoint,
     read_config,
     read_weights,
     replaced_folder,
     write_checkpoint,
 )
 from dinocell.models.configuration import ModelConfig, TargetSettings
+from dinocell.models.finding import CONFIG_FILE, find_checkpoint
 from dinocell.models.network.backbone import Backbone
 from dinocell.models.network.decoder import UNetDecoder
 from dinocell.models.network.devices import is_out_of_memory

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from dinocell.labels import Target
-from dinocell.models.checkpoint import find_checkpoint, is_trained, read_config
+from dinocell.models.checkpoint import is_trained, read_config
+from dinocell.models.finding import find_checkpoint
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS, Variant
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.datasets.annotates import DEFAULT_TARGET, recorded_target
+from dinocell.datasets.annotates import recorded_target
 from dinocell.datasets.corrected import Corrected, find_corrected
 from dinocell.datasets.formats import open_originals
 from dinocell.datasets.items import AnnotatedImage, Item
 from dinocell.datasets.repairs import Repairs
 from dinocell.errors import FileFormatError, InputError
 from dinocell.inference.pipeline import DINOCellPipeline
-from dinocell.labels import IGNORE, Target
+from dinocell.labels import DEFAULT_TARGET, IGNORE, Target
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.preprocess.preprocessing import preprocess
 from dinocell.preprocess.resampling import resize_labels

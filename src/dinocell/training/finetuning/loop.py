@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.datasets.annotates import DEFAULT_TARGET
 from dinocell.errors import ConfigError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import RunOptions
-from dinocell.labels import IGNORE, Target
+from dinocell.labels import DEFAULT_TARGET, IGNORE, Target
 from dinocell.metrics.scores import Scores, score_labels
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.annotated import Annotated

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from dinocell import __version__
 from dinocell.io.saving import atomic_path
-from dinocell.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, replaced_folder, write_checkpoint
+from dinocell.models.checkpoint import WEIGHTS_FILE, replaced_folder, write_checkpoint
+from dinocell.models.finding import CONFIG_FILE
 from dinocell.models.network.backbone import Backbone
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.pretraining.config import PretrainConfig
