@@ -33,6 +33,7 @@ from dinocell import DINOCell, DINOCellPipeline
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import DINOCellError
 from dinocell.models.checkpoint import read_config, write_config
+from dinocell.models.finding import CONFIG_FILE
 from dinocell.results.overlay import write_overlay
 from generalisation_tables import score_table
 from ship_pages import CARD, NOTEBOOK, ROOT, SHIPPED, THRESHOLDS

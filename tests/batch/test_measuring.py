@@ -228,3 +228,12 @@ def test_a_difference_of_a_hundredth_is_none(pair):
 
     with open_image(pair[0]) as image:
         assert describe_difference(image.info, (0.5, 0.5)) == ""
+
+
+def test_an_image_in_place_of_labels_is_refused(tmp_path):
+    picture = np.random.default_rng(0).normal(120, 10, (64, 64)).astype(np.uint8)
+    write_image(tmp_path / "picture.png", picture)
+    write_labels(tmp_path / "labels.tif", np.eye(64, dtype=np.int32))
+    told = refusal("measure", tmp_path / "labels.tif", tmp_path / "picture.png", "-o", tmp_path / "out")
+    assert "image and labels may have been swapped" in told
+    assert not list((tmp_path / "out").glob("*_cells.csv"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dinocell.batch.names import unique_stems
-from dinocell.batch.sources import ANNOTATION, LINK, NAMED_ONLY, NO_IMAGE, PART, find_sources
+from dinocell.batch.sources import ANNOTATION, BELOW, LINK, NAMED_ONLY, NO_IMAGE, PART, find_sources
 from dinocell.io.images import open_image
 from dinocell.io.readers.tiff_directories import first_description
 from dinocell.results.record import ResultRecord, write_record
@@ -336,3 +336,14 @@ def test_no_image_is_lost_where_descriptions_of_sets_contradict_each_other(tmp_p
         content = tiff(np.zeros((8, 8), np.uint8), description=xml, metadata=None)
         (tmp_path / f"{name}.ome.tif").write_bytes(content)
     assert "".join(names(find([str(tmp_path)])[0])) == images
+
+
+def test_folders_below_that_hold_images_are_named(tmp_path):
+    for name in ("a.png", "day1/b.png", "empty/note.txt", "out/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_sources([str(tmp_path)], results=tmp_path / "out")
+    assert found.left_out == {BELOW: [tmp_path / "day1"]}
+    assert find_sources([str(tmp_path)], recursive=True, results=tmp_path / "out").left_out == {
+        NO_IMAGE: [tmp_path / "empty" / "note.txt"]
+    }

@@ -137,7 +137,7 @@ def test_a_sample_of_a_colour_is_a_channel(tmp_path):
     ("image", "options", "message"),
     [
         (np.zeros((2, 30, 40)), {}, r"if it is \(C, Y, X\) or a stack, pass one plane, as image\[0\]"),
-        (np.zeros((30, 40, 2)), {}, "so 2 channels, expected .*: choose a channel"),
+        (np.zeros((30, 40, 2)), {}, "so 2 channels, expected .*: pass one channel"),
         (np.zeros((5, 2, 30, 40)), {}, "pass one plane of it at a time"),
         (np.zeros((30, 40)), {"channel": 1}, "no channels, expected .* leave channel out"),
         (np.zeros((30, 40, 2)), {"channel": 2}, "has no channel 2"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from dinocell.metrics.pieces import CLASSES, Shared, find_pieces, split_pieces
+from dinocell.metrics.pieces import CLASSES, Shared, find_pieces, looks_like_picture, split_pieces
 from tests.cases import CASES, disk
 
 SMALL = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(-1, 3))
@@ -117,3 +117,12 @@ def test_shared_ids_are_those_of_each_id_looked_at_alone(ids):
     assert found.shared == tuple(
         Shared(number, tuple((10, x) for x in across)) for number, across in places.items()
     )
+
+
+def test_a_picture_is_told_from_labels():
+    rng = np.random.default_rng(0)
+    picture = rng.normal(120, 10, (64, 64)).astype(np.int32)
+    assert looks_like_picture(picture)
+    assert not looks_like_picture(np.minimum(picture, 1))
+    for labels in CASES.values():
+        assert not looks_like_picture(labels)

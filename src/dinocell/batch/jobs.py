@@ -165,6 +165,8 @@ class _SourceLoader:
             return
         for place in places:
             part = self._load_place(image, place, inference, plan.part_name(place))
+            if isinstance(part, PlaneOutcome) and part.status == "skipped":
+                part = replace(part, message=f"{path} ({place.suffix.strip('_')}): done before")
             yield replace(part, part_of=str(name))
         yield StackRead(plan)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.batch.provenance import describe_source
+from dinocell.datasets.masks import refuse_picture
 from dinocell.errors import InputError, OutputError
 from dinocell.io.identity import hash_files
 from dinocell.io.images import open_image, open_labels, read_label_plane, stem_of
@@ -212,6 +213,7 @@ def _plane_result(
             f"labels have {labels.shape[0]}×{labels.shape[1]} pixels, {image.path} has "
             f"{info.shape[3]}×{info.shape[4]}, expected the same: choose the labels of this image"
         )
+    refuse_picture(labels, "labels")
     shown = settings.selection.channel
     if shown is None and info.shape[1] > 1:
         shown = 0

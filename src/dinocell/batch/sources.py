@@ -11,6 +11,7 @@ from dinocell.batch.names import known_names, name_results
 from dinocell.datasets.annotates import ANNOTATES_FILE
 from dinocell.datasets.belonging import (
     ANNOTATION,
+    BELOW,
     LOG_FILE,
     PART,
     RECORD_ENDING,
@@ -166,8 +167,12 @@ def _walk(top: Path, search: _Search) -> Iterator[tuple[Path, list[Path]]]:
             continue
         near = search.nearby if folder != top else None
         yield folder, _images_in(folder, entries, search, near)
+        below = [entry for entry in entries if _is_plain_folder(entry)]
         if search.recursive:
-            left += [entry for entry in reversed(entries) if _is_plain_folder(entry)]
+            left += reversed(below)
+        else:
+            unseen = [entry for entry in below if os.path.realpath(entry) != search.skipped]
+            search.leave_out(BELOW, [entry for entry in unseen if _holds_images(entry)])
 
 
 def _images_in(folder: Path, entries: list[Path], search: _Search, near: Nearby | None) -> list[Path]:
@@ -196,6 +201,13 @@ def _has_ending(entry: Path) -> bool:
 
 def _is_plain_folder(entry: Path) -> bool:
     return not entry.name.startswith(".") and entry.is_dir() and not is_ome_zarr(entry)
+
+
+def _holds_images(folder: Path) -> bool:
+    try:
+        return any(_has_ending(entry) for entry in folder.iterdir())
+    except OSError:  # may not be listed
+        return False
 
 
 def _explain_nothing(argument: str, *, recursive: bool) -> str:

@@ -42,7 +42,8 @@ LOG_FILE = "segment.jsonl"
 
 ANNOTATION = "annotations or results of other images"
 PART = "read as part of another file's set"
-"""Reasons for which files are left out."""
+BELOW = "not looked into without --recursive"
+"""Reasons for which files are left out; the last one is for folders."""
 
 _FRAME_ANNOTATION = re.compile(r"man_(?:seg|track)(\d+)")  # of t000.tif, in the Cell Tracking Challenge
 _SUFFIXES = (*IMAGE_SUFFIXES, *MICROSCOPE_SUFFIXES)
@@ -169,5 +170,6 @@ def describe_left_out(left_out: Mapping[str, Sequence[Path]]) -> str:
     for reason, files in left_out.items():
         if files:
             named = name_few([file.name for file in files])
-            parts.append(f"{len(files)} file{'s' if len(files) > 1 else ''} ({reason}: {named})")
+            what = "folder" if reason == BELOW else "file"
+            parts.append(f"{len(files)} {what}{'s' if len(files) > 1 else ''} ({reason}: {named})")
     return f"left out: {'; '.join(parts)}" if parts else ""

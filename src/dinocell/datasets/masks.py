@@ -13,7 +13,7 @@ import numpy as np
 from dinocell.errors import FileFormatError
 from dinocell.io.images import read_image, read_labels
 from dinocell.labels import Labels, cell_areas, relabel
-from dinocell.metrics.pieces import Pieces, find_pieces, split_pieces
+from dinocell.metrics.pieces import Pieces, find_pieces, looks_like_picture, split_pieces
 
 NAMED = 3
 """Most ids shared by several cells that a note names; the others are counted."""
@@ -92,10 +92,20 @@ def check_masks(labels: Labels, where: str, *, split_components: bool | None = N
     """
     if split_components:
         return _split(labels, where)
+    refuse_picture(labels, where)
     found = find_pieces(labels)
     if found.is_mask and split_components is None:
         raise FileFormatError(f"{where}: {found}, expected an id a cell: {_remedy(found)}")
     return Masks(labels, tuple(f"{where}: {note}" for note in _notes(labels, found)))
+
+
+def refuse_picture(labels: Labels, where: str) -> None:
+    """Raise FileFormatError for a picture in place of a label image, as where both were swapped."""
+    if looks_like_picture(labels):
+        raise FileFormatError(
+            f"{where}: values change from pixel to pixel as in a picture, expected an id a cell: give the "
+            "label image; image and labels may have been swapped"
+        )
 
 
 def first_few(notes: Sequence[str], most: int = 5) -> list[str]:

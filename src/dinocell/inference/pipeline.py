@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -157,9 +158,13 @@ class DINOCellPipeline:
         """Return the settings with some replaced, for the methods below; errors as `run`."""
         fixed = [name for name in options if name not in RunOptions.__annotations__]
         if fixed:
+            known = fixed[0] in InferenceOptions.__annotations__
+            near = get_close_matches(fixed[0], RunOptions.__annotations__, 1)
+            remedy = "give it to DINOCellPipeline" if known else "leave it out"
             raise InputError(
                 f"{fixed[0]} is not an option of one image, expected one of "
-                f"{', '.join(RunOptions.__annotations__)}: give it to DINOCellPipeline"
+                f"{', '.join(RunOptions.__annotations__)}: "
+                + (f"did you mean {near[0]}?" if near else remedy)
             )
         return self.settings.completed(self.model.config, **options)
 

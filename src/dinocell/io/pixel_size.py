@@ -51,7 +51,7 @@ def validate_pixel_size(value: float | Sequence[float], *, name: str = "pixel_si
     ):
         raise InputError(
             f"{name} is {value!r}, expected micrometres from {SMALLEST_UM:g} to {LARGEST_UM:g}: "
-            "one number, or height and width"
+            "one number such as 0.65, with a point, or height and width"
         )
     y, x = sides
     return float(y), float(x)

@@ -21,6 +21,29 @@ _MANY = 3  # pieces an id, on average, from which on a label image counts as a m
 _SIZEABLE = 0.25  # share of the typical cell from which on a piece may be a cell with another one's id
 
 
+_RESTLESS = 0.5  # share of neighbours that differ from which on labels are a picture
+
+
+def looks_like_picture(labels: Labels) -> bool:
+    """Return whether values change from pixel to pixel, as in a picture that is taken for a label image.
+
+    Parameters
+    ----------
+    labels : int32 array, shape (Y, X)
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.int32)
+    >>> looks_like_picture(noise), looks_like_picture(np.repeat(noise, 4, axis=1))
+    (True, False)
+    """
+    left, right = labels[:, :-1], labels[:, 1:]
+    inside = (left > 0) & (right > 0)
+    pairs = int(inside.sum())
+    restless = pairs > 0 and float((left != right)[inside].sum()) / pairs > _RESTLESS
+    return restless and np.unique(labels).size > CLASSES
+
+
 @dataclass(frozen=True)
 class Shared:
     """Id that is shared by cells which lie far apart.

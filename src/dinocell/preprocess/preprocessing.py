@@ -226,7 +226,11 @@ def to_grayscale(image: NDArray[Any]) -> NDArray[Any]:
         return pixels
     if pixels.shape[2] not in (1, 3, 4):
         first = pixels.shape[0] < min(pixels.shape[1:])  # as of channels or planes that come first
-        remedy = "if it is (C, Y, X) or a stack, pass one plane, as image[0]" if first else "choose a channel"
+        remedy = (
+            "if it is (C, Y, X) or a stack, pass one plane, as image[0]"
+            if first
+            else "pass one channel, as image[..., 0]"
+        )
         raise InputError(
             f"image has shape {pixels.shape}, so {pixels.shape[2]} channels, expected 1 (gray), 3 (RGB) or 4 "
             f"(RGBA): {remedy}"
