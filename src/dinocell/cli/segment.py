@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -260,6 +260,7 @@ def _segment(
     if not found.sources:
         BatchReport(found).close([])
         return
+    was_there = settings.output.exists()
     create_folder(settings.output)
     batch.remove_leftovers(settings.output)
     outcomes: list[PlaneOutcome] = []
@@ -289,6 +290,9 @@ def _segment(
         log.write("ended", Counter(outcome.status for outcome in outcomes))
     if not any(outcome.stops for outcome in outcomes):
         _write_tables(outcomes, settings.output)
+    if not was_there:
+        with suppress(OSError):  # it is not empty
+            settings.output.rmdir()
     report.close(outcomes)
 
 
