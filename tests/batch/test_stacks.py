@@ -165,3 +165,16 @@ def test_a_stack_that_was_edited_is_not_replaced(stack, tmp_path):
     assert refused.exit_code == 1
     assert "edited since: move them away" in " ".join(refused.output.split())
     assert not tifffile.imread(path).any()
+
+
+def test_legends_of_different_lengths_fit_into_one_stack(tmp_path):
+    frames = np.full((2, 128, 140), 40, np.uint8)
+    frames[0, :, :128] = disks()
+    tifffile.imwrite(tmp_path / "m.tif", frames, imagej=True, metadata={"axes": "TYX"})
+    options = ("--all-planes", "--legend", "--numbers", "--format", "overlay", "--target", "nuclei")
+    done = run("segment", tmp_path / "m.tif", "-o", tmp_path / "out", *options)
+    assert done.exit_code == 0, done.output
+    overlay = tifffile.imread(tmp_path / "out" / "m_overlay.tif")
+    assert overlay.shape[0] == 2
+    assert overlay.shape[1] > 128
+    assert (overlay[:, -1] == 255).all()

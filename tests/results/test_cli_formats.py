@@ -87,11 +87,11 @@ def test_labels_go_into_the_zarr_they_were_found_in(results, tmp_path):
     source = tmp_path / "cells.zarr"
     write_ome_zarr(source, np.stack([pixels, pixels[::-1]])[:, None, None], "tczyx")
     out = tmp_path / "out"
-    first = run("segment", source, "-o", out, "--format", "zarr,tif", "--all-planes")
+    first = run("segment", source, "-o", out, "--format", "zarr,tif", "--all-planes", "--separate-planes")
     assert first.exit_code == 0, first.output
     for t in range(2):
         assert np.array_equal(read_zarr_labels(source, t=t), read_labels(out / f"cells_t000{t}_labels.tif"))
-    again = run("segment", source, "-o", out, "--format", "zarr,tif", "--all-planes")
+    again = run("segment", source, "-o", out, "--format", "zarr,tif", "--all-planes", "--separate-planes")
     assert again.output.count("zarr: skipped, done") == 2, (
         again.output
     )  # writing labels has not changed the source

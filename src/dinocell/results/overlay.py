@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.io.images import read_image
+from dinocell.io.images import open_image, read_image
 from dinocell.io.planes import PathLike
 from dinocell.io.saving import atomic_path
 from dinocell.io.stacks import write_stack
@@ -101,12 +101,25 @@ class OverlayFormat(PlaneFormat):
 
     def join(self, path: Path, parts: Sequence[StackPart], stack: Stack) -> None:
         """Write the pictures of all planes as a stack in colour."""
+        sizes = [_size_of(part.path) for part in parts]
+        height, width = (max(sides) for sides in zip(*sizes, strict=True))
         write_stack(
             path,
-            (read_image(part.path).pixels for part in parts),
+            (_padded(read_image(part.path).pixels, height, width) for part in parts),
             stack.axes,
-            plane_shape=read_image(parts[0].path).pixels.shape,
+            plane_shape=(height, width, 3),
             dtype=np.dtype(np.uint8),
             name="overlay",
             provenance=stack.provenance,
         )
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    with open_image(path) as picture:
+        return picture.info.shape[3], picture.info.shape[4]
+
+
+def _padded(picture: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Pad a picture at its end with white: the legend of one plane may be longer than that of another."""
+    more = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
+    return np.pad(picture, more, constant_values=np.iinfo(np.uint8).max)
