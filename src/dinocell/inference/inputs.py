@@ -97,8 +97,8 @@ def _check_single(path: Path) -> None:
         counts = {"scenes": scenes, "times": times, "slices": slices}
         listed = ", ".join(f"{count} {name}" for name, count in counts.items() if count > 1)
         raise InputError(
-            f"{path} holds {listed}, expected one plane: read one, as read_image(path, page=0).pixels, or "
-            "segment all by `dinocell segment --all-planes`"
+            f"{path} holds {listed}, expected one plane: read one, as read_image(path, page=0).pixels, and "
+            "pass that"
         )
 
 
