@@ -1,6 +1,7 @@
 """Stacks: their planes are segmented one by one, and joined."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import roifile
 import tifffile
 
+from dinocell.batch.names import known_names
 from dinocell.batch.run import segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import SourceFile
@@ -128,6 +130,7 @@ def test_a_call_that_was_stopped_goes_on_by_plane(stack, results, tmp_path):
     first = [next(events) for _ in range(2)]
     events.close()
     assert [event.status for event in first] == ["done"] * 2
+    assert known_names(tmp_path) == {str(stack.resolve()): Path("s")}  # whatever other inputs come
     kept = {path.name for path in (tmp_path / "s_planes").glob("*_labels.tif")}
     assert len(kept) >= 2
     outcomes = [event for event in segment_files(sources, settings, pipeline) if hasattr(event, "status")]
@@ -178,3 +181,18 @@ def test_legends_of_different_lengths_fit_into_one_stack(tmp_path):
     assert overlay.shape[0] == 2
     assert overlay.shape[1] > 128
     assert (overlay[:, -1] == 255).all()
+
+
+def test_a_damaged_part_fails_its_stack_and_not_the_batch(stack, tmp_path):
+    pipeline = DINOCellPipeline("nano", device="cpu")
+    settings = replace(settings_of(pipeline, tmp_path), formats=("coco",))
+    sources = [SourceFile(stack, Path("s")), SourceFile(stack, Path("u"))]
+    events = segment_files(sources, settings, pipeline)
+    for _ in range(2):
+        next(events)
+    events.close()
+    part = min((tmp_path / "s_planes").glob("*_coco.json"))
+    part.write_text("{")  # edited by hand; it counts as done
+    outcomes = [event for event in segment_files(sources, settings, pipeline) if hasattr(event, "status")]
+    assert [one.status for one in outcomes if not one.part_of] == ["failed", "done"]
+    assert part.read_text() == "{"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from dinocell.experiments.planes import find_planes
+from dinocell.experiments.planes import find_results
 from dinocell.experiments.summary import write_summary
 from dinocell.io.images import read_labels
 from dinocell.io.saving import write_image
@@ -97,7 +97,7 @@ def test_results_of_other_calls_and_unfinished_ones_are_passed_over(tree, tmp_pa
         record.read_text().replace('"finished": true', '"finished": false')
     )
     (out / "bad_provenance.json").write_text("{")
-    assert [plane.image for plane in find_planes(out)] == ["=1+1"]
+    assert [plane.image for image in find_results(out) for plane in image.planes] == ["=1+1"]
 
 
 def test_records_of_earlier_versions_have_rows(tree, tmp_path):
@@ -126,3 +126,41 @@ def test_a_call_that_could_not_begin_leaves_no_trace(tree, tmp_path):
     write_image(tree / "control" / "gray.png", disks())
     assert run("segment", tree / "control", "-o", out).exit_code == 1
     assert [line["event"] for line in log_of(out)[len(before) :]] == ["started", "failed", "done", "ended"]
+
+
+def test_a_folder_may_be_called_as_those_of_planes_are(tmp_path):
+    folder, out = tmp_path / "in" / "z_planes", tmp_path / "out"
+    folder.mkdir(parents=True)
+    write_image(folder / "a.png", disks())
+    assert run("segment", tmp_path / "in", "-r", "-o", out).exit_code == 0
+    assert pd.read_csv(out / "summary.csv").image.tolist() == ["z_planes/a"]
+    write_image(tmp_path / "in" / "a.png", disks(shift=3))  # would have the name, were it the stem's folder
+    assert "skipped, done" in run("segment", tmp_path / "in", "-r", "-o", out).output
+    assert pd.read_csv(out / "summary.csv").image.tolist() == ["a", "z_planes/a"]
+
+
+def test_planes_that_wait_for_others_are_no_results_yet(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "m.tif", np.stack([disks(), disks(shift=3)]), imagej=True, metadata={"axes": "TYX"}
+    )
+    run("segment", tmp_path / "m.tif", "-o", tmp_path / "out", "--all-planes", "--separate-planes")
+    parts = tmp_path / "out" / "m_planes"
+    parts.mkdir()
+    for path in (tmp_path / "out").glob("m_t*"):
+        path.rename(parts / path.name)
+    for record in parts.glob("*_provenance.json"):
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"part_of": "m"}))
+    assert list(find_results(tmp_path / "out")) == []
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("content", [b"label;area\n1;5\n", b"\xff\xfe\x00l", b""])
+def test_a_table_that_was_saved_otherwise_is_named_and_left_out(tree, tmp_path, kind, content, caplog):
+    out = tmp_path / "out"
+    write_image(tree / "treated" / "b.png", disks(shift=6))
+    assert run("segment", tree / "treated", "-o", out, "--format", kind).exit_code == 0
+    (out / f"b_cells.{kind}").write_bytes(content)
+    assert run("segment", tree / "treated", "-o", out, "--format", kind).exit_code == 0
+    assert f"b_cells.{kind} is no table of cells any more" in caplog.text
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet}[kind]
+    assert {name.strip("'") for name in read(out / f"cells.{kind}").image} == {"=1+1"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from dinocell.datasets.belonging import LOG_FILE, RECORD_ENDING
 from dinocell.io.images import stem_of
 from dinocell.io.saving import printable
-from dinocell.results.record import PARTS_ENDING, read_record
+from dinocell.results.record import read_record
 
 
 def known_names(results: Path) -> dict[str, Path]:
@@ -30,15 +30,9 @@ def known_names(results: Path) -> dict[str, Path]:
         for file in sorted(files):
             record = read_record(Path(folder, file)) if file.endswith(RECORD_ENDING) else None
             if record is not None and record.stem:
-                home = _home(Path(folder), record.stem)
+                home = Path(folder).parent if record.part_of else Path(folder)
                 names.setdefault(record.source, home.relative_to(results) / record.stem)
     return names
-
-
-def _home(folder: Path, stem: str) -> Path:
-    """Return the folder of results; those of a stack's planes lie in one of their own below it."""
-    is_parts = folder.name.startswith(stem) and folder.name.endswith(PARTS_ENDING)
-    return folder.parent if is_parts else folder
 
 
 def name_results(

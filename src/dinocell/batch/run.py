@@ -224,6 +224,7 @@ def _write(
         provenance=job.provenance,
         source=printable(os.path.realpath(job.source.path)),
         stem=stem if (stem := job.source.name.name) == printable(stem) else "",  # JSON holds Unicode only
+        part_of=printable(job.part_of),
     )
 
     def write(name: str) -> None:

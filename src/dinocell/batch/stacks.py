@@ -6,6 +6,7 @@ Until then they lie in a folder of their own, so that a call that was stopped go
     OUT/movie_labels.tif, movie_cells.csv, …, movie_provenance.json        all times in one file each
 """
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ from dinocell.io.stacks import StackAxes
 from dinocell.results.formats import PLANE_FORMATS
 from dinocell.results.record import PARTS_ENDING, ResultRecord, read_record, write_record
 from dinocell.results.result_format import Stack, StackPart
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,9 @@ def join_stack(plan: StackPlan, settings: BatchSettings, failed: int) -> PlaneOu
         return PlaneOutcome(plan.source.path, str(plan.name), "failed", message, {})
     try:
         return _join(plan, settings)
-    except (DINOCellError, MemoryError, OSError) as error:
+    except Exception as error:  # planes' files may be edited: one stack must not end a batch
+        if not isinstance(error, DINOCellError | MemoryError | OSError):
+            logger.exception("%s: its planes cannot be joined", plan.source.path)
         return failed_outcome(plan.source.path, plan.name, error)
 
 

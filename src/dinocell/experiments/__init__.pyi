@@ -1,4 +1,4 @@
-from .planes import ResultPlane, find_planes
+from .planes import ResultImage, ResultPlane, find_results
 from .summary import write_summary
 
-__all__ = ["ResultPlane", "find_planes", "write_summary"]
+__all__ = ["ResultImage", "ResultPlane", "find_results", "write_summary"]

@@ -9,7 +9,9 @@ from typing import Any
 from dinocell.datasets.belonging import LOG_FILE, RECORD_ENDING
 from dinocell.io.saving import printable
 from dinocell.io.selection import PLANE_SUFFIX
-from dinocell.results.record import PARTS_ENDING, ResultRecord, read_record
+from dinocell.results.formats import PLANE_FORMATS
+from dinocell.results.record import ResultRecord, read_record
+from dinocell.results.table import TABLE_FORMATS
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,10 @@ class ResultImage:
     planes : tuple of ResultPlane
     tables : mapping of str to Path
         Tables of cells that are there, by format.
-    is_stack : bool
-        Whether the tables have columns ``t`` and ``z``.
     """
 
     planes: tuple[ResultPlane, ...]
     tables: Mapping[str, Path]
-    is_stack: bool
-
-
-def find_planes(folder: Path) -> Iterator[ResultPlane]:
-    """Yield all planes of a folder of results, in the order of their names; see `find_results`."""
-    for image in find_results(folder):
-        yield from image.planes
 
 
 def find_results(folder: Path) -> Iterator[ResultImage]:
@@ -69,10 +62,10 @@ def find_results(folder: Path) -> Iterator[ResultImage]:
         if Path(parent) != folder and LOG_FILE in names:
             below.clear()
             continue
-        below[:] = sorted(name for name in below if not name.endswith(PARTS_ENDING))
+        below.sort()
         for name in sorted(name for name in names if name.endswith(RECORD_ENDING)):
             record = read_record(Path(parent, name))
-            if record is not None and record.finished:
+            if record is not None and record.finished and not record.part_of:
                 yield _as_image(Path(parent, name.removesuffix(RECORD_ENDING)), folder, record)
 
 
@@ -90,9 +83,11 @@ def _as_image(results: Path, folder: Path, record: ResultRecord) -> ResultImage:
         for one in found
         if isinstance(one, dict)
     )
-    tables = {kind: results.with_name(f"{results.name}_cells.{kind}") for kind in ("csv", "parquet")}
+    tables = {
+        kind: results.with_name(f"{results.name}{PLANE_FORMATS[kind].ending}") for kind in TABLE_FORMATS
+    }
     there = {kind: path for kind, path in tables.items() if path.name in record.files and path.is_file()}
-    return ResultImage(planes, there, isinstance(stacked, list))
+    return ResultImage(planes, there)
 
 
 def _image_name(results: Path, record: ResultRecord) -> str:

@@ -1,15 +1,18 @@
 """The tables of a folder of results: `summary.csv`, a row an image, and `cells.csv`, a row a cell."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dinocell.experiments.planes import ResultImage, ResultPlane, find_results
-from dinocell.io.spreadsheets import join_tables, write_rows
+from dinocell.io.spreadsheets import csv_header, join_tables, write_rows
 from dinocell.measure.cells import INTENSITY_COLUMNS
 from dinocell.measure.confidence import doubt_about
-from dinocell.results.table import join_parquet
+from dinocell.results.table import join_parquet, parquet_names
 from dinocell.version import __version__
+
+logger = logging.getLogger(__name__)
 
 SUMMARY_FILE, CELLS_STEM = "summary.csv", "cells"
 
@@ -78,10 +81,18 @@ def _doubts(found: Mapping[str, Any]) -> list[str]:
     return ["low confidence"] if doubtful else []
 
 
+def _is_table(path: Path, kind: str) -> bool:
+    """Return whether a file still is a table as `segment` wrote it; people may have saved another one."""
+    names = csv_header(path) if kind == "csv" else parquet_names(path)
+    if "label" not in names:
+        logger.warning("%s is no table of cells any more, and left out of %s.%s", path, CELLS_STEM, kind)
+    return "label" in names
+
+
 def _write_cells(folder: Path, images: list[ResultImage]) -> list[Path]:
     written = []
     for kind in ("csv", "parquet"):
-        some = [image for image in images if kind in image.tables]
+        some = [image for image in images if kind in image.tables and _is_table(image.tables[kind], kind)]
         if not some:
             continue
         path = folder / f"{CELLS_STEM}.{kind}"

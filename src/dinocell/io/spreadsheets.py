@@ -44,13 +44,13 @@ def join_tables(path: Path, tables: Sequence[Path], firsts: Sequence[Mapping[str
     OutputError
         If the file cannot be written.
     """
-    heads = [_csv_header(table) for table in tables]
+    heads = [csv_header(table) for table in tables]
     names = list(dict.fromkeys([*(firsts[0] if firsts else ()), *(name for head in heads for name in head)]))
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as joined:
         csv.writer(joined).writerow(names)
         for table, head, first in zip(tables, heads, firsts, strict=True):
             before = {name: escape_formula(value) for name, value in first.items() if name not in head}
-            with table.open(newline="", encoding="utf-8") as rows:
+            with table.open(newline="", encoding="utf-8", errors="replace") as rows:
                 if [*before, *head] == names:
                     _copy_rows(rows, joined, list(before.values()))
                 else:
@@ -72,9 +72,13 @@ def _write_by_name(rows: TextIO, joined: TextIO, names: list[str], before: Mappi
         writer.writerow([row.get(name, before.get(name, "nan")) for name in names])
 
 
-def _csv_header(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return next(csv.reader(file), [])
+def csv_header(path: Path) -> list[str]:
+    """Read the names of the columns of a CSV file; none where it is not one."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return next(csv.reader(file), [])
+    except (UnicodeDecodeError, csv.Error):
+        return []
 
 
 def escape_formula(cell: object) -> object:

@@ -52,6 +52,8 @@ class ResultRecord(Section):
         Path of the image.
     stem : str
         Common beginning of the names of all results of the source, of all its planes.
+    part_of : str
+        Name of the results of the stack that these become a part of; empty for results on their own.
     result : dict
         Number of cells, quality of the image, scale, device.
     formats : tuple of str
@@ -66,6 +68,7 @@ class ResultRecord(Section):
     provenance: dict[str, Any]
     source: str
     stem: Annotated[str, AfterValidator(_plain_stem)] = ""
+    part_of: str = ""
     result: dict[str, Any] = Field(default_factory=dict)
     formats: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()

@@ -95,6 +95,16 @@ def arrow_table(table: Table, provenance: Mapping[str, Any]) -> Any:
     return pyarrow.table(columns, metadata={PROVENANCE_KEY: json.dumps(provenance, ensure_ascii=False)})
 
 
+def parquet_names(path: Path) -> list[str]:
+    """Read the names of the columns of a Parquet file; none where it is not one."""
+    pyarrow = import_extra("pyarrow", extra="io", purpose=_PURPOSE)
+    parquet = import_extra("pyarrow.parquet", extra="io", purpose=_PURPOSE)
+    try:
+        return list(parquet.read_schema(path).names)
+    except pyarrow.ArrowException:
+        return []
+
+
 def join_parquet(
     path: PathLike,
     tables: Sequence[Path],
