@@ -17,6 +17,9 @@ from dinocell.batch.sources import SourceFile
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.images import open_image, read_image
 from dinocell.io.selection import Selection
+from dinocell.io.stacks import StackAxes
+from dinocell.results.overlay import OverlayFormat, write_overlay
+from dinocell.results.result_format import Stack, StackPart
 from tests.batch.test_batch import disks, run
 
 FORMATS = ("csv", "parquet", "distance", "rois", "geojson", "coco", "overlay", "npy", "tif")
@@ -171,16 +174,17 @@ def test_a_stack_that_was_edited_is_not_replaced(stack, tmp_path):
 
 
 def test_legends_of_different_lengths_fit_into_one_stack(tmp_path):
-    frames = np.full((2, 128, 140), 40, np.uint8)
-    frames[0, :, :128] = disks()
-    tifffile.imwrite(tmp_path / "m.tif", frames, imagej=True, metadata={"axes": "TYX"})
-    options = ("--all-planes", "--legend", "--numbers", "--format", "overlay", "--target", "nuclei")
-    done = run("segment", tmp_path / "m.tif", "-o", tmp_path / "out", *options)
-    assert done.exit_code == 0, done.output
-    overlay = tifffile.imread(tmp_path / "out" / "m_overlay.tif")
-    assert overlay.shape[0] == 2
-    assert overlay.shape[1] > 128
-    assert (overlay[:, -1] == 255).all()
+    pictures = [np.full((height, 30, 3), value, np.uint8) for height, value in ((40, 10), (52, 20))]
+    parts = [StackPart(tmp_path / f"{t}.png", t, 0) for t in range(2)]
+    for part, picture in zip(parts, pictures, strict=True):
+        write_overlay(part.path, picture)
+    stack = Stack(tmp_path / "m.tif", (40, 30), StackAxes(2, 1), {})
+    OverlayFormat().join(tmp_path / "m_overlay.tif", parts, stack)
+    joined = tifffile.imread(tmp_path / "m_overlay.tif")
+    assert joined.shape == (2, 52, 30, 3)
+    assert np.array_equal(joined[0, :40], pictures[0])
+    assert (joined[0, 40:] == 255).all()
+    assert np.array_equal(joined[1], pictures[1])
 
 
 def test_a_damaged_part_fails_its_stack_and_not_the_batch(stack, tmp_path):
