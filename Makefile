@@ -1,11 +1,12 @@
 # Works on a machine that has only Python (3.11 to 3.13) and make: every target installs what it needs, once.
 PYTHON ?= python3
 BIN := .venv/bin
+CORE := .venv/.core
 READY := .venv/.ready
 
 .PHONY: demo test test-all check style types layers bench ship docs clean
 
-demo: $(READY)  ## Segment the sample images and say where the pictures are.
+demo: $(CORE)  ## Segment the sample images and say where the pictures are.
 	$(BIN)/dinocell segment samples -o demo_output --overwrite
 	@echo "Look at demo_output/*_overlay.png"
 
@@ -53,9 +54,15 @@ docs: $(READY)  ## The site of docs/, in site/.
 clean:
 	rm -rf .venv demo_output site
 
-$(READY): pyproject.toml constraints.txt
+# What running needs, and no more; then, into the same environment, all that tests and changes need.
+$(CORE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "DINOCell needs Python 3.11 to 3.13; choose one with make PYTHON=python3.12")'
-	@echo "Installing into .venv: some minutes, once. PyTorch is the largest part."
+	@echo "Installing DINOCell into .venv, once: some 250 MB."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $(CORE)
+
+$(READY): $(CORE)
+	@echo "Installing all extras and the test tools into .venv: some minutes, once. PyTorch is the largest part."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $(READY)

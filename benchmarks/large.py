@@ -62,6 +62,15 @@ class Stub:
         """Return the stub itself: there is nothing to load."""
         return self
 
+    @property
+    def used(self) -> tuple[str, str]:
+        """Engine that computes its maps, and precision."""
+        return "stub", "float32"
+
+    def resumed_with(self, _: tuple[str, str]) -> "Stub":
+        """Return the stub itself: it has one way to compute."""
+        return self
+
     def described(self) -> dict[str, Any]:
         """Return the description that the record of the run holds."""
         return {"stub": "pixels / 255"}

@@ -21,8 +21,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from dinocell.models.architecture import ViTConfig
+from dinocell.models.network.building import build_backbone
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS
 
 TILE = 256
@@ -157,7 +158,7 @@ def measure(name: str) -> Measurement:
 def fill_cache() -> None:
     """Run a tiny ViT on a real tile: `transformers` caches patch positions, which must not be fake."""
     tiny = ViTConfig(hidden_size=8, depth=4, heads=1, intermediate_size=8, feature_blocks=(0, 1, 2, 3))
-    tiny.build()(torch.zeros(1, 3, TILE, TILE))
+    build_backbone(tiny)(torch.zeros(1, 3, TILE, TILE))
 
 
 def cuda_peak(name: str, batch: int, *, training: bool) -> int:

@@ -3,13 +3,21 @@
 ``HYPOTHESIS_PROFILE=search``, as in ``make test-all``, looks for new ones.
 """
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 
 # Before anything imports NumPy: each process of pytest-xdist has a core, and more threads would only wait for
 # each other (three times the time on two cores).
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# One cache for all processes of a run, and none of the user's: a design is translated to ONNX once.
+if "DINOCELL_CACHE" not in os.environ:
+    os.environ["DINOCELL_CACHE"] = tempfile.mkdtemp(prefix="dinocell-tests-")
+    atexit.register(shutil.rmtree, os.environ["DINOCELL_CACHE"], ignore_errors=True)
 
 import pytest
 from hypothesis import settings

@@ -9,8 +9,8 @@ from .measure.cells import measure_cells
 from .measure.confidence import cell_confidence
 from .measure.quality import image_quality
 from .metrics.scores import Scores, evaluate
+from .models.listing import list_models
 from .models.network.dinocell import DINOCell
-from .models.network.listing import list_models
 from .postprocess.distance import labels_to_distance
 from .postprocess.thresholds import Thresholds
 from .postprocess.watershed import distance_to_labels

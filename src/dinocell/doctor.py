@@ -9,6 +9,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 
 from dinocell.errors import DINOCellError
-from dinocell.machine import memory_bytes, processor_name
+from dinocell.machine import cache_folder, may_have_gpu, memory_bytes, processor_name, thread_count
 from dinocell.version import __version__
 
 if TYPE_CHECKING:
@@ -145,8 +146,11 @@ def _devices() -> Iterator[Finding]:
 
         from dinocell.models.network.devices import choose_device, multiplies_bfloat16
     except (ImportError, OSError) as error:  # OSError: a library of torch's that cannot be loaded
-        text = f"torch cannot be loaded ({error})"
-        yield Finding("device", text, "install it again: pip install --force-reinstall torch", broken=True)
+        yield Finding("device", f"cpu, {thread_count()} threads, with ONNX Runtime", _about_gpu())
+        with suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version("torch")
+            advice = "install it again: pip install --force-reinstall torch"
+            yield Finding("torch", f"cannot be loaded ({error})", advice)
         return
     device = choose_device()
     for number in range(torch.cuda.device_count()):
@@ -164,12 +168,15 @@ def _devices() -> Iterator[Finding]:
         return
     built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
     fast = ", bfloat16 is fast on it: --precision bfloat16" if multiplies_bfloat16() else ""
-    advice = (
-        ""
-        if shutil.which("nvidia-smi") is None
-        else "there seems to be an NVIDIA GPU: install torch for it, see docs/getting_started.md"
-    )
-    yield Finding("device", f"cpu, {torch.get_num_threads()} threads{fast}; torch is {built}", advice)
+    text = f"cpu, {thread_count()} threads, with ONNX Runtime{fast}; torch is {built}"
+    yield Finding("device", text, _about_gpu())
+
+
+def _about_gpu() -> str:
+    """Return what to do where there is a GPU that nothing installed can use."""
+    if may_have_gpu() or shutil.which("nvidia-smi") is not None:
+        return "there seems to be a GPU: install torch for it, see docs/getting_started.md"
+    return ""
 
 
 def _weights() -> Iterator[Finding]:
@@ -179,7 +186,7 @@ def _weights() -> Iterator[Finding]:
         from dinocell.models.finding import PACKAGES, find_checkpoint
         from dinocell.models.hub import cached_folder
         from dinocell.models.variants import VARIANTS
-    except (ImportError, OSError):  # `_devices` has said why
+    except (ImportError, OSError):  # `_trial` says why
         return
     missing = []
     for name, variant in VARIANTS.items():
@@ -208,13 +215,12 @@ def _weights() -> Iterator[Finding]:
 
 
 def _caches() -> Iterator[Finding]:
-    try:
+    folders = {"exports in": cache_folder()}
+    with suppress(ImportError, OSError):
         from huggingface_hub.constants import HF_HUB_CACHE
 
-        from dinocell.inference.engines.exported import cache_folder
-    except (ImportError, OSError):
-        return
-    for topic, folder in (("exports in", cache_folder()), ("downloads in", Path(HF_HUB_CACHE))):
+        folders["downloads in"] = Path(HF_HUB_CACHE)
+    for topic, folder in folders.items():
         # Unlike Path.exists, this is false for a folder that cannot be read.
         there = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))  # noqa: PTH110
         free = f"{shutil.disk_usage(there).free / 2**30:.0f} GiB free"

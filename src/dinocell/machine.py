@@ -1,9 +1,13 @@
-"""The machine that this runs on: its processor and its memory."""
+"""The machine that this runs on: its processor, its memory, and the place for what is kept on it."""
 
+import ctypes
 import os
 import platform
+import sys
 from contextlib import suppress
 from pathlib import Path
+
+import platformdirs
 
 
 def processor_name() -> str:
@@ -35,3 +39,23 @@ def _pages(name: str) -> int | None:
         return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS not every name
         return None
+
+
+def may_have_gpu() -> bool:
+    """Return whether there seems to be a GPU that PyTorch can use; quick, and certain only if it is false."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if Path("/dev/kfd").exists():  # AMD's
+        return True
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int()
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):  # no driver of NVIDIA's, or none that works
+        return False
+
+
+def cache_folder() -> Path:
+    """Return the folder of exported models: ``$DINOCELL_CACHE``, else in the cache folder of the user."""
+    chosen = os.environ.get("DINOCELL_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("dinocell", appauthor=False)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import dinocell
 from dinocell.cli import app
-from dinocell.models.network.listing import list_models
+from dinocell.models.listing import list_models
 from dinocell.training import TrainConfig
 
 DOCS = Path(__file__).parents[2] / "docs"

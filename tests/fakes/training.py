@@ -10,8 +10,7 @@ import torch
 
 from dinocell.io.saving import write_image, write_labels
 from dinocell.io.settings_files import commented_yaml, read_settings
-from dinocell.models.network.decoder import DecoderConfig
-from dinocell.models.network.vit import ViTConfig
+from dinocell.models.architecture import DecoderConfig, ViTConfig
 from dinocell.models.variants import VARIANTS, Variant
 from dinocell.training import TrainConfig
 from tests.cases import disk

@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 
 from dinocell.labels import TARGETS
+from dinocell.models.architecture import DecoderConfig, ResidualConfig
 from dinocell.models.configuration import ModelConfig, TargetSettings
-from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import IMAGENET_MEAN, IMAGENET_STD, DINOCell
-from dinocell.models.network.residual import ResidualConfig
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range

@@ -68,14 +68,14 @@ class Blending(TorchEngine):
 
 def test_a_pipeline_that_blends_on_its_device_gives_the_same_map():
     image = np.random.default_rng(0).integers(0, 4000, (150, 210)).astype(np.uint16)
-    pipeline = DINOCellPipeline("nano", device="cpu", tile_size=96, overlap=16, batch_size=2)
+    pipeline = DINOCellPipeline("nano", device="cpu", engine="torch", tile_size=96, overlap=16, batch_size=2)
     expected = pipeline.predict_on_full_img(image)
     pipeline.predictor.engine = Blending(pipeline.model, pipeline.settings)
     np.testing.assert_allclose(pipeline.predict_on_full_img(image), expected, rtol=0, atol=1e-6)
 
 
 def test_a_filled_batch_gives_its_tiles_alone():
-    pipeline = DINOCellPipeline("nano", device="cpu")
+    pipeline = DINOCellPipeline("nano", device="cpu", engine="torch")
     engine = pipeline.predictor.engine
     tiles = np.random.default_rng(1).integers(0, 256, (3, 64, 64), np.uint8)
     expected = engine.forward(tiles)
@@ -92,7 +92,7 @@ def test_a_pipeline_whose_device_has_no_room_for_the_map_blends_on_the_processor
             raise torch.OutOfMemoryError("out of memory")
 
     image = np.random.default_rng(0).integers(0, 4000, (150, 210)).astype(np.uint16)
-    pipeline = DINOCellPipeline("nano", device="cpu", tile_size=96, overlap=16)
+    pipeline = DINOCellPipeline("nano", device="cpu", engine="torch", tile_size=96, overlap=16)
     expected = pipeline.predict_on_full_img(image)
     pipeline.predictor.engine = Cramped(pipeline.model, pipeline.settings)
     with caplog.at_level("INFO", "dinocell"):
@@ -109,7 +109,7 @@ def test_a_batch_is_not_filled_up_to_one_that_did_not_fit():
             return x[:, :2]
 
     image = np.random.default_rng(0).integers(0, 256, (64, 320), np.uint8)
-    pipeline = DINOCellPipeline("nano", device="cpu", tile_size=64, overlap=0, batch_size=4)
+    pipeline = DINOCellPipeline("nano", device="cpu", engine="torch", tile_size=64, overlap=0, batch_size=4)
     engine = pipeline.predictor.engine
     engine._filled, engine._network = True, Tight()
     assert pipeline.predict_on_full_img(image).shape == (64, 320)

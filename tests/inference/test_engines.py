@@ -1,8 +1,10 @@
 """All engines are behind one contract: the same map, and errors that say what to do."""
 
 import copy
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,14 @@ import torch
 
 from dinocell import DINOCellPipeline
 from dinocell.errors import InputError, MissingExtraError
-from dinocell.inference.engines.exported import _digest, cache_folder, exported_file
-from dinocell.inference.engines.start import open_engine
+from dinocell.inference.engines.start import choose_engine, open_engine
 from dinocell.inference.engines.torch_engine import TorchEngine
 from dinocell.inference.settings import InferenceSettings
-from dinocell.models.network.dinocell import DINOCell
+from dinocell.machine import cache_folder
+from dinocell.models.checkpoint import GRAPH_FILE, Checkpoint
+from dinocell.models.export.cache import _digest, exported_file
+from dinocell.models.finding import find_checkpoint
+from dinocell.models.network.dinocell import DINOCell, normalise
 from tests.models.test_export import built
 
 pytest.importorskip("onnxruntime")
@@ -42,6 +47,49 @@ def test_onnx_runtime_gives_the_same_map(nano, export_cache, image, expected):
     np.testing.assert_allclose(found.distance_map, expected.distance_map, rtol=0, atol=1e-4)
     assert (found.parameters.engine, found.parameters.precision) == ("onnx", "float32")
     assert (expected.parameters.engine, expected.parameters.device) == ("torch", "cpu")
+
+
+@pytest.mark.parametrize("sample", ["fluorescence_1", "histology_1", "phase_2"])
+def test_the_shipped_graph_gives_the_labels_of_the_network(nano, sample):
+    image = Path("samples", f"{sample}_img.png")
+    found, expected = DINOCellPipeline("nano", device="cpu").run(image), DINOCellPipeline(nano).run(image)
+    assert (found.parameters.engine, expected.parameters.engine) == ("onnx", "torch")
+    np.testing.assert_allclose(found.distance_map, expected.distance_map, rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_all_engines_give_the_feature_maps_of_the_backbone(nano):
+    pytest.importorskip("openvino")
+    tiles = np.random.default_rng(0).integers(0, 256, (2, 64, 96), np.uint8)
+    with torch.inference_mode():
+        expected = [one.numpy() for one in nano.backbone(normalise(torch.from_numpy(tiles)))]
+    for name in ("torch", "onnx", "openvino"):
+        engine = open_engine(Checkpoint.find("nano"), InferenceSettings(engine=name, device="cpu"))
+        maps = engine.features(tiles)
+        assert [one.shape for one in maps] == [one.shape for one in expected]
+        for one, other in zip(maps, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "engine"),
+    [
+        ({}, "onnx"),
+        ({"device": "cpu"}, "onnx"),
+        ({"device": "cuda"}, "torch"),
+        ({"compiled": True}, "torch"),
+        ({"precision": "bfloat16"}, "torch"),
+        ({"precision": "int8"}, "onnx"),
+        ({"engine": "openvino", "device": "cuda"}, "openvino"),
+    ],
+)
+def test_an_engine_is_chosen_by_what_is_there(nano, chosen, engine, monkeypatch):
+    monkeypatch.setattr("dinocell.inference.engines.start.may_have_gpu", lambda: False)
+    settings = InferenceSettings(**chosen)
+    assert choose_engine(Checkpoint.find("nano"), settings) == engine
+    assert choose_engine(nano, settings) == (
+        "torch" if engine == "onnx" and not chosen.get("precision") else engine
+    )
 
 
 @pytest.mark.parametrize(("precision", "within"), [("float32", 1e-4), ("bfloat16", 0.03)])
@@ -80,7 +128,7 @@ def test_the_cache_is_used_and_a_damaged_file_in_it_is_replaced(nano, export_cac
 def test_weights_in_a_second_file_are_made_anew_with_it(engine, damage, tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     monkeypatch.setenv("DINOCELL_CACHE", str(tmp_path))
-    monkeypatch.setattr("dinocell.models.export.ONE_FILE", 1000)
+    monkeypatch.setattr("dinocell.models.export.standalone.ONE_FILE", 1000)
     model = built("vit")
     tiles = np.random.default_rng(0).integers(0, 256, (1, 64, 64), np.uint8)
     expected = TorchEngine(model, InferenceSettings(device="cpu")).forward(tiles)
@@ -131,9 +179,10 @@ def test_other_weights_have_another_file(nano, export_cache):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"engine": "tensorflow"}, "engine: .* 'torch', 'onnx' or 'openvino', not 'tensorflow'"),
+        ({"engine": "tensorflow"}, "engine: .* 'onnx', 'torch' or 'openvino', not 'tensorflow'"),
         ({"precision": "float8"}, "precision: .* 'auto', 'float32', 'bfloat16' or 'int8', not 'float8'"),
-        ({"precision": "int8"}, "engine torch has no precision int8: choose engine onnx"),
+        ({"precision": "int8"}, "made of convolutions"),
+        ({"engine": "torch", "precision": "int8"}, "engine torch has no precision int8: choose engine onnx"),
         ({"engine": "onnx", "precision": "bfloat16"}, "choose torch or openvino"),
         ({"engine": "onnx", "precision": "int8"}, "made of convolutions"),
         ({"engine": "openvino", "precision": "int8"}, "choose onnx"),
@@ -148,11 +197,27 @@ def test_what_an_engine_cannot_do_is_refused(nano, export_cache, chosen, message
         DINOCellPipeline(nano, **chosen)
 
 
-@pytest.mark.parametrize("engine", ["onnx", "openvino"])
-def test_a_missing_engine_says_how_to_install_it(nano, export_cache, engine, monkeypatch):
-    monkeypatch.setitem(sys.modules, {"onnx": "onnxruntime"}.get(engine, engine), None)
-    with pytest.raises(MissingExtraError, match=r'pip install "dinocell\[export\]"'):
-        DINOCellPipeline(nano, engine=engine)
+@pytest.mark.parametrize(
+    ("missing", "chosen", "message"),
+    [
+        ("openvino", {"engine": "openvino"}, r'engine openvino needs openvino .*"dinocell\[openvino\]"'),
+        ("torch", {"engine": "torch"}, r'engine torch needs torch .*"dinocell\[torch\]"'),
+        ("torch", {"precision": "bfloat16"}, r'engine torch needs torch .*"dinocell\[torch\]"'),
+    ],
+)
+def test_a_missing_engine_says_how_to_install_it(missing, chosen, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError, match=message):
+        DINOCellPipeline("nano", **chosen)
+
+
+def test_a_checkpoint_without_a_graph_runs_in_torch_and_asks_for_it(tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(find_checkpoint("nano"), tmp_path / "model"))
+    (folder / GRAPH_FILE).unlink()
+    assert DINOCellPipeline(folder, device="cpu").predictor.engine.name == "torch"
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"'nano' has no model.onnx, so it needs torch"):
+        DINOCellPipeline(folder, device="cpu")
 
 
 def test_a_batch_that_does_not_fit_onnx_runtime_is_halved(nano, export_cache, image, expected):
@@ -164,7 +229,7 @@ def test_a_batch_that_does_not_fit_onnx_runtime_is_halved(nano, export_cache, im
         def run(self, names, given):
             sizes.append(len(given["tiles"]))
             if sizes[-1] > 2:
-                raise engine._failure("Failed to allocate memory for requested buffer of size 8")
+                raise engine._failures[0]("Failed to allocate memory for requested buffer of size 8")
             return session.run(names, given)
 
     engine._session = Tight()

@@ -13,11 +13,10 @@ from dinocell.inference.settings import InferenceOptions, InferenceSettings, Run
 from dinocell.labels import median_diameter
 from dinocell.metrics.matching import match_iou
 from dinocell.metrics.overlaps import count_overlaps
+from dinocell.models.architecture import DecoderConfig, ResidualConfig
 from dinocell.models.configuration import ModelConfig, TargetSettings
-from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.devices import choose_device
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.residual import ResidualConfig
 from dinocell.postprocess.thresholds import SHORT_NAMES, Thresholds
 from dinocell.preprocess.intensity_range import scale_to_uint8
 from dinocell.preprocess.resampling import resize

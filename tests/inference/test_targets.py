@@ -13,10 +13,9 @@ from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.settings import InferenceSettings, TargetChoice, option_of
 from dinocell.inference.targets import choose_target, coloured_share, weigh_maps
 from dinocell.labels import TARGETS
+from dinocell.models.architecture import DecoderConfig, ResidualConfig
 from dinocell.models.configuration import ModelConfig, TargetSettings
-from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.residual import ResidualConfig
 from dinocell.postprocess.distance import labels_to_distance
 from dinocell.postprocess.thresholds import Thresholds
 from tests.cases import CASES

@@ -14,8 +14,8 @@ from dinocell.io.settings_files import read_yaml
 from dinocell.models.checkpoint import hash_checkpoint, read_config
 from dinocell.models.finding import find_checkpoint
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.weights import fetch_weights
 from dinocell.models.variants import VARIANTS
-from dinocell.models.weights import fetch_weights
 from dinocell.results.geojson_import import read_geojson
 from dinocell.results.imagej_import import read_imagej_rois
 from dinocell.results.record import read_record

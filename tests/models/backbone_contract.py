@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dinocell.errors import InputError
+from dinocell.models.architecture import DecoderConfig
 from dinocell.models.checkpoint import WEIGHTS_FILE
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.backbone import published_name
-from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.network.building import build_backbone
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.state import freeze_statistics
 
@@ -21,7 +22,7 @@ class BackboneContract:
     @pytest.fixture
     def backbone(self):
         torch.manual_seed(0)
-        return self.config.build().eval()
+        return build_backbone(self.config).eval()
 
     @pytest.fixture
     def model(self):
@@ -32,7 +33,7 @@ class BackboneContract:
     def image(self, rows, columns, batch=1):
         torch.manual_seed(1)
         with torch.device("meta"):
-            stride = self.config.build().stride
+            stride = build_backbone(self.config).stride
         return torch.randn(batch, 3, rows * stride, columns * stride)
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 3), (3, 2), (5, 7)])

@@ -5,11 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dinocell.models.network.backbone import Backbone, BackboneConfig
-from dinocell.models.network.convnext import ConvNeXtConfig
-from dinocell.models.network.dinov2 import PATCH, DINOv2Config
-from dinocell.models.network.residual import ResidualConfig
-from dinocell.models.network.vit import ViTConfig
+from dinocell.models.architecture import ConvNeXtConfig, DINOv2Config, ResidualConfig, ViTConfig
+from dinocell.models.network.backbone import Backbone
+from dinocell.models.network.building import build_backbone
+from dinocell.models.network.dinov2 import PATCH
 from dinocell.models.variants import VARIANTS
 from tests.models.backbone_contract import BackboneContract
 
@@ -54,7 +53,7 @@ class TestResidual(BackboneContract):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_has_its_declared_maps_at_full_depth(name):
     with torch.device("meta"):  # shapes without memory: 7B has 27 GB of weights
-        backbone = VARIANTS[name].backbone.build()
+        backbone = build_backbone(VARIANTS[name].backbone)
         maps = backbone(torch.zeros(1, 3, 96, 160))
     expected = [
         (1, channels, 96 // stride, 160 // stride)
@@ -73,7 +72,7 @@ def test_every_variant_runs_at_its_real_width_and_reduced_depth(name):
     else:
         config = config.model_copy(update={"depths": (1, 1, 1, 1)})
     torch.manual_seed(0)
-    backbone = config.build().eval()
+    backbone = build_backbone(config).eval()
     x = torch.randn(4, 3, 32, 64)
     with torch.no_grad():
         for together, alone in zip(backbone(x), backbone(x[2:3]), strict=True):
@@ -84,7 +83,7 @@ def test_every_variant_runs_at_its_real_width_and_reduced_depth(name):
 
 @pytest.mark.parametrize("config", [VIT, DINOV2], ids=["vit", "dinov2"])
 def test_feature_maps_carry_the_final_layer_norm(config):
-    backbone = config.build().eval()
+    backbone = build_backbone(config).eval()
     with torch.no_grad():
         for one in backbone(torch.randn(1, 3, 64, 64)):  # a fresh LayerNorm has weight 1 and bias 0
             torch.testing.assert_close(one.mean(dim=1), torch.zeros(1, 4, 4), atol=1e-5, rtol=0)
@@ -95,7 +94,7 @@ def test_feature_maps_carry_the_final_layer_norm(config):
 def test_feature_maps_are_of_the_named_blocks(config):
     # Block k changes the feature maps from k on, and none before: an off-by-one in `out_indices` would show.
     torch.manual_seed(0)
-    backbone = config.build().eval()
+    backbone = build_backbone(config).eval()
     x = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         before = [each.clone() for each in backbone(x)]
@@ -118,7 +117,7 @@ def test_dinov2_gives_the_feature_maps_of_transformers(tokens, token_stride):
     from transformers import Dinov2Backbone, Dinov2Config
 
     torch.manual_seed(0)
-    backbone = DINOV2.model_copy(update={"token_stride": token_stride}).build().eval()
+    backbone = build_backbone(DINOV2.model_copy(update={"token_stride": token_stride})).eval()
     settings = Dinov2Config(
         hidden_size=48,
         num_hidden_layers=4,
@@ -144,7 +143,7 @@ def test_dinov2_gives_the_feature_maps_of_transformers(tokens, token_stride):
 @pytest.mark.parametrize("token_stride", [16, 8])
 def test_tokens_of_dinov2_lie_where_their_pixels_are(token_stride):
     torch.manual_seed(0)
-    backbone = DINOV2.model_copy(update={"token_stride": token_stride}).build().eval()
+    backbone = build_backbone(DINOV2.model_copy(update={"token_stride": token_stride})).eval()
     image = torch.zeros(1, 3, 96, 160)
     image[:, :, 48 : 48 + token_stride, 112 : 112 + token_stride] = 3
     with torch.no_grad():
@@ -156,7 +155,7 @@ def test_tokens_of_dinov2_lie_where_their_pixels_are(token_stride):
 @pytest.mark.parametrize("token_stride", [16, 8])
 def test_dinov2_describes_hidden_patches_by_the_mask_token(token_stride):
     torch.manual_seed(0)
-    backbone = DINOV2.model_copy(update={"token_stride": token_stride}).build().eval()
+    backbone = build_backbone(DINOV2.model_copy(update={"token_stride": token_stride})).eval()
     first, second = torch.randn(2, 1, 3, 32, 48)
     patches = (32 // token_stride) * (48 // token_stride)
     hidden = torch.ones(1, patches, dtype=torch.bool)
@@ -182,10 +181,5 @@ def test_a_backbone_that_lacks_a_part_of_the_contract_cannot_be_made():
         def forward(self, x):
             return (x,) * 4
 
-    class Unbuilt(BackboneConfig):
-        pass
-
     with pytest.raises(TypeError, match="blocks"):
         Half()
-    with pytest.raises(TypeError, match="build"):
-        Unbuilt(kind="unbuilt")

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from dinocell.models.network.decoder import INITIAL_LOGIT, DecoderConfig, UNetDecoder
+from dinocell.models.architecture import DecoderConfig
+from dinocell.models.network.decoder import INITIAL_LOGIT, UNetDecoder
 
 CONFIG = DecoderConfig(widths=(8, 8, 16, 16, 24, 32))
 

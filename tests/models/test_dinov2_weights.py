@@ -8,12 +8,13 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from dinocell.errors import CheckpointError
+from dinocell.models.architecture import DecoderConfig, DINOv2Config
 from dinocell.models.checkpoint import WEIGHTS_FILE
-from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.network.building import build_backbone
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.dinov2 import PATCH, DINOv2Config
+from dinocell.models.network.dinov2 import PATCH
+from dinocell.models.network.weights import load_backbone_weights
 from dinocell.models.variants import VARIANTS, Variant
-from dinocell.models.weights import load_backbone_weights
 from tests.models.dinov3_reference import meta_vit
 from tests.models.test_weights import VIT
 
@@ -128,7 +129,7 @@ def write(layout, folder):
 @pytest.mark.parametrize("layout", ["Meta", "older", "newer", "without a mask token", "with a prefix"])
 def test_features_equal_those_of_plain_torch(layout, tmp_path):
     torch.manual_seed(9)
-    backbone = CONFIG.build().eval()
+    backbone = build_backbone(CONFIG).eval()
     record = load_backbone_weights(backbone, VARIANT, write(layout, tmp_path))
     assert record.publisher == ("Meta" if layout == "Meta" else "Hugging Face")
     image = torch.randn(2, 3, 16 * SIDE, 16 * SIDE)
@@ -144,13 +145,13 @@ def test_features_equal_those_of_plain_torch(layout, tmp_path):
 def test_weights_of_dinov3_are_refused(tmp_path):
     torch.save(meta_vit(VIT), tmp_path / "weights.pth")
     with pytest.raises(CheckpointError, match="of a vit backbone, expected those of a dinov2"):
-        load_backbone_weights(CONFIG.build(), VARIANT, tmp_path / "weights.pth")
+        load_backbone_weights(build_backbone(CONFIG), VARIANT, tmp_path / "weights.pth")
 
 
 def test_weights_for_other_patches_are_refused_and_change_nothing(tmp_path):
     weights = meta_weights() | {"patch_embed.proj.weight": torch.ones(WIDTH, 3, 16, 16)}
     torch.save(weights, tmp_path / "weights.pth")
-    backbone = CONFIG.build()
+    backbone = build_backbone(CONFIG)
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
     with pytest.raises(CheckpointError, match=r"proj\.weight has shape \(32, 3, 16, 16\), expected"):
         load_backbone_weights(backbone, VARIANT, tmp_path / "weights.pth")
@@ -164,7 +165,7 @@ def test_a_saved_model_has_the_newer_names_and_serves_as_a_source(tmp_path):
     folder = model.save_pretrained(tmp_path / "checkpoint")
     stored = load_file(folder / WEIGHTS_FILE)
     assert "backbone.dinov2.encoder.layer.11.attention.q_proj.bias" in stored
-    again = config.build()
+    again = build_backbone(config)
     load_backbone_weights(again, VARIANTS["dinov2-small"], folder)
     for name, value in model.backbone.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)

@@ -9,17 +9,20 @@ import pytest
 import torch
 
 from dinocell.errors import InputError, OutputError
-from dinocell.inference.engines.exported import exported_file
 from dinocell.inference.engines.torch_engine import TorchEngine
 from dinocell.inference.settings import InferenceSettings
+from dinocell.models.architecture import (
+    ConvNeXtConfig,
+    DecoderConfig,
+    DINOv2Config,
+    ResidualConfig,
+    ViTConfig,
+)
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.export import INPUT, export_onnx
-from dinocell.models.network.convnext import ConvNeXtConfig
-from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.export.cache import exported_file
+from dinocell.models.export.standalone import export_onnx
+from dinocell.models.graph import INPUT
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.dinov2 import DINOv2Config
-from dinocell.models.network.residual import ResidualConfig
-from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS
 
 onnx = pytest.importorskip("onnx")
@@ -150,7 +153,7 @@ def test_eight_bits_stay_near_and_make_the_file_smaller(tmp_path):
 def test_a_smaller_model_leaves_no_weights_of_a_larger_one_beside_it(tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     with monkeypatch.context() as patch:
-        patch.setattr("dinocell.models.export.ONE_FILE", 1000)
+        patch.setattr("dinocell.models.export.standalone.ONE_FILE", 1000)
         export_onnx(built("residual"), path)
     assert (tmp_path / "model.onnx.data").exists()
     model = built("residual")

@@ -2,12 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from dinocell.models.architecture import DecoderConfig, ResidualConfig
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.network.blocks import ChannelNorm, NormedConv
-from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.network.folding import folded_weights
-from dinocell.models.network.residual import ResidualConfig
 
 
 def trained(norm="batch"):

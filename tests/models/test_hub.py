@@ -18,11 +18,11 @@ from huggingface_hub import close_session, constants, hf_hub_download
 from safetensors.torch import save
 
 from dinocell.errors import CheckpointError, DownloadError
+from dinocell.models.architecture import DecoderConfig, ViTConfig
 from dinocell.models.hub import fetch_folder, is_hub_id
-from dinocell.models.network.decoder import DecoderConfig
-from dinocell.models.network.vit import ViTConfig
+from dinocell.models.network.building import build_backbone
+from dinocell.models.network.weights import PRETRAINED, load_backbone_weights
 from dinocell.models.variants import Variant
-from dinocell.models.weights import PRETRAINED, load_backbone_weights
 
 ID = "timm/tiny"
 REVISION = "5eed" * 10
@@ -178,7 +178,7 @@ def fetch(hub_id=ID):
 
 def tiny(seed):
     torch.manual_seed(seed)
-    return TINY.backbone.build()
+    return build_backbone(TINY.backbone)
 
 
 def published(backbone):

@@ -12,13 +12,12 @@ import pytest
 
 from dinocell.errors import UntrainedModelError
 from dinocell.io.saving import write_image
+from dinocell.models.architecture import DecoderConfig, DINOv2Config
 from dinocell.models.checkpoint import is_trained, write_config
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.finding import CONFIG_FILE, find_checkpoint
 from dinocell.models.installed import GROUP, installed_folder
-from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.dinov2 import DINOv2Config
 
 PACKAGE = Path(__file__).parents[2] / "packages" / "dinocell-dinov2-small"
 SMALL = ModelConfig(

@@ -8,15 +8,12 @@ from safetensors.torch import load_file, save_file
 
 from dinocell.errors import CheckpointError, InputError, OutputError, UnknownModelError, UntrainedModelError
 from dinocell.io.opening import MAX_WHOLE_BYTES
+from dinocell.models.architecture import ConvNeXtConfig, DecoderConfig, ResidualConfig, ViTConfig
 from dinocell.models.checkpoint import WEIGHTS_FILE, replaced_folder
 from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.finding import CONFIG_FILE
-from dinocell.models.network.convnext import ConvNeXtConfig
-from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.listing import list_models
 from dinocell.models.network.dinocell import DINOCell, normalise
-from dinocell.models.network.listing import list_models
-from dinocell.models.network.residual import ResidualConfig
-from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS
 from dinocell.postprocess.thresholds import Thresholds
 

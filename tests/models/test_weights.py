@@ -13,13 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dinocell.errors import CheckpointError, FileMissingError, InputError, UnknownModelError
+from dinocell.models.architecture import ConvNeXtConfig, DecoderConfig, ViTConfig
 from dinocell.models.network.backbone import published_name
-from dinocell.models.network.convnext import ConvNeXtConfig
-from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.network.building import build_backbone
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.vit import ViTConfig
+from dinocell.models.network.weights import load_backbone_weights
 from dinocell.models.variants import VARIANTS, Variant
-from dinocell.models.weights import load_backbone_weights
 from tests.models import dinov3_reference as reference
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
@@ -39,7 +38,7 @@ def variant(config):
 
 def load(config, source):
     torch.manual_seed(99)
-    backbone = config.build().eval()
+    backbone = build_backbone(config).eval()
     return backbone, load_backbone_weights(backbone, variant(config), source)
 
 
@@ -223,7 +222,7 @@ def damaged(config, folder, change):
 )
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(change, message, tmp_path):
     torch.manual_seed(0)
-    backbone = VIT.build()
+    backbone = build_backbone(VIT)
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
     with pytest.raises(CheckpointError, match=message):
         load_backbone_weights(backbone, variant(VIT), damaged(VIT, tmp_path, change))

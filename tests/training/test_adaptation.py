@@ -7,13 +7,10 @@ import pytest
 import torch
 
 from dinocell.errors import ConfigError, MissingExtraError
+from dinocell.models.architecture import ConvNeXtConfig, DecoderConfig, ResidualConfig, ViTConfig
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.network.convnext import ConvNeXtConfig
-from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.residual import ResidualConfig
-from dinocell.models.network.vit import ViTConfig
-from dinocell.models.weights import WeightsRecord
+from dinocell.models.network.weights import WeightsRecord
 from dinocell.training.adaptation import ALPHA_PER_RANK, adapt, merged, parameter_groups
 from dinocell.training.config import BackboneTraining
 

@@ -22,10 +22,9 @@ from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.io.saving import write_image, write_labels
 from dinocell.io.settings_files import read_settings
 from dinocell.labels import TARGETS
+from dinocell.models.architecture import DecoderConfig, ViTConfig
 from dinocell.models.configuration import ModelConfig, TargetSettings
-from dinocell.models.network.decoder import DecoderConfig
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.vit import ViTConfig
 from dinocell.training.augment import Crop
 from dinocell.training.finetuning import loop
 from dinocell.training.finetuning.cached_features import CropCache

@@ -16,10 +16,9 @@ from dinocell.cli import pretrain as cli
 from dinocell.errors import CheckpointError, ConfigError, FileMissingError, OutputError, TrainingError
 from dinocell.io.saving import write_image
 from dinocell.io.settings_files import commented_yaml, read_settings
-from dinocell.models.network.convnext import ConvNeXtConfig
-from dinocell.models.network.decoder import DecoderConfig
+from dinocell.models.architecture import ConvNeXtConfig, DecoderConfig, ViTConfig
+from dinocell.models.network.building import build_backbone
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.network.vit import ViTConfig
 from dinocell.models.variants import VARIANTS, Variant
 from dinocell.training.pretraining import (
     ImagesRead,
@@ -98,7 +97,7 @@ def assert_equal(one, other):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_encoders_see_what_the_backbone_sees(kind):
     torch.manual_seed(0)
-    backbone = NETWORKS[kind].build().eval()
+    backbone = build_backbone(NETWORKS[kind]).eval()
     encoder = Encoder(backbone)
     x = torch.randn(2, 3, 64, 96)
     whole, patches = encoder(x)
@@ -113,7 +112,7 @@ def test_encoders_see_what_the_backbone_sees(kind):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_hidden_patches_cannot_be_seen(kind):
     torch.manual_seed(0)
-    encoder = Encoder(NETWORKS[kind].build().eval())
+    encoder = Encoder(build_backbone(NETWORKS[kind]).eval())
     x = torch.randn(1, 3, 64, 64)
     masks = torch.zeros(1, 16, dtype=torch.bool)
     masks[0, 6] = True  # the second row's third

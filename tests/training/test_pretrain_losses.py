@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from dinocell.models.architecture import ViTConfig
+from dinocell.models.network.building import build_backbone
 from dinocell.models.network.dinocell import normalise
-from dinocell.models.network.vit import ViTConfig
 from dinocell.training.pretraining import PretrainConfig
 from dinocell.training.pretraining.config import Heads
 from dinocell.training.pretraining.losses import dino_loss, ibot_loss, koleo_loss, sinkhorn_knopp
@@ -170,7 +171,7 @@ def test_a_step_compares_views_of_the_same_field():
     """Compute the losses view by view and field by field, as the batched step must."""
     torch.manual_seed(0)
     backbone = ViTConfig(hidden_size=16, depth=4, heads=2, intermediate_size=32, feature_blocks=(0, 1, 2, 3))
-    student = SelfDistillation(backbone.build(), Heads(hidden=8, bottleneck=8, prototypes=8)).train()
+    student = SelfDistillation(build_backbone(backbone), Heads(hidden=8, bottleneck=8, prototypes=8)).train()
     teacher = copy_teacher(student)
     with torch.no_grad():
         for parameter in student.parameters():

@@ -3,16 +3,18 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, get_args
 
 from dinocell.batch.outcomes import PlaneOutcome
 from dinocell.batch.settings import BatchSettings
 from dinocell.datasets.belonging import LOG_FILE
 from dinocell.errors import OutputError
+from dinocell.inference.engines.start import Used
+from dinocell.inference.settings import EngineName, Precision
 from dinocell.io.saving import printable
 from dinocell.labels import TARGETS, Target
 
@@ -108,19 +110,41 @@ def recorded_scale(settings: BatchSettings) -> float | None:
     return float(found) if isinstance(found, int | float) and 0 < found < math.inf else None
 
 
+def recorded_engine(folder: Path, model_sha256: str) -> Used | None:
+    """Read which engine made the last result of a model in a folder, and its precision; None without one."""
+    found: Used | None = None
+    same = False
+    for values in _lines(folder, '"event"'):
+        event, model = values.get("event"), values.get("model")
+        if event == "started":
+            same = isinstance(model, dict) and model.get("sha256") == model_sha256
+        used = str(values.get("engine")), str(values.get("precision"))
+        if event == "done" and same and used[0] in get_args(EngineName) and used[1] in get_args(Precision):
+            found = used
+    return found
+
+
 def _last_start(settings: BatchSettings, agreed: str, **same: str) -> dict[str, Any]:
     """Return the start of the last call that agreed on something, with the same model; empty without one."""
     found: dict[str, Any] = {}
-    with suppress(OSError), (settings.output / LOG_FILE).open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if agreed not in line:
-                continue
-            with suppress(ValueError, AttributeError, KeyError, TypeError):
-                values = json.loads(line)
-                if (
-                    values[agreed] is True
-                    and values["model"]["sha256"] == settings.model_sha256
-                    and all(values[key] == value for key, value in same.items())
-                ):
-                    found = values
+    for values in _lines(settings.output, agreed):
+        with suppress(AttributeError, KeyError, TypeError):
+            if (
+                values[agreed] is True
+                and values["model"]["sha256"] == settings.model_sha256
+                and all(values[key] == value for key, value in same.items())
+            ):
+                found = values
     return found
+
+
+def _lines(folder: Path, word: str) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a log that hold a word, but for damaged ones."""
+    with suppress(OSError), (folder / LOG_FILE).open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if word not in line:
+                continue
+            with suppress(ValueError):
+                values = json.loads(line)
+                if isinstance(values, dict):
+                    yield values

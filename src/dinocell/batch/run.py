@@ -207,7 +207,7 @@ def _write(
     """Write all files of a plane; its record is written first, and again last."""
     started = time.monotonic()
     target = result.parameters.target
-    best = pipeline.model.config.targets[target].diameter_range
+    best = pipeline.config.targets[target].diameter_range
     plane = _plane_result(job, result, settings)
     scaled = None if best is None else (best[0] / result.parameters.scale, best[1] / result.parameters.scale)
     quality = image_quality(plane.gray, result.labels, diameter_range=scaled)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dinocell.batch.outcomes import PlaneOutcome, SourceRead
     from dinocell.batch.settings import BatchSettings
     from dinocell.batch.sources import FoundSources
+    from dinocell.inference.engines.start import Used
     from dinocell.inference.segmentation import Progress, TilesDone
 
 
@@ -123,8 +124,11 @@ def command(
     from dinocell.workers.cluster_start import open_executor
 
     found = find_sources(inputs, recursive=recursive, results=output)
+    resumed = None if overwrite else _recorded_engine(output, name)
     with _named_way_out():
-        pipeline = inference.DINOCellPipeline(name, allow_untrained=allow_untrained, **wanted)
+        pipeline = inference.DINOCellPipeline(
+            name, resumed=resumed, allow_untrained=allow_untrained, **wanted
+        )
     settings = _settings(
         pipeline,
         name,
@@ -147,6 +151,8 @@ def command(
         return
     if spread:
         remote = inference.RemoteModel.named(name, **wanted)
+        if resumed is not None:
+            remote = remote.resumed_with(resumed)
         del pipeline  # the workers need the memory
         with open_executor(scheduler=scheduler, workers=workers, threads=threads) as executor:
             announce(executor)
@@ -173,25 +179,35 @@ def _settings(pipeline: "inference.DINOCellPipeline", name: str, **chosen: Any) 
     """Return the settings of a batch, completed by those of the model."""
     from dinocell.batch.settings import BatchSettings
 
-    try:
-        digest = models.hash_checkpoint(models.find_checkpoint(name))
-    except UntrainedModelError:  # a design without weights, with --allow-untrained
-        digest = ""
     return BatchSettings(
-        model=pipeline.model.config.variant,
-        model_sha256=digest,
-        trained=pipeline.model.config.trained,
+        model=pipeline.config.variant,
+        model_sha256=_hash(name),
+        trained=pipeline.config.trained,
         preprocessing=pipeline.predictor.preprocessing,
         inference=pipeline.settings,
         **chosen,
     )
 
 
+def _hash(name: str) -> str:
+    try:
+        return models.hash_checkpoint(models.find_checkpoint(name))
+    except UntrainedModelError:  # a design without weights, with --allow-untrained
+        return ""
+
+
+def _recorded_engine(output: Path, name: str) -> "Used | None":
+    """Return what earlier results of a folder were made with, so that those to come are as well."""
+    from dinocell.batch.log import recorded_engine
+
+    return recorded_engine(output, _hash(name))
+
+
 def _agree_on_target(
     found: "FoundSources", settings: "BatchSettings", pipeline: "inference.DINOCellPipeline", *, read: bool
 ) -> "BatchSettings":
     """Return the settings with one target for all images; without reading them, as chosen before."""
-    if settings.inference.target != "auto" and len(pipeline.model.config.targets) > 1:
+    if settings.inference.target != "auto" and len(pipeline.config.targets) > 1:
         raise InputError(
             f"the target is {settings.inference.target}, by --target or --preset, so --same-target has "
             "nothing to choose: leave one out"

@@ -166,7 +166,7 @@ def _run_own(tool: OwnTool, items: Sequence[Item]) -> Steps:
         yield ToolProgress(tool.name, len(outcomes), len(items))
     report = ScriptReport(
         version=__version__,
-        model=pipeline.model.config.variant,
+        model=pipeline.config.variant,
         device=pipeline.predictor.device,
         load_seconds=load_seconds,
     )

@@ -184,7 +184,7 @@ class EvaluationRun:
             )
             yield from self._score(name, items, score)
         if not self.points:
-            self.notes += _notes_on_seen_images(pipeline.model.config.training, self.results)
+            self.notes += _notes_on_seen_images(pipeline.config.training, self.results)
         self.notes += _notes_on_targets(self.results, self.annotates)
 
     def search(

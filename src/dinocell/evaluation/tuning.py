@@ -214,7 +214,7 @@ def _scales(
     pipeline: DINOCellPipeline, images: Sequence[AnnotatedImage], targets: Sequence[Target]
 ) -> list[float]:
     """List the scales to try, the image as it is first; no other where a diameter could not express them."""
-    if any(pipeline.model.config.targets[target].diameter_range is None for target in targets):
+    if any(pipeline.config.targets[target].diameter_range is None for target in targets):
         return [1.0]
     found = float(np.nanmedian([median_diameter(image.labels) for image in images if image.labels.max() > 0]))
     own = {round(pipeline.predictor.scale_for(found, target), 3) for target in targets}
@@ -223,7 +223,7 @@ def _scales(
 
 def _diameter_for(pipeline: DINOCellPipeline, choice: Choice) -> float | None:
     """Find the diameter that `Predictor.scale_for` turns into the scale of a choice."""
-    best = pipeline.model.config.targets[choice.target].diameter_range
+    best = pipeline.config.targets[choice.target].diameter_range
     if choice.scale == 1 or best is None:
         return None
     return best[0] / choice.scale if choice.scale > 1 else best[1] / choice.scale

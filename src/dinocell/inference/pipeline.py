@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError, UntrainedModelError
+from dinocell.inference.engines.start import AnyModel, Used
 from dinocell.inference.inputs import ImageLike, InputImage, open_input
 from dinocell.inference.overview import first_scale, predict_at_scale, predict_image
 from dinocell.inference.prediction import Predictor
@@ -24,10 +25,9 @@ from dinocell.inference.settings import (
 )
 from dinocell.labels import Labels, Target, median_diameter
 from dinocell.measure.quality import describe_size
-from dinocell.models.checkpoint import is_trained
+from dinocell.models.checkpoint import Checkpoint, is_trained
+from dinocell.models.configuration import ModelConfig
 from dinocell.models.finding import find_checkpoint
-from dinocell.models.network.devices import explain_out_of_memory
-from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from dinocell.postprocess.small_cells import remove_small
 from dinocell.postprocess.watershed import distance_to_labels
@@ -47,9 +47,12 @@ class DINOCellPipeline:
     Parameters
     ----------
     model : DINOCell, str or Path
-        A model, the name of a trained one, or a checkpoint folder.
+        A network, the name of a trained model, or a checkpoint folder, which runs without PyTorch if it has
+        a ``model.onnx``; also one of `dinocell.models.Checkpoint`.
     settings : InferenceSettings, optional
         All options at once.
+    resumed : (str, str), optional
+        Engine and precision that a part of a run was made with; the rest is then made with the same.
     allow_untrained : bool
         Run a model whose decoder was never trained; its result means nothing.
     **options
@@ -59,7 +62,8 @@ class DINOCellPipeline:
 
     Attributes
     ----------
-    model : DINOCell
+    model : DINOCell or Checkpoint
+        The network as it was given, or where it lies.
     settings : CompleteSettings
         With all that was left to the model.
     predictor : Predictor
@@ -80,24 +84,29 @@ class DINOCellPipeline:
 
     def __init__(
         self,
-        model: DINOCell | str | Path = "nano",
+        model: AnyModel | str | Path = "nano",
         *,
         settings: InferenceSettings | None = None,
+        resumed: Used | None = None,
         allow_untrained: bool = False,
         **options: Unpack[InferenceOptions],
     ) -> None:
-        self._name = None if isinstance(model, DINOCell) else str(model)
-        with explain_out_of_memory("the memory is not enough to load this model: choose a smaller one"):
-            self.model = _load(model, allow_untrained=allow_untrained)
-        if not self.model.config.trained:
+        self._name = str(model) if isinstance(model, str | Path) else None
+        self.model = _find(model, allow_untrained=allow_untrained) if isinstance(model, str | Path) else model
+        if not self.config.trained:
             if not allow_untrained:
                 raise UntrainedModelError(
-                    f"model {self.model.config.variant!r} has an untrained decoder, so its result would mean "
+                    f"model {self.config.variant!r} has an untrained decoder, so its result would mean "
                     "nothing: train it first, or choose one that `dinocell models` lists as trained"
                 )
-            logger.warning("model %r is untrained: its result means nothing", self.model.config.variant)
-        self.settings = (settings or InferenceSettings()).completed(self.model.config, **options)
-        self.predictor = Predictor(self.model, self.settings)
+            logger.warning("model %r is untrained: its result means nothing", self.config.variant)
+        self.settings = (settings or InferenceSettings()).completed(self.config, **options)
+        self.predictor = Predictor(self.model, self.settings, resumed)
+
+    @property
+    def config(self) -> ModelConfig:
+        """Configuration of the model."""
+        return self.model.config
 
     def run(
         self,
@@ -166,7 +175,7 @@ class DINOCellPipeline:
                 f"{', '.join(RunOptions.__annotations__)}: "
                 + (f"did you mean {near[0]}?" if near else remedy)
             )
-        return self.settings.completed(self.model.config, **options)
+        return self.settings.completed(self.config, **options)
 
     def prepare(self, image: NDArray[Any], settings: CompleteSettings | None = None) -> NDArray[np.uint8]:
         """Preprocess an image for `predict`; needs no network, so another thread may do it.
@@ -222,11 +231,11 @@ class DINOCellPipeline:
         labels, min_size, removed = _find_cells(distance, settings, prediction.target)
         median = median_diameter(labels)
         found = None if np.isnan(median) else median
-        best, asked = self.model.config.targets[prediction.target].diameter_range, settings.diameter
+        best, asked = self.config.targets[prediction.target].diameter_range, settings.diameter
         size = describe_size(found, prediction.scale, best, asked)
         parameters = Parameters(
-            model=self.model.config.variant,
-            trained=self.model.config.trained,
+            model=self.config.variant,
+            trained=self.config.trained,
             device=self.predictor.device,
             engine=self.predictor.engine.name,
             precision=self.predictor.engine.precision,
@@ -328,13 +337,10 @@ class DINOCellPipeline:
         )
 
 
-def _load(model: DINOCell | str | Path, *, allow_untrained: bool) -> DINOCell:
-    if isinstance(model, DINOCell):
-        return model
-    name = str(model)
-    if allow_untrained and name in VARIANTS and not is_trained(name):
-        return DINOCell.from_variant(name)
-    return DINOCell.from_pretrained(model)
+def _find(name: str | Path, *, allow_untrained: bool) -> Checkpoint:
+    if allow_untrained and str(name) in VARIANTS and not is_trained(str(name)):
+        return Checkpoint.untrained(str(name))
+    return Checkpoint.find(name)
 
 
 def _find_cells(

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from dinocell.errors import DeviceMemoryError, InputError
 from dinocell.inference.engines.engine import TileMap
-from dinocell.inference.engines.start import open_engine
+from dinocell.inference.engines.start import AnyModel, Used, open_engine
 from dinocell.inference.segmentation import Progress, TilesDone
 from dinocell.inference.settings import CompleteSettings
 from dinocell.labels import Target
-from dinocell.models.network.devices import explain_out_of_memory, is_out_of_memory
-from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.configuration import ModelConfig
+from dinocell.models.memory import explain_out_of_memory, is_out_of_memory
 from dinocell.preprocess.preprocessing import field_of, preprocess
 from dinocell.preprocess.resampling import resize, scaled_field, window_shape
 from dinocell.tiling import MAX_TILE, Canvas, Tile, cut_tile, plan_tiles
@@ -40,9 +40,11 @@ class Predictor:
 
     Parameters
     ----------
-    model : DINOCell
+    model : DINOCell or Checkpoint
     settings : CompleteSettings
         The attribute `batch_size` shrinks when the device's memory is not enough.
+    resumed : (str, str), optional
+        See `dinocell.inference.engines.start.open_engine`.
 
     Raises
     ------
@@ -50,7 +52,7 @@ class Predictor:
         If the settings do not fit the model or the device.
     """
 
-    def __init__(self, model: DINOCell, settings: CompleteSettings) -> None:
+    def __init__(self, model: AnyModel, settings: CompleteSettings, resumed: Used | None = None) -> None:
         self.model = model
         self.tile_size, self.overlap = settings.tile_size, settings.overlap
         self.preprocessing = replace(model.config.preprocessing, clahe=settings.clahe)
@@ -60,7 +62,7 @@ class Predictor:
             f"the memory of {device} is not enough for model {model.config.variant!r}: "
             f"choose a smaller model{_or_cpu(device)}"
         ):
-            self.engine = open_engine(model, settings)
+            self.engine = open_engine(model, settings, resumed)
         on_cpu = self.engine.device == "cpu"
         self.batch_size = settings.batch_size or (BATCH_SIZE if on_cpu else DEVICE_BATCH_SIZE)
         self._compiled = settings.compiled
@@ -71,8 +73,18 @@ class Predictor:
         """Device that the network runs on."""
         return self.engine.device
 
+    @property
+    def used(self) -> Used:
+        """Engine that computes the maps, and the precision of that."""
+        return self.engine.name, self.engine.precision
+
+    @property
+    def config(self) -> ModelConfig:
+        """Configuration of the model."""
+        return self.model.config
+
     def _validate(self) -> None:
-        stride = self.model.stride
+        stride = self.config.backbone.stride
         if not stride <= self.tile_size <= MAX_TILE or self.tile_size % stride:
             raise InputError(
                 f"tile_size is {self.tile_size}, expected a multiple of {stride}, the model's stride, of at "
@@ -83,11 +95,11 @@ class Predictor:
     @property
     def targets(self) -> tuple[Target, ...]:
         """Targets of the model, in the order of its maps."""
-        return tuple(self.model.config.targets)
+        return tuple(self.config.targets)
 
     def diameter_ranges(self, targets: Iterable[Target]) -> dict[Target, tuple[float, float] | None]:
         """Return the diameters in pixels that the model is best at by target, as far as it says."""
-        return {target: self.model.config.targets[target].diameter_range for target in targets}
+        return {target: self.config.targets[target].diameter_range for target in targets}
 
     def scale_for(self, diameter: float | None, target: Target) -> float:
         """Return the factor that brings cells of a diameter to the nearest one that the model is best at."""
@@ -95,10 +107,10 @@ class Predictor:
             return 1.0
         if not (isinstance(diameter, int | float) and 0 < diameter < math.inf):
             raise InputError(f"diameter is {diameter!r}, expected pixels above 0")
-        best = self.model.config.targets[target].diameter_range
+        best = self.config.targets[target].diameter_range
         if best is None:
             raise InputError(
-                f"model {self.model.config.variant!r} does not say which diameters of {target} it is best "
+                f"model {self.config.variant!r} does not say which diameters of {target} it is best "
                 "at: leave diameter out, or use 'auto'"
             )
         scale = float(np.clip(diameter, *best)) / diameter
@@ -153,7 +165,8 @@ class Predictor:
         shape = (gray.shape[0], gray.shape[1])
         side = self.tile_size
         if not self._compiled:  # every side would be compiled anew
-            side = min(side, math.ceil(max(shape) / self.model.stride) * self.model.stride)
+            stride = self.config.backbone.stride
+            side = min(side, math.ceil(max(shape) / stride) * stride)
         tiles = plan_tiles(shape, side, min(self.overlap, side // 2))
         return self._predict_tiles(gray, tiles, targets, progress)
 

@@ -1,10 +1,11 @@
 """A model as it travels to workers: by name and hash, and loaded where it is used."""
 
 import functools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self, Unpack
 
 from dinocell.errors import InputError
+from dinocell.inference.engines.start import Used
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.settings import CompleteSettings, InferenceOptions, InferenceSettings, RunSettings
@@ -24,11 +25,14 @@ class RemoteModel:
     sha256 : str
         Hash of its configuration and weights.
     settings : CompleteSettings
+    resumed : (str, str), optional
+        See `dinocell.inference.engines.start.open_engine`.
     """
 
     model: str
     sha256: str
     settings: CompleteSettings
+    resumed: Used | None = None
 
     @classmethod
     def named(cls, name: str, **options: Unpack[InferenceOptions]) -> Self:
@@ -67,6 +71,10 @@ class RemoteModel:
         """Load the model with its thresholds, once a process; errors as `load`."""
         return _load(self)
 
+    def resumed_with(self, used: Used) -> Self:
+        """Return the model that goes on with the engine and the precision of what is done so far."""
+        return replace(self, resumed=used)
+
     def described(self) -> dict[str, Any]:
         """Return all that decides about the maps: JSON values."""
         recorded = self.settings.recorded()
@@ -85,4 +93,4 @@ def _load(remote: RemoteModel) -> DINOCellPipeline:
             f"model {remote.model!r} has other weights on this worker than where the run was started, "
             "expected the same everywhere: install the same version, or give a folder that all see"
         )
-    return DINOCellPipeline(remote.model, settings=remote.settings)
+    return DINOCellPipeline(remote.model, settings=remote.settings, resumed=remote.resumed)

@@ -16,7 +16,8 @@ from dinocell.settings import Section, explain_problem
 if TYPE_CHECKING:
     from dinocell.models.configuration import ModelConfig
 
-EngineName = Literal["torch", "onnx", "openvino"]
+EngineName = Literal["auto", "onnx", "torch", "openvino"]
+"""Engines that run a network; ``auto`` is chosen by `dinocell.inference.engines.start.choose_engine`."""
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 """Numbers a network computes with: ``auto`` is bfloat16 on CUDA, else float32; ``int8`` in linear layers."""
@@ -151,7 +152,8 @@ class InferenceSettings(RunSettings):
     batch_size : int, optional
         Tiles a forward pass; otherwise what the device is good for.
     engine : str
-        What runs the network: ``torch``, or ``onnx`` or ``openvino``, which need the extra ``export``.
+        What runs the network: ``auto`` (``torch`` on a GPU, else ``onnx`` where the model has a file for it),
+        ``onnx``, ``torch``, which needs the extra of that name, or ``openvino``, which needs ``export``.
     precision : str
         What it computes with: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` (``torch``
         and ``openvino``; faster on CPUs that have instructions for it) or ``int8`` (``onnx``).
@@ -175,8 +177,12 @@ class InferenceSettings(RunSettings):
         Option("Tiles a forward pass. Default: 8 on a CPU, 64 on a GPU.", record="never"),
     ] = None
     engine: Annotated[
-        EngineName, Option("What runs the network: torch, onnx or openvino.", record="never")
-    ] = "torch"
+        EngineName,
+        Option(
+            "What runs the network: onnx, torch, openvino; auto: torch on a GPU, else onnx.",
+            record="never",
+        ),
+    ] = "auto"
     precision: Annotated[
         Precision,
         Option(

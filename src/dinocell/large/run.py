@@ -107,6 +107,7 @@ def segment_large(
         return
     with locked_work_folder(job, output, plan, overwrite=overwrite):
         run = _Run(job, executor)
+        run.keep_engine()
         field = yield from run.find_field()
         statistics = yield from run.find_statistics(field)
         yield from run.find_scales(statistics, field)
@@ -136,6 +137,7 @@ def segment_large(
             "statistics": asdict(statistics),
             "counts": result.counts,
             "median_diameter": result.diameter,
+            **run.used(),
         }
         provenance = {**plan, "target": result.target, "scale": result.scale, **found}
         confidence_sum = yield from run.describe(provenance)
@@ -152,6 +154,19 @@ class _Run:
 
     def __init__(self, job: LargeJob, executor: Executor) -> None:
         self.job, self.executor = job, executor
+
+    def used(self) -> dict[str, str]:
+        """Return the engine and the precision that a part of the map was made with; empty without one."""
+        workspace = self.job.map_workspace
+        for name in workspace.records(stages.MAP):
+            return {key: str(value) for key, value in workspace.read_record(stages.MAP, name).items()}
+        return {}
+
+    def keep_engine(self) -> None:
+        """Keep the engine and the precision of what is done so far."""
+        if used := self.used():
+            network = self.job.network.resumed_with((used["engine"], used["precision"]))
+            self.job = replace(self.job, network=network)
 
     def find_field(self) -> Generator[StageDone, None, Window]:
         """Find what lies within constant margins: the only part that counts from here on."""

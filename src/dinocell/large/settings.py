@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,11 @@ class TileModel(Protocol):
     preprocessing: Preprocessing
     tile_size: int
     overlap: int
+
+    @property
+    def used(self) -> tuple[str, str]:
+        """Engine that computes its maps, and the precision of that."""
+        ...
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -74,6 +79,10 @@ class TileModelLoader(Protocol):
 
     def described(self) -> dict[str, Any]:
         """Return all that decides about its maps, as JSON values."""
+        ...
+
+    def resumed_with(self, used: tuple[str, str]) -> Self:
+        """Return the model that goes on with the engine and the precision of what is done so far."""
         ...
 
 

@@ -70,7 +70,9 @@ def predict_block(block: Block, job: LargeJob, found: IntensityRange, field: Win
             "the distance map holds NaN or infinite values, expected a sound model: train it again"
         )
     job.map_workspace.write_array(MAP, block.window, distance)
-    job.map_workspace.write_record(MAP, block.name, {})
+    engine, precision = job.network.load().used
+    used = {"engine": np.array(engine), "precision": np.array(precision)}
+    job.map_workspace.write_record(MAP, block.name, used)
 
 
 def _predict_part(part: Window, job: LargeJob, found: IntensityRange, field: Window) -> NDArray[np.float32]:

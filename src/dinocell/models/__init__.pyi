@@ -1,18 +1,20 @@
-from .checkpoint import hash_checkpoint
+from .checkpoint import Checkpoint, hash_checkpoint
 from .configuration import ModelConfig
-from .export import INPUT, OUTPUT, Exported, export_onnx, exported_files
+from .export.standalone import Exported, export_onnx, exported_files
 from .finding import find_checkpoint
+from .graph import INPUT, OUTPUT
 from .hub import is_hub_id
+from .listing import list_models
 from .network.dinocell import DINOCell
-from .network.listing import list_models
+from .network.weights import PRETRAINED, fetch_weights
 from .variants import VARIANTS, find_variant
-from .weights import PRETRAINED, fetch_weights
 
 __all__ = [
     "INPUT",
     "OUTPUT",
     "PRETRAINED",
     "VARIANTS",
+    "Checkpoint",
     "DINOCell",
     "Exported",
     "ModelConfig",

@@ -1,30 +1,66 @@
-"""Checkpoint folders: ``config.json`` and ``model.safetensors``, written whole or not at all."""
+"""Checkpoint folders: ``config.json``, ``model.safetensors``, ``model.onnx``; written whole or not at all."""
 
 import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-import numpy as np
-import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
 
-from dinocell.errors import CheckpointError, OutputError, name_few
+from dinocell.errors import CheckpointError, OutputError
 from dinocell.io.hashes import hash_content
 from dinocell.io.opening import read_whole
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.finding import CONFIG_FILE, trained_folder
-from dinocell.models.network.backbone import published_name
+from dinocell.models.finding import CONFIG_FILE, find_checkpoint, trained_folder
+from dinocell.models.variants import find_variant
 from dinocell.settings import first_problem
 
-_SLACK = 2**26  # weights that may be missing in a file that is cut short, whose damage is found on reading
-
 WEIGHTS_FILE = "model.safetensors"
+
+GRAPH_FILE = "model.onnx"
+"""The network as ONNX, whose weights are those of `WEIGHTS_FILE`: see `dinocell.models.graph`."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that is not loaded: an engine does that.
+
+    Attributes
+    ----------
+    config : ModelConfig
+    folder : Path or None
+        None stands for a design with random weights.
+    """
+
+    config: ModelConfig
+    folder: Path | None
+
+    @classmethod
+    def find(cls, name_or_path: str | Path) -> Self:
+        """Find a trained model by name, or a checkpoint folder; errors as `DINOCell.from_pretrained`."""
+        folder = find_checkpoint(name_or_path)
+        return cls(read_config(folder), folder)
+
+    @classmethod
+    def untrained(cls, variant: str) -> Self:
+        """Describe a variant with random weights.
+
+        Raises
+        ------
+        UnknownModelError
+            If it does not exist.
+        """
+        return cls(ModelConfig.of_variant(find_variant(variant)), None)
+
+    @property
+    def graph(self) -> Path | None:
+        """File of the network as ONNX, where the checkpoint has one."""
+        path = None if self.folder is None else self.folder / GRAPH_FILE
+        return path if path is not None and path.is_file() else None
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -49,84 +85,14 @@ def read_config(folder: Path) -> ModelConfig:
         ) from error
 
 
-def check_weights_size(folder: Path, model: nn.Module) -> None:
-    """Raise for a network, built without memory, whose weights are far more than its file has bytes."""
-    path = _weights_file(folder)
-    weights, size = sum(value.numel() for value in model.parameters()), path.stat().st_size
-    if weights > size + _SLACK:
-        raise CheckpointError(
-            f"{path} does not fit its {CONFIG_FILE}: that describes {weights} weights, but the file has "
-            f"{size} bytes. Both must come from one save"
-        )
-
-
-def _weights_file(folder: Path) -> Path:
+def weights_file(folder: Path) -> Path:
+    """Return the file of the weights of a checkpoint folder; raise CheckpointError if it is missing."""
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise CheckpointError(
             f"{folder} is not a checkpoint: {WEIGHTS_FILE} is missing. Copy the whole folder"
         )
     return path
-
-
-def read_weights(folder: Path, model: nn.Module) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint folder; raise where one is missing, damaged or unfit."""
-    path = _weights_file(folder)
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or not safetensors ({error}). Copy or save the model again"
-        ) from error
-    weights = {published_name(key): value for key, value in weights.items()}
-    ours = {published_name(key): key for key in model.state_dict()}
-    problems = list(
-        _mismatches(weights, {published: model.state_dict()[key] for published, key in ours.items()})
-    )
-    if problems:
-        raise CheckpointError(
-            f"{path} does not fit its {CONFIG_FILE}: {'; '.join(problems)}. Both must come from one save"
-        )
-    if unusable := unusable_weights(weights):
-        raise CheckpointError(
-            f"{path} holds {len(weights)} weights, of them {unusable}, expected finite floating-point "
-            "numbers: its training went astray or the file is damaged; take another checkpoint"
-        )
-    return {ours[key]: value.float() for key, value in weights.items()}
-
-
-def unusable_weights(weights: Mapping[str, Tensor]) -> str:
-    """Describe which tensors hold what no network computes with; empty where all are sound.
-
-    Parameters
-    ----------
-    weights : mapping of str to tensor
-        By their published names.
-    """
-    counting = [key for key, value in weights.items() if not value.is_floating_point()]
-    infinite = [
-        key
-        for key, value in weights.items()
-        if value.is_floating_point() and not np.isfinite(value.float().numpy()).all()
-    ]
-    found = {"not of floating-point numbers": counting, "with NaN or infinite values": infinite}
-    return "; ".join(_named(keys, what) for what, keys in found.items() if keys)
-
-
-def _mismatches(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Iterator[str]:
-    """Describe which keys are missing, unexpected, or of another shape."""
-    wrong = [k for k in expected.keys() & found.keys() if found[k].shape != expected[k].shape]
-    for what, keys in (
-        ("missing", expected.keys() - found.keys()),
-        ("unexpected", found.keys() - expected.keys()),
-        ("of another shape", wrong),
-    ):
-        if keys:
-            yield _named(keys, what)
-
-
-def _named(keys: Collection[str], what: str) -> str:
-    return f"{len(keys)} {what} ({name_few(sorted(keys), most=3)})"
 
 
 def hash_checkpoint(folder: Path) -> str:
@@ -153,22 +119,6 @@ def is_trained(name: str) -> bool:
     """Return whether trained weights of a variant ship with this package, or with one that adds them."""
     folder = trained_folder(name)
     return folder is not None and read_config(folder).trained
-
-
-def write_checkpoint(
-    folder: Path,
-    config: ModelConfig,
-    weights: Mapping[str, Tensor],
-    *,
-    dtype: torch.dtype = torch.float32,
-) -> None:
-    """Write the two files of a checkpoint into an existing folder; the weights are stored as `dtype`."""
-    stored = {
-        published_name(key): value.detach().to("cpu", dtype).contiguous() for key, value in weights.items()
-    }
-    # Through memory: a full disk is then an OSError, and the file gets the usual permissions.
-    (folder / WEIGHTS_FILE).write_bytes(save(stored, metadata={"format": "pt"}))
-    write_config(folder / CONFIG_FILE, config)
 
 
 def write_config(path: Path, config: ModelConfig) -> None:

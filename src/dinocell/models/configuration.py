@@ -1,14 +1,14 @@
 """Configuration of a model: all that a checkpoint records beside its weights."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from dinocell.labels import Target
-from dinocell.models.network.decoder import DecoderConfig
-from dinocell.models.variants import AnyBackboneConfig
-from dinocell.models.weights import WeightsRecord
+from dinocell.models.architecture import AnyBackboneConfig, DecoderConfig
+from dinocell.models.variants import Variant
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
@@ -26,6 +26,26 @@ def _plain_name(name: str) -> str:
             f"within them, and no path, of at most {_DESIGN_LENGTH} characters"
         )
     return name
+
+
+class WeightsRecord(Section):
+    """Origin of the weights of a backbone; stored in the checkpoint.
+
+    Attributes
+    ----------
+    source : str
+        Hugging Face id, or name of the file or folder.
+    publisher : str
+        Whose layout the file has.
+    sha256 : dict
+        Hash of every file by its name.
+    licence : str
+    """
+
+    source: str
+    publisher: str
+    sha256: dict[str, str]
+    licence: str
 
 
 class TargetSettings(Section):
@@ -90,6 +110,16 @@ class ModelConfig(Section):
                 "train or fine-tune the model again"
             )
         return values
+
+    @classmethod
+    def of_variant(cls, variant: Variant, targets: Sequence[Target] = ("cells",)) -> Self:
+        """Describe a variant that was not trained."""
+        return cls(
+            variant=variant.name,
+            backbone=variant.backbone,
+            decoder=variant.decoder,
+            targets={target: TargetSettings() for target in targets},
+        )
 
     def settings_of(self, target: Target | None = None) -> TargetSettings:
         """Return the settings of a target, by default of the first."""

@@ -1,16 +1,11 @@
-"""Trained models, found by name or path: without PyTorch, so that a wrong name is refused at once."""
+"""Trained models, found by name or path."""
 
 from pathlib import Path
 
 from dinocell.errors import UnknownModelError, UntrainedModelError
 from dinocell.io.opening import is_folder
 from dinocell.models.installed import installed_folder
-
-NAMES = (
-    "nano", "dinov2-small", "small", "small-plus", "base", "large", "huge-plus", "7b", "convnext-tiny",
-    "convnext-small", "convnext-base", "convnext-large",
-)  # fmt: skip
-"""Names that users type, those of `dinocell.models.variants.VARIANTS`."""
+from dinocell.models.variants import VARIANTS
 
 PACKAGES = {"dinov2-small": "dinocell-dinov2-small"}
 """Distributions that hold a trained model where this one does not, by its name."""
@@ -25,7 +20,7 @@ CONFIG_FILE = "config.json"
 def find_checkpoint(name_or_path: str | Path) -> Path:
     """Find the folder of a model by name or path; errors as `DINOCell.from_pretrained`."""
     name, folder = str(name_or_path), Path(name_or_path)
-    if name in NAMES:
+    if name in VARIANTS:
         if (trained := trained_folder(name)) is not None:
             return trained
         own = f" (the folder of that name is ./{name})" if folder.is_dir() else ""
@@ -39,7 +34,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
         return folder
     raise UnknownModelError(
         f"no model and no folder is called {name!r}. "
-        f"Known models: {', '.join(NAMES)} (see `dinocell models`); or give a checkpoint folder"
+        f"Known models: {', '.join(VARIANTS)} (see `dinocell models`); or give a checkpoint folder"
     )
 
 

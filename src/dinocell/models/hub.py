@@ -35,9 +35,11 @@ def is_hub_id(text: str) -> bool:
 
 def cached_folder(hub_id: str) -> Path | None:
     """Find the folder of a repository's weights in the cache; None where it is not there, or not complete."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+    except ImportError:  # nothing that is installed here has filled it
+        return None
     try:
         cached = Path(
             snapshot_download(

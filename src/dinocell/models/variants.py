@@ -1,22 +1,19 @@
 """Designs that have a name, which users type as ``model``."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Self
-
-from pydantic import Field
+from typing import Self
 
 from dinocell.errors import InputError, UnknownModelError
-from dinocell.models.network.backbone import Four
-from dinocell.models.network.convnext import ConvNeXtConfig
-from dinocell.models.network.decoder import DecoderConfig
-from dinocell.models.network.dinov2 import DINOv2Config, TokenStride
-from dinocell.models.network.residual import ResidualConfig
-from dinocell.models.network.vit import ViTConfig
-
-AnyBackboneConfig = Annotated[
-    ViTConfig | DINOv2Config | ConvNeXtConfig | ResidualConfig, Field(discriminator="kind")
-]
-"""Configuration of a backbone in a checkpoint: of one of the kinds that there are."""
+from dinocell.models.architecture import (
+    AnyBackboneConfig,
+    ConvNeXtConfig,
+    DecoderConfig,
+    DINOv2Config,
+    Four,
+    ResidualConfig,
+    TokenStride,
+    ViTConfig,
+)
 
 DINOV3_LICENCE = "DINOv3 License"
 

@@ -10,7 +10,8 @@ import torch
 from dinocell import __version__
 from dinocell.errors import CheckpointError
 from dinocell.io.readers.naming import distinct_names
-from dinocell.models.checkpoint import previous_folder, read_config, replaced_folder, write_checkpoint
+from dinocell.models.checkpoint import previous_folder, read_config, replaced_folder
+from dinocell.models.network.saved_weights import write_checkpoint
 from dinocell.training.adaptation import merged
 from dinocell.training.config import BEST_FOLDER, LAST_FOLDER, Dataset, TrainConfig
 from dinocell.training.environment import describe_environment, write_environment
@@ -106,7 +107,7 @@ def save_checkpoints(state: TrainingState, config: TrainConfig, record: EpochRec
     model = merged(state.averaged)
     model.config = model.config.model_copy(update={"training": _describe(config, state)})
     if best:
-        model.folded().save_pretrained(config.output / BEST_FOLDER)
+        model.folded().save_pretrained(config.output / BEST_FOLDER, graph=True)
     encoded = encode_state(state, _decisive_settings(config, state))
     with replaced_folder(config.output / LAST_FOLDER) as temporary:
         write_checkpoint(temporary, model.config, model.state_dict())

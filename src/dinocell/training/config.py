@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from dinocell.datasets.annotates import annotated_target
 from dinocell.labels import DEFAULT_TARGET, TARGETS, Target
-from dinocell.models.network.dinov2 import TokenStride
+from dinocell.models.architecture import TokenStride
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.settings import Range, Section
 from dinocell.tiling import MAX_TILE

@@ -17,7 +17,7 @@ from dinocell.extras import import_extra
 from dinocell.io.presence import check_still_there
 from dinocell.models.checkpoint import WEIGHTS_FILE
 from dinocell.models.finding import CONFIG_FILE
-from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.models.memory import explain_out_of_memory
 from dinocell.training.cached_crops import CachedSamples, CropsCached, cache_crops, remove_cache
 from dinocell.training.checkpoints import EpochRecord, open_training, prepare_training, save_checkpoints
 from dinocell.training.config import BEST_FOLDER, LAST_FOLDER, TrainConfig

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.models.memory import explain_out_of_memory
 from dinocell.training.annotated import Annotated
 from dinocell.training.config import TrainConfig
 from dinocell.training.on_device.images import BYTES_PER_PIXEL

@@ -42,6 +42,12 @@ class Engine(Protocol):
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return distance maps float32 ``(B, T, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
 
+    def features(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Return the four feature maps float32 ``(B, C, Y / s, X / s)`` of 8-bit tiles ``(B, Y, X)``.
+
+        From the finest to the coarsest; s is 16 in all maps of a ViT.
+        """
+
     def open_map(
         self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]
     ) -> TileMap | None:

@@ -5,18 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.extras import import_extra
-from dinocell.inference.engines.exported import cache_folder, exported_file, remake
 from dinocell.inference.settings import InferenceSettings, Precision
-from dinocell.models.export import INPUT, Exported
-from dinocell.models.network.dinocell import DINOCell
+from dinocell.machine import cache_folder
+from dinocell.models.graph import CPU, FEATURES, INPUT, OUTPUT, failures, open_session
 from dinocell.tiling import Tile
-
-PURPOSE = "engine onnx"
 
 
 class OnnxEngine:
@@ -24,57 +19,61 @@ class OnnxEngine:
 
     Parameters
     ----------
-    model : DINOCell
-        Exported once, see `dinocell.inference.engines.exported`.
+    path : Path
+        The graph of a checkpoint, or an exported file.
     settings : InferenceSettings
-        Of these, ``device``: ``auto``, ``cpu`` or ``cuda``, where TensorRT comes first if it is
-        installed; and ``precision``: ``auto``, ``float32`` or ``int8``.
+        Of these, ``device``: ``auto``, ``cpu`` or ``cuda``, where TensorRT comes first if it is installed;
+        and ``precision``: ``int8`` says that the file has it, anything else is float32.
 
     Raises
     ------
     InputError
         If the device or the precision cannot be had.
-    MissingExtraError
-        If it is not installed.
+    CheckpointError
+        If the file is damaged.
     """
 
     name = "onnx"
 
-    def __init__(self, model: DINOCell, settings: InferenceSettings) -> None:
-        device = settings.device
-        if settings.precision == "bfloat16":
-            raise InputError(
-                "engine onnx computes in float32 or int8, but precision is bfloat16: choose torch or openvino"
-            )
-        self._runtime = import_extra("onnxruntime", extra="export", purpose=PURPOSE)
-        providers = _providers(self._runtime.get_available_providers(), device)
-        kept: Exported = "int8" if settings.precision == "int8" else "float32"
-        self.precision: Precision = kept
-        path = exported_file(model, precision=kept)
-        errors = self._runtime.capi.onnxruntime_pybind11_state
-        self._failure = errors.RuntimeException
-        try:
-            self._session = self._open(path, providers)
-        except (errors.InvalidProtobuf, errors.Fail, errors.InvalidGraph, errors.NoSuchFile):
-            self._session = self._open(remake(model, path, precision=kept), providers)
-        self.device = "cpu" if self._session.get_providers()[0].startswith("CPU") else "cuda"
-        if self.device == "cpu" and device.startswith("cuda"):
+    def __init__(self, path: Path, settings: InferenceSettings) -> None:
+        import onnxruntime
+
+        self.check(settings)
+        self.precision: Precision = "int8" if settings.precision == "int8" else "float32"
+        providers = _providers(onnxruntime.get_available_providers(), settings.device)
+        self._session = open_session(path, providers=providers)
+        self._failures = failures()
+        self.device = "cpu" if self._session.get_providers()[0] == CPU else "cuda"
+        if self.device == "cpu" and settings.device.startswith("cuda"):
             raise InputError(
                 "onnxruntime has CUDA but cannot use it here: check the driver and the versions of CUDA and "
                 "cuDNN, or choose device cpu"
             )
 
-    def _open(self, path: Path, providers: list[Any]) -> Any:
-        options = self._runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # errors, which are raised as well
-        return self._runtime.InferenceSession(str(path), options, providers=providers)
+    @staticmethod
+    def check(settings: InferenceSettings) -> None:
+        """Raise InputError for what it cannot do, before a file is made for it."""
+        if settings.precision == "bfloat16":
+            raise InputError(
+                "engine onnx computes in float32 or int8, but precision is bfloat16: choose torch or openvino"
+            )
 
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return distance maps float32 ``(B, T, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
+        return self._run([OUTPUT], tiles)[0]
+
+    def features(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Return the four feature maps float32 ``(B, C, Y / s, X / s)`` of 8-bit tiles ``(B, Y, X)``."""
+        if len(self._session.get_outputs()) == 1:
+            raise InputError(
+                "this exported file has no feature maps: save the model again, or choose engine torch"
+            )
+        return tuple(self._run(FEATURES, tiles))
+
+    def _run(self, outputs: Sequence[str], tiles: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         try:
-            return np.asarray(self._session.run(None, {INPUT: tiles})[0], np.float32)
-        except self._failure as error:  # no RuntimeError, which other engines raise when memory is short
+            return [np.asarray(one, np.float32) for one in self._session.run(outputs, {INPUT: tiles})]
+        except self._failures as error:  # no RuntimeError, which other engines raise when memory is short
             raise RuntimeError(str(error)) from error
 
     def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]) -> None:
@@ -89,7 +88,7 @@ def _providers(available: list[str], device: str) -> list[Any]:
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdecimal():
         raise InputError(f"engine onnx knows the devices auto, cpu and cuda, but device is {device!r}")
-    chosen: list[Any] = ["CPUExecutionProvider"]
+    chosen: list[Any] = [CPU]
     if kind == "cpu":
         return chosen
     number = {"device_id": int(index or 0)}

@@ -13,6 +13,7 @@ from torch import Tensor
 from dinocell.errors import InputError
 from dinocell.inference.engines.device_map import DeviceMap
 from dinocell.inference.settings import InferenceSettings, Precision
+from dinocell.models.checkpoint import Checkpoint
 from dinocell.models.network.devices import choose_device, multiplies_bfloat16
 from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.tiling import Tile
@@ -25,9 +26,9 @@ class TorchEngine:
 
     Parameters
     ----------
-    model : DINOCell
-        Set to eval mode and, in float32, moved to the device: the engine follows what it learns later. In
-        other precisions the engine has a copy.
+    model : DINOCell or Checkpoint
+        A network is set to eval mode and, in float32, moved to the device: the engine follows what it learns
+        later. In other precisions the engine has a copy. A checkpoint is loaded.
     settings : InferenceSettings
         Of these, ``device``: ``auto`` (CUDA, else MPS, else CPU) or a torch device; ``precision``: ``auto``,
         ``float32`` or ``bfloat16``; and ``compiled``: translate the network to the device first. That takes
@@ -46,7 +47,7 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, model: DINOCell, settings: InferenceSettings) -> None:
+    def __init__(self, model: DINOCell | Checkpoint, settings: InferenceSettings) -> None:
         if settings.precision == "int8":
             raise InputError("engine torch has no precision int8: choose engine onnx, or bfloat16")
         self._device = choose_device(settings.device)
@@ -58,6 +59,8 @@ class TorchEngine:
         self._dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         if self._dtype == torch.bfloat16 and not on_cuda and not multiplies_bfloat16():
             logger.warning("this processor has no instructions for bfloat16: float32 is much faster on it")
+        if isinstance(model, Checkpoint):
+            model = DINOCell.load(model)
         model = model.eval() if self._dtype == torch.float32 else copy.deepcopy(model).eval()
         self._model = model.to(self._device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = torch.compile(self._model, dynamic=False) if settings.compiled else self._model
@@ -73,6 +76,13 @@ class TorchEngine:
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return distance maps float32 ``(B, T, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
         return np.asarray(self.run(torch.from_numpy(tiles).to(self._device)).cpu().numpy())
+
+    @torch.inference_mode()
+    def features(self, tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Return the four feature maps float32 ``(B, C, Y / s, X / s)`` of 8-bit tiles ``(B, Y, X)``."""
+        x = normalise(torch.from_numpy(tiles).to(self._device)).to(self._dtype)
+        maps = self._model.backbone(x.contiguous(memory_format=torch.channels_last))
+        return tuple(np.asarray(one.float().cpu().numpy()) for one in maps)
 
     def open_map(
         self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]

@@ -1,42 +1,17 @@
 """Contract of all backbones: an image becomes four feature maps with declared channels and strides.
 
-A backbone is one module of this folder: a configuration, and the network that it builds. The decoder and the
-rest of the package know it by this contract alone. `dinocell.models.variants` names the designs.
+A backbone is one module of this folder, built from its configuration in `dinocell.models.architecture`. The
+decoder and the rest of the package know it by this contract alone.
 """
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dinocell.settings import Section
-
-Four = tuple[int, int, int, int]
-Positive = Annotated[int, Field(gt=0, le=2**15)]
-"""A width or a number of blocks; what is beyond any network is refused before its memory is taken."""
-Widths = tuple[Positive, Positive, Positive, Positive]
-Depth = Annotated[int, Field(gt=0, le=1024)]
-Depths = tuple[Depth, Depth, Depth, Depth]
-
-
-class BackboneConfig(Section, ABC):
-    """Configuration of a backbone.
-
-    Attributes
-    ----------
-    kind : str
-        Name by which checkpoints tell it from others: a subclass narrows it to a ``Literal``.
-    """
-
-    kind: str
-
-    @abstractmethod
-    def build(self) -> "Backbone":
-        """Build the network with random weights."""
+from dinocell.models.architecture import Four
 
 
 class Backbone(nn.Module, ABC):

@@ -5,12 +5,9 @@ constant border, must not change a cell. ``batch`` pools over whole batches whil
 statistics then become constants, which are folded into the convolutions (`dinocell.models.network.folding`).
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 
-Norm = Literal["batch", "channel", "folded"]
-"""Norm after a convolution: BatchNorm, LayerNorm over the channels of each pixel, or none but a bias."""
+from dinocell.models.architecture import Norm
 
 
 class ChannelNorm(nn.LayerNorm):

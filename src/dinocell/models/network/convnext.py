@@ -1,30 +1,19 @@
 """DINOv3 ConvNeXt networks."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
-from dinocell.models.network.backbone import Backbone, BackboneConfig, Depths, Widths
-
-
-class ConvNeXtConfig(BackboneConfig):
-    """A DINOv3 ConvNeXt of any width and depth; its four stages are the feature maps."""
-
-    kind: Literal["convnext"] = "convnext"
-    widths: Widths
-    depths: Depths
-
-    def build(self) -> "ConvNeXtBackbone":
-        """Build the network with random weights."""
-        return ConvNeXtBackbone(self)
+from dinocell.models.architecture import ConvNeXtConfig
+from dinocell.models.network.backbone import Backbone
 
 
 class ConvNeXtBackbone(Backbone):
     """DINOv3 ConvNeXt through `transformers`: four stages at strides 4, 8, 16 and 32."""
 
     strides = (4, 8, 16, 32)
-    stride = 32
+    stride = ConvNeXtConfig.stride
     inner = "convnext"
 
     def __init__(self, config: ConvNeXtConfig) -> None:

@@ -5,30 +5,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dinocell.models.network.backbone import Four, Positive
-from dinocell.models.network.blocks import ConvBlock, Norm, ResidualBlock
-from dinocell.settings import Section
+from dinocell.models.architecture import DecoderConfig, Four, Norm
+from dinocell.models.network.blocks import ConvBlock, ResidualBlock
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 """Strides of the pyramid; the first two come from the image, the rest from the backbone."""
 
 INITIAL_LOGIT = -2.0
 """Output bias before training: most pixels of a distance map are near 0."""
-
-
-class DecoderConfig(Section):
-    """Configuration of the decoder.
-
-    Attributes
-    ----------
-    widths : six int
-        Channels at strides 1, 2, 4, 8, 16 and 32.
-    norm : {"batch", "channel", "folded"}
-        Norm after each convolution.
-    """
-
-    widths: tuple[Positive, Positive, Positive, Positive, Positive, Positive] = (16, 32, 64, 128, 192, 256)
-    norm: Norm = "batch"
 
 
 class UNetDecoder(nn.Module):

@@ -1,11 +1,8 @@
 """Devices that networks run on."""
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 
-from dinocell.errors import DeviceMemoryError, InputError
+from dinocell.errors import InputError
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -36,34 +33,3 @@ def multiplies_bfloat16() -> bool:
         return True
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16"))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory is short; for CPU and MPS it has no class of its own."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    words = (
-        "out of memory",
-        "can't allocate memory",
-        "not enough memory",
-        "ALLOC_FAILED",
-        "Failed to allocate memory",
-    )
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-
-
-@contextlib.contextmanager
-def explain_out_of_memory(message: str) -> Iterator[None]:
-    """Turn an out-of-memory error into one that says what to do.
-
-    Raises
-    ------
-    DeviceMemoryError
-        With the message.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise DeviceMemoryError(message) from error

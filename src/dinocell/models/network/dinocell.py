@@ -1,5 +1,6 @@
 """DINOCell: backbone, decoder and head as one module that saves and loads itself."""
 
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,24 +9,22 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from dinocell.errors import CheckpointError, InputError
+from dinocell.errors import CheckpointError, DINOCellError, InputError
 from dinocell.labels import Target
-from dinocell.models.checkpoint import (
-    check_weights_size,
-    read_config,
-    read_weights,
-    replaced_folder,
-    write_checkpoint,
-)
-from dinocell.models.configuration import ModelConfig, TargetSettings
-from dinocell.models.finding import CONFIG_FILE, find_checkpoint
+from dinocell.models.architecture import TokenStride
+from dinocell.models.checkpoint import GRAPH_FILE, Checkpoint, replaced_folder
+from dinocell.models.configuration import ModelConfig
+from dinocell.models.finding import CONFIG_FILE
+from dinocell.models.memory import is_out_of_memory
 from dinocell.models.network.backbone import Backbone
+from dinocell.models.network.building import build_backbone
 from dinocell.models.network.decoder import UNetDecoder
-from dinocell.models.network.devices import is_out_of_memory
-from dinocell.models.network.dinov2 import TokenStride
 from dinocell.models.network.folding import folded_weights
+from dinocell.models.network.saved_weights import check_weights_size, read_weights, write_checkpoint
+from dinocell.models.network.weights import load_backbone_weights
 from dinocell.models.variants import find_variant
-from dinocell.models.weights import load_backbone_weights
+
+logger = logging.getLogger(__name__)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -49,7 +48,7 @@ class DINOCell(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone: Backbone = config.backbone.build()
+        self.backbone: Backbone = build_backbone(config.backbone)
         self.decoder = UNetDecoder(
             config.decoder, self.backbone.out_channels, self.backbone.strides, targets=len(config.targets)
         )
@@ -162,7 +161,7 @@ class DINOCell(nn.Module):
             What its maps are to outline.
         backbone_weights : str or Path, optional
             ``pretrained``, a Hugging Face id, a folder or a file (see
-            `dinocell.models.weights.load_backbone_weights`); random weights otherwise.
+            `dinocell.models.network.weights.load_backbone_weights`); random weights otherwise.
         token_stride : {16, 8}, optional
             Pixels from token to token of a DINOv2 backbone; by default the variant's.
 
@@ -181,13 +180,7 @@ class DINOCell(nn.Module):
             If the weights cannot be found, read or used.
         """
         variant = find_variant(name).with_token_stride(token_stride)
-        config = ModelConfig(
-            variant=name,
-            backbone=variant.backbone,
-            decoder=variant.decoder,
-            targets={target: TargetSettings() for target in targets},
-        )
-        model = cls(config)
+        model = cls(ModelConfig.of_variant(variant, targets))
         if backbone_weights is not None:
             record = load_backbone_weights(model.backbone, variant, backbone_weights)
             model.config = model.config.model_copy(update={"backbone_weights": record})
@@ -218,8 +211,17 @@ class DINOCell(nn.Module):
         CheckpointError
             If the folder's files are missing, damaged, or do not fit each other.
         """
-        folder = find_checkpoint(name_or_path)
-        config = read_config(folder)
+        return cls.load(Checkpoint.find(name_or_path), fold=fold)
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, *, fold: bool = True) -> Self:
+        """Load a checkpoint that was found; for the rest see `from_pretrained`.
+
+        One without a folder is built with random weights.
+        """
+        folder, config = checkpoint.folder, checkpoint.config
+        if folder is None:
+            return cls(config).eval()
         try:
             with torch.device("meta"):  # no memory is taken before it is known that the weights are there
                 check_weights_size(folder, cls(config))
@@ -236,7 +238,9 @@ class DINOCell(nn.Module):
         model.load_state_dict(read_weights(folder, model), strict=True)
         return model.folded() if fold else model.eval()
 
-    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
+    def save_pretrained(
+        self, folder: str | Path, *, dtype: torch.dtype = torch.float32, graph: bool = False
+    ) -> Path:
         """Write ``config.json`` and ``model.safetensors``, all or nothing.
 
         Parameters
@@ -245,6 +249,9 @@ class DINOCell(nn.Module):
             Created, or replaced when complete.
         dtype : torch.dtype
             What the weights are stored as; float16 halves the file.
+        graph : bool
+            Whether to write ``model.onnx`` as well, with which the model runs without PyTorch (see
+            `dinocell.models.export.checkpoint_graph.write_graph`); a warning where it cannot be made.
 
         Returns
         -------
@@ -259,10 +266,22 @@ class DINOCell(nn.Module):
         folder = Path(folder).resolve()
         with replaced_folder(folder) as temporary:
             for file in folder.glob("*"):  # a model card, say, stays
-                if file.is_file():
+                if file.is_file() and file.name != GRAPH_FILE:
                     shutil.copy2(file, temporary)
             write_checkpoint(temporary, self.config, self.state_dict(), dtype=dtype)
+            if graph:
+                _add_graph(temporary)
         return folder
+
+
+def _add_graph(folder: Path) -> None:
+    """Write the graph of a checkpoint; weights that were learned are not lost where that fails."""
+    from dinocell.models.export.checkpoint_graph import write_graph
+
+    try:
+        write_graph(folder)
+    except DINOCellError as error:
+        logger.warning("saved without %s, so it will run in PyTorch only: %s", GRAPH_FILE, error)
 
 
 def _learns(part: nn.Module) -> bool:

@@ -1,55 +1,23 @@
 """DINOv2 vision transformers, whose patches of 14 px are fed so that tokens lie at a power of two."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dinocell.models.network.backbone import Backbone, BackboneConfig, Depth, Four, Positive
+from dinocell.models.architecture import DINOv2Config
+from dinocell.models.network.backbone import Backbone
 
 PATCH = 14
 """Side of a patch in pixels of the resized image."""
 
 
-TokenStride = Literal[16, 8]
-"""Pixels of the image from token to token."""
-
-
-class DINOv2Config(BackboneConfig):
-    """A DINOv2 vision transformer without registers.
-
-    Attributes
-    ----------
-    hidden_size, depth, heads : int
-        Width, number of blocks, attention heads; the MLP is four times as wide.
-    feature_blocks : four int
-        Blocks, counted from 0, whose outputs are the feature maps.
-    positions : int
-        Side of the grid of learned positions, which is resized to that of the tokens.
-    token_stride : {16, 8}
-        Pixels of the image from token to token. The image is resized to 14/16 of its size, or to 28/16: four
-        times as many tokens, finer outlines, and more than four times the time.
-    """
-
-    kind: Literal["dinov2"] = "dinov2"
-    hidden_size: Positive
-    depth: Depth
-    heads: Positive
-    feature_blocks: Four
-    positions: Depth = 37
-    token_stride: TokenStride = 16
-
-    def build(self) -> "DINOv2Backbone":
-        """Build the network with random weights."""
-        return DINOv2Backbone(self)
-
-
 class DINOv2Backbone(Backbone):
     """DINOv2 ViT of `transformers`; every feature map passes the final LayerNorm."""
 
-    stride = 16
+    stride = DINOv2Config.stride
     attends = True
     inner = "dinov2"
 

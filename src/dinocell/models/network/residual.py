@@ -1,43 +1,19 @@
 """Plain residual networks, small enough to learn from scratch."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import Tensor, nn
 
-from dinocell.models.network.backbone import Backbone, BackboneConfig, Depths, Positive, Widths
-from dinocell.models.network.blocks import ConvBlock, Norm, ResidualBlock
-
-
-class ResidualConfig(BackboneConfig):
-    """A plain residual network, small enough to learn from scratch on a CPU.
-
-    Attributes
-    ----------
-    stem_width : int
-        Channels at stride 2.
-    widths, depths : four int
-        Channels and number of residual blocks at strides 4, 8, 16 and 32.
-    norm : {"batch", "channel", "folded"}
-        Norm after each convolution.
-    """
-
-    kind: Literal["residual"] = "residual"
-    stem_width: Positive = 32
-    widths: Widths
-    depths: Depths
-    norm: Norm = "batch"
-
-    def build(self) -> "ResidualBackbone":
-        """Build the network with random weights."""
-        return ResidualBackbone(self)
+from dinocell.models.architecture import ResidualConfig
+from dinocell.models.network.backbone import Backbone
+from dinocell.models.network.blocks import ConvBlock, ResidualBlock
 
 
 class ResidualBackbone(Backbone):
     """Plain residual stages at strides 4, 8, 16 and 32."""
 
     strides = (4, 8, 16, 32)
-    stride = 32
+    stride = ResidualConfig.stride
 
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()

@@ -1,52 +1,19 @@
 """DINOv3 vision transformers."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 
-from dinocell.models.network.backbone import Backbone, BackboneConfig, Depth, Four, Positive
-
-
-class ViTConfig(BackboneConfig):
-    """A DINOv3 vision transformer with patches of 16 px.
-
-    Attributes
-    ----------
-    hidden_size, depth, heads, intermediate_size : int
-        Width, number of blocks, attention heads, width of the MLP.
-    feature_blocks : four int
-        Blocks, counted from 0, whose outputs are the feature maps.
-    register_tokens : int
-        DINOv3 was trained with 4.
-    gated_mlp : bool
-        Whether the MLP is a SwiGLU, as in the "plus" sizes and 7B.
-    attention_bias : bool
-        Whether queries and values have a bias; keys never have one.
-    """
-
-    kind: Literal["vit"] = "vit"
-    hidden_size: Positive
-    depth: Depth
-    heads: Positive
-    intermediate_size: int = Field(gt=0, le=2**17)
-    # A checkpoint may have the second key.
-    feature_blocks: Four = Field(validation_alias=AliasChoices("feature_blocks", "taps"))
-    register_tokens: int = Field(default=4, ge=0, le=1024)
-    gated_mlp: bool = False
-    attention_bias: bool = True
-
-    def build(self) -> "ViTBackbone":
-        """Build the network with random weights."""
-        return ViTBackbone(self)
+from dinocell.models.architecture import ViTConfig
+from dinocell.models.network.backbone import Backbone
 
 
 class ViTBackbone(Backbone):
     """DINOv3 ViT through `transformers`; every feature map passes the final LayerNorm and has stride 16."""
 
     strides = (16, 16, 16, 16)
-    stride = 16
+    stride = ViTConfig.stride
     attends = True
     inner = "vit"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dinocell.errors import OutputError, TrainingError
-from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.models.memory import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.training.augment import Crop
 

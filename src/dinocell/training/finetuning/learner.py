@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dinocell.errors import TrainingError
-from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.models.memory import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.config import Loss
 from dinocell.training.finetuning.cached_features import CropBatch, CropCache, other_maps

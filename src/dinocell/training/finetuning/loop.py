@@ -86,9 +86,9 @@ def finetune_steps(config: FinetuneConfig) -> Iterator[FinetuneEvent]:
     start = time.monotonic()
     _prepare_output(config.output)
     items, left_out = find_items(config)
+    model = DINOCell.from_pretrained(config.model)
     # In float32 the pipeline runs the very weights that learn, on their device; else a copy of them.
-    pipeline = DINOCellPipeline(config.model, device=config.device, precision="float32")
-    model = pipeline.model
+    pipeline = DINOCellPipeline(model, device=config.device, precision="float32")
     yield from (LeftOut(name, reason) for name, reason in left_out.items())
     size, target = _crop_size(config, model), find_target(config, model, items)
     config = config.model_copy(update={"crop_size": size, "annotates": target})

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from dinocell import __version__
 from dinocell.io.saving import atomic_path
-from dinocell.models.checkpoint import WEIGHTS_FILE, replaced_folder, write_checkpoint
+from dinocell.models.checkpoint import WEIGHTS_FILE, replaced_folder
 from dinocell.models.finding import CONFIG_FILE
 from dinocell.models.network.backbone import Backbone
 from dinocell.models.network.dinocell import DINOCell
+from dinocell.models.network.saved_weights import write_checkpoint
 from dinocell.training.pretraining.config import PretrainConfig
 
 RECORD_FILE = "pretraining.json"

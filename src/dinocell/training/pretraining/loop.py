@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dinocell.errors import ConfigError, TrainingError
 from dinocell.io.presence import check_still_there
 from dinocell.models.checkpoint import WEIGHTS_FILE
-from dinocell.models.network.devices import explain_out_of_memory
+from dinocell.models.memory import explain_out_of_memory
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.training.pretraining.objective import (

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from dinocell.io.saving import atomic_path
+from dinocell.models.configuration import WeightsRecord
 from dinocell.models.network.dinocell import DINOCell
-from dinocell.models.weights import WeightsRecord
 from dinocell.training.pretraining.config import PretrainConfig
 from dinocell.training.pretraining.export import PretrainOutcome, write_backbone
 from dinocell.training.pretraining.student import SelfDistillation

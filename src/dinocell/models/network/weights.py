@@ -14,11 +14,11 @@ from torch import Tensor
 
 from dinocell.errors import CheckpointError, FileMissingError, InputError
 from dinocell.io.hashes import hash_content
-from dinocell.models.conversion import convert
+from dinocell.models.configuration import WeightsRecord
 from dinocell.models.hub import INDEX_FILE, fetch_folder, is_hub_id, shards
 from dinocell.models.network.backbone import Backbone
+from dinocell.models.network.conversion import convert
 from dinocell.models.variants import Variant
-from dinocell.settings import Section
 
 logger = logging.getLogger(__name__)
 
@@ -35,26 +35,6 @@ _UNREADABLE = (
 
 _FILE_SUFFIXES = (*SUFFIXES, ".bin", ".ckpt", ".npz", ".tar", ".gz", ".zip")
 """Endings of files; a text with one of them is not the name of a repository."""
-
-
-class WeightsRecord(Section):
-    """Origin of the weights of a backbone; stored in the checkpoint.
-
-    Attributes
-    ----------
-    source : str
-        Hugging Face id, or name of the file or folder.
-    publisher : str
-        Whose layout the file has.
-    sha256 : dict
-        Hash of every file by its name.
-    licence : str
-    """
-
-    source: str
-    publisher: str
-    sha256: dict[str, str]
-    licence: str
 
 
 def load_backbone_weights(backbone: Backbone, variant: Variant, source: str | Path) -> WeightsRecord:

@@ -1,40 +1,24 @@
 """A model as an ONNX file: gray tiles in, distance maps out, so that any runtime can use it."""
 
-import contextlib
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dinocell.errors import InputError, OutputError
 from dinocell.extras import import_extra
-from dinocell.models.network.dinocell import DINOCell, normalise
+from dinocell.models.export.program import export_program, quiet
+from dinocell.models.network.dinocell import DINOCell
 from dinocell.models.variants import VARIANTS
 from dinocell.version import __version__
-
-OPSET = 20
-INPUT, OUTPUT = "tiles", "distance"
 
 Exported = Literal["float32", "int8"]
 """Numbers that an exported file computes with."""
 
 ONE_FILE = 1.8e9
 """Bytes of weights that still go into the ONNX file itself, which cannot hold more than 2 GiB."""
-
-
-class _TilesToMaps(nn.Module):
-    def __init__(self, model: DINOCell) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        return torch.sigmoid(self.model(normalise(tiles)))
 
 
 def export_onnx(model: DINOCell, path: str | Path, *, precision: Exported = "float32") -> Path:
@@ -76,8 +60,6 @@ def export_onnx(model: DINOCell, path: str | Path, *, precision: Exported = "flo
             f"model {model.config.variant!r} is made of convolutions, which 8 bits make no faster: "
             "choose precision float32, or bfloat16 with engine torch or openvino"
         )
-    for module in ("onnx", "onnxscript"):
-        import_extra(module, extra="export", purpose="export")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.tmp-") as folder:
             whole = Path(folder, "float32", path.name)
@@ -100,49 +82,26 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write(model: DINOCell, path: Path) -> None:
-    network = _TilesToMaps(model).eval()
-    stride = model.stride
-    shape = {
-        0: torch.export.Dim("batch", min=1, max=2**16),
-        1: stride * torch.export.Dim("rows", min=1, max=2**12),
-        2: stride * torch.export.Dim("columns", min=1, max=2**12),
-    }
-    example = torch.zeros(2, 3 * stride, 5 * stride, dtype=torch.uint8, device=model.device)
-    with _quiet(), torch.no_grad():
-        program: Any = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=(shape,),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            opset_version=OPSET,
-            verbose=False,
-        )
-    _describe(program.model, model)
+    program = export_program(model, features=False, optimise=True)
+    program.model.metadata_props.update(_describe(model))
     size = sum(part.numel() * part.element_size() for part in model.parameters())
     program.save(path, external_data=size > ONE_FILE)
 
 
-def _describe(program: Any, model: DINOCell) -> None:
-    """Replace what the exporter notes of this machine by what a user needs to know."""
-    program.metadata_props.clear()
-    for node in program.graph.all_nodes():
-        node.metadata_props.clear()
-        for value in node.outputs:
-            value.metadata_props.clear()
+def _describe(model: DINOCell) -> dict[str, str]:
+    """Return the metadata of a file: what its user needs to know."""
     config = model.config
     described = config.model_dump(mode="json", exclude={"training", "backbone", "decoder"})
     licence = VARIANTS[config.variant].licence if config.variant in VARIANTS else "that of its backbone"
-    program.metadata_props.update(
-        {name: value if isinstance(value, str) else json.dumps(value) for name, value in described.items()}
-    )
-    program.metadata_props.update({"dinocell": __version__, "licence": licence, "stride": str(model.stride)})
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in described.items()
+    }
+    return texts | {"dinocell": __version__, "licence": licence, "stride": str(model.stride)}
 
 
 def _quantise(source: Path, target: Path) -> Path:
     quantisation = import_extra("onnxruntime.quantization", extra="export", purpose="precision int8")
-    with _quiet():
+    with quiet():
         quantisation.quantize_dynamic(
             source,
             target,
@@ -152,19 +111,6 @@ def _quantise(source: Path, target: Path) -> Path:
             use_external_data_format=source.with_name(f"{source.name}.data").exists(),
         )
     return target
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what exporters say of their own insides."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def exported_files(path: Path) -> list[Path]:

@@ -5,21 +5,16 @@ import logging
 import os
 from pathlib import Path
 
-import platformdirs
 import torch
 
 from dinocell.errors import OutputError
-from dinocell.models.export import OPSET, Exported, export_onnx
+from dinocell.machine import cache_folder
+from dinocell.models.export.program import OPSET
+from dinocell.models.export.standalone import Exported, export_onnx
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.version import __version__
 
 logger = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Return the folder of exported models: ``$DINOCELL_CACHE``, else in the cache folder of the user."""
-    chosen = os.environ.get("DINOCELL_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("dinocell", appauthor=False)
 
 
 def exported_file(model: DINOCell, *, precision: Exported) -> Path:
@@ -38,7 +33,7 @@ def exported_file(model: DINOCell, *, precision: Exported) -> Path:
     Raises
     ------
     DINOCellError
-        As `dinocell.models.export.export_onnx`, or if the cache cannot be written.
+        As `dinocell.models.export.standalone.export_onnx`, or if the cache cannot be written.
     """
     folder = cache_folder()
     path = folder / f"{model.config.variant.replace(os.sep, '-')}-{precision}-{_digest(model)}.onnx"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dinocell.errors import CheckpointError
-from dinocell.models.layouts import LAYOUTS, Layout
 from dinocell.models.network.backbone import published_name
+from dinocell.models.network.layouts import LAYOUTS, Layout
 
 ROPE_BASE = 100.0
 

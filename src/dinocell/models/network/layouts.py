@@ -17,7 +17,7 @@ class Layout:
     ----------
     publisher : str
     kind : str
-        Of the backbone, see `dinocell.models.network.backbone.BackboneConfig`.
+        Of the backbone, see `dinocell.models.architecture.BackboneConfig`.
     mark : str
         A name that only this layout has.
     names : tuple of pairs

@@ -1,0 +1,1 @@
+"""Models as ONNX: the graph of a checkpoint, whole files for other programs, and a cache of both."""

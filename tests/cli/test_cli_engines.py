@@ -1,0 +1,85 @@
+"""A command chooses an engine, and a run that goes on keeps the one that it began with."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dinocell.cli import app
+from dinocell.io.saving import write_image
+from tests.cases import disk
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Write two images of three bright disks."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image = np.full((128, 128), 20, np.uint8)
+    for centre in ((30, 30), (30, 90), (90, 60)):
+        image[disk(image.shape, centre, 12)] = 200
+    for name in ("a.png", "b.png"):
+        write_image(folder / name, image)
+    return folder
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.exception
+    return result.output
+
+
+def engines(folder):
+    """Read engine and precision of each result by its image."""
+    records = [json.loads(file.read_text()) for file in folder.glob("*_provenance.json")]
+    used = [(one["result"]["engine"], one["result"]["precision"]) for one in records]
+    return dict(zip((one["provenance"]["source"]["name"][0] for one in records), used, strict=True))
+
+
+def test_a_batch_that_goes_on_keeps_its_engine(images, tmp_path):
+    output = tmp_path / "results"
+    run("segment", images / "a.png", "-o", output, "--device", "cpu", "--engine", "torch")
+    run("segment", images, "-o", output, "--device", "cpu")
+    assert engines(output) == {"a": ("torch", "float32"), "b": ("torch", "float32")}
+    run("segment", images, "-o", output, "--device", "cpu", "--overwrite")
+    assert engines(output) == {"a": ("onnx", "float32"), "b": ("onnx", "float32")}
+
+
+def test_another_engine_can_be_asked_for(images, tmp_path):
+    output = tmp_path / "results"
+    run("segment", images / "a.png", "-o", output, "--device", "cpu", "--engine", "torch")
+    run("segment", images, "-o", output, "--device", "cpu", "--engine", "onnx")
+    assert engines(output) == {"a": ("torch", "float32"), "b": ("onnx", "float32")}
+
+
+@pytest.mark.slow
+def test_workers_keep_the_engine_too(images, tmp_path):
+    output = tmp_path / "results"
+    run("segment", images / "a.png", "-o", output, "--device", "cpu", "--engine", "torch")
+    run("segment", images, "-o", output, "--device", "cpu", "--workers", "1")
+    assert engines(output) == {"a": ("torch", "float32"), "b": ("torch", "float32")}
+
+
+def test_an_engine_that_is_gone_is_named_with_the_way_on(images, tmp_path, monkeypatch):
+    output = tmp_path / "results"
+    run("segment", images / "a.png", "-o", output, "--device", "cpu", "--engine", "torch")
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    result = CliRunner().invoke(app, ["segment", str(images), "-o", str(output)])
+    assert "made with engine torch in float32; to go on with another, name one with" in str(result.exception)
+    run("segment", images, "-o", output, "--engine", "onnx")
+    assert engines(output)["b"] == ("onnx", "float32")
+
+
+def test_a_large_image_keeps_its_engine(images, tmp_path):
+    pytest.importorskip("zarr")
+    output = tmp_path / "labels.zarr"
+    command = ("segment-large", images / "a.png", "-o", output, "--device", "cpu", "--format", "none")
+    run(*command, "--engine", "torch", "--keep-map")
+    made = json.loads((output / "zarr.json").read_text())["attributes"]["dinocell"]
+    assert (made["engine"], made["precision"]) == ("torch", "float32")
+    shutil.rmtree(output)
+    run(*command, "--min-size", "5")  # on the map that was kept
+    made = json.loads((output / "zarr.json").read_text())["attributes"]["dinocell"]
+    assert made["engine"] == "torch"
