@@ -33,9 +33,11 @@ from dinocell import DINOCell, DINOCellPipeline
 from dinocell.datasets.folder import find_pairs
 from dinocell.errors import DINOCellError
 from dinocell.models.checkpoint import read_config, write_config
+from dinocell.models.export.checkpoint_graph import write_graph
 from dinocell.models.finding import CONFIG_FILE
 from dinocell.results.overlay import write_overlay
 from generalisation_tables import score_table
+from ship_engines import TOLERANCE, compare_engines, find_images
 from ship_pages import CARD, NOTEBOOK, ROOT, SHIPPED, THRESHOLDS
 from ship_scores import WORKERS, Shipping
 from ship_thresholds import choose_thresholds
@@ -62,7 +64,19 @@ def install(shipping: Shipping) -> None:
             for name in (CONFIG_FILE, "model.safetensors"):  # weights last, by which a repeat knows
                 shutil.copyfile(new / name, SHIPPED / f".{name}.tmp")
                 (SHIPPED / f".{name}.tmp").rename(SHIPPED / name)
+    print(f"  {write_graph(SHIPPED).name} fits them")
     record("weights", shipping.weights)
+
+
+def engines(shipping: Shipping) -> None:
+    """Compare the maps and the labels of the graph with those of the network in PyTorch."""
+    samples = sorted((ROOT / "samples").glob("*_img.png"))
+    kinds = [folder for folder in shipping.folders if folder.parent.name in ("val", "zeroshot")]
+    for name, images in (("samples", samples), ("val and zeroshot", list(find_images(kinds)))):
+        largest, others = compare_engines(SHIPPED, images)
+        print(f"  {name}: {len(images)} images, maps differ by up to {largest:.1e}, labels of {len(others)}")
+        if largest > TOLERANCE or (others and name == "samples"):
+            raise SystemExit(f"the graph does not compute what the network does: {others[:3]}")
 
 
 def thresholds(shipping: Shipping) -> None:
@@ -198,6 +212,7 @@ def stale(shipping: Shipping) -> None:
 
 STEPS: dict[str, tuple[Callable[[Shipping], None], tuple[str, ...]]] = {
     "install": (install, ()),
+    "engines": (engines, ()),
     "thresholds": (thresholds, ("config.json: thresholds",)),
     "targets": (targets, ("src/dinocell/inference/targets.py", "docs/segmenting.md: targets")),
     "scores": (scores, ("README.md: scores", "docs/models.md: scores", "CARD: scores", "CARD: thresholds")),
