@@ -1,6 +1,7 @@
 """Packages that only some features need, and that a user installs for them."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from dinocell.errors import MissingExtraError
@@ -32,7 +33,18 @@ def import_extra(module: str, *, extra: str, purpose: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        name = module.partition(".")[0]
-        raise MissingExtraError(
-            f'{purpose} needs {name} ({error}): pip install "dinocell[{extra}]"'
-        ) from error
+        raise _missing(module.partition(".")[0], str(error), extra, purpose) from error
+
+
+def require_extra(package: str, *, extra: str, purpose: str) -> None:
+    """Raise as `import_extra` for a package that is not installed, without the time that its import takes."""
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise _missing(package, f"No module named {package!r}", extra, purpose)
+
+
+def _missing(package: str, reason: str, extra: str, purpose: str) -> MissingExtraError:
+    return MissingExtraError(f'{purpose} needs {package} ({reason}): pip install "dinocell[{extra}]"')

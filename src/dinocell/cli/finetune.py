@@ -1,7 +1,7 @@
 """`dinocell finetune`: adapt a model to a few annotated images, and say whether that helped."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,9 @@ from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import Notes, console
 from dinocell.io.pixel_size import parse_pixel_size
 from dinocell.io.settings_files import read_settings
-from dinocell.training import finetuning
+
+if TYPE_CHECKING:
+    from dinocell.training import finetuning
 
 
 def command(
@@ -70,6 +72,8 @@ def command(
     """Adapt a model to your images in minutes; cross-validation says whether it helps."""
     check_exist(images, masks, from_corrected)
     check_model(model)
+    from dinocell.training import finetuning
+
     config = read_settings(
         finetuning.FinetuneConfig,
         None,
@@ -102,6 +106,8 @@ def command(
 
 def _run(config: "finetuning.FinetuneConfig") -> "finetuning.FinetuneResult":
     """Run the fine-tuning; show a bar, and print a line for every image."""
+    from dinocell.training import finetuning
+
     notes = Notes()
     with progress_bar() as bar:
         task = bar.add_task("images", total=None)

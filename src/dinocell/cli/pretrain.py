@@ -1,7 +1,7 @@
 """`dinocell pretrain`: from images without labels to a backbone."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,7 +11,9 @@ from dinocell.cli.inputs import check_exist
 from dinocell.cli.progress import progress_bar
 from dinocell.cli.terminal import console
 from dinocell.io.settings_files import commented_yaml, read_settings
-from dinocell.training import pretraining
+
+if TYPE_CHECKING:
+    from dinocell.training import pretraining
 
 
 def command(
@@ -46,6 +48,8 @@ def command(
     check_exist(config)
     if not print_config:
         check_exist(*(images or ()))
+    from dinocell.training import pretraining
+
     settings = read_settings(
         pretraining.PretrainConfig, config, changes or (), images=images or None, output=output, model=model
     )
@@ -64,6 +68,7 @@ def _show(
     bar: Progress,
     task: TaskID,
 ) -> None:
+    from dinocell.training import pretraining
 
     if isinstance(event, pretraining.ImagesRead):
         left_out = f", {len(event.skipped)} files left out" if event.skipped else ""

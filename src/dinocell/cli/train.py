@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from dinocell import training
 from dinocell.cli import options
 from dinocell.cli.inputs import check_exist
 from dinocell.cli.progress import progress_bar
@@ -57,6 +56,8 @@ def command(
     check_exist(config)
     if not print_config:
         check_exist(*(train or ()), *(validation or ()))
+    from dinocell import training
+
     settings = read_settings(
         training.TrainConfig,
         config,
