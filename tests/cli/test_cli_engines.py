@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dinocell.cli import app
+from dinocell.inference import fast
+from dinocell.inference.fast import FastChoice, Way
 from dinocell.io.saving import write_image
 from tests.cases import disk
 
@@ -83,3 +85,19 @@ def test_a_large_image_keeps_its_engine(images, tmp_path):
     run(*command, "--min-size", "5")  # on the map that was kept
     made = json.loads((output / "zarr.json").read_text())["attributes"]["dinocell"]
     assert made["engine"] == "torch"
+
+
+def test_fast_says_what_it_takes_and_records_it(images, tmp_path, monkeypatch):
+    usual, faster = Way("onnx", "float32", 1.0, 0.8), Way("torch", "bfloat16", 0.5, 0.8)
+    choice = FastChoice(faster, usual, (usual, faster))
+    monkeypatch.setattr(fast, "find_fastest", lambda name, device: choice)
+    output = tmp_path / "results"
+    said = run("segment", images / "a.png", "-o", output, "--device", "cpu", "--fast")
+    assert "fast: torch bfloat16, 2.0 times as fast as onnx float32" in said
+    assert engines(output) == {"a": ("torch", "bfloat16")}
+
+
+@pytest.mark.parametrize("option", [("--engine", "onnx"), ("--precision", "float32"), ("--compile",)])
+def test_fast_and_a_choice_contradict_each_other(images, tmp_path, option):
+    result = CliRunner().invoke(app, ["segment", str(images), "-o", str(tmp_path / "o"), "--fast", *option])
+    assert f"so {option[0]} has nothing to choose" in str(result.exception)

@@ -18,7 +18,12 @@ MOST_BYTES = 60 * 2**20
 WEIGHTS = {
     f"dinocell/models/shipped/nano/{name}" for name in ("config.json", "model.onnx", "model.safetensors")
 }
-NEEDED = WEIGHTS | {"dinocell/py.typed", "dinocell/__init__.pyi", "dinocell/models/shipped/nano/README.md"}
+NEEDED = WEIGHTS | {
+    "dinocell/py.typed",
+    "dinocell/__init__.pyi",
+    "dinocell/samples/phase_1_img.png",
+    "dinocell/models/shipped/nano/README.md",
+}
 
 
 def call(*command, cwd=None):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dinocell.cli.progress import waiting
+from dinocell.cli.terminal import console
 from dinocell.errors import InputError
 from dinocell.labels import DEFAULT_TARGET, TARGETS
 
@@ -79,6 +81,15 @@ WorkersOption = Annotated[
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each process that --workers starts.")]
 
+FastOption = Annotated[
+    bool,
+    typer.Option(
+        "--fast",
+        help="Measure all engines on the sample images, once for this machine, and take the fastest whose "
+        "labels are as good.",
+    ),
+]
+
 NumbersOption = Annotated[
     bool, typer.Option("--numbers", help="Write the id of every cell on the overlay, as in the table.")
 ]
@@ -88,6 +99,26 @@ LegendOption = Annotated[
         "--legend", help="Add a strip below the overlay: number of cells, target, scale bar in micrometres."
     ),
 ]
+
+
+def with_fastest(given: "InferenceOptions", model: str) -> "InferenceOptions":
+    """Return options with the fastest engine and precision of this machine, and print which they are.
+
+    Raises
+    ------
+    InputError
+        If an engine or a precision was chosen as well.
+    """
+    for name in ("engine", "precision", "compiled"):
+        if name in given:
+            option = "compile" if name == "compiled" else name
+            raise InputError(f"--fast chooses the engine, so --{option} has nothing to choose: leave one out")
+    from dinocell.inference.fast import find_fastest
+
+    with waiting("which engine is the fastest here"):
+        found = find_fastest(model, device=given.get("device", "auto"))
+    console.print(f"fast: {found}")
+    return {**given, **found.chosen.options()}
 
 
 def check_one_dataset(data: Sequence[Path], masks: Path | None) -> None:

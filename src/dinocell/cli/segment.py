@@ -94,6 +94,7 @@ def command(
             help="Try a model that was never trained: writes STEM_untrained_*, which mean nothing.",
         ),
     ] = False,
+    fast: options.FastOption = False,
     numbers: options.NumbersOption = False,
     legend: options.LegendOption = False,
     scheduler: options.SchedulerOption = None,
@@ -124,7 +125,9 @@ def command(
     from dinocell.workers.cluster_start import open_executor
 
     found = find_sources(inputs, recursive=recursive, results=output)
-    resumed = None if overwrite else _recorded_engine(output, name)
+    if fast:
+        wanted = options.with_fastest(wanted, name)
+    resumed = _recorded_engine(output, name, again=overwrite)
     with _named_way_out():
         pipeline = inference.DINOCellPipeline(
             name, resumed=resumed, allow_untrained=allow_untrained, **wanted
@@ -141,11 +144,9 @@ def command(
         pixel_size_yx_um=None if pixel_size is None else parse_pixel_size(pixel_size),
         overwrite=overwrite,
     )
-    if same_target or (same_scale and settings.inference.target == "auto"):
-        settings = _agree_on_target(found, settings, pipeline, read=not dry_run)
+    if same_target or same_scale:
+        settings = _agree(found, settings, pipeline, target=same_target, scale=same_scale, read=not dry_run)
         wanted["target"] = settings.inference.target
-    if same_scale:
-        settings = _agree_on_scale(found, settings, pipeline, read=not dry_run)
     if dry_run:
         _report_dry_run(found, settings)
         return
@@ -196,11 +197,28 @@ def _hash(name: str) -> str:
         return ""
 
 
-def _recorded_engine(output: Path, name: str) -> "Used | None":
-    """Return what earlier results of a folder were made with, so that those to come are as well."""
+def _recorded_engine(output: Path, name: str, *, again: bool) -> "Used | None":
+    """Return what earlier results of a folder were made with, unless all are made again."""
+    if again:
+        return None
     from dinocell.batch.log import recorded_engine
 
     return recorded_engine(output, _hash(name))
+
+
+def _agree(
+    found: "FoundSources",
+    settings: "BatchSettings",
+    pipeline: "inference.DINOCellPipeline",
+    *,
+    target: bool,
+    scale: bool,
+    read: bool,
+) -> "BatchSettings":
+    """Return the settings with one target, or one target and scale, for all images."""
+    if target or settings.inference.target == "auto":
+        settings = _agree_on_target(found, settings, pipeline, read=read)
+    return _agree_on_scale(found, settings, pipeline, read=read) if scale else settings
 
 
 def _agree_on_target(

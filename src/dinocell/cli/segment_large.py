@@ -82,6 +82,7 @@ def command(
     halo: Annotated[
         int, typer.Option(min=16, help="Pixels beyond its block at which a larger clump is cut.")
     ] = 256,
+    fast: options.FastOption = False,
     scheduler: options.SchedulerOption = None,
     workers: options.WorkersOption = None,
     threads: options.ThreadsOption = 1,
@@ -111,6 +112,8 @@ def command(
     source, found = _find_source(image, selection, diameter_um, pixel_size)
     if diameter_um is not None:
         chosen["diameter"] = found
+    if fast:
+        chosen = options.with_fastest(chosen, name)
     remote = inference.RemoteModel.named(name, **chosen)
     diameter = remote.settings.diameter
     predictor, found_thresholds = remote.load(), remote.settings.thresholds_of
