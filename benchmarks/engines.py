@@ -10,6 +10,7 @@ so that every layer changes its input.
 """
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # of the other engines
     print(f"{describe_machine()}; {arguments.threads} threads, batches of {arguments.batch} tiles of 256²")
     tiles = np.random.default_rng(0).integers(0, 256, (arguments.batch, 256, 256), np.uint8)
     for name in arguments.models:

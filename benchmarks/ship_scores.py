@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ def score_folder(work: Path, folder: Path) -> dict[str, Any]:
     if kept.exists():
         return json.loads(kept.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
     pipeline = DINOCellPipeline(str(SHIPPED), device="cpu")
     find = generalisation.finder_of_model(_Keeping(pipeline, work / "maps", folder))  # type: ignore[arg-type]
     rows = generalisation.score_set(folder, find, None)

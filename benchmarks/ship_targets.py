@@ -5,6 +5,7 @@ counting as one. Images of train are taken as well as those of val and zeroshot,
 both maps of neither.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
@@ -47,6 +48,7 @@ def weigh_folders(checkpoint: Path, folders: list[Path], workers: int) -> Eviden
 def weigh_folder(checkpoint: Path, folder: Path) -> NDArray[np.float64]:
     """Compute the sums of up to `MOST` images of a folder, at the scale of the default settings."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
     pipeline = DINOCellPipeline(str(checkpoint), device="cpu")
     pairs = find_pairs(folder)
     places = np.unique(np.linspace(0, len(pairs) - 1, min(MOST, len(pairs))).round().astype(int))

@@ -5,6 +5,7 @@ more than `LOSS` on a set of val, against the best choice for it, is not taken: 
 prediction an image, every choice of the grid is scored. No test image is looked at.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -80,6 +81,7 @@ def best_choice(sets: Iterable[Scored], bounded: Sequence[bool]) -> int:
 def score_folder(checkpoint: Path, folder: Path) -> Scored:
     """Score some images of a folder, with its target given, by every choice of the grid."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
     pipeline = DINOCellPipeline(str(checkpoint), device="cpu")
     pairs = find_pairs(folder)
     places = np.unique(np.linspace(0, len(pairs) - 1, min(MOST, len(pairs))).round().astype(int))

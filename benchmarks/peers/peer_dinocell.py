@@ -6,6 +6,7 @@ tile, and a cosine blend. Only the network is ours, where SAMCell's is SAM's ViT
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import cv2
@@ -14,7 +15,7 @@ import torch
 from peer_job import run_part
 
 from dinocell import DINOCellPipeline, labels_to_distance
-from dinocell.models.network.dinocell import normalise
+from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.tiling import Canvas, cut_tile, plan_tiles
 
 TILE, OVERLAP = 256, 64
@@ -34,12 +35,14 @@ class Dinocell:
 
     def __init__(self, options: dict[str, Any], threads: int) -> None:
         torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # ONNX Runtime's as well
         torch.manual_seed(0)
         cv2.setNumThreads(threads)
         self.pipeline = DINOCellPipeline(options["model"], device="cpu", allow_untrained=True)
         if options.get("loop", False):
             self.predict = self.predict_in_loop  # type: ignore[method-assign]
-            self.network = self.pipeline.model.to(memory_format=torch.contiguous_format)
+            network = DINOCell.load(self.pipeline.model)
+            self.network = network.to(memory_format=torch.contiguous_format)
 
     def predict(self, image: Any) -> Any:
         """Predict the distance map."""
