@@ -23,6 +23,7 @@ from dinocell.io.saving import write_image, write_labels
 from dinocell.io.settings_files import read_settings
 from dinocell.labels import TARGETS
 from dinocell.models.architecture import DecoderConfig, ViTConfig
+from dinocell.models.checkpoint import GRAPH_FILE
 from dinocell.models.configuration import ModelConfig, TargetSettings
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.training.augment import Crop
@@ -34,6 +35,7 @@ from dinocell.training.finetuning.learner import Learner
 from dinocell.training.finetuning.loop import finetune, finetune_steps
 from dinocell.training.finetuning.result import CropsDone, FinetuneResult, FinetuneStep, ImageRead, LeftOut
 from tests.cases import disk
+from tests.models.test_graph import check_equal
 
 SIZE = 64
 
@@ -115,6 +117,7 @@ def test_a_mask_of_one_value_is_refused_or_split_said_and_recorded(tiny, tmp_pat
     note = f"{tmp_path / 'a_masks.tif'}: 1 id in 9 pieces, each a cell now"
     (read,) = (event for event in events if isinstance(event, ImageRead))
     assert (read.cells, read.notes) == (9, (note,))
+    check_equal(DINOCell.from_pretrained(result.model), result.model / GRAPH_FILE)
     training = DINOCell.from_pretrained(result.model).config.training
     assert (training["split_components"], training["notes"]) == (True, [note])
     with pytest.raises(ConfigError, match="corrected results always are"):

@@ -18,6 +18,7 @@ from dinocell.errors import (
 )
 from dinocell.io.saving import write_image
 from dinocell.io.settings_files import read_settings
+from dinocell.models.checkpoint import GRAPH_FILE
 from dinocell.models.finding import CONFIG_FILE
 from dinocell.models.network.dinocell import DINOCell
 from dinocell.postprocess.distance import labels_to_distance
@@ -32,6 +33,7 @@ from dinocell.training.saved_state import STATE_FILE
 from dinocell.training.schedule import rate_factor
 from tests.cases import disk
 from tests.fakes.training import disks, make_config, rows_of, tiny_variant
+from tests.models.test_graph import check_equal
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -95,6 +97,8 @@ def test_a_run_folder_says_all_of_a_run(folder, tmp_path):
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"best_model", "config.yaml", "environment.json", "last", "metrics.csv", "tensorboard"}
     assert read_settings(TrainConfig, tmp_path / "run" / "config.yaml").epochs == 2
+    best = tmp_path / "run" / "best_model"
+    check_equal(DINOCell.from_pretrained(best), best / GRAPH_FILE)  # without BatchNorm, as the weights are
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
