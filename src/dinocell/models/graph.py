@@ -11,15 +11,14 @@ graph. It records the hash of that header.
 """
 
 import hashlib
-import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
-from dinocell.errors import CheckpointError
+from dinocell.errors import CheckpointError, name_few
 from dinocell.machine import thread_count
 from dinocell.models.checkpoint import GRAPH_FILE, WEIGHTS_FILE, weights_file
 from dinocell.models.memory import is_out_of_memory
@@ -33,65 +32,14 @@ CPU = "CPUExecutionProvider"
 HEADER_KEY = "weights_header"
 """Key of the header's hash in the metadata of a graph."""
 
-# What a damaged header ends in.
-_UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
-
-_LENGTH = 8  # bytes that state the length of the header
-_LONGEST_HEADER = 100_000_000  # safetensors' own bound
-
-# Exponents of all ones stand for NaN and infinity.
-_EXPONENTS = {"F16": (np.uint16, 0x7C00), "BF16": (np.uint16, 0x7F80), "F32": (np.uint32, 0x7F800000)}
+_LENGTH = 8  # bytes that state the length of the header of the weights
 
 
-class WeightsHeader:
-    """Header of a file of weights.
-
-    Parameters
-    ----------
-    path : Path
-        A ``.safetensors`` file.
-
-    Attributes
-    ----------
-    sha256 : str
-        Of its bytes.
-    start : int
-        Where the tensors begin in the file, in bytes.
-    tensors : dict
-        ``dtype``, ``shape`` and ``data_offsets``, which count from `start`, by name.
-
-    Raises
-    ------
-    CheckpointError
-        If it is damaged.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(_LENGTH), "little")
-                text = file.read(length) if length <= _LONGEST_HEADER else b""
-            self.tensors: dict[str, Any] = json.loads(text)
-            self.tensors.pop("__metadata__", None)
-            end = max((tensor["data_offsets"][1] for tensor in self.tensors.values()), default=0)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            IndexError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise _damaged(path, "its header cannot be read") from error
-        self.sha256 = hashlib.sha256(text).hexdigest()
-        self.start = _LENGTH + length
-        if self.start + end != path.stat().st_size:
-            raise _damaged(path, f"it has {path.stat().st_size} bytes, expected {self.start + end}")
-
-
-def _damaged(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged or not safetensors ({why}). Copy or save the model again")
+def hash_header(weights: Path) -> str:
+    """Compute the SHA-256 of the header of a ``.safetensors`` file: of names, shapes, dtypes and places."""
+    with weights.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH), "little")
+        return hashlib.sha256(file.read(length)).hexdigest()
 
 
 def check_weights(folder: Path) -> str:
@@ -113,27 +61,20 @@ def check_weights(folder: Path) -> str:
         If the file is missing or damaged, or holds NaN or infinite values.
     """
     path = weights_file(folder)
-    header = WeightsHeader(path)
-    content = np.memmap(path, np.uint8, "r")
-    for name, tensor in header.tensors.items():
-        if not _is_finite(content[slice(*(header.start + at for at in tensor["data_offsets"]))], tensor):
-            raise CheckpointError(
-                f"{path} holds NaN, infinite or other unusable values ({name}), expected finite "
-                "floating-point numbers: its training went astray or the file is damaged; take another "
-                "checkpoint"
-            )
-    return header.sha256
-
-
-def _is_finite(content: np.ndarray[Any, Any], tensor: dict[str, Any]) -> bool:
-    """Return whether the bytes of a tensor are finite numbers of its shape, by their exponents."""
-    if tensor["dtype"] not in _EXPONENTS:
-        return False
-    bits, exponent = _EXPONENTS[tensor["dtype"]]
-    if content.size != math.prod(tensor["shape"]) * np.dtype(bits).itemsize:
-        return False
-    values = np.frombuffer(content, bits)
-    return not bool(((values & exponent) == exponent).any())
+    try:
+        with safe_open(path, "numpy") as weights:
+            names = list(weights.keys())
+            unusable = [name for name in names if not np.isfinite(weights.get_tensor(name)).all()]
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: numbers that NumPy does not know
+        raise CheckpointError(
+            f"{path} is damaged or not safetensors ({error}). Copy or save the model again"
+        ) from error
+    if unusable:
+        raise CheckpointError(
+            f"{path} holds NaN or infinite values ({name_few(unusable)}), expected finite numbers: its "
+            "training went astray or the file is damaged; take another checkpoint"
+        )
+    return hash_header(path)
 
 
 def open_session(path: Path, *, threads: int | None = None, providers: Sequence[Any] = (CPU,)) -> Any:

@@ -2,7 +2,7 @@
 
 import sys
 
-MISSING = {"accelerate", "huggingface_hub", "onnx", "onnxscript", "peft", "safetensors", "torch"}
+MISSING = {"accelerate", "huggingface_hub", "onnx", "onnxscript", "peft", "torch"}
 
 
 class _Missing:

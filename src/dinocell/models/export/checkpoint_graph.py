@@ -1,22 +1,24 @@
 """The graph of a checkpoint, see `dinocell.models.graph`: made once for a design, and copied from then on."""
 
 import hashlib
+import json
 import logging
-import os
-import tempfile
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from dinocell.errors import InputError
+from dinocell.errors import CheckpointError, InputError, OutputError
 from dinocell.extras import import_extra
+from dinocell.io.saving import atomic_path
 from dinocell.machine import cache_folder
 from dinocell.models.checkpoint import GRAPH_FILE, WEIGHTS_FILE, Checkpoint, read_config
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.export.program import NETWORK, OPSET, export_program
-from dinocell.models.graph import HEADER_KEY, INPUT, OUTPUT, WeightsHeader, open_session
+from dinocell.models.graph import HEADER_KEY, INPUT, OUTPUT, hash_header, open_session
 from dinocell.models.network.backbone import published_name
 from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.version import __version__
@@ -51,21 +53,23 @@ def write_graph(folder: Path) -> Path:
     MissingExtraError
         If what exports is not installed.
     """
-    config, header = read_config(folder), WeightsHeader(folder / WEIGHTS_FILE)
+    config, weights, path = read_config(folder), folder / WEIGHTS_FILE, folder / GRAPH_FILE
+    header = hash_header(weights)
     kept = cache_folder() / f"graph-{_digest(config, header)}.onnx"
-    path = folder / GRAPH_FILE
     if kept.is_file():
         path.write_bytes(kept.read_bytes())
-        return path
+        with suppress(CheckpointError):  # what is kept is damaged
+            open_session(path)
+            return path
     logger.info("translating the network to ONNX, once for this design")
     model = DINOCell.load(Checkpoint(config, folder), fold=False)
-    path.write_bytes(_make_graph(model, header))
+    path.write_bytes(_make_graph(model, weights, header))
     _check_equal(model, path)
     _keep(path, kept)
     return path
 
 
-def _digest(config: ModelConfig, header: WeightsHeader) -> str:
+def _digest(config: ModelConfig, header: str) -> str:
     """Hash all that decides about a graph."""
     parts = (
         __version__,
@@ -73,23 +77,31 @@ def _digest(config: ModelConfig, header: WeightsHeader) -> str:
         str(OPSET),
         config.backbone.model_dump_json(),
         config.decoder.model_dump_json(),
-        header.sha256,
+        header,
     )
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
 
-def _make_graph(model: DINOCell, header: WeightsHeader) -> bytes:
-    """Translate a network, and let each weight stand for its place in the file of `header`."""
+def _make_graph(model: DINOCell, weights: Path, header: str) -> bytes:
+    """Translate a network, and let each weight stand for its place in the file of weights."""
+    start, stored = _places(weights)
     program = export_program(model, features=True, optimise=False).model
     ir = import_extra("onnx_ir", extra="export", purpose="export")
     prefix, graph = f"{NETWORK}.", program.graph
     for name, value in list(graph.initializers.items()):
         key = published_name(name.removeprefix(prefix))
-        if name.startswith(prefix) and key in header.tensors:
-            _refer(ir, graph, value, header.tensors[key], header.start)
-    program.metadata_props.update({"dinocell": __version__, HEADER_KEY: header.sha256})
+        if name.startswith(prefix) and key in stored:
+            _refer(ir, graph, value, stored[key], start)
+    program.metadata_props.update({"dinocell": __version__, HEADER_KEY: header})
     serialised: bytes = ir.to_proto(program).SerializeToString()
     return serialised
+
+
+def _places(weights: Path) -> tuple[int, dict[str, Any]]:
+    """Read where tensors begin in a sound file, and dtype, shape and offsets from there of each."""
+    with weights.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return 8 + length, json.loads(file.read(length))
 
 
 def _refer(ir: Any, graph: Any, value: Any, tensor: dict[str, Any], start: int) -> None:
@@ -134,8 +146,7 @@ def _keep(path: Path, kept: Path) -> None:
     """Copy a graph into the cache; it is no loss if that cannot be written."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
-            file.write(path.read_bytes())
-        os.replace(file.name, kept)  # noqa: PTH105 (at once: others may read it)
-    except OSError as error:
-        logger.info("%s is not kept: %s", kept, error.strerror)
+        with atomic_path(kept) as temporary:
+            shutil.copyfile(path, temporary)
+    except (OSError, OutputError) as error:
+        logger.info("%s is not kept: %s", kept, error)
