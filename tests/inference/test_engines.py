@@ -49,9 +49,12 @@ def test_onnx_runtime_gives_the_same_map(nano, export_cache, image, expected):
     assert (expected.parameters.engine, expected.parameters.device) == ("torch", "cpu")
 
 
-@pytest.mark.parametrize("sample", ["fluorescence_1", "histology_1", "phase_2"])
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+@pytest.mark.parametrize("sample", ["fluorescence_1", "fluorescence_2", "histology_1", "phase_1", "phase_2"])
 def test_the_shipped_graph_gives_the_labels_of_the_network(nano, sample):
-    image = Path("samples", f"{sample}_img.png")
+    image = SAMPLES / f"{sample}_img.png"
     found, expected = DINOCellPipeline("nano", device="cpu").run(image), DINOCellPipeline(nano).run(image)
     assert (found.parameters.engine, expected.parameters.engine) == ("onnx", "torch")
     np.testing.assert_allclose(found.distance_map, expected.distance_map, rtol=0, atol=1e-4)
