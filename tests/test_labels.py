@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
+from skimage.measure import label
 from skimage.segmentation import relabel_sequential
 
 from dinocell.errors import DINOCellError, InputError
-from dinocell.labels import IGNORE, cell_areas, median_diameter, relabel, validate_labels
+from dinocell.labels import IGNORE, cell_areas, median_diameter, number_pieces, relabel, validate_labels
 from tests.cases import CASES
 
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=8)
@@ -71,6 +72,34 @@ def test_relabel_agrees_with_scikit_image(name: str) -> None:
     gaps = CASES[name] * 7
     assert np.array_equal(relabel(gaps), relabel_sequential(gaps)[0])
     assert np.array_equal(relabel(gaps), CASES[name])  # the cases already are 1…N
+
+
+def check_pieces(labels: NDArray[np.int32]) -> None:
+    before = labels.copy()
+    for corners in (False, True):
+        pieces = number_pieces(labels, corners=corners)
+        assert pieces.dtype == np.int32
+        assert np.array_equal(pieces, label(labels, background=0, connectivity=1 + corners))
+    assert np.array_equal(labels, before)
+
+
+@given(arrays(np.int32, SHAPES, elements=st.sampled_from([0, 1, 2, 2**31 - 1])))
+def test_pieces_are_numbered_as_by_scikit_image(labels: NDArray[np.int32]) -> None:
+    check_pieces(labels)
+
+
+@given(st.integers(0, 10**6), st.tuples(st.integers(1, 40), st.integers(1, 40)), st.integers(1, 6))
+@settings(deadline=None)
+def test_pieces_that_wind_are_numbered_as_by_scikit_image(
+    seed: int, shape: tuple[int, int], ids: int
+) -> None:
+    check_pieces(np.random.default_rng(seed).integers(0, ids, shape, np.int32, endpoint=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_pieces_of_cases_are_numbered_as_by_scikit_image(name: str) -> None:
+    check_pieces(CASES[name])
+    check_pieces(CASES[name] % 3)  # ids in many pieces
 
 
 def test_areas_by_hand() -> None:

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
@@ -104,6 +105,75 @@ def relabel(labels: NDArray[Any]) -> Labels:
     ids, inverse = np.unique(array, return_inverse=True)
     numbers = np.where(ids > 0, np.cumsum(ids > 0), ids).astype(np.int32)
     return numbers[inverse].reshape(array.shape)
+
+
+def number_pieces(labels: Labels, *, corners: bool = True) -> Labels:
+    """Return numbers of the connected pieces of equal labels.
+
+    Pieces are put together from runs of equal pixels along rows. Runs of one label hang together where they
+    lie below each other, and where they touch at a corner; one pair of pixels for each such place is enough::
+
+        run 1   7 7 7 . . 7 7   run 2
+                    |    /          the pair of the column in which the later one begins, and corners
+        run 3   . . 7 7 7 .
+
+    Parameters
+    ----------
+    labels : int32 array, shape (Y, X)
+        0 is background.
+    corners : bool
+        Whether pixels that touch at a corner alone hang together (8-connected), or not (4-connected).
+
+    Returns
+    -------
+    int32 array, shape (Y, X)
+        The pieces, 1…N in row-major order of their first pixels.
+
+    Examples
+    --------
+    >>> diagonal = np.array([[5, 0, 7], [0, 5, 7]], np.int32)
+    >>> number_pieces(diagonal), number_pieces(diagonal, corners=False)
+    (array([[1, 0, 2],
+           [0, 1, 2]], dtype=int32), array([[1, 0, 2],
+           [0, 3, 2]], dtype=int32))
+    """
+    begins = np.ones(labels.shape, bool)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
+    run = (np.cumsum(begins.ravel(), dtype=np.int32) - 1).reshape(labels.shape)
+    first = np.flatnonzero(begins)
+    one, other = _touching_runs(labels, begins, run, corners=corners)
+    links = scipy.sparse.coo_array((np.ones(one.size, bool), (one, other)), shape=(first.size, first.size))
+    piece = scipy.sparse.csgraph.connected_components(links, directed=False)[1]
+    return _in_order(piece, labels.ravel()[first] != 0)[run]
+
+
+def _touching_runs(
+    labels: Labels, begins: NDArray[np.bool_], run: NDArray[np.int32], *, corners: bool
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """List pairs of runs of one label that touch, by their numbers."""
+    # Of two runs below each other, one begins in the first column of both.
+    pairs: list[tuple[Any, Any, NDArray[np.bool_]]] = [(np.s_[:-1], np.s_[1:], begins[:-1] | begins[1:])]
+    if corners:  # where the right one of the two pixels does not begin a run, its run lies below the other's
+        pairs += [
+            (np.s_[:-1, :-1], np.s_[1:, 1:], begins[1:, 1:]),
+            (np.s_[:-1, 1:], np.s_[1:, :-1], begins[:-1, 1:]),
+        ]
+    above, below = [], []
+    for upper, lower, looked_at in pairs:
+        same = looked_at & (labels[upper] == labels[lower]) & (labels[upper] != 0)
+        above.append(run[upper][same])
+        below.append(run[lower][same])
+    return np.concatenate(above), np.concatenate(below)
+
+
+def _in_order(piece: NDArray[np.int32], counts: NDArray[np.bool_]) -> Labels:
+    """Renumber pieces 1…N by their first runs; runs that do not count become 0."""
+    numbers = np.zeros(piece.size, np.int32)
+    _, first, place = np.unique(piece[counts], return_index=True, return_inverse=True)
+    ranks = np.empty(first.size, np.int32)
+    ranks[np.argsort(first)] = np.arange(1, first.size + 1)
+    numbers[counts] = ranks[place]
+    return numbers
 
 
 def cell_areas(labels: Labels) -> NDArray[np.int64]:

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
+from skimage.segmentation import find_boundaries
 
 from dinocell.errors import InputError
-from dinocell.measure.outlines import PALETTE, draw_outlines
+from dinocell.measure.outlines import PALETTE, draw_outlines, outermost_pixels
 from tests.cases import CASES
 
 
@@ -52,6 +53,24 @@ def test_only_the_outermost_pixels_are_coloured(name: str) -> None:
 @settings(deadline=None)
 def test_only_the_outermost_pixels_of_random_labels_are_coloured(labels: NDArray[np.int32]) -> None:
     check(labels)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outermost_pixels_of_cases_are_those_of_scikit_image(name: str) -> None:
+    for labels in (CASES[name], CASES[name].T, CASES[name] % 3):
+        assert np.array_equal(outermost_pixels(labels), find_boundaries(labels, mode="inner"))
+
+
+@given(
+    arrays(
+        np.int32,
+        array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.sampled_from([0, 0, 1, 1, 2, 9, 2**31 - 1]),
+    )
+)
+@settings(deadline=None)
+def test_outermost_pixels_are_those_of_scikit_image(labels: NDArray[np.int32]) -> None:
+    assert np.array_equal(outermost_pixels(labels), find_boundaries(labels, mode="inner"))
 
 
 def test_a_square_by_hand() -> None:

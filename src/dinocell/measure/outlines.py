@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
-from dinocell.labels import Labels, validate_labels
+from dinocell.labels import Labels, number_pieces, validate_labels
 
 PALETTE = np.array(
     [
@@ -55,7 +55,7 @@ def draw_outlines(
             f"image has shape {image.shape}, expected {cells.shape} as labels, or {(*cells.shape, 3)} in RGB"
         )
     picture = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image.copy()
-    edge = _outermost(cells, _width_for(cells.shape) if width is None else width)
+    edge = outermost_pixels(cells, _width_for(cells.shape) if width is None else width)
     picture[edge] = PALETTE[cells[edge] % len(PALETTE)]
     return picture
 
@@ -64,8 +64,25 @@ def _width_for(shape: tuple[int, ...]) -> int:
     return max(1, round(max(shape) / _PIXELS_A_WIDTH))
 
 
-def _outermost(cells: Labels, width: int) -> NDArray[np.bool_]:
-    """Find the pixels of cells that are at most so far from the next pixel that is outside of the cell."""
+def outermost_pixels(cells: Labels, width: int = 1) -> NDArray[np.bool_]:
+    """Find the pixels of cells that are at most so far from the next pixel that is outside of the cell.
+
+    Parameters
+    ----------
+    cells : int32 array, shape (Y, X)
+        0 is background; there are no negative values. What lies beyond the image counts as the same cell.
+    width : int
+        In pixels; of a small cell it is at most a third of the radius, and one pixel at least.
+
+    Returns
+    -------
+    bool array, shape (Y, X)
+
+    Examples
+    --------
+    >>> outermost_pixels(np.array([[1, 1, 1, 2, 0]], np.int32)).astype(int)
+    array([[0, 0, 1, 1, 0]])
+    """
     away = edt.edt(cells)  # infinite where a cell is all of the image
     inside = cells > 0
     if width <= 1:
@@ -126,15 +143,13 @@ def cell_polygons(labels: NDArray[Any]) -> dict[int, list[Polygon]]:
     >>> cell_polygons(np.array([[0, 7, 7]]))[7][0].exterior.tolist()
     [[1, 0], [3, 0], [3, 1], [1, 1]]
     """
-    from skimage.measure import label as number_pieces  # here, see `draw_outlines`
-
     cells = np.maximum(validate_labels(labels), 0)
     polygons: dict[int, list[Polygon]] = {int(cell): [] for cell in np.unique(cells[cells > 0])}
     if not polygons:
         return polygons
     exteriors: dict[int, tuple[int, Ring]] = {}
     holes: dict[int, list[Ring]] = {}
-    for piece, ring in _trace(np.pad(number_pieces(cells, background=0, connectivity=1), 1)):
+    for piece, ring in _trace(np.pad(number_pieces(cells, corners=False), 1)):
         for loop in _simple_loops(ring):
             if _doubled_area(loop) > 0:
                 exteriors[piece] = int(cells[loop[0, 1], loop[0, 0]]), loop

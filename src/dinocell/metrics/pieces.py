@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-import skimage
 from numpy.typing import NDArray
 
-from dinocell.labels import IGNORE, Labels, cell_areas
+from dinocell.labels import IGNORE, Labels, cell_areas, number_pieces
 
 SPECK = 5
 """A piece of fewer pixels is not a cell but a trace of the brush."""
@@ -107,7 +106,7 @@ def split_pieces(labels: Labels) -> Labels:
     array([[ 1,  0,  2],
            [-1,  0,  3]], dtype=int32)
     """
-    pieces = _number_pieces(labels)
+    pieces = number_pieces(np.maximum(labels, 0))
     pieces[labels == IGNORE] = IGNORE
     return pieces
 
@@ -130,7 +129,7 @@ def find_pieces(labels: Labels) -> Pieces:
     >>> str(found), found.is_mask, str(found.shared[0])
     ('1 id in 2 pieces', True, 'id 7 is 2 cells, at y, x (1, 1) and (1, 9)')
     """
-    pieces = _number_pieces(labels)
+    pieces = number_pieces(np.maximum(labels, 0))
     count = int(pieces.max(initial=0))
     id_of = np.zeros(count + 1, np.int64)
     id_of[pieces] = np.maximum(labels, 0)
@@ -149,11 +148,6 @@ def find_pieces(labels: Labels) -> Pieces:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _number_pieces(labels: Labels) -> Labels:
-    """Return numbers of the pieces, 1…N in row-major order of their first pixels."""
-    return np.asarray(skimage.measure.label(np.maximum(labels, 0), background=0, connectivity=2), np.int32)
 
 
 def _share(ids: int) -> float:

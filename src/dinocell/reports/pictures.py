@@ -6,9 +6,9 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import find_boundaries
 
 from dinocell.labels import Labels
+from dinocell.measure.outlines import outermost_pixels
 from dinocell.preprocess.resampling import resize
 
 TRUE, PREDICTED, BOTH = (0, 190, 255), (255, 105, 0), (255, 240, 60)
@@ -39,7 +39,7 @@ def draw_comparison(gray: NDArray[np.uint8], true: Labels, predicted: Labels) ->
     picture = np.repeat(shown[:, :, None], 3, axis=2)
     # Outlines are found at the size shown, where they are one pixel wide.
     is_true, is_predicted = (
-        find_boundaries(_nearest(np.maximum(labels, 0), shape), mode="inner") for labels in (true, predicted)
+        outermost_pixels(_nearest(np.maximum(labels, 0), shape)) for labels in (true, predicted)
     )
     picture[is_true], picture[is_predicted] = TRUE, PREDICTED
     picture[is_true & is_predicted] = BOTH

@@ -7,9 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label as connected_regions
 
-from dinocell.labels import Labels, cell_areas, relabel
+from dinocell.labels import Labels, cell_areas, number_pieces, relabel
 from dinocell.synthesis import outlines
 from dinocell.synthesis.fields import chance, fractal_noise, log_uniform, smooth_noise
 from dinocell.synthesis.outlines import Outlines
@@ -166,7 +165,7 @@ def paint(placed: Outlines, size: int, *, overlap: float, over: float = 0.0) -> 
 
 def tidy(labels: Labels, least_area: float) -> Labels:
     """Return labels of which each is one 4-connected piece of at least an area, renumbered 1…N."""
-    pieces = connected_regions(labels, background=0, connectivity=1).astype(np.int32)
+    pieces = number_pieces(labels, corners=False)
     areas = cell_areas(pieces)
     owner = np.zeros(len(areas), np.int32)
     owner[pieces.ravel()] = labels.ravel()

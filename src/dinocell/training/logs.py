@@ -13,12 +13,12 @@ from typing import Any, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import find_boundaries
 
 from dinocell.errors import OutputError
 from dinocell.extras import import_extra
 from dinocell.io.presence import check_still_there
 from dinocell.io.saving import atomic_path
+from dinocell.measure.outlines import outermost_pixels
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.postprocess.watershed import distance_to_labels
 from dinocell.reports.pictures import BOTH, PREDICTED, TRUE
@@ -194,7 +194,7 @@ def panel(
     gray = np.repeat(image[:, :, None], 3, axis=2)
     pictures = [gray, _coloured(true_map), _coloured(predicted_map), gray.copy()]
     is_true, is_predicted = (
-        find_boundaries(distance_to_labels(each, thresholds=thresholds), mode="inner")
+        outermost_pixels(distance_to_labels(each, thresholds=thresholds))
         for each in (true_map, predicted_map)
     )
     outlines = pictures[-1]
