@@ -11,6 +11,7 @@ from skimage.segmentation import watershed
 
 from dinocell.labels import Labels
 from dinocell.postprocess import flooding
+from dinocell.postprocess import queue as queues
 from dinocell.postprocess.distance import labels_to_distance
 from dinocell.postprocess.flooding import flood
 from tests.cases import CASES
@@ -96,15 +97,29 @@ def test_symmetric_cells_are_flooded_as_by_a_queue(name: str) -> None:
     assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("tile", [1, 7, 30, 1000])
-@pytest.mark.parametrize("levels", [None, 10])
-def test_the_side_of_tiles_changes_nothing(
-    tile: int, levels: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flooding, "_TILE", tile)
-    found, expected = both(hills(3, (90, 110), 1.5, levels), 0.7, 0.3)
-    assert found.max() > 20
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("levels", [1, 3, 255])
+def test_plateaus_of_cells_are_flooded_as_by_a_queue(name: str, levels: int) -> None:
+    distance = (np.rint(labels_to_distance(CASES[name]) * levels) / levels).astype(np.float32)
+    found, expected = both(distance, 0.6, -1)  # background is a plateau too
     assert np.array_equal(found, expected)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([None, 3, 30, 255]), st.integers(1, 3))
+@settings(deadline=None, max_examples=40)
+def test_a_front_goes_on_as_its_pixels_do_one_by_one(seed: int, levels: int | None, times: int) -> None:
+    """Pixels enlarged to squares are fronts of a few pixels; large plateaus are fronts of many."""
+    distance = hills(seed, (40, 50), 1.0, levels).repeat(times, axis=0).repeat(times, axis=1)
+    markers = ndimage.label(distance > 0.75, EIGHT)[0].astype(np.int32)
+    allowed = distance > 0.2
+    allowed[[0, -1]] = allowed[:, [0, -1]] = False
+    markers *= allowed
+    expected = queue(distance, markers, allowed)
+    for few, many in ((0, 1), (0, 7), (0, 1000), (5, 20), (1000, 1000)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(queues, "_FEW", few)
+            patch.setattr(queues, "_MANY", many)
+            assert np.array_equal(queues.QueueFlood(distance, markers, allowed).run(), expected)
 
 
 @pytest.mark.parametrize("side", [1, 5, 16, 1000])

@@ -2,7 +2,7 @@
 
 Nearly every pixel is reached first from its highest neighbour, which array operations find for all pixels at
 once. Only where that leaves a doubt (on a plateau, on a bump that rises again, and below them) does the order
-of a queue decide, and only such pixels are flooded with one, by scikit-image. One row as an example::
+of a queue decide, and only such pixels are flooded with one. One row as an example::
 
     height   .9 .7 .4 .3 .3 .3 .4 .6 .8
     marker    A  A                 B  B
@@ -11,7 +11,7 @@ of a queue decide, and only such pixels are flooded with one, by scikit-image. O
 
 Four stages: follow the steps up to a marker (`_tops`); fill regions of doubtful pixels that border on one
 basin alone (`_fill_clear`); mark the pixels that the others may be reached through (`_with_forebears`); and
-flood those with a queue (`_flood_in_tiles`).
+flood those with a queue (`QueueFlood`).
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-import skimage
 from numpy.typing import NDArray
 
 from dinocell.labels import Labels
+from dinocell.postprocess.queue import QueueFlood
 
 Heights = NDArray[np.floating[Any]]
 """Values of a distance map."""
@@ -34,9 +34,6 @@ Box = tuple[slice, slice]
 
 PixelIndices = NDArray[np.intp]
 """Pixels by their index in a flattened array with a border of one pixel."""
-
-_TILE = 256
-"""Pixels in doubt are flooded tile by tile of this side, in pixels: a short queue is a fast one."""
 
 
 def flood(distance: Heights, markers: Labels, mask: NDArray[np.bool_]) -> Labels:
@@ -71,7 +68,7 @@ def flood(distance: Heights, markers: Labels, mask: NDArray[np.bool_]) -> Labels
     doubtful = _fill_clear(found, lost, steps)
     if doubtful.size:
         needed = _with_forebears(doubtful, labels, band, upward, steps).reshape(found.shape)
-        _flood_in_tiles(heights, seeds, needed, found)
+        np.copyto(found, QueueFlood(heights, seeds, needed).run(), where=needed)
     return found[1:-1, 1:-1].copy()
 
 
@@ -166,16 +163,6 @@ def _with_forebears(
     return needed
 
 
-def _flood_in_tiles(heights: Heights, seeds: Labels, needed: NDArray[np.bool_], found: Labels) -> None:
-    """Flood what is needed with a queue; its connected pieces do not depend on each other."""
-    for window, inside in pieces_by_tile(needed, _TILE):
-        markers = np.where(inside, seeds[window], 0)
-        labels = skimage.segmentation.watershed(
-            _depths(heights[window], markers), markers, mask=inside, connectivity=2
-        )
-        np.copyto(found[window], labels, where=inside)
-
-
 def pieces_by_tile(mask: NDArray[np.bool_], side: int) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
     """Divide a mask into groups of 8-connected pieces, by the tile that a piece's bounding box begins in.
 
@@ -203,17 +190,3 @@ def pieces_by_tile(mask: NDArray[np.bool_], side: int) -> Iterator[tuple[Box, ND
             slice(int(left[members].min()), int((left + width)[members].max())),
         )
         yield window, members[pieces[window]]
-
-
-def _depths(heights: Heights, markers: Labels) -> NDArray[np.float64]:
-    """Turn heights upside down; marker pixels, the deepest, are ranked so that no two are equal.
-
-    scikit-image takes equal markers in no particular order; ranks put them in row-major order.
-    """
-    depths = -heights.astype(np.float64)
-    inside = markers > 0
-    order = np.argsort(depths[inside], kind="stable")
-    ranks = np.empty(order.size)
-    ranks[order] = np.arange(order.size)
-    depths[inside] = depths[~inside].min(initial=0) - order.size + ranks
-    return depths

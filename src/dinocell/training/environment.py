@@ -22,7 +22,7 @@ ENVIRONMENT_FILE = "environment.json"
 
 PACKAGES = (
     "accelerate", "edt", "imagecodecs", "numpy", "opencv-python-headless", "peft", "pydantic", "safetensors",
-    "scikit-image", "scipy", "tensorboard", "tifffile", "torch", "transformers", "wandb",
+    "scipy", "tensorboard", "tifffile", "torch", "transformers", "wandb",
 )  # fmt: skip
 """Packages whose versions may change a result."""
 
