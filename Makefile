@@ -57,7 +57,7 @@ clean:
 # What running needs, and no more; then, into the same environment, all that tests and changes need.
 $(CORE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "DINOCell needs Python 3.11 to 3.13; choose one with make PYTHON=python3.12")'
-	@echo "Installing DINOCell into .venv, once: some 250 MB."
+	@echo "Installing DINOCell into .venv, once: some 200 MB."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $(CORE)
