@@ -22,6 +22,7 @@ from dinocell.inference.autoscale import (
     choose_scale,
     choose_tiles,
     estimate_diameter,
+    may_shrink,
     view_zooms,
     weigh_sizes,
 )
@@ -58,6 +59,18 @@ def test_what_one_view_shows_alone_is_not_trusted():
 def test_nothing_and_faint_maps_show_no_size(change):
     views = [change(view) for view in views_of(120)]
     assert estimate_diameter(weigh_sizes(views), ZOOMS) is None
+
+
+@pytest.mark.parametrize("diameter", [60, 90, 140, 250])
+def test_the_coarser_view_alone_never_rules_out_what_both_would_shrink(diameter):
+    fine, coarse = views_of(diameter)
+    for largest in (40, 80, 120, 240):
+        scale = choose_scale(estimate_diameter(weigh_sizes([fine, coarse]), ZOOMS), (10.0, largest))
+        assert may_shrink(coarse, ZOOMS[1], (10.0, largest)) or scale == 1
+    assert may_shrink(coarse, ZOOMS[1], (10.0, diameter))
+    assert not may_shrink(coarse, ZOOMS[1], (10.0, 2 * diameter))
+    assert not may_shrink(coarse * 0, ZOOMS[1], (10.0, 40.0))
+    assert not may_shrink(coarse, ZOOMS[1], None)
 
 
 def test_too_few_cells_show_no_size_unless_other_images_show_more():
@@ -149,6 +162,17 @@ def test_the_default_shrinks_images_of_large_cells_and_returns_labels_of_their_s
     assert result.parameters.diameter == pytest.approx(60, rel=0.1)
     assert pipeline.run(image, diameter=None).parameters.scale == 1
     assert pipeline.run(image, diameter="none").parameters.scale == 1
+
+
+@pytest.mark.parametrize(("diameter", "finer_views"), [(15, 0), (60, 1)])
+def test_the_finer_view_is_predicted_only_where_the_coarser_one_shows_large_cells(diameter, finer_views):
+    pipeline, image = pipeline_of((8, 20)), picture(diameter, 100)
+    zoom, seen = view_zooms({"cells": (8, 20)})[0], []
+    prepare = pipeline.predictor.prepare
+    pipeline.predictor.prepare = lambda pixels, scale: seen.append(scale) or prepare(pixels, scale)
+    pipeline.run(image)
+    assert seen.count(zoom) == finer_views
+    assert seen.count(zoom / 2) == 1
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,28 @@ def weigh_closely(
     return weigh_sizes(views, look_closely())
 
 
+def may_shrink(view: NDArray[np.float32], zoom: float, best: Range | None) -> bool:
+    """Return whether an image could be shrunk, by its coarser view: if not, it needs no finer one.
+
+    The diameter in the finer view must agree with that in this one, and be beyond the range::
+
+        in the coarser view    40 px    nothing    60 px
+        in the finer view     ≤ 64 px      ?      ≤ 96 px
+        shrunk beyond 80 px      no       no       maybe
+
+    Parameters
+    ----------
+    view : float32 array, shape (Y, X)
+        Map of the coarser view, in [0, 1].
+    zoom : float
+        Of the view.
+    best : (float, float), optional
+        Diameters in pixels that the model is best at.
+    """
+    # NaN, which is not beyond anything, where the view shows nothing.
+    return best is not None and AGREEMENT * _median(_weigh_view(view)) / zoom > BEYOND * best[1]
+
+
 def _weigh_view(view: NDArray[np.float32]) -> NDArray[np.float64]:
     labels, diameters = _find_cells(view)
     seen = diameters >= LEAST

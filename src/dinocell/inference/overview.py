@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.inference.autoscale import Sizes, choose_scales, choose_tiles, view_zooms, weigh_closely
+from dinocell.inference.autoscale import (
+    Sizes,
+    choose_scales,
+    choose_tiles,
+    may_shrink,
+    view_zooms,
+    weigh_closely,
+)
 from dinocell.inference.prediction import Predictor
 from dinocell.inference.segmentation import Prediction, Progress
 from dinocell.inference.settings import CompleteSettings
@@ -86,14 +93,29 @@ def _find_scales(
     gray: NDArray[np.uint8] | None,
     progress: Progress,
 ) -> dict[Target, float]:
-    """Find the scale for each target: by the diameter, or by what two small views of the image show."""
+    """Find the scale for each target: by the diameter, or by what small views of the image show."""
     targets, diameter = settings.targets, settings.diameter
     if settings.fixed_scale is not None:
         return dict.fromkeys(targets, settings.fixed_scale)
     if diameter != "auto":
         return {target: predictor.scale_for(diameter, target) for target in targets}
-    sizes = look_for_sizes(predictor, image, targets, gray=gray, progress=progress)
-    return choose_scales(sizes, predictor.diameter_ranges(targets))
+    ranges = predictor.diameter_ranges(targets)
+    zooms, coarse = view_zooms(ranges), None
+    if zooms:
+        coarse = _predict_view(predictor, image, zooms[1], targets, progress)
+        if not any(may_shrink(coarse[target], zooms[1], best) for target, best in ranges.items()):
+            return dict.fromkeys(targets, 1.0)
+    sizes = look_for_sizes(predictor, image, targets, coarse=coarse, gray=gray, progress=progress)
+    return choose_scales(sizes, ranges)
+
+
+def _predict_view(
+    predictor: Predictor, image: NDArray[Any], zoom: float, targets: Sequence[Target], progress: Progress
+) -> dict[Target, NDArray[np.float32]]:
+    """Predict a small view of the field of an image; raises for what is not an image."""
+    small = predictor.prepare(image, zoom)
+    seen = scaled_field(field_of(image), (image.shape[0], image.shape[1]), zoom)
+    return predictor.predict_view(small[seen], targets, progress=progress)
 
 
 def look_for_sizes(
@@ -101,20 +123,20 @@ def look_for_sizes(
     image: NDArray[Any],
     targets: Sequence[Target],
     *,
+    coarse: Mapping[Target, NDArray[np.float32]] | None = None,
     gray: NDArray[np.uint8] | None = None,
     progress: Progress = None,
 ) -> dict[Target, Sizes]:
     """Predict small views of an image, and add up what the size of cells is estimated from, by target.
 
-    Where an image would be shrunk by them, some tiles of it are predicted as well. `gray` is the image
-    preprocessed at full size, where that is known.
+    Where an image would be shrunk by them, some tiles of it are predicted as well. `coarse` is the map of the
+    coarser view, and `gray` the image preprocessed at full size, where they are known.
     """
     ranges = predictor.diameter_ranges(targets)
-    zooms, views = view_zooms(ranges), []
-    for zoom in zooms:
-        small = predictor.prepare(image, zoom)  # raises for what is not an image
-        seen = scaled_field(field_of(image), (image.shape[0], image.shape[1]), zoom)
-        views.append(predictor.predict_view(small[seen], targets, progress=progress))
+    zooms = view_zooms(ranges)
+    to_predict = zooms if coarse is None else zooms[:1]
+    views = [_predict_view(predictor, image, zoom, targets, progress) for zoom in to_predict]
+    views += [] if coarse is None else [dict(coarse)]
 
     def look_closely(target: Target) -> list[NDArray[np.float32]]:
         nonlocal gray

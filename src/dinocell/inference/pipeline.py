@@ -244,7 +244,7 @@ class DINOCellPipeline:
             target=prediction.target,
             diameter=found if asked == "auto" else asked,
             scale=prediction.scale,
-            nonfinite_pixels=count_nonfinite(image[field_of(image)]),
+            nonfinite_pixels=_count_nonfinite(image),
             median_diameter=found,
             min_size=min_size,
             removed=removed,
@@ -341,6 +341,11 @@ def _find(name: str | Path, *, allow_untrained: bool) -> Checkpoint:
     if allow_untrained and str(name) in VARIANTS and not is_trained(str(name)):
         return Checkpoint.untrained(str(name))
     return Checkpoint.find(name)
+
+
+def _count_nonfinite(image: NDArray[Any]) -> int:
+    """Count NaN and infinite values of the field of an image; most images have none anywhere."""
+    return count_nonfinite(image[field_of(image)]) if count_nonfinite(image) else 0
 
 
 def _find_cells(
