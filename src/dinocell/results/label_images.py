@@ -80,7 +80,7 @@ def write_label_npy(path: PathLike, labels: NDArray[Any]) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def encode_png(pixels: Pixels, provenance: Mapping[str, Any] | None) -> bytes:
+def encode_png(pixels: Pixels, provenance: Mapping[str, Any] | None, *, level: int | None = None) -> bytes:
     """Encode a picture as PNG with its provenance as the text ``dinocell``.
 
     Parameters
@@ -88,6 +88,8 @@ def encode_png(pixels: Pixels, provenance: Mapping[str, Any] | None) -> bytes:
     pixels : uint8 or uint16 array, shape (Y, X) or (Y, X, 3)
     provenance : mapping or None
         Of what JSON can hold.
+    level : int, optional
+        Compression, from 1, the fastest, to 9.
 
     Returns
     -------
@@ -98,7 +100,7 @@ def encode_png(pixels: Pixels, provenance: Mapping[str, Any] | None) -> bytes:
     InputError
         If the provenance cannot be stored.
     """
-    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level))
     if not provenance:
         return data
     content = b"tEXt" + PROVENANCE_KEY.encode() + b"\0" + encode_provenance(provenance).encode("ascii")
