@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 from skimage.segmentation import watershed
 
 import dinocell.postprocess.watershed
@@ -22,7 +22,13 @@ from dinocell.labels import relabel
 from dinocell.metrics.pooling import pool
 from dinocell.metrics.scores import evaluate
 from dinocell.postprocess.distance import labels_to_distance
-from dinocell.postprocess.watershed import distance_in_pixels, distance_to_labels, grow_boundaries
+from dinocell.postprocess.watershed import (
+    _lowest_linked,
+    _number_markers,
+    distance_in_pixels,
+    distance_to_labels,
+    grow_boundaries,
+)
 from tests.cases import CASES, CONVEX, disk
 
 VALIDATION = Path(__file__).parents[3] / "shared" / "data" / "val"
@@ -597,3 +603,17 @@ def test_settings_out_of_bounds_are_refused(name: str, value: float) -> None:
 def test_a_negative_size_is_refused() -> None:
     with pytest.raises(InputError, match="min_size is -1"):
         distance_to_labels(TWO_HILLS, min_size=-1)
+
+
+@given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=20)))
+def test_markers_are_numbered_as_scipy_numbers_pieces(pixels):
+    np.testing.assert_array_equal(_number_markers(pixels), ndimage.label(pixels, EIGHT)[0])
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=25))
+def test_linked_ids_take_the_lowest_of_their_group(links):
+    first, second = np.array(links, np.int64).reshape(-1, 2).T
+    graph = sparse.coo_array((np.ones(len(links)), (first, second)), shape=(16, 16))
+    _, group = sparse.csgraph.connected_components(graph, directed=False)
+    expected = [np.flatnonzero(group == group[number])[0] for number in range(16)]
+    assert _lowest_linked(16, first, second).tolist() == expected

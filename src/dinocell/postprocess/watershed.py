@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import edt
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
@@ -84,11 +83,11 @@ def distance_to_labels(
         merge=merge,
         regrow=regrow,
     )
-    markers, count = scipy.ndimage.label(distance > chosen.cells_max_threshold, np.ones((3, 3)))
-    if not count:
+    markers = _number_markers(distance > chosen.cells_max_threshold)
+    if not markers.any():
         return np.zeros(distance.shape, np.int32)
     mask = distance > chosen.cell_fill_threshold
-    labels = _flood_and_join(distance, markers.astype(np.int32, copy=False), mask, chosen.merge)
+    labels = _flood_and_join(distance, markers, mask, chosen.merge)
     if chosen.regrow:
         labels = grow_boundaries(labels, boundary_widths(labels, chosen.cell_fill_threshold))
     if fill_holes:
@@ -105,6 +104,13 @@ def _validate(distance: Heights, min_size: int) -> None:
         raise InputError("distance holds NaN or infinite values, expected values in [0, 1]")
     if min_size < 0:
         raise InputError(f"min_size is {min_size}, expected 0 or more pixels")
+
+
+def _number_markers(pixels: NDArray[np.bool_]) -> Labels:
+    """Return the 8-connected pieces of a mask as 1…N, in row-major order of their first pixels."""
+    # Of OpenCV's algorithms, this one goes by rows; others go by blocks, and number in another order.
+    numbers = cv2.connectedComponentsWithAlgorithm(pixels.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_WU)[1]
+    return np.asarray(numbers, np.int32)
 
 
 def _flood_and_join(distance: Heights, markers: Labels, mask: NDArray[np.bool_], merge: float) -> Labels:
@@ -139,20 +145,27 @@ def _join_split_cells(labels: Labels, distance: Heights, merge: float) -> Labels
     first, second, saddles = _saddles(labels, distance)
     peaks = _peaks(distance, labels)
     joined = saddles >= merge * np.minimum(peaks[first], peaks[second])
-    ids, ends = np.unique(np.stack([first[joined], second[joined]]), return_inverse=True)
-    if not ids.size:
-        return labels
-    first_end, second_end = ends.reshape(2, -1)
-    graph = scipy.sparse.coo_array(
-        (np.ones(first_end.size, bool), (first_end, second_end)), shape=(ids.size, ids.size)
-    )
-    _, group = scipy.sparse.csgraph.connected_components(graph, directed=False)
     # A group is named by its lowest id, which keeps the row-major order.
-    lowest = np.full(ids.size, ids[-1])
-    np.minimum.at(lowest, group, ids)
-    names = np.arange(peaks.size, dtype=np.int32)
-    names[ids] = lowest[group]
-    return names[labels]
+    names = _lowest_linked(peaks.size, first[joined], second[joined])
+    return names.astype(np.int32)[labels] if joined.any() else labels
+
+
+def _lowest_linked(count: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find the lowest id that every id is linked to, directly or by others.
+
+    In every round an id takes the lowest of its neighbours', and then what that one has, so that chains are
+    halved::
+
+        links 1–2, 2–3, 3–4, 4–5      1 2 3 4 5 → 1 1 1 2 3 → 1 1 1 1 1
+    """
+    lowest = np.arange(count)
+    while True:
+        lower = np.minimum(lowest[first], lowest[second])
+        if (lower == lowest[first]).all() and (lower == lowest[second]).all():
+            return lowest
+        np.minimum.at(lowest, first, lower)
+        np.minimum.at(lowest, second, lower)
+        lowest = lowest[lowest]
 
 
 def _peaks(values: Heights, labels: Labels) -> Heights:
@@ -245,6 +258,8 @@ def grow_boundaries(labels: Labels, widths: NDArray[np.float32]) -> Labels:
     widest = float(widths.max())
     if widest <= _SEARCHED_BY_STEP:
         return _grow_by_step(labels, widths, math.floor(widest))
+    import scipy.ndimage  # here, as it takes as long to import as to find the cells
+
     away, nearest = scipy.ndimage.distance_transform_edt(labels == 0, return_indices=True)
     candidates = labels[tuple(nearest)]
     return np.where(away <= widths[candidates], candidates, labels)
@@ -295,6 +310,8 @@ def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
 
 
 def _fill_holes(labels: Labels) -> Labels:
+    import scipy.ndimage  # here, see `grow_boundaries`
+
     filled = labels.copy()
     for number, box in enumerate(scipy.ndimage.find_objects(labels), start=1):
         if box is not None:
