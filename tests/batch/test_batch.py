@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from typer.testing import CliRunner
 
 from dinocell.batch.jobs import PlaneJob, load_jobs
 from dinocell.batch.outcomes import PlaneOutcome
+from dinocell.batch.planes import Plane, StoppedError, Watched
 from dinocell.batch.presence import confirm_outcomes
-from dinocell.batch.run import segment_files
+from dinocell.batch.run import MANY_FILES, segment_files
 from dinocell.batch.settings import BatchSettings
 from dinocell.batch.sources import FoundSources, SourceFile, find_sources
 from dinocell.batch.spread import segment_task
@@ -27,6 +29,7 @@ from dinocell.cli.progress import block_bar
 from dinocell.errors import FileFormatError, OutputError
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.remote_model import RemoteModel
+from dinocell.inference.segmentation import TilesDone
 from dinocell.inference.settings import CompleteSettings
 from dinocell.io.identity import hash_file
 from dinocell.io.images import read_image, read_labels
@@ -711,14 +714,60 @@ def test_results_that_vanish_meanwhile_are_not_counted_as_done(three, capsys, af
     assert "done" not in log[-1]
 
 
-def test_what_a_callback_raises_ends_the_batch(three):
+@pytest.fixture
+def many(three, tmp_path):
+    """As many sources as go through the model at once, a pipeline and settings for them."""
+    sources, settings, pipeline = three
+    named = [SourceFile(sources[0].path, Path(f"image{number}")) for number in range(MANY_FILES)]
+    return named, settings, pipeline
+
+
+def test_planes_that_go_through_the_model_at_once_give_the_same_files_in_order(many, tmp_path, monkeypatch):
+    sources, settings, pipeline = many
+    alone = replace(settings, output=tmp_path / "alone")
+    for source in sources:
+        list(segment_files([source], alone, pipeline))
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # whatever this machine has
+    engine, sessions = pipeline.predictor.engine, set()
+    session = engine._session
+    outcomes = []
+    for event in segment_files(sources, settings, pipeline, progress=lambda _: sessions.add(engine._session)):
+        outcomes += [event] if isinstance(event, PlaneOutcome) else []
+    assert [outcome.name for outcome in outcomes] == [str(source.name) for source in sources]
+    for file in alone.output.glob("*_labels.tif"):
+        assert (settings.output / file.name).read_bytes() == file.read_bytes()
+    assert len(list(settings.output.glob("*_labels.tif"))) == MANY_FILES
+    assert session not in sessions
+    assert engine._session is session
+
+
+def test_planes_that_wait_when_a_batch_is_left_are_not_begun(three):
+    sources, settings, pipeline = three
+    watched = Watched(None)
+    planes = [
+        Plane(job, pipeline, settings, watched)
+        for job in load_jobs(sources[:1], settings)
+        if isinstance(job, PlaneJob)
+    ]
+    with watched:
+        watched(TilesDone(1, 2))
+    with pytest.raises(StoppedError):
+        planes[0].finish()
+    with pytest.raises(StoppedError):
+        watched(TilesDone(2, 2))
+    assert not settings.output.exists()
+
+
+@pytest.mark.parametrize("sources_of", ["three", "many"])
+def test_what_a_callback_raises_ends_the_batch(sources_of, request, monkeypatch):
     class CancelError(Exception):
         pass
 
     def cancel(done):
         raise CancelError
 
-    sources, settings, pipeline = three
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    sources, settings, pipeline = request.getfixturevalue(sources_of)
     with pytest.raises(CancelError):
         list(segment_files(sources, settings, pipeline, progress=cancel))
     assert list(settings.output.iterdir()) == []

@@ -1,6 +1,7 @@
 """The contract of all engines."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -52,6 +53,12 @@ class Engine(Protocol):
         self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]
     ) -> TileMap | None:
         """Begin some maps of a preprocessed image ``(Y, X)`` on the device; None where that does not pay."""
+
+    def side_by_side(self) -> AbstractContextManager[int]:
+        """Divide the threads among passes within a ``with`` block; its value is how many may run at once.
+
+        For many small images: what a pass does on one thread never waits for others. 1 changes nothing.
+        """
 
     def release(self) -> None:
         """Return memory that is kept for later."""

@@ -1,6 +1,7 @@
 """The network in ONNX Runtime: on CPUs, and on GPUs where a build of it for them is installed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.inference.settings import InferenceSettings, Precision
-from dinocell.machine import cache_folder
+from dinocell.machine import cache_folder, thread_count
 from dinocell.models.graph import CPU, FEATURES, INPUT, OUTPUT, failures, open_session
 from dinocell.tiling import Tile
+
+MOST_PASSES = 8
+"""Passes that run at once, at most; more of them would wait for each other's work in Python."""
 
 
 class OnnxEngine:
@@ -41,7 +45,7 @@ class OnnxEngine:
         self.check(settings)
         self.precision: Precision = "int8" if settings.precision == "int8" else "float32"
         providers = _providers(onnxruntime.get_available_providers(), settings.device)
-        self._session = open_session(path, providers=providers)
+        self._path, self._session = path, open_session(path, providers=providers)
         self._failures = failures()
         self.device = "cpu" if self._session.get_providers()[0] == CPU else "cuda"
         if self.device == "cpu" and settings.device.startswith("cuda"):
@@ -78,6 +82,19 @@ class OnnxEngine:
 
     def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]) -> None:
         """Return None: maps are put together by the processor."""
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[int]:
+        """Divide the threads of the processor among passes within a ``with`` block, as `Engine` says."""
+        passes = min(MOST_PASSES, thread_count())
+        if self.device != "cpu" or passes == 1:
+            yield 1
+            return
+        before, self._session = self._session, open_session(self._path, threads=thread_count() // passes)
+        try:
+            yield passes
+        finally:
+            self._session = before
 
     def release(self) -> None:
         """Do nothing: the runtime keeps its memory to itself."""

@@ -1,6 +1,7 @@
 """The network in OpenVINO, on CPUs."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,10 @@ class OpenVinoEngine:
 
     def open_map(self, gray: NDArray[np.uint8], tiles: Sequence[Tile], channels: Sequence[int]) -> None:
         """Return None: maps are put together by the processor."""
+
+    def side_by_side(self) -> AbstractContextManager[int]:
+        """Return a block of 1: passes run one after the other."""
+        return nullcontext(1)
 
     def release(self) -> None:
         """Do nothing: the runtime keeps its memory to itself."""

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -94,6 +95,10 @@ class TorchEngine:
         return DeviceMap(
             gray, tiles, lambda batch: self.run(batch)[:, chosen], self._device, maps=len(chosen)
         )
+
+    def side_by_side(self) -> AbstractContextManager[int]:
+        """Return a block of 1: passes run one after the other."""
+        return nullcontext(1)
 
     def release(self) -> None:
         """Return memory that is kept for later to the device."""
