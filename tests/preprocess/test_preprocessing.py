@@ -525,3 +525,11 @@ def test_a_dark_field_with_a_few_empty_rows_hardly_changes() -> None:
     clipped[:3] = 0
     difference = preprocess(clipped, PLAIN)[3:].astype(int) - preprocess(image, PLAIN)[3:]
     assert np.abs(difference).max() <= 2
+
+
+@pytest.mark.parametrize(("dtype", "side"), [(np.uint8, 20), (np.uint16, 300), (">u2", 300)])
+def test_values_that_are_looked_up_are_those_that_are_computed(dtype, side):
+    image = np.random.default_rng(0).integers(0, 250, (side, side)).astype(dtype)
+    image[0, :3] = np.iinfo(dtype).max, 251, 0
+    found = find_range(image)
+    np.testing.assert_array_equal(to_uint8(image, found), to_uint8(image.astype(np.float32), found))

@@ -48,6 +48,10 @@ class IntensityRange:
         return self.top / 2 - self.bottom / 2 == 0
 
 
+_TABULATED = (np.dtype(np.uint8), np.dtype(np.uint16))
+"""Types whose values are mapped once each, and looked up for every pixel of larger images."""
+
+
 def scale_to_uint8(gray: NDArray[Any], *, low: float = 0.1, high: float = 99.9) -> NDArray[np.uint8]:
     """Map the percentiles `low` and `high` of the finite pixels to 0 and 255, and clip.
 
@@ -90,7 +94,7 @@ def find_range(gray: NDArray[Any], *, low: float = 0.1, high: float = 99.9) -> I
         If more than half of the pixels are NaN or infinite.
     """
     values = gray.astype(computed_dtype(gray.dtype))
-    known = values[np.isfinite(values)]
+    known = values[np.isfinite(values)] if gray.dtype.kind == "f" else values.ravel()
     check_finite_share(known.size, values.size)
     bottom, top = np.percentile(known, [low, high])
     return IntensityRange.choose(bottom, top, known.min(), known.max())
@@ -113,6 +117,13 @@ def to_uint8(gray: NDArray[Any], found: IntensityRange) -> NDArray[np.uint8]:
     """
     if found.constant:
         return np.zeros(gray.shape, np.uint8)
+    if gray.dtype in _TABULATED and gray.size > 2 ** (8 * gray.dtype.itemsize):
+        every = np.arange(2 ** (8 * gray.dtype.itemsize), dtype=gray.dtype)  # fewer values than pixels
+        return np.asarray(_map_range(every, found)[gray], np.uint8)
+    return _map_range(gray, found)
+
+
+def _map_range(gray: NDArray[Any], found: IntensityRange) -> NDArray[np.uint8]:
     values = gray.astype(computed_dtype(gray.dtype))
     precision = values.dtype.type if found.extremes else np.float64
     bottom, top = precision(found.bottom), precision(found.top)
