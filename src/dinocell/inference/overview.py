@@ -138,12 +138,17 @@ def look_for_sizes(
     views = [_predict_view(predictor, image, zoom, targets, progress) for zoom in to_predict]
     views += [] if coarse is None else [dict(coarse)]
 
+    close: dict[str, dict[Target, NDArray[np.float32]]] = {}
+
     def look_closely(target: Target) -> list[NDArray[np.float32]]:
         nonlocal gray
         gray = predictor.prepare(image, 1.0) if gray is None else gray
         whole = gray[field_of(image)]
         windows = choose_tiles(views[0][target], zooms[0], (whole.shape[0], whole.shape[1]))
-        return [predictor.predict_view(whole[window], [target])[target] for window in windows]
+        for window in windows:  # in small images all are the same
+            if str(window) not in close:
+                close[str(window)] = predictor.predict_view(whole[window], targets)
+        return [close[str(window)][target] for window in windows]
 
     return {
         target: weigh_closely([view[target] for view in views], zooms, best, partial(look_closely, target))
