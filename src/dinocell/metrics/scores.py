@@ -141,7 +141,7 @@ def _warn_of_mask(labels: NDArray[Any], name: str) -> None:
     found = find_pieces(validate_labels(labels))
     if found.is_mask:
         logger.warning(
-            "%s labels are %s, expected an id a cell: number the pieces, as dinocell.labels.number_pieces does",
+            "%s labels are %s, expected an id a cell: number the pieces: dinocell.labels.number_pieces",
             name,
             found,
         )
