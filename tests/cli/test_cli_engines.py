@@ -101,3 +101,23 @@ def test_fast_says_what_it_takes_and_records_it(images, tmp_path, monkeypatch):
 def test_fast_and_a_choice_contradict_each_other(images, tmp_path, option):
     result = CliRunner().invoke(app, ["segment", str(images), "-o", str(tmp_path / "o"), "--fast", *option])
     assert f"so {option[0]} has nothing to choose" in str(result.exception)
+
+
+def test_workers_may_be_left_to_the_machine(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("dinocell.workers.automatic.thread_count", lambda: 4)
+    said = run("segment", images, "-o", tmp_path / "results", "--workers", "auto")
+    assert "workers: this process alone" in said
+    assert engines(tmp_path / "results").keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--workers", "none"), "--workers is 'none', expected a number from 1, or auto"),
+        (("--workers", "0"), "--workers is '0', expected a number from 1, or auto"),
+        (("--workers", "auto", "--scheduler", "tcp://here:1"), "are both given, expected one"),
+    ],
+)
+def test_workers_that_cannot_be_are_refused(images, tmp_path, options, message):
+    result = CliRunner().invoke(app, ["segment", str(images), "-o", str(tmp_path / "o"), *options])
+    assert message in str(result.exception)

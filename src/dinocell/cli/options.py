@@ -1,11 +1,13 @@
 """Options that several commands share: which part of a file to read, and how to segment it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from dinocell.cli.progress import waiting
 from dinocell.cli.terminal import console
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from dinocell.io.pixel_size import PhysicalDiameter
     from dinocell.io.selection import Selection
     from dinocell.results.result_format import OverlayStyle
+    from dinocell.workers.automatic import Crew
 
 ChannelOption = Annotated[
     str | None,
@@ -77,9 +80,16 @@ SchedulerOption = Annotated[
     typer.Option(help="Address of a running dask scheduler, such as tcp://node:8786, whose workers do it."),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Start so many processes here. Default: none but this one.")
+    str | None,
+    typer.Option(
+        metavar="N|auto",
+        help="Start so many processes here; auto: as many as pay with these cores, often none. "
+        "Default: none but this one.",
+    ),
 ]
-ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of each process that --workers starts.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="Threads of each process that --workers starts. Default: 1.")
+]
 
 FastOption = Annotated[
     bool,
@@ -99,6 +109,40 @@ LegendOption = Annotated[
         "--legend", help="Add a strip below the overlay: number of cells, target, scale bar in micrometres."
     ),
 ]
+
+
+def parse_crew(
+    workers: str | None,
+    threads: int | None,
+    scheduler: str | None,
+    automatic: "Callable[[int | None], Crew]",
+) -> "Crew":
+    """Parse ``--workers`` and ``--threads``; print what ``auto`` has chosen.
+
+    Raises
+    ------
+    InputError
+        If the number of workers is none, or a scheduler has workers of its own.
+    """
+    from dinocell.workers.automatic import Crew
+
+    if scheduler is not None and workers is not None:
+        raise InputError(
+            f"--scheduler {scheduler} and --workers {workers} are both given, expected one: leave out "
+            "--workers to use the scheduler's own"
+        )
+    if workers == "auto":
+        crew = automatic(threads)
+        if crew.workers is not None and find_spec("distributed") is None:
+            crew = Crew(None, crew.threads)
+            console.print(escape('more processes need an extra: pip install "dinocell[large]"'))
+        console.print(f"workers: {crew}")
+        return crew
+    if workers is None:
+        return Crew(None, threads or 1)
+    if not workers.isdecimal() or int(workers) < 1:
+        raise InputError(f"--workers is {workers!r}, expected a number from 1, or auto")
+    return Crew(int(workers), threads or 1)
 
 
 def with_fastest(given: "InferenceOptions", model: str) -> "InferenceOptions":

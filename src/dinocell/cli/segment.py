@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,13 +100,12 @@ def command(
     legend: options.LegendOption = False,
     scheduler: options.SchedulerOption = None,
     workers: options.WorkersOption = None,
-    threads: options.ThreadsOption = 1,
+    threads: options.ThreadsOption = None,
 ) -> None:
     """Segment images: writes STEM_labels.tif, STEM_overlay.png and STEM_cells.csv for each."""
     check_any_exists(inputs)
     check_exist(preset)
-    spread = scheduler is not None or workers is not None
-    if spread and allow_untrained:
+    if (scheduler or workers) and allow_untrained:
         raise InputError(
             "--allow-untrained works in one process, expected neither --scheduler nor --workers: leave "
             "them out"
@@ -122,9 +122,11 @@ def command(
             check_model(name)
     from dinocell.batch.sources import find_sources
     from dinocell.io.pixel_size import parse_pixel_size
+    from dinocell.workers.automatic import crew_for_images
     from dinocell.workers.cluster_start import open_executor
 
     found = find_sources(inputs, recursive=recursive, results=output)
+    crew = options.parse_crew(workers, threads, scheduler, partial(crew_for_images, len(found.sources)))
     if fast:
         wanted = options.with_fastest(wanted, name)
     resumed = _recorded_engine(output, name, again=overwrite)
@@ -150,12 +152,12 @@ def command(
     if dry_run:
         _report_dry_run(found, settings)
         return
-    if spread:
+    if scheduler is not None or crew.workers is not None:
         remote = inference.RemoteModel.named(name, **wanted)
         if resumed is not None:
             remote = remote.resumed_with(resumed)
         del pipeline  # the workers need the memory
-        with open_executor(scheduler=scheduler, workers=workers, threads=threads) as executor:
+        with open_executor(scheduler=scheduler, workers=crew.workers, threads=crew.threads) as executor:
             announce(executor)
             events = batch.spread_files(found.sources, settings, remote, executor)
             _segment(lambda _: events, found, settings, block_bar())

@@ -85,7 +85,7 @@ def command(
     fast: options.FastOption = False,
     scheduler: options.SchedulerOption = None,
     workers: options.WorkersOption = None,
-    threads: options.ThreadsOption = 1,
+    threads: options.ThreadsOption = None,
 ) -> None:
     """Segment an image of any size: writes labels with a pyramid as OME-Zarr, and a table of cells.
 
@@ -107,6 +107,7 @@ def command(
     check_model(name)
     from dinocell.large.run import segment_large
     from dinocell.large.settings import LargeSettings, LargeTarget
+    from dinocell.workers.automatic import crew_for_blocks
     from dinocell.workers.cluster_start import open_executor
 
     source, found = _find_source(image, selection, diameter_um, pixel_size)
@@ -131,8 +132,11 @@ def command(
         halo=halo,
         formats=_parse_formats(formats or ["parquet"]),
     )
+    crew = options.parse_crew(workers, threads, scheduler, crew_for_blocks)
     with ExitStack() as stack:
-        executor = stack.enter_context(open_executor(scheduler=scheduler, workers=workers, threads=threads))
+        executor = stack.enter_context(
+            open_executor(scheduler=scheduler, workers=crew.workers, threads=crew.threads)
+        )
         announce(executor)
         bar = stack.enter_context(block_bar())
         events = segment_large(
