@@ -4,7 +4,8 @@ import ctypes
 import os
 import platform
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -19,8 +20,29 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+_sharers = 1  # parts of the process that work at once, see `shared_threads`
+
+
 def thread_count() -> int:
-    """Return the number of threads for numerical work: ``OMP_NUM_THREADS`` if set, else all cores."""
+    """Return the number of threads for numerical work: ``OMP_NUM_THREADS`` if set, else all cores.
+
+    Where several parts of the process work at once, it is the share of each.
+    """
+    return max(1, _all_threads() // _sharers)
+
+
+@contextmanager
+def shared_threads(parts: int) -> Iterator[None]:
+    """Divide the threads of this process among parts that work at once, within a ``with`` block."""
+    global _sharers
+    before, _sharers = _sharers, _sharers * parts
+    try:
+        yield
+    finally:
+        _sharers = before
+
+
+def _all_threads() -> int:
     chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)

@@ -7,9 +7,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+
+import cv2
 
 from dinocell.batch.jobs import LoadEvent, PlaneJob, StackRead, load_jobs
 from dinocell.batch.outcomes import PlaneOutcome, SourceRead
@@ -22,6 +24,7 @@ from dinocell.datasets.belonging import RECORD_ENDING
 from dinocell.inference.pipeline import DINOCellPipeline
 from dinocell.inference.segmentation import Progress
 from dinocell.io.saving import create_folder
+from dinocell.machine import thread_count
 from dinocell.results.formats import PLANE_FORMATS
 
 READ_AHEAD = 3
@@ -99,7 +102,7 @@ def _segment(
                      writer 2      predict 1, finish 1   | predict 3 …
     """
     many = len(sources) >= MANY_FILES
-    with pipeline.predictor.engine.side_by_side() if many else nullcontext(1) as passes:
+    with pipeline.predictor.engine.side_by_side() if many else nullcontext(1) as passes, _opencv_threads():
         at_once = passes > 1
         threads, waiting = (passes, passes) if at_once else (WRITERS, WRITE_BEHIND)
         planes = read_ahead(
@@ -121,6 +124,17 @@ def _segment(
                         yield from writer.rest()
                         return
             yield from writer.rest()
+
+
+@contextmanager
+def _opencv_threads() -> Iterator[None]:
+    """Let OpenCV have the threads that each of the planes at once has."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(min(before, thread_count()))
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _prepare(

@@ -77,15 +77,13 @@ def check_weights(folder: Path) -> str:
     return hash_header(path)
 
 
-def open_session(path: Path, *, threads: int | None = None, providers: Sequence[Any] = (CPU,)) -> Any:
+def open_session(path: Path, *, providers: Sequence[Any] = (CPU,)) -> Any:
     """Open a network in ONNX Runtime.
 
     Parameters
     ----------
     path : Path
         A graph of a checkpoint, or a file that holds its weights itself.
-    threads : int, optional
-        As many as the machine is to give, see `dinocell.machine.thread_count`, otherwise.
     providers : sequence
         What it computes with, the best first.
 
@@ -102,7 +100,7 @@ def open_session(path: Path, *, threads: int | None = None, providers: Sequence[
 
     header = check_weights(path.parent) if path.name == GRAPH_FILE else None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or thread_count()
+    options.intra_op_num_threads = thread_count()
     options.log_severity_level = 3  # errors, which are raised as well
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))

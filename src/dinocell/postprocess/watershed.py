@@ -21,7 +21,7 @@ _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 _TILE = 512
 """Pieces of the mask are flooded tile by tile of this side, in pixels, so that several threads have work."""
 
-_THREADS = min(4, thread_count())
+_MOST_THREADS = 4
 
 _SEARCHED_BY_STEP = 4
 """Width in pixels up to which boundaries are grown step by step; beyond, the steps are too many."""
@@ -125,7 +125,7 @@ def _flood_and_join(distance: Heights, markers: Labels, mask: NDArray[np.bool_],
         basins = flood(distance[window], markers[window], inside)
         np.copyto(labels[window], _join_split_cells(basins, distance[window], merge), where=inside)
 
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="flood") as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, thread_count()), thread_name_prefix="flood") as pool:
         for done in [pool.submit(work, *piece) for piece in pieces_by_tile(mask, _TILE)]:
             done.result()
     return labels
@@ -302,7 +302,7 @@ def _steps_outward(reach: int, width: int) -> list[tuple[np.float64, int]]:
 def distance_in_pixels(labels: Labels) -> NDArray[np.float32]:
     """Compute the distance of every cell pixel to the nearest pixel outside its cell, float32 ``(Y, X)``."""
     distance: NDArray[np.float32] = edt.edt(
-        np.ascontiguousarray(labels), black_border=False, parallel=_THREADS
+        np.ascontiguousarray(labels), black_border=False, parallel=min(_MOST_THREADS, thread_count())
     )
     limit = math.hypot(*labels.shape)  # a cell that fills the image has no outside
     np.minimum(distance, limit, out=distance)

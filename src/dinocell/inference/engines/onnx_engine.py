@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dinocell.errors import InputError
 from dinocell.inference.settings import InferenceSettings, Precision
-from dinocell.machine import cache_folder, thread_count
+from dinocell.machine import cache_folder, shared_threads, thread_count
 from dinocell.models.graph import CPU, FEATURES, INPUT, OUTPUT, failures, open_session
 from dinocell.tiling import Tile
 
@@ -90,11 +90,12 @@ class OnnxEngine:
         if self.device != "cpu" or passes == 1:
             yield 1
             return
-        before, self._session = self._session, open_session(self._path, threads=thread_count() // passes)
-        try:
-            yield passes
-        finally:
-            self._session = before
+        with shared_threads(passes):
+            before, self._session = self._session, open_session(self._path)
+            try:
+                yield passes
+            finally:
+                self._session = before
 
     def release(self) -> None:
         """Do nothing: the runtime keeps its memory to itself."""
