@@ -7,6 +7,7 @@ beforehand. The two take turns; the fastest turn counts. The models' parts are t
 """
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     print(f"{describe_machine()}; {arguments.threads} threads, {arguments.side}²")
     print("| model | bare, s | run(), s | run() / bare | preprocessing / bare | watershed / bare |")
     print("|---|--:|--:|--:|--:|--:|")

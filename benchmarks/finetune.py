@@ -9,6 +9,7 @@ shows. CPU minutes show how busy the machine was: two threads on two free cores 
 """
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -176,6 +177,7 @@ def main() -> None:
     parser.add_argument("--change", dest="changes", nargs="+", default=[], metavar="SETTING=VALUE")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     if arguments.speed:
         print("| model | s a step | s, cached | faster | KiB a crop |\n|---|---|---|---|---|")
         values = {"images": Path(), "output": Path(), "steps": 6}

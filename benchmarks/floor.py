@@ -8,6 +8,7 @@ measured, not looked up: a large matrix product, and a large copy, counting byte
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     cpu = torch.device("cpu")
     rates = measure_rates(cpu, torch.float32)
     speeds = f"{rates.operations / 1e9:.0f} GFLOP/s in float32, {rates.moved / 1e9:.1f} GB/s"
