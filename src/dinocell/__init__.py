@@ -13,6 +13,7 @@ The rooms, in the order in which data flows through them:
 - `dinocell.results`: files of cells, one module a format
 - `dinocell.batch`: many images
 - `dinocell.experiments`: tables over many images
+- `dinocell.editing`: correction by hand, with undo
 - `dinocell.metrics`: scores of a segmentation
 - `dinocell.evaluation`: scores of data sets, search for settings, reports, other tools
 - `dinocell.reports`: charts, pictures, tables

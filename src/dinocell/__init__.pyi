@@ -1,3 +1,4 @@
+from .editing.editor import LabelEditor
 from .errors import DINOCellError
 from .inference.pipeline import DINOCellPipeline
 from .inference.segment import segment
@@ -27,6 +28,7 @@ __all__ = [
     "FinetuneConfig",
     "Image",
     "InferenceSettings",
+    "LabelEditor",
     "Parameters",
     "PretrainConfig",
     "RunSettings",
