@@ -64,7 +64,7 @@ def test_segment_writes_labels_overlay_and_table(image_file, tmp_path):
     assert overlay.shape == (128, 128, 3)
     assert (overlay[labels == 0] == overlay[labels == 0][:, :1]).all()  # the ground stays gray
     distance = read_image(out / "cells_distance.tif").pixels
-    assert distance.dtype == np.float32
+    assert distance.dtype == np.float16
     with (out / "cells_cells.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["label"]) for row in rows] == [1, 2, 3]

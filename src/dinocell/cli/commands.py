@@ -25,6 +25,10 @@ COMMANDS = {
         "measure",
         "Measure the cells of a label image: writes STEM_cells.csv, of a stack with columns t and z.",
     ),
+    "edit": (
+        "edit",
+        "Repeat edits made by hand on a label image: writes STEM_labels.tif with ids 1…N.",
+    ),
     "info": ("info", "Print axes, pixel size, channels and scenes of image files; no pixel is read."),
     "import": (
         "import_cells",

@@ -1,10 +1,12 @@
 from .change import Change
 from .edit import Edit
 from .editor import LabelEditor
-from .journal import Journal, read_journal, write_journal
+from .files import replay_file
+from .journal import ENDING, Journal, read_journal, write_journal
 from .operations import Add, Delete, Merge, Operation, Paint, Scene, Split
 
 __all__ = [
+    "ENDING",
     "Add",
     "Change",
     "Delete",
@@ -17,5 +19,6 @@ __all__ = [
     "Scene",
     "Split",
     "read_journal",
+    "replay_file",
     "write_journal",
 ]
