@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.labels import Labels
-
-Pixel = tuple[int, int]
+from dinocell.models.clicks import Pixel
 
 _LEAST = 0.01
 """Added to the square of the height, so that a way over 0 costs a hundred times what it costs over 1."""

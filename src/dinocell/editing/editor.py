@@ -24,8 +24,11 @@ from dinocell.editing.journal import (
 from dinocell.editing.operations import Add, Delete, Merge, Operation, Paint, Scene, Split
 from dinocell.editing.operations.operation import DistanceMap, Point
 from dinocell.errors import InputError, OutputError
+from dinocell.inference.clicks import Clicked, ClickPredictor
 from dinocell.io.saving import write_labels
-from dinocell.labels import Labels, relabel, validate_labels
+from dinocell.labels import Labels, median_diameter, relabel, validate_labels
+from dinocell.models.checkpoint import Checkpoint
+from dinocell.models.clicks import Pixel
 from dinocell.settings import explain_problem
 
 
@@ -42,9 +45,10 @@ class LabelEditor:
         The map that the labels were cut from: what clicks follow. ``Segmentation.distance_map`` is one, and
         the file that ``--format distance`` writes.
     image : array, shape (Y, X) or (Y, X, C), optional
-        Where no map is given, the image that one is predicted from when it is first needed.
+        What the decoder of clicks looks at, if the model has one; and where no map is given, what one is
+        predicted from when it is first needed.
     model : str or path
-        What predicts the map.
+        Name or folder of the model.
     journal : path, optional
         File to which a line is added for every call, so that nothing is lost if the program is killed. One
         that is there already must be of the same labels; its edits are made first.
@@ -85,6 +89,7 @@ class LabelEditor:
         self._next_id = max(int(self._start.max(initial=0)), 0) + 1
         self._done: list[Edit] = []
         self._undone: list[Edit] = []
+        self._clicks: ClickPredictor | None = None
         self._journal: Path | None = None
         if journal is not None:
             self._open_journal(Path(journal))
@@ -314,7 +319,7 @@ class LabelEditor:
             operation = kind.model_validate(given)
         except ValidationError as error:
             raise InputError(explain_problem(error, kind)) from error
-        outcome = operation.apply(Scene(self._labels, self._next_id, self._find_map))
+        outcome = operation.apply(Scene(self._labels, self._next_id, self._find_map, self._find_clicked))
         edit = Edit(operation, outcome.change, outcome.ids, outcome.notes)
         self._log(edit_line(edit))
         self._keep(edit)
@@ -322,6 +327,19 @@ class LabelEditor:
 
     def _find_map(self) -> DistanceMap | None:
         return self.distance_map
+
+    def _find_clicked(self, inside: Sequence[Pixel], outside: Sequence[Pixel]) -> Clicked | None:
+        """Find the clicked cell in the image, if there is one and the model has a decoder of clicks."""
+        if self._image is None:
+            return None
+        if self._clicks is None:
+            checkpoint = Checkpoint.find(
+                Path(self._model) if Path(self._model).is_dir() else str(self._model)
+            )
+            if checkpoint.clicks is None or checkpoint.graph is None:
+                return None
+            self._clicks = ClickPredictor(checkpoint, self._image, median_diameter(self._start))
+        return self._clicks.predict(inside, outside, self._labels != 0)
 
     def _as_edit(self, line: Line) -> Edit:
         change = Change.from_runs(self._labels, np.array(line.pixels, np.int64).reshape(-1, 4))

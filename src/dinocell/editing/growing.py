@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dinocell.editing.dividing import Pixel
 from dinocell.labels import Labels, number_pieces
+from dinocell.models.clicks import Pixel
 from dinocell.postprocess.watershed import boundary_widths, distance_to_labels, grow_boundaries
 
 _LEVEL = 0.3
@@ -65,7 +65,7 @@ def grow(
     cell = _own(hills, reached, clicks).astype(np.int32)
     # Grow back by the boundary that the level cut off, as the watershed does.
     cell = grow_boundaries(cell, boundary_widths(cell, height / max(peaks)))
-    return _filled(cell > 0) & free
+    return filled(cell > 0) & free
 
 
 def _highest_near(heights: NDArray[np.floating], click: Pixel) -> float:
@@ -81,9 +81,9 @@ def _own(hills: Labels, reached: NDArray[np.bool_], clicks: Sequence[Pixel]) -> 
     return own
 
 
-def _filled(cell: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def filled(cell: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Fill the holes of a cell."""
     from scipy.ndimage import binary_fill_holes  # here, as it takes long to import
 
-    filled: NDArray[np.bool_] = binary_fill_holes(cell)
-    return filled
+    whole: NDArray[np.bool_] = binary_fill_holes(cell)
+    return whole

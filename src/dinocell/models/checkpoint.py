@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from dinocell.errors import CheckpointError, OutputError
 from dinocell.io.hashes import hash_content
 from dinocell.io.opening import read_whole
+from dinocell.models.clicks import CLICK_FILE
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.finding import CONFIG_FILE, find_checkpoint, trained_folder
 from dinocell.models.variants import find_variant
@@ -60,6 +61,12 @@ class Checkpoint:
     def graph(self) -> Path | None:
         """File of the network as ONNX, where the checkpoint has one."""
         path = None if self.folder is None else self.folder / GRAPH_FILE
+        return path if path is not None and path.is_file() else None
+
+    @property
+    def clicks(self) -> Path | None:
+        """File of the decoder of clicks, where the checkpoint has one."""
+        path = None if self.folder is None else self.folder / CLICK_FILE
         return path if path is not None and path.is_file() else None
 
 

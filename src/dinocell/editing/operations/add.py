@@ -7,16 +7,21 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from dinocell.editing.change import Change, Window
-from dinocell.editing.dividing import Pixel, divide
-from dinocell.editing.growing import grow
+from dinocell.editing.dividing import divide
+from dinocell.editing.growing import filled, grow
 from dinocell.editing.operations.operation import Operation, Outcome, Point, Scene
 from dinocell.errors import InputError
-from dinocell.labels import median_diameter
+from dinocell.inference.clicks import Clicked
+from dinocell.labels import median_diameter, number_pieces
 from dinocell.measure.filling import fill_polygons
 from dinocell.measure.outlines import Polygon
+from dinocell.models.clicks import Pixel
 
 _USUAL_DIAMETER = 30.0
 """Of a cell in pixels, where the image has none to compare with."""
+
+_LIKELY = 0.5
+"""Probability from which on a pixel belongs to the clicked cell."""
 
 _REACH = 3.0
 """Pixels beyond the clicks that a new cell may reach, as a multiple of the median diameter."""
@@ -36,8 +41,8 @@ class Add(Operation):
     outline : tuple of (float, float)
         Corners of its outline, instead: the cell is what lies inside.
     level : float, optional
-        Height of the map down to which the cell grows, from 0 to 1; three tenths of the hill under the clicks
-        by default. An outline has none.
+        Height of the map down to which the cell grows, from 0 to 1. By default the decoder of clicks finds
+        the cell of points; without one, the cell grows to three tenths of the hill. An outline has none.
     """
 
     edit: Literal["add"] = "add"
@@ -109,6 +114,16 @@ class Add(Operation):
                     f"points[{number}] lies in {what}, expected background: split the cell, or delete it "
                     "first"
                 )
+        if self.level is None and (found := scene.clicked(clicks, others)) is not None:
+            cell = _likely(found, clicks, scene.labels[found.window] == 0)
+            if cell.any():
+                return found.window, cell, ()
+        return self._flooded(scene, clicks, others)
+
+    def _flooded(
+        self, scene: Scene, clicks: list[Pixel], others: list[Pixel]
+    ) -> tuple[Window, NDArray[np.bool_], tuple[str, ...]]:
+        """Grow a cell over the map, or without one draw a disk."""
         diameter = median_diameter(scene.labels)
         diameter = _USUAL_DIAMETER if np.isnan(diameter) else diameter
         window = _around(clicks, max(_USUAL_DIAMETER, _REACH * diameter), scene.labels.shape)
@@ -126,6 +141,16 @@ class Add(Operation):
         if outside:
             grown = divide(grown, None if heights is None else heights[window], [inside, outside]) == 1
         return window, grown, notes
+
+
+def _likely(found: Clicked, clicks: list[Pixel], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the likely pixels of a clicked cell that hang together with a click, without holes."""
+    likely = free & (found.probability > _LIKELY)
+    pieces = number_pieces(likely.astype(np.int32), corners=False)
+    top, left = found.window[0].start, found.window[1].start
+    inside = [(row - top, column - left) for row, column in clicks]
+    own = np.unique([pieces[each] for each in inside if _is_in(each, likely)])
+    return filled(likely & np.isin(pieces, own)) & free
 
 
 def _around(pixels: list[Pixel], reach: float, shape: tuple[int, ...]) -> Window:

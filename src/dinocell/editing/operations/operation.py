@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,7 +12,9 @@ from pydantic import Field
 
 from dinocell.editing.change import Change, Window
 from dinocell.errors import InputError, name_few
+from dinocell.inference.clicks import Clicked
 from dinocell.labels import Labels
+from dinocell.models.clicks import Pixel
 from dinocell.settings import Section
 
 Point = tuple[float, float]
@@ -36,11 +38,14 @@ class Scene:
     distance_map : callable
         Returns the distance map, float ``(Y, X)``, or None where there is neither a map nor an image. It may
         have to predict it first.
+    clicked : callable
+        Returns for clicks in and outside of a cell what the decoder of clicks finds; None without one.
     """
 
     labels: Labels
     next_id: int
     distance_map: Callable[[], DistanceMap | None]
+    clicked: Callable[[Sequence[Pixel], Sequence[Pixel]], Clicked | None]
 
     def pixel(self, point: Point, name: str) -> tuple[int, int]:
         """Return the pixel that a point lies in.

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from dinocell.editing.change import Change
-from dinocell.editing.dividing import Pixel, divide, fill_from_nearest
+from dinocell.editing.dividing import divide, fill_from_nearest
 from dinocell.editing.operations.operation import Operation, Outcome, Point, Scene
 from dinocell.errors import InputError
 from dinocell.labels import Labels, number_pieces
+from dinocell.models.clicks import Pixel
 
 _SPECK = 5
 """Pixels below which a piece that a line cut off is no cell, but goes to the nearest one."""

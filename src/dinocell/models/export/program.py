@@ -89,11 +89,11 @@ def export_program(model: DINOCell, *, features: bool, optimise: bool) -> Any:
                 f"model {model.config.variant!r} cannot be translated to ONNX ({reason}): "
                 "use it with engine torch"
             ) from error
-    _forget_machine(program.model)
+    forget_machine(program.model)
     return program
 
 
-def _forget_machine(program: Any) -> None:
+def forget_machine(program: Any) -> None:
     """Remove what the exporter notes of this machine."""
     program.metadata_props.clear()
     for node in program.graph.all_nodes():
