@@ -40,6 +40,8 @@ CLICKS = 3
 IOUS = (0.5, 0.8)
 LEAST = 10
 """Pixels below which a true cell is no case."""
+MOST, LEAST_CELLS = 60, 10
+"""Cells of a set that are clicked on, of each kind, and cells of one that counts in the mean."""
 SHARE = 0.3
 """Of the hill, down to which plain flooding goes."""
 
@@ -251,9 +253,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--most", type=int, default=60, help="cells of a set, of each kind")
+    parser.add_argument("--most", type=int, default=MOST, help="cells of a set, of each kind")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
-    parser.add_argument("--least", type=int, default=10, help="cells of a set that counts in the mean")
+    parser.add_argument(
+        "--least", type=int, default=LEAST_CELLS, help="cells of a set that counts in the mean"
+    )
     arguments = parser.parse_args()
     folders = arguments.folders or [
         *default_folders(),

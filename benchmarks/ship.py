@@ -26,6 +26,7 @@ import calibration
 import generalisation
 import hold_back
 import ship_card
+import ship_clicks
 import ship_pages
 import ship_pictures
 import ship_targets
@@ -77,6 +78,15 @@ def engines(shipping: Shipping) -> None:
         print(f"  {name}: {len(images)} images, maps differ by up to {largest:.1e}, labels of {len(others)}")
         if largest > TOLERANCE or (others and name == "samples"):
             raise SystemExit(f"the graph does not compute what the network does: {others[:3]}")
+
+
+def clicks(shipping: Shipping) -> None:
+    """Train the decoder of clicks, and let it ship if it is worth its bytes."""
+    work = ROOT / "ship" / f"{shipping.weights}-clicks"
+    for line in ship_clicks.train(SHIPPED, shipping.data, work):
+        print(f"  {line}", flush=True)
+    kinds = [folder for folder in shipping.folders if folder.parent.name in ("val", "zeroshot")]
+    print(f"  {ship_clicks.ship(work / 'clicks', SHIPPED, kinds)}")
 
 
 def thresholds(shipping: Shipping) -> None:
@@ -213,6 +223,7 @@ def stale(shipping: Shipping) -> None:
 STEPS: dict[str, tuple[Callable[[Shipping], None], tuple[str, ...]]] = {
     "install": (install, ()),
     "engines": (engines, ()),
+    "clicks": (clicks, ("src/dinocell/models/shipped/nano/clicks.onnx",)),
     "thresholds": (thresholds, ("config.json: thresholds",)),
     "targets": (targets, ("src/dinocell/inference/targets.py", "docs/segmenting.md: targets")),
     "scores": (scores, ("README.md: scores", "docs/models.md: scores", "CARD: scores", "CARD: thresholds")),

@@ -19,6 +19,8 @@ from typing import Any
 from PIL import Image
 
 from dinocell.io.hashes import hash_content
+from dinocell.models.clicks import CLICK_FILE
+from dinocell.models.graph import WEIGHTS_KEY, open_session
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "src" / "dinocell" / "models" / "shipped" / "nano"
@@ -83,8 +85,18 @@ def recorded() -> dict[str, str]:
     return found | {
         str(NOTEBOOK.relative_to(ROOT)): notebook.get("weights", "none"),
         "config.json": config.get("weights", "none"),
+        **_clicks_weights(),
         **({"config.json: thresholds": config[THRESHOLDS]} if THRESHOLDS in config else {}),
     }
+
+
+def _clicks_weights() -> dict[str, str]:
+    """Return the weights that the decoder of clicks was trained on, where there is one."""
+    path = SHIPPED / CLICK_FILE
+    if not path.is_file():
+        return {}
+    metadata = open_session(path).get_modelmeta().custom_metadata_map
+    return {str(path.relative_to(ROOT)): metadata.get(WEIGHTS_KEY, "none")[:DIGITS]}
 
 
 def _picture_weights(picture: Path) -> str:

@@ -31,6 +31,8 @@ from dinocell.models.checkpoint import Checkpoint
 from dinocell.models.clicks import Pixel
 from dinocell.settings import explain_problem
 
+_MODEL = "nano"
+
 
 class LabelEditor:
     """Labels that are corrected by hand: a call an edit, and every edit can be undone.
@@ -45,10 +47,11 @@ class LabelEditor:
         The map that the labels were cut from: what clicks follow. ``Segmentation.distance_map`` is one, and
         the file that ``--format distance`` writes.
     image : array, shape (Y, X) or (Y, X, C), optional
-        What the decoder of clicks looks at, if the model has one; and where no map is given, what one is
-        predicted from when it is first needed.
+        What the decoder of clicks looks at; and where no map is given, what one is predicted from when it is
+        first needed.
     model : str or path
-        Name or folder of the model.
+        Name or folder of the model that predicts. Where it has no decoder of clicks, that of ``nano`` is
+        used: labels and map may be of any model.
     journal : path, optional
         File to which a line is added for every call, so that nothing is lost if the program is killed. One
         that is there already must be of the same labels; its edits are made first.
@@ -79,7 +82,7 @@ class LabelEditor:
         distance_map: DistanceMap | None = None,
         image: NDArray[Any] | None = None,
         *,
-        model: str | PathLike[str] = "nano",
+        model: str | PathLike[str] = _MODEL,
         journal: str | PathLike[str] | None = None,
     ) -> None:
         self._start = validate_labels(labels).copy()
@@ -122,8 +125,7 @@ class LabelEditor:
         if self._map is None and self._image is not None:
             from dinocell.inference.pipeline import DINOCellPipeline  # here, as it takes long to import
 
-            pipeline = DINOCellPipeline(Path(self._model) if Path(self._model).is_dir() else str(self._model))
-            self._map = pipeline.predict(self._image).distance_map
+            self._map = DINOCellPipeline(str(self._model)).predict(self._image).distance_map
         return self._map
 
     def add(
@@ -333,9 +335,8 @@ class LabelEditor:
         if self._image is None:
             return None
         if self._clicks is None:
-            checkpoint = Checkpoint.find(
-                Path(self._model) if Path(self._model).is_dir() else str(self._model)
-            )
+            own, usual = (Checkpoint.find(str(name)) for name in (self._model, _MODEL))
+            checkpoint = own if own.clicks is not None and own.graph is not None else usual
             if checkpoint.clicks is None or checkpoint.graph is None:
                 return None
             self._clicks = ClickPredictor(checkpoint, self._image, median_diameter(self._start))

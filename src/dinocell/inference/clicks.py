@@ -15,7 +15,7 @@ from dinocell.labels import Target
 from dinocell.models.checkpoint import Checkpoint
 from dinocell.models.clicks import CELL, CLICKS, Pixel, click_maps
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.graph import FEATURES, INPUT, open_session
+from dinocell.models.graph import FEATURES, INPUT, open_clicks
 from dinocell.preprocess.preprocessing import preprocess
 
 SIDE = 192
@@ -54,13 +54,18 @@ class ClickPredictor:
     diameter : float, optional
         Typical diameter of a cell in pixels: images of cells that are too large or too small for the model
         are rescaled.
+
+    Raises
+    ------
+    CheckpointError
+        If a file of the checkpoint is damaged, or the two are not of the same weights.
     """
 
     def __init__(self, checkpoint: Checkpoint, image: NDArray[Any], diameter: float | None = None) -> None:
         if checkpoint.clicks is None or checkpoint.graph is None:
             raise ValueError("a checkpoint with a decoder of clicks is needed")
         self._engine = OnnxEngine(checkpoint.graph, InferenceSettings(device="cpu"))
-        self._session = open_session(checkpoint.clicks)
+        self._session = open_clicks(checkpoint.clicks.parent)
         self._scale = scale_for(checkpoint.config, diameter)
         self._gray = preprocess(np.asarray(image), checkpoint.config.preprocessing, scale=self._scale)
         self._shape = (image.shape[0], image.shape[1])

@@ -19,8 +19,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from dinocell.errors import CheckpointError, name_few
+from dinocell.io.hashes import hash_content
 from dinocell.machine import thread_count
 from dinocell.models.checkpoint import GRAPH_FILE, WEIGHTS_FILE, weights_file
+from dinocell.models.clicks import CLICK_FILE
 from dinocell.models.memory import is_out_of_memory
 
 INPUT, OUTPUT = "tiles", "distance"
@@ -31,6 +33,9 @@ CPU = "CPUExecutionProvider"
 
 HEADER_KEY = "weights_header"
 """Key of the header's hash in the metadata of a graph."""
+
+WEIGHTS_KEY = "weights"
+"""Key of the hash of the weights in the metadata of a decoder of clicks."""
 
 _LENGTH = 8  # bytes that state the length of the header of the weights
 
@@ -113,6 +118,33 @@ def open_session(path: Path, *, providers: Sequence[Any] = (CPU,)) -> Any:
         raise CheckpointError(
             f"{path} is the graph of other weights than those of {WEIGHTS_FILE} beside it. Both must come "
             "from one save"
+        )
+    return session
+
+
+def open_clicks(folder: Path) -> Any:
+    """Open the decoder of clicks of a checkpoint in ONNX Runtime.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the checkpoint.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, or was trained on the features of other weights.
+    """
+    path = folder / CLICK_FILE
+    session = open_session(path)
+    if session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY) != hash_content(weights_file(folder)):
+        raise CheckpointError(
+            f"{path} was trained on the features of other weights than those of {WEIGHTS_FILE} beside it. "
+            "Remove it, or copy both from one model"
         )
     return session
 

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from dinocell.errors import InputError
 from dinocell.extras import import_extra
+from dinocell.io.hashes import hash_content
 from dinocell.io.saving import atomic_path
+from dinocell.models.checkpoint import weights_file
 from dinocell.models.clicks import CELL, CLICK_FILE, CLICKS, click_maps
 from dinocell.models.export.program import OPSET, forget_machine, quiet
-from dinocell.models.graph import FEATURES, INPUT, open_session
+from dinocell.models.graph import FEATURES, INPUT, WEIGHTS_KEY, open_clicks
 from dinocell.models.network.click_decoder import ClickDecoder
 from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.version import __version__
@@ -44,6 +46,7 @@ def write_click_graph(model: DINOCell, decoder: ClickDecoder, folder: Path) -> P
         Whose features it was trained on.
     decoder : ClickDecoder
     folder : Path
+        Holds the weights of the model, by whose hash the file knows what it belongs to.
 
     Returns
     -------
@@ -81,7 +84,8 @@ def write_click_graph(model: DINOCell, decoder: ClickDecoder, folder: Path) -> P
         )
     forget_machine(program.model)
     _shorten(ir, program.model.graph)
-    program.model.metadata_props["dinocell"] = __version__
+    weights = hash_content(weights_file(folder))
+    program.model.metadata_props.update({"dinocell": __version__, WEIGHTS_KEY: weights})
     path = folder / CLICK_FILE
     with atomic_path(path) as temporary:
         temporary.write_bytes(ir.to_proto(program.model).SerializeToString())
@@ -127,7 +131,7 @@ def _check_equal(network: nn.Module, model: DINOCell, path: Path) -> None:
         expected = network(tiles, maps, clicks).numpy()
     named = dict(zip(FEATURES, (each.numpy() for each in maps), strict=True))
     inputs = {INPUT: tiles.numpy(), CLICKS: clicks.numpy(), **named}
-    found = open_session(path).run([CELL], inputs)[0]
+    found = open_clicks(path.parent).run([CELL], inputs)[0]
     difference = float(np.abs(found - expected).max())
     if not difference <= _TOLERANCE:
         path.unlink()

@@ -13,6 +13,7 @@ from dinocell.errors import CheckpointError, DINOCellError, InputError
 from dinocell.labels import Target
 from dinocell.models.architecture import TokenStride
 from dinocell.models.checkpoint import GRAPH_FILE, Checkpoint, replaced_folder
+from dinocell.models.clicks import CLICK_FILE
 from dinocell.models.configuration import ModelConfig
 from dinocell.models.finding import CONFIG_FILE
 from dinocell.models.memory import is_out_of_memory
@@ -266,7 +267,7 @@ class DINOCell(nn.Module):
         folder = Path(folder).resolve()
         with replaced_folder(folder) as temporary:
             for file in folder.glob("*"):  # a model card, say, stays
-                if file.is_file() and file.name != GRAPH_FILE:
+                if file.is_file() and file.name not in (GRAPH_FILE, CLICK_FILE):
                     shutil.copy2(file, temporary)
             write_checkpoint(temporary, self.config, self.state_dict(), dtype=dtype)
             if graph:

@@ -23,7 +23,7 @@ class ClickConfig(Section):
     model : str or Path
         The checkpoint whose features are used, and whose decoder it begins as.
     output : Path
-        Folder of the checkpoint that it becomes a part of; the state to resume from lies there as well.
+        Folder of the checkpoint with the decoder of clicks; the state to resume from lies there as well.
     steps, batch_size : int
     crop_size : int
         Side of a crop in pixels.

@@ -1,6 +1,7 @@
 """The loop that trains a decoder of clicks on the features of a network that stays as it is."""
 
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from dinocell.errors import TrainingError
 from dinocell.io.saving import atomic_path, create_folder
+from dinocell.models.checkpoint import WEIGHTS_FILE, weights_file
+from dinocell.models.export.checkpoint_graph import write_graph
 from dinocell.models.export.clicks import write_click_graph
-from dinocell.models.finding import find_checkpoint
+from dinocell.models.finding import CONFIG_FILE, find_checkpoint
 from dinocell.models.network.click_decoder import ClickDecoder, soft_overlap_loss
 from dinocell.models.network.dinocell import DINOCell, normalise
 from dinocell.training.clicks.config import ClickConfig
@@ -42,7 +45,7 @@ class ClickStep:
 
 
 def train_clicks(config: ClickConfig, *, threads: int | None = None) -> Iterator[ClickStep]:
-    """Train a decoder of clicks, and write it into the output folder.
+    """Train a decoder of clicks; the output folder becomes a copy of the checkpoint that has it.
 
     A training that was stopped goes on from where it last saved its state.
 
@@ -66,7 +69,8 @@ def train_clicks(config: ClickConfig, *, threads: int | None = None) -> Iterator
     if threads is not None:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = DINOCell.from_pretrained(str(find_checkpoint(config.model))).to(device).eval()
+    checkpoint = find_checkpoint(config.model)
+    model = DINOCell.from_pretrained(str(checkpoint)).to(device).eval()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = SampleSource(config, model.config.preprocessing)
     trainer = _Trainer(config, model)
@@ -79,7 +83,10 @@ def train_clicks(config: ClickConfig, *, threads: int | None = None) -> Iterator
         yield trainer.learn(samples, rng)
         if trainer.step % _SAVE_EVERY == 0 or trainer.step == config.steps:
             trainer.save()
+    shutil.copyfile(weights_file(checkpoint), config.output / WEIGHTS_FILE)
+    shutil.copyfile(checkpoint / CONFIG_FILE, config.output / CONFIG_FILE)
     write_click_graph(model, trainer.decoder, config.output)
+    write_graph(config.output)
 
 
 class _Trainer:
