@@ -42,6 +42,7 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 	$(BIN)/python benchmarks/fuzz.py
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/synthesis.py
+	$(BIN)/python benchmarks/clicks.py
 	$(BIN)/python benchmarks/speed.py
 
 ship: $(READY)  ## Put the weights of a training into the package, and rebuild all that hangs on them: MODEL=RUN.
