@@ -38,3 +38,10 @@ def export_cache(tmp_path_factory):
         folder = tmp_path_factory.mktemp("exports")
         patch.setenv("DINOCELL_CACHE", str(folder))
         yield folder
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print a line where tests in a window were skipped: nobody looks for what is quiet."""
+    reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ())}
+    for reason in sorted(reason for reason in reasons if "window" in reason):
+        terminalreporter.write_line(reason)

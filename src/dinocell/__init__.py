@@ -22,6 +22,7 @@ The rooms, in the order in which data flows through them:
 - `dinocell.training`: training, fine-tuning, pretraining
 - `dinocell.workers`: processes and clusters
 - `dinocell.cli`: the command line, one file a command
+- `dinocell.napari`: the plugin for napari
 """
 
 import lazy_loader
