@@ -1,6 +1,7 @@
 """A viewer in a real window, with the plugin in it."""
 
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.napari import windows
 HERE = Path(__file__).parent
 OF_NAPARI = (
     "ignore:.*json_encoders:DeprecationWarning",  # its models, with the pydantic of today
+    "ignore:Conversion from CIE-LAB:UserWarning",  # its colours of labels
 )
 
 
@@ -53,7 +55,17 @@ def napari(display, tmp_path_factory):
 
 
 @pytest.fixture
-def viewer(napari):
+def defects(monkeypatch):
+    """Collect what is raised where Qt calls us, which would end the process, and raise it at the end."""
+    raised = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: raised.append(error))
+    yield raised
+    if raised:
+        raise raised[0]
+
+
+@pytest.fixture
+def viewer(napari, defects):
     """Open a window, and close it at the end."""
     opened = napari.Viewer(show=False)
     yield opened

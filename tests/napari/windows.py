@@ -11,7 +11,7 @@ REASON = "tests in a napari window need Linux, the extra dev, Xvfb and Qt's libr
 _OPEN = "from qtpy.QtWidgets import QApplication; QApplication([])"
 
 
-# Xvfb ends after this process, which then leaves the pipe: ended before, it would take Qt and the tests along.
+# Xvfb ends after this process, which then leaves the pipe: ended before, it would take Qt along.
 _SERVE = "Xvfb -displayfd 1 -screen 0 1400x1000x24 -nolisten tcp 2>/dev/null & cat >/dev/null; kill $!"
 
 

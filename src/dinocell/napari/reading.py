@@ -149,7 +149,7 @@ def _holds_labels(path: Path, info: ImageInfo) -> bool:
 
 
 class _Planes:
-    """All planes of an opened image as an array (T, C, Z, Y, X) or (T, C, Z, Y, X, S) that dask takes parts of.
+    """All planes of an opened image, as an array (T, C, Z, Y, X) or with S samples, that dask takes parts of.
 
     One thread reads at a time, as files have one place that they are read at.
     """
