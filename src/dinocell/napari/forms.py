@@ -62,15 +62,18 @@ def row(*widgets: QWidget) -> QWidget:
     return holder
 
 
-def column(widget: QWidget, *parts: Any) -> None:
-    """Lay out widgets and layouts below each other, at the top of a widget."""
+def column(widget: QWidget, *parts: Any, last_grows: bool = False) -> None:
+    """Lay out widgets and layouts below each other, at the top of a widget unless the last one grows."""
     layout = QVBoxLayout(widget)
     for part in parts:
         if isinstance(part, QWidget):
             layout.addWidget(part)
         else:
             layout.addLayout(part)
-    layout.addStretch(1)
+    if last_grows:
+        layout.setStretch(layout.count() - 1, 1)
+    else:
+        layout.addStretch(1)
 
 
 class LayerChoice(QComboBox):  # type: ignore[misc,unused-ignore]

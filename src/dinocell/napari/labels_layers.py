@@ -65,3 +65,9 @@ def show_plane(layer: Any, found: PlaneFound) -> None:
 def show_features(layer: Any, table: Mapping[str, NDArray[Any]]) -> None:
     """Let a labels layer have the columns of a table as features, found by label."""
     layer.features = {"index" if name == "label" else name: values for name, values in table.items()}
+
+
+def centre_on(viewer: Any, layer: Any, position: tuple[float, ...]) -> None:
+    """Bring a position of a layer, in its pixels, into the middle of the view."""
+    camera = getattr(viewer, "scene", viewer).camera  # of the viewer itself before napari 0.9
+    camera.center = tuple(layer.data_to_world(position)[-2:])

@@ -1,10 +1,11 @@
 """Origin of a layer: the file, scene and channel that its pixels were read from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dinocell.errors import InputError
 from dinocell.io.pixel_size import PixelSize
 from dinocell.io.stacks import StackAxes
 
@@ -66,3 +67,35 @@ def origin_of(metadata: Mapping[Any, Any]) -> Origin | None:
     """Return where a layer was read from; None where this plugin did not read it."""
     found = metadata.get(_KEY)
     return found if isinstance(found, Origin) else None
+
+
+def axes_of(counts: Sequence[int], names: Sequence[str], origin: Origin | None) -> StackAxes:
+    """Return times and slices of a layer: those of its file, else by the names of its axes.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Lengths of the axes before Y and X; two are times and slices, one is times unless its name is ``z``.
+    names : sequence of str
+        Of these axes.
+    origin : Origin or None
+
+    Raises
+    ------
+    InputError
+        If there are more than two axes.
+    """
+    known = None if origin is None else origin.stack_axes()
+    if known is not None and (known.shape == tuple(counts) or not counts):
+        return known
+    if not counts:
+        return StackAxes(1, 1)
+    if len(counts) > 2:
+        raise InputError(
+            f"the layer has {len(counts)} axes before Y and X, expected times and slices at most: take one "
+            "plane of the others"
+        )
+    if len(counts) == 2:
+        return StackAxes(counts[0], counts[1])
+    is_slices = bool(names) and str(names[0]).lower().startswith("z")
+    return StackAxes(1, counts[0]) if is_slices else StackAxes(counts[0], 1)

@@ -7,9 +7,9 @@ import numpy as np
 
 from dinocell.errors import InputError
 from dinocell.io.saving import write_labels
-from dinocell.io.stacks import StackAxes, write_stack
+from dinocell.io.stacks import write_stack
 from dinocell.labels import validate_labels
-from dinocell.napari.origins import origin_of
+from dinocell.napari.origins import axes_of, origin_of
 
 
 def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -50,7 +50,7 @@ def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         validate_labels(plane)
     unsigned = np.uint16 if labels.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
     dtype: np.dtype[Any] = np.dtype(np.int32 if labels.min(initial=0) < 0 else unsigned)
-    axes = _axes_of(labels.shape[:-2], attributes, None if origin is None else origin.stack_axes())
+    axes = axes_of(labels.shape[:-2], attributes.get("axis_labels") or (), origin)
     write_stack(
         path,
         (plane.astype(dtype) for plane in planes),
@@ -60,13 +60,3 @@ def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         name=Path(path).stem,
     )
     return [path]
-
-
-def _axes_of(counts: tuple[int, ...], attributes: dict[str, Any], known: StackAxes | None) -> StackAxes:
-    """Return times and slices of a stack: those of its file, else by the names of its axes."""
-    if known is not None and known.shape == counts:
-        return known
-    if len(counts) == 2:
-        return StackAxes(*counts)
-    name = str((attributes.get("axis_labels") or ("",))[0]).lower()
-    return StackAxes(1, counts[0]) if name.startswith("z") else StackAxes(counts[0], 1)
