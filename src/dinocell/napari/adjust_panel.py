@@ -76,7 +76,7 @@ class AdjustPanel(QWidget):  # type: ignore[misc,unused-ignore]
 
     @property
     def session(self) -> Session | None:
-        """What is known of the layer that is adjusted."""
+        """Session of the layer that is adjusted; None where the layer was not made here."""
         return session_of(self._layer)
 
     def pause(self) -> None:
@@ -92,7 +92,7 @@ class AdjustPanel(QWidget):  # type: ignore[misc,unused-ignore]
         self._show_shown()
 
     def show_layer(self, layer: Any) -> None:
-        """Adjust a layer from now on."""
+        """Show the thresholds of a layer, which is adjusted from now on."""
         if layer is not self._layer:
             self.work.stop()
         self._layer = layer
@@ -105,7 +105,7 @@ class AdjustPanel(QWidget):  # type: ignore[misc,unused-ignore]
         self._show_shown()
 
     def _follow(self, _: object = None) -> None:
-        """Adjust the active labels layer; another kind of layer changes nothing."""
+        """Follow the active labels layer; another kind of layer changes nothing."""
         if not isalive(self):  # the viewer outlives a widget that is closed
             return
         active = self._viewer.layers.selection.active

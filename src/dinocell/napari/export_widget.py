@@ -121,11 +121,12 @@ class ExportWidget(QWidget):  # type: ignore[misc,unused-ignore]
         if self._followed is not None:
             self._followed.events.selected_label.disconnect(self._follow_label)
             self._followed.events.labels_update.disconnect(self._remeasure)
+            self._followed.events.data.disconnect(self._remeasure)
         self._followed = layer
         if layer is not None:
             layer.events.selected_label.connect(self._follow_label)
             layer.events.labels_update.connect(self._remeasure)
-            layer.events.features.connect(self._remeasure)
+            layer.events.data.connect(self._remeasure)
         self._offer()
         self._timer.start()
 

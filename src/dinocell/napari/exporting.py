@@ -156,7 +156,7 @@ def export_cells(order: Export, report: Callable[[object], None] = lambda event:
     if not order.formats:
         raise InputError("no format is chosen, expected one at least: tick one")
     axes = axes_of(order.cells.image.counts, order.cells.image.axis_names, order.cells.image.origin)
-    suffixes = [_suffix(axes, index) for index in indices]
+    suffixes = [plane_suffix(axes, index) for index in indices]
     joined = _joined(order, axes, indices)
     files = [path for name in order.formats for path in _files(order, name, suffixes, joined=name in joined)]
     taken = [path for path in files if path.exists()]
@@ -202,7 +202,7 @@ def _path(order: Export, folder: Path, form: PlaneFormat, suffix: str, plane: Pl
     return folder / f"{stem}{suffix}{form.ending}" if form.ending else plane.source
 
 
-def _suffix(axes: StackAxes, index: Index) -> str:
+def plane_suffix(axes: StackAxes, index: Index) -> str:
     """Return what tells the files of a plane apart, as `dinocell segment` does."""
     t, z = _place(axes, index)
     return (f"_t{t:04d}" if axes.times > 1 else "") + (f"_z{z:03d}" if axes.slices > 1 else "")

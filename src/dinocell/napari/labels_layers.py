@@ -57,7 +57,7 @@ def _note_edit(viewer: Any, layer: Any, session: Session) -> None:
 
 
 def show_plane(layer: Any, found: PlaneFound) -> None:
-    """Put the cells of a plane into a labels layer."""
+    """Show the cells of a plane in a labels layer."""
     layer.data[found.index] = found.labels
     layer.refresh()
 
@@ -71,3 +71,11 @@ def centre_on(viewer: Any, layer: Any, position: tuple[float, ...]) -> None:
     """Bring a position of a layer, in its pixels, into the middle of the view."""
     camera = getattr(viewer, "scene", viewer).camera  # of the viewer itself before napari 0.9
     camera.center = tuple(layer.data_to_world(position)[-2:])
+
+
+def show_index(viewer: Any, layer: Any, index: Index) -> None:
+    """Move the sliders to a plane of a layer."""
+    position = layer.data_to_world((*index, 0, 0))
+    first = viewer.dims.ndim - layer.ndim
+    for axis in range(len(index)):
+        viewer.dims.set_point(first + axis, position[axis])

@@ -107,7 +107,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc,unused-ignore]
         self.diameter.setVisible(self.size.currentData() == "given")
 
     def _show_image(self) -> None:
-        """Offer what the chosen image has: planes of a stack, a place for what is large."""
+        """Show the choices that an image needs: planes of a stack, a place for what is large."""
         layer = self.image.layer
         self.run.setEnabled(layer is not None or self.work.is_running)
         image = None if layer is None else describe_layer(layer)
