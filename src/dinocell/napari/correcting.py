@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +53,11 @@ class PlaneCorrection:
     shown: int | None = None
 
     @classmethod
-    def of(cls, labels: Labels, distance_map: DistanceMap | None) -> "PlaneCorrection":
-        """Begin with the labels of a plane, and the map that clicks follow."""
-        return cls(LabelEditor(labels, distance_map), _confidences(labels, distance_map))
+    def of(
+        cls, labels: Labels, distance_map: DistanceMap | None, image: NDArray[Any] | None = None
+    ) -> "PlaneCorrection":
+        """Begin with the labels of a plane, the map that clicks follow, and the image that they look at."""
+        return cls(LabelEditor(labels, distance_map, image), _confidences(labels, distance_map))
 
     @property
     def ids(self) -> list[int]:
@@ -161,7 +164,8 @@ class Correction:
     def begin(self, index: Index, distance_map: DistanceMap | None) -> PlaneCorrection:
         """Begin to correct a plane, or go on with it."""
         if index not in self.planes:
-            self.planes[index] = PlaneCorrection.of(self.cells.read_labels(index), distance_map)
+            pixels = self.cells.image.read(index).pixels
+            self.planes[index] = PlaneCorrection.of(self.cells.read_labels(index), distance_map, pixels)
         return self.planes[index]
 
     def note(self, index: Index, edits: list[Edit]) -> None:
