@@ -77,12 +77,22 @@ def do(editor: LabelEditor, call: Callable[[LabelEditor], object]) -> None:
         np.testing.assert_array_equal(editor.labels, before)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.lists(calls(), max_size=12))
 def test_edits_undone_redone_and_replayed(tmp_path_factory: pytest.TempPathFactory, made: list[Any]) -> None:
+    check(tmp_path_factory.mktemp("edits") / "cell_edits.jsonl", made)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(st.lists(calls(), max_size=12))
+def test_a_thousand_sequences_of_edits(tmp_path_factory: pytest.TempPathFactory, made: list[Any]) -> None:
+    check(tmp_path_factory.mktemp("edits") / "cell_edits.jsonl", made)
+
+
+def check(journal: Path, made: list[Any]) -> None:
     start = touching()
     given_labels, distance = start.copy(), labels_to_distance(start)
-    journal = tmp_path_factory.mktemp("edits") / "cell_edits.jsonl"
     editor = LabelEditor(given_labels, distance, journal=journal)
     for call in made:
         do(editor, call)
