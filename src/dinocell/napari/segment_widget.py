@@ -1,9 +1,11 @@
 """The widget *Segment*: choose an image, press a button, get labels; then move the thresholds."""
 
 import functools
+import weakref
 from pathlib import Path
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
@@ -32,6 +34,7 @@ from napari.layers import Image
 _THIS, _ALL = "this plane", "all {} planes"
 _TARGETS = [("automatic", "auto"), ("whole cells", "cells"), ("nuclei", "nuclei")]
 _SIZES: list[tuple[str, object]] = [("automatic", "auto"), ("as the image is", None), ("diameter:", "given")]
+_widgets: "weakref.WeakSet[SegmentWidget]" = weakref.WeakSet()
 _load = functools.lru_cache(maxsize=2)(load_pipeline)
 
 
@@ -46,6 +49,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc,unused-ignore]
     def __init__(self, napari_viewer: "Any") -> None:
         super().__init__()
         self._viewer = napari_viewer
+        _widgets.add(self)
         self._session: Session | None = None
         self._layer: Any = None
         self._source: Any = None
@@ -97,6 +101,10 @@ class SegmentWidget(QWidget):  # type: ignore[misc,unused-ignore]
         folder = QFileDialog.getExistingDirectory(self, "Folder of a model")
         if folder:
             self.use_model(folder)
+
+    def is_of(self, viewer: Any) -> bool:
+        """Return whether the widget belongs to a viewer."""
+        return bool(self._viewer == viewer)
 
     def use_model(self, folder: str) -> None:
         """Choose the model of a folder."""
@@ -229,6 +237,11 @@ class SegmentWidget(QWidget):  # type: ignore[misc,unused-ignore]
             self.said.setText("That did not work: the message says why.")
         elif self._session is not None:
             self.said.setText(describe_found(self._session))
+
+
+def segment_widgets(viewer: Any) -> list[SegmentWidget]:
+    """List the widgets of a viewer that are open."""
+    return [widget for widget in _widgets if isalive(widget) and widget.is_of(viewer)]
 
 
 def _segment(
