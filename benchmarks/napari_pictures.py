@@ -15,7 +15,7 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="dinocell-"), "se
 import numpy as np
 from napari.qt.threading import WorkerBase
 from npe2 import PluginManager, PluginManifest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
 import dinocell.napari
@@ -71,7 +71,7 @@ def wait(*works: Work) -> None:
     """Handle events until all work is done."""
     settle()
     while any(work.is_running for work in works):
-        QApplication.processEvents()
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
     settle()
 
 
@@ -108,7 +108,7 @@ def export(viewer: Any) -> None:
 
 
 def correct(viewer: Any) -> None:
-    """Correct some cells by keys, and show the least certain one."""
+    """Delete a cell by its key, and show the least certain one."""
     segmented(viewer, "fluorescence_1").parent().hide()
     widget = add(viewer, "Correct")
     widget.start.click()
