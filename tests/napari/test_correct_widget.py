@@ -190,7 +190,7 @@ def test_a_layer_that_is_removed_ends_the_correction(viewer, widget, labels):
 
 def test_the_table_follows_corrections(viewer, widget, labels):
     export = viewer.window.add_plugin_dock_widget("dinocell", "Export")[1]
-    wait_for(export.measuring.ended)
+    wait_for(export.measuring.ended, export._remeasure)
     rows = export.table.cells.rowCount()
     wait_for(export.measuring.ended, lambda: press(viewer, "D", inside(labels.data, 7)))
     assert export.table.cells.rowCount() == rows - 1

@@ -21,7 +21,7 @@ def segmented(viewer, widget):
     segmenting = viewer.window.add_plugin_dock_widget("dinocell", "Segment")[1]
     viewer.open_sample("dinocell", "movie")
     wait_for(segmenting.work.ended, segmenting.run.click)
-    wait_for(widget.measuring.ended)
+    wait_for(widget.measuring.ended, widget._remeasure)  # it may have been measured before
     return viewer.layers[-1]
 
 

@@ -54,9 +54,10 @@ def test_a_folder_of_something_else_says_what_is_expected(tmp_path):
 @pytest.mark.slow
 def test_a_model_learns_from_what_was_saved_and_is_compared(saved):
     events = []
-    learned = finetune_saved(FinetuneOrder(saved, saved / "out", steps=3), events.append)
+    learned = finetune_saved(FinetuneOrder(saved, saved / "out", steps=3, target="nuclei"), events.append)
     assert [event.title for event in events if isinstance(event, Phase)][-1] == "Comparing before and after"
     assert len([event for event in events if event.loss is not None]) == 3
+    assert learned.target == "nuclei"
     found = learned.comparison
     assert 0 <= found.before <= 1
     assert 0 <= found.after <= 1

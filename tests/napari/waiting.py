@@ -2,7 +2,7 @@
 
 from qtpy.QtCore import QEventLoop, QTimer
 
-LONGEST_MS = 60_000
+LONGEST_MS = 300_000
 
 
 def wait_for(signal, start=lambda: None):

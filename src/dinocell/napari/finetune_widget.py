@@ -25,6 +25,9 @@ from dinocell.napari.finetuning import FinetuneOrder, Learned, Phase, find_saved
 from dinocell.napari.segment_widget import segment_widgets
 from dinocell.napari.working import Work
 
+_TARGETS: list[tuple[str, object]] = [
+    ("as it was segmented", None), ("whole cells", "cells"), ("nuclei", "nuclei"),
+]  # fmt: skip
 _MODEL_FOLDER = "model_{}"
 _FEWEST = 5  # steps after which the time that is left is told
 
@@ -57,6 +60,7 @@ class FinetuneWidget(QWidget):  # type: ignore[misc,unused-ignore]
         browse.clicked.connect(self._browse)
         self.model = QLineEdit("nano")
         self.model.setToolTip("The model that is adapted: a name, or a folder")
+        self.target = forms.choice(_TARGETS, "What the corrected labels are of")
         self.steps = QSpinBox()
         self.steps.setRange(1, 10000)
         self.steps.setValue(100)
@@ -66,6 +70,7 @@ class FinetuneWidget(QWidget):  # type: ignore[misc,unused-ignore]
         rows = forms.form()
         rows.addRow("Folder", forms.row(self.folder, browse))
         rows.addRow("Model", self.model)
+        rows.addRow("Outline", self.target)
         rows.addRow("Steps", self.steps)
         self.run = QPushButton("Fine-tune")
         self.run.clicked.connect(self._press)
@@ -112,7 +117,12 @@ class FinetuneWidget(QWidget):  # type: ignore[misc,unused-ignore]
             show_error(str(error))
             return
         order = FinetuneOrder(
-            folder, _free_folder(folder), self.model.text(), self.steps.value(), self.check.isChecked()
+            folder,
+            _free_folder(folder),
+            self.model.text(),
+            self.steps.value(),
+            self.target.currentData(),
+            self.check.isChecked(),
         )
         self._learned, self._title = None, ""
         self.use.setEnabled(False)

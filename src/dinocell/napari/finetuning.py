@@ -29,6 +29,8 @@ class FinetuneOrder:
         Model that is adapted.
     steps : int
         Optimiser steps.
+    target : {"cells", "nuclei"} or None
+        What the labels are of; None: what *Segment* outlined, else whole cells.
     check : bool
         Whether a part is held back, to look at before and after.
     """
@@ -37,6 +39,7 @@ class FinetuneOrder:
     output: Path
     model: str = "nano"
     steps: int = 100
+    target: Target | None = None
     check: bool = True
 
 
@@ -129,6 +132,7 @@ def _learn(
         output=order.output,
         model=order.model,
         steps=order.steps,
+        annotates=order.target,
         cross_validation=False,
     )
     report(Phase("Reading the images", 0, 0))
