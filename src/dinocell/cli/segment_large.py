@@ -117,15 +117,8 @@ def command(
         chosen = options.with_fastest(chosen, name)
     remote = inference.RemoteModel.named(name, **chosen)
     diameter = remote.settings.diameter
-    predictor, found_thresholds = remote.load(), remote.settings.thresholds_of
     settings = LargeSettings(
-        {
-            target: LargeTarget(
-                found_thresholds[target],
-                None if diameter == "auto" else predictor.scale_for(diameter, target),
-            )
-            for target in remote.settings.targets
-        },
+        LargeTarget.of_model(remote),
         min_size=remote.settings.min_size,
         block=block,
         largest=largest**2,
@@ -143,7 +136,7 @@ def command(
             source, output, remote, settings, executor, overwrite=overwrite, keep_map=keep_map
         )
         result = _show(events, bar)
-    _report(result, predictor.diameter_ranges([result.target])[result.target], diameter)
+    _report(result, remote.load().diameter_ranges([result.target])[result.target], diameter)
 
 
 def _show(events: "Iterator[StageDone | LargeResult]", bar: "Progress") -> "LargeResult":

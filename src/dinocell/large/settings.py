@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinocell.errors import InputError
+from dinocell.inference.remote_model import RemoteModel
 from dinocell.io.images import open_image
 from dinocell.io.pixel_size import PixelSize
 from dinocell.io.planes import Pixels, Window
@@ -144,6 +145,18 @@ class LargeTarget:
 
     thresholds: Thresholds
     scale: float | None = 1.0
+
+    @classmethod
+    def of_model(cls, model: RemoteModel) -> "dict[Target, LargeTarget]":
+        """Return the settings of the targets that a model chooses from; errors as `RemoteModel.load`."""
+        settings, predictor = model.settings, model.load()
+        return {
+            target: cls(
+                settings.thresholds_of[target],
+                None if settings.diameter == "auto" else predictor.scale_for(settings.diameter, target),
+            )
+            for target in settings.targets
+        }
 
 
 @dataclass(frozen=True)

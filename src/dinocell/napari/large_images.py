@@ -77,16 +77,10 @@ def segment_plane(plane: LargePlane, report: Report) -> LargeResult:
         raise InputError(f"{plane.output} is not an OME-Zarr, expected a name that ends in .zarr: rename it")
     create_folder(plane.output.parent)
     remote = RemoteModel.named(plane.model, **plane.options)
-    predictor, diameter = remote.load(), remote.settings.diameter
-    targets = {
-        target: LargeTarget(
-            remote.settings.thresholds_of[target],
-            None if diameter == "auto" else predictor.scale_for(diameter, target),
-        )
-        for target in remote.settings.targets
-    }
     formats = ("parquet",) if importlib.util.find_spec("pyarrow") else ()
-    settings = LargeSettings(targets, min_size=remote.settings.min_size, block=_BLOCK, formats=formats)
+    settings = LargeSettings(
+        LargeTarget.of_model(remote), min_size=remote.settings.min_size, block=_BLOCK, formats=formats
+    )
     with _as_file(plane, report) as source:
         for event in segment_large(source, plane.output, remote, settings, HereExecutor()):
             if isinstance(event, LargeResult):
