@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="dinocell-"), "settings.yaml"))
+os.environ["HOME"] = tempfile.mkdtemp(prefix="dinocell-")  # pictures name nobody's home
+os.environ["NAPARI_CONFIG"] = str(Path(os.environ["HOME"], "settings.yaml"))
 
 import numpy as np
 from napari.qt.threading import WorkerBase

@@ -23,7 +23,7 @@ def test_this_installation_is_well(export_cache):
     assert code == 0
     assert not any(line["broken"] for line in found.values())
     assert "16 of 16" in found["trial"]["text"]
-    assert f"torch {importlib.metadata.version('torch')}" in found["packages"]["text"]
+    assert f"onnxruntime {importlib.metadata.version('onnxruntime')}" in found["packages"]["text"]
     assert found["extra io"] == {"topic": "extra io", "text": "installed", "advice": "", "broken": False}
     assert "extra dev" not in found
     assert found["model nano"]["text"].startswith("trained for cells and nuclei, ")

@@ -31,13 +31,13 @@ def check_equal(model, path):
         np.testing.assert_allclose(one, other.numpy(), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["residual", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("vit", "dinov2", "convnext"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["residual", "vit", "dinov2", "convnext"])
 def test_a_graph_fits_all_weights_of_its_design(kind, tmp_path, monkeypatch):
-    torch.manual_seed(0)
     first, second = built(kind), built(kind)
+    with torch.no_grad():
+        for weights in second.parameters():
+            weights.mul_(0.9)
     monkeypatch.setenv("DINOCELL_CACHE", str(tmp_path / "one"))
     one = first.save_pretrained(tmp_path / "first", graph=True) / GRAPH_FILE
     monkeypatch.setenv("DINOCELL_CACHE", str(tmp_path / "other"))

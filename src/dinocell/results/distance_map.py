@@ -30,7 +30,7 @@ class DistanceFormat(PlaneFormat):
         """Write the maps of all planes as float32, as OME and ImageJ do not know float16."""
         write_stack(
             path,
-            (read_image(part.path).pixels for part in parts),
+            (read_image(part.path).pixels.astype(np.float32) for part in parts),
             stack.axes,
             plane_shape=stack.plane_shape,
             dtype=np.dtype(np.float32),
