@@ -28,6 +28,7 @@ def changed(path, kind, changes):
     return read_settings(kind, path, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
 def test_a_configuration_trains(path, tmp_path, monkeypatch):
     config = read_settings(TrainConfig, path)

@@ -126,6 +126,7 @@ def test_variants_agree_at_their_real_width(name, changes, tmp_path):
     check_equal(model, export_onnx(model, tmp_path / "model.onnx"), sizes)
 
 
+@pytest.mark.slow
 def test_a_file_says_how_to_use_it_and_nothing_of_this_machine(exported):
     model, path = exported
     described = {entry.key: entry.value for entry in onnx.load(path).metadata_props}

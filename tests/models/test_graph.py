@@ -74,6 +74,7 @@ def test_a_model_that_is_saved_without_a_graph_keeps_no_other(tmp_path, export_c
     assert {file.name for file in folder.iterdir()} == {"config.json", WEIGHTS_FILE, "README.md"}
 
 
+@pytest.mark.slow
 def test_what_translates_to_other_maps_gets_no_graph(tmp_path, monkeypatch):
     monkeypatch.setenv("DINOCELL_CACHE", str(tmp_path / "cache"))
     folder, model = tmp_path / "model", built("residual")

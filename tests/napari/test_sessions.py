@@ -62,7 +62,7 @@ def as_zarr(array):
 @pytest.mark.parametrize("kind", [np.asarray, lambda array: da.from_array(array, (1, 100, 128)), as_zarr])
 def test_stacks_of_any_array_get_the_labels_of_each_plane(pipeline, kind):
     first = sample("fluorescence_1")
-    stack = np.stack([first, first[::-1], first.T[: first.shape[0], : first.shape[1]]][:2])
+    stack = np.stack([first, first[::-1]])
     session = session_of(pipeline, kind(stack))
     assert session.image.indices() == [(0,), (1,)]
     for labels, plane in zip(labels_of(session), stack, strict=True):

@@ -106,7 +106,7 @@ def test_plateaus_of_cells_are_flooded_as_by_a_queue(name: str, levels: int) -> 
 
 
 @given(st.integers(0, 10**6), st.sampled_from([None, 3, 30, 255]), st.integers(1, 3))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 def test_a_front_goes_on_as_its_pixels_do_one_by_one(seed: int, levels: int | None, times: int) -> None:
     """Pixels enlarged to squares are fronts of a few pixels; large plateaus are fronts of many."""
     distance = hills(seed, (24, 30), 1.0, levels).repeat(times, axis=0).repeat(times, axis=1)

@@ -153,6 +153,7 @@ def test_only_a_frozen_backbone_is_cached(folder, published):
             train(tiny_config(folder, published, str(number), change))
 
 
+@pytest.mark.slow
 def test_a_run_reports_its_cache_and_leaves_none(folder, published, tmp_path):
     events = list(training_steps(tiny_config(folder, published)))
     kinds = [type(event) for event in events]

@@ -107,6 +107,7 @@ def losses(checkpoint, tmp_path, *, features, dtype="float32", memory_limit=2**3
     return np.array(found), model
 
 
+@pytest.mark.slow
 def test_a_mask_of_one_value_is_refused_or_split_said_and_recorded(tiny, tmp_path):
     labels = write_disks(tmp_path, "a", 0)
     write_labels(tmp_path / "a_masks.tif", labels > 0)
@@ -271,6 +272,7 @@ def test_a_blank_decoder_learns_disks_in_a_few_steps(folder, tmp_path):
     assert labels.shape == (70, 90)
 
 
+@pytest.mark.slow
 def test_a_transformer_sees_crops_as_large_as_its_tiles(folder, tiny, tmp_path):
     alone = {"cross_validation": False, "crop_size": None, "steps": 1, "variants": 1}
     for model, size in ((str(tiny), 256), ("nano", 128)):

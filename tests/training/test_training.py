@@ -199,6 +199,7 @@ def make_tiny_config(folder, published, *changes, **values):
     return make_config(folder, published.parent / "run", *changes, **one_step | values)
 
 
+@pytest.mark.slow
 def test_published_weights_are_frozen_unless_told_otherwise_and_stored_once(folder, published, tmp_path):
     config = make_tiny_config(folder, published)
     train(config)
