@@ -157,6 +157,13 @@ def test_edits_survive_a_program_that_dies_while_it_writes(tmp_path: Path) -> No
     assert journal.read_bytes() == written
 
 
+def test_an_empty_journal_is_begun(tmp_path: Path) -> None:
+    journal = tmp_path / "cell_edits.jsonl"
+    journal.touch()
+    LabelEditor(touching(), journal=journal).delete([5])
+    assert LabelEditor(touching(), journal=journal).recorded()["delete"] == 1
+
+
 def test_an_edit_that_cannot_be_written_is_not_made(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
@@ -219,6 +226,8 @@ def test_the_map_is_predicted_from_the_image_when_it_is_needed() -> None:
         ({"distance_map": np.zeros(SHAPE, int)}, "distance_map"),
         ({"distance_map": np.full(SHAPE, np.nan)}, "NaN"),
         ({"image": np.zeros((3, 3))}, "image has shape"),
+        ({"image": "cell.png"}, "image has shape"),
+        ({"distance_map": [[0.5]]}, "distance_map"),
     ],
 )
 def test_arrays_must_fit(options: dict[str, Any], message: str) -> None:

@@ -3,27 +3,20 @@
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from dinocell.editing.arguments import as_groups, as_ids, as_points, check_image, check_map
 from dinocell.editing.change import Change
 from dinocell.editing.edit import Edit
-from dinocell.editing.journal import (
-    Journal,
-    Line,
-    Step,
-    edit_line,
-    hash_labels,
-    read_journal,
-    start_line,
-    step_line,
-)
+from dinocell.editing.journal import Journal, Line, Step, edit_line, hash_labels, step_line
+from dinocell.editing.journal_file import JournalFile
 from dinocell.editing.operations import Add, Delete, Merge, Operation, Paint, Scene, Split
 from dinocell.editing.operations.operation import DistanceMap, Point
-from dinocell.errors import InputError, OutputError
+from dinocell.errors import InputError
 from dinocell.inference.clicks import Clicked, ClickPredictor
 from dinocell.io.saving import write_labels
 from dinocell.labels import Labels, median_diameter, relabel, validate_labels
@@ -86,14 +79,16 @@ class LabelEditor:
         journal: str | PathLike[str] | None = None,
     ) -> None:
         self._start = validate_labels(labels).copy()
-        _check_map(distance_map, self._start.shape)
-        _check_image(image, self._start.shape)
-        self._labels, self._map, self._image, self._model = self._start.copy(), distance_map, image, model
+        check_map(distance_map, self._start.shape)
+        check_image(image, self._start.shape)
+        self._labels, self._model = self._start.copy(), model
+        self._map = None if distance_map is None else np.asarray(distance_map)
+        self._image = None if image is None else np.asarray(image)
         self._next_id = max(int(self._start.max(initial=0)), 0) + 1
         self._done: list[Edit] = []
         self._undone: list[Edit] = []
         self._clicks: ClickPredictor | None = None
-        self._journal: Path | None = None
+        self._journal: JournalFile | None = None
         if journal is not None:
             self._open_journal(Path(journal))
 
@@ -163,10 +158,10 @@ class LabelEditor:
             If a point lies outside the image or in a cell, or there is no background left.
         """
         given = {
-            "points": _points(points),
-            "outside": _points(outside),
+            "points": as_points(points),
+            "outside": as_points(outside),
             "box": box,
-            "outline": _points(outline),
+            "outline": as_points(outline),
             "level": level,
         }
         return self._make(Add, **given)
@@ -193,9 +188,7 @@ class LabelEditor:
         InputError
             If the points are not all in one cell, or the line cuts none.
         """
-        groups = cast("Sequence[Any]", points)
-        grouped = [_points(group) for group in groups]
-        return self._make(Split, points=grouped, line=_points(line))
+        return self._make(Split, points=as_groups(points), line=as_points(line))
 
     def merge(self, ids: Iterable[int]) -> Edit:
         """Merge cells into the one with the lowest id.
@@ -207,7 +200,7 @@ class LabelEditor:
         InputError
             If there are fewer than two, or one is not there.
         """
-        return self._make(Merge, ids=_ids(ids))
+        return self._make(Merge, ids=as_ids(ids))
 
     def delete(self, ids: Iterable[int]) -> Edit:
         """Delete cells.
@@ -217,7 +210,7 @@ class LabelEditor:
         InputError
             If there are none, or one is not there.
         """
-        return self._make(Delete, ids=_ids(ids))
+        return self._make(Delete, ids=as_ids(ids))
 
     def paint(self, mask: NDArray[np.bool_], id: int | None = None) -> Edit:  # noqa: A002 (as SPEC names it)
         """Paint pixels with the id of a cell, over whatever is there.
@@ -239,9 +232,8 @@ class LabelEditor:
                 f"mask is {painted.dtype} of shape {painted.shape}, expected bool of shape "
                 f"{self._labels.shape}"
             )
-        runs = Change.of(
-            np.zeros(painted.shape, np.int32), _whole(painted.shape), painted.astype(np.int32)
-        ).runs()
+        whole = (slice(0, painted.shape[0]), slice(0, painted.shape[1]))
+        runs = Change.of(np.zeros(painted.shape, np.int32), whole, painted.astype(np.int32)).runs()
         number = self._next_id if id is None else id
         return self._make(Paint, id=number, mask=tuple(run[:3] for run in runs))
 
@@ -370,86 +362,14 @@ class LabelEditor:
 
     def _open_journal(self, path: Path) -> None:
         """Repeat the edits of a journal that is there, or begin one."""
-        if path.exists():
+        self._journal = JournalFile(path)
+        journal = self._journal.begin(self._start)
+        if journal is not None:
             try:
-                self.replay(read_journal(path))
+                self.replay(journal)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
-            _cut_after_last_line(path)
-            self._journal = path
-        else:
-            self._journal = path
-            self._log(start_line(self._start))
 
     def _log(self, line: str) -> None:
-        """Add a line to the journal, whole or not at all, before what it says is done."""
-        if self._journal is None:
-            return
-        try:
-            with self._journal.open("ab") as file:
-                end = file.tell()
-                try:
-                    file.write(f"{line}\n".encode())
-                    file.flush()
-                except OSError:
-                    file.truncate(end)
-                    raise
-        except OSError as error:
-            raise OutputError(
-                f"{self._journal} cannot be written ({error.strerror or error}), so the edit is not made: "
-                "free some space, or make the folder writable"
-            ) from error
-
-
-def _cut_after_last_line(path: Path) -> None:
-    """Cut off a last line that has no end, of a program that was stopped while it wrote."""
-    content = path.read_bytes()
-    if not content.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)
-
-
-def _check_map(distance_map: DistanceMap | None, shape: tuple[int, ...]) -> None:
-    if distance_map is None:
-        return
-    if distance_map.shape != shape or distance_map.dtype.kind != "f":
-        raise InputError(
-            f"distance_map is {distance_map.dtype} of shape {distance_map.shape}, expected floats of shape "
-            f"{shape} as labels"
-        )
-    if not np.isfinite(distance_map).all():
-        raise InputError("distance_map holds NaN or infinite values, expected values in [0, 1]")
-
-
-def _check_image(image: NDArray[Any] | None, shape: tuple[int, ...]) -> None:
-    if image is not None and (image.ndim not in (2, 3) or image.shape[:2] != shape):
-        raise InputError(f"image has shape {image.shape}, expected {shape} as labels, or that with channels")
-
-
-def _whole(shape: tuple[int, ...]) -> tuple[slice, slice]:
-    return slice(0, shape[0]), slice(0, shape[1])
-
-
-def _is_point(points: Any) -> bool:
-    """Return whether something is one point, (row, column), or an array of two numbers."""
-    return np.ndim(points) == 1 and len(points) == 2
-
-
-def _points(points: Sequence[Point] | Point | None) -> tuple[tuple[float, ...], ...]:
-    """Return points as plain numbers, from arrays too; a single one as one of several."""
-    if points is None or not len(points):
-        return ()
-    try:
-        array = np.array([points] if _is_point(points) else points, np.float64)
-    except (TypeError, ValueError):
-        array = np.zeros(0)
-    if array.ndim != 2 or array.shape[1] != 2 or not np.isfinite(array).all():
-        raise InputError(f"points are {points!r:.60}, expected pairs of row and column in pixels")
-    return tuple((float(row), float(column)) for row, column in array)
-
-
-def _ids(ids: Iterable[int]) -> tuple[int, ...]:
-    try:
-        return tuple(int(each) for each in dict.fromkeys(ids))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"ids is {ids!r:.60}, expected the numbers of cells") from error
+        if self._journal is not None:
+            self._journal.add(line)

@@ -17,7 +17,7 @@ from dinocell.io.saving import atomic_path
 from dinocell.machine import cache_folder
 from dinocell.models.checkpoint import GRAPH_FILE, WEIGHTS_FILE, Checkpoint, read_config
 from dinocell.models.configuration import ModelConfig
-from dinocell.models.export.program import NETWORK, OPSET, export_program
+from dinocell.models.export.program import NETWORK, OPSET, export_program, widen
 from dinocell.models.graph import HEADER_KEY, INPUT, OUTPUT, hash_header, open_session
 from dinocell.models.network.backbone import published_name
 from dinocell.models.network.dinocell import DINOCell, normalise
@@ -116,14 +116,7 @@ def _refer(ir: Any, graph: Any, value: Any, tensor: dict[str, Any], start: int) 
     if stored == ir.DataType.FLOAT:
         value.const_value = place
         return
-    name = value.name
-    del graph.initializers[name]
-    short = ir.Value(name=name, shape=place.shape, type=ir.TensorType(stored), const_value=place)
-    graph.register_initializer(short)
-    cast = ir.node("Cast", [short], {"to": ir.DataType.FLOAT})
-    cast.outputs[0].name = f"{name}.float32"
-    value.replace_all_uses_with(cast.outputs[0])
-    graph.insert_before(graph[0], cast)
+    widen(ir, graph, value, place)
 
 
 def _check_equal(model: DINOCell, path: Path) -> None:

@@ -13,7 +13,7 @@ from dinocell.io.hashes import hash_content
 from dinocell.io.saving import atomic_path
 from dinocell.models.checkpoint import weights_file
 from dinocell.models.clicks import CELL, CLICK_FILE, CLICKS, click_maps
-from dinocell.models.export.program import OPSET, forget_machine, quiet
+from dinocell.models.export.program import OPSET, forget_machine, quiet, widen
 from dinocell.models.graph import FEATURES, INPUT, WEIGHTS_KEY, open_clicks
 from dinocell.models.network.click_decoder import ClickDecoder
 from dinocell.models.network.dinocell import DINOCell, normalise
@@ -110,18 +110,7 @@ def _shorten(ir: Any, graph: Any) -> None:
         array = value.const_value.numpy()
         if array.dtype != np.float32 or array.size < _LARGE:
             continue
-        del graph.initializers[name]
-        short = ir.Value(
-            name=name,
-            shape=value.shape,
-            type=ir.TensorType(ir.DataType.FLOAT16),
-            const_value=ir.Tensor(array.astype(np.float16), name=name),
-        )
-        graph.register_initializer(short)
-        cast = ir.node("Cast", [short], {"to": ir.DataType.FLOAT})
-        cast.outputs[0].name = f"{name}.float32"
-        value.replace_all_uses_with(cast.outputs[0])
-        graph.insert_before(graph[0], cast)
+        widen(ir, graph, value, ir.Tensor(array.astype(np.float16), name=name))
 
 
 def _check_equal(network: nn.Module, model: DINOCell, path: Path) -> None:

@@ -102,6 +102,18 @@ def forget_machine(program: Any) -> None:
             value.metadata_props.clear()
 
 
+def widen(ir: Any, graph: Any, value: Any, stored: Any) -> None:
+    """Store a weight of a graph in another tensor, of 16 bits, and widen it where it is used."""
+    name = value.name
+    del graph.initializers[name]
+    short = ir.Value(name=name, shape=stored.shape, type=ir.TensorType(stored.dtype), const_value=stored)
+    graph.register_initializer(short)
+    cast = ir.node("Cast", [short], {"to": ir.DataType.FLOAT})
+    cast.outputs[0].name = f"{name}.float32"
+    value.replace_all_uses_with(cast.outputs[0])
+    graph.insert_before(graph[0], cast)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep back what exporters say of their own insides."""
