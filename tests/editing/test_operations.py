@@ -40,6 +40,29 @@ def test_split_where_the_map_has_no_valley_meets_half_way() -> None:
     assert abs(int((editor.labels == 7).sum()) - int((editor.labels == 8).sum())) <= 20
 
 
+def test_split_where_the_map_is_flat_is_drawn_to_the_neck_of_the_mask() -> None:
+    true, merged = CASES["split"], CASES["merged"]
+    editor = LabelEditor(merged, np.where(merged > 0, 0.3, 0).astype(np.float32))
+    editor.split([(24, 14), (24, 52)])
+    left = np.arange(SHAPE[1]) < 33  # half-way between the clicks, which is not the neck
+    half_way = iou((merged > 0) & left, true == 1)
+    assert iou(editor.labels == 1, true == 1) > half_way + 0.03
+
+
+def test_add_leaves_other_hills_alone() -> None:
+    true = CASES["split"]
+    editor = LabelEditor(np.zeros(SHAPE, np.int32), labels_to_distance(true))
+    editor.add((24, 22), level=0.01)
+    assert iou(editor.labels == 1, true == 1) > 0.9
+
+
+def test_an_outline_takes_no_pixels_of_other_cells() -> None:
+    labels = CASES["one"]
+    editor = LabelEditor(labels)
+    editor.add(outline=[(0, 0), (0, 49), (39, 49), (39, 0)])
+    np.testing.assert_array_equal(editor.labels == 1, labels == 1)
+
+
 def test_split_takes_a_group_of_clicks_for_one_cell() -> None:
     labels = np.ones((10, 90), np.int32)
     editor = LabelEditor(labels)
