@@ -5,8 +5,10 @@ import pytest
 
 import dinocell
 from dinocell.datasets.corrected import find_corrected
+from dinocell.editing.corrected import CORRECTED, IMAGES
+from dinocell.editing.review import Review
 from dinocell.errors import DINOCellError
-from dinocell.napari.correcting import CORRECTED, IMAGES, Correction, PlaneCorrection, save_for_finetuning
+from dinocell.napari.correcting import Correction, save_for_finetuning
 from dinocell.napari.exporting import Cells
 from dinocell.napari.gestures import Gestures
 from dinocell.napari.sources import describe_layer
@@ -27,7 +29,7 @@ def drawn():
 
 @pytest.fixture
 def plane():
-    return PlaneCorrection.of(*drawn())
+    return Review.of(*drawn())
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_a_cell_that_was_deleted_meanwhile_is_not_checked(plane):
 def test_without_a_map_the_smallest_comes_first():
     labels = np.zeros(SHAPE, np.int32)
     labels[:9, :9], labels[20:23, 20:23] = 1, 2
-    assert PlaneCorrection.of(labels, None).left() == [2, 1]
+    assert Review.of(labels, None).left() == [2, 1]
 
 
 def test_what_was_painted_becomes_an_edit_an_id(plane):

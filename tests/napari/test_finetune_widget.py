@@ -8,8 +8,8 @@ from dinocell import extras
 from dinocell.inference.fast import samples_folder
 from dinocell.napari.correcting import Correction, save_for_finetuning
 from dinocell.napari.exporting import Cells
-from dinocell.napari.finetuning import Phase
 from dinocell.napari.sources import describe_layer
+from dinocell.training.finetuning.corrections import Phase
 from tests.napari.layers import FakeLayer
 from tests.napari.waiting import settle, wait_for
 

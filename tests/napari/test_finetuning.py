@@ -5,13 +5,15 @@ import pytest
 
 import dinocell
 from dinocell import extras
+from dinocell.editing.corrected import CORRECTED, find_saved
 from dinocell.errors import MissingExtraError
 from dinocell.inference.fast import samples_folder
-from dinocell.napari.correcting import CORRECTED, Correction, save_for_finetuning
+from dinocell.napari.correcting import Correction, save_for_finetuning
 from dinocell.napari.exporting import Cells
-from dinocell.napari.finetuning import FinetuneOrder, Phase, find_saved, finetune_saved
-from dinocell.napari.held_back import hold_back
+from dinocell.napari.finetuning import finetune_folder
 from dinocell.napari.sources import describe_layer
+from dinocell.training.finetuning.corrections import FinetuneOrder, Phase, finetune_saved
+from dinocell.training.finetuning.held_back import hold_back
 from tests.napari.layers import FakeLayer
 
 
@@ -43,7 +45,7 @@ def test_a_quarter_of_the_cells_is_held_back_and_marked(saved, tmp_path):
 def test_without_the_extra_one_line_says_what_to_install(saved, monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r'pip install "dinocell\[train\]"'):
-        finetune_saved(FinetuneOrder(saved, saved / "model"), lambda event: None)
+        finetune_folder(lambda event: None, saved, saved / "model")
 
 
 def test_a_folder_of_something_else_says_what_is_expected(tmp_path):

@@ -27,19 +27,6 @@ if TYPE_CHECKING:
     from dinocell.large.run import StageDone
     from dinocell.large.settings import SourcePlane
 
-_TITLES = {
-    "field": "margins",
-    "statistics/1": "intensities",
-    "sizes": "sizes",
-    "overview": "target",
-    "map": "distance map",
-    "components": "components",
-    "flood": "cells",
-    "growth": "seams",
-    "numbers": "numbers",
-    "described": "table",
-}
-
 _SETTINGS = (
     "target", "diameter", "thresholds", "min_size", "device", "tile_size", "overlap", "batch_size", "engine",
     "precision", "clahe",
@@ -149,8 +136,7 @@ def _show(events: "Iterator[StageDone | LargeResult]", bar: "Progress") -> "Larg
             result = event
             continue
         if event.stage not in stages:
-            title = _TITLES.get(event.stage, event.stage.replace("/", " "))
-            stages[event.stage] = bar.add_task(title, total=event.total)
+            stages[event.stage] = bar.add_task(event.title, total=event.total)
         bar.update(stages[event.stage], completed=event.done)
     return result
 

@@ -49,6 +49,14 @@ _FOR_MAP = (
 """Stages that thresholds do not change."""
 
 
+TITLES = {
+    "copy": "copy", "field": "margins", "statistics/1": "intensities", "sizes": "sizes", "overview": "target",
+    "map": "distance map", "components": "components", "flood": "cells", "growth": "seams",
+    "numbers": "numbers", "described": "table",
+}  # fmt: skip
+"""Stages in words; others are called as they are."""
+
+
 @dataclass(frozen=True)
 class StageDone:
     """Progress of a stage, in blocks."""
@@ -56,6 +64,11 @@ class StageDone:
     stage: str
     done: int
     total: int
+
+    @property
+    def title(self) -> str:
+        """The stage in words."""
+        return TITLES.get(self.stage, self.stage.replace("/", " "))
 
 
 def segment_large(

@@ -10,10 +10,11 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
 
 from dinocell.editing.edit import Edit
+from dinocell.editing.review import Review
 from dinocell.errors import DINOCellError
 from dinocell.napari import labels_layers
 from dinocell.napari.correct_form import KEYS, CorrectForm
-from dinocell.napari.correcting import Correction, PlaneCorrection, save_for_finetuning
+from dinocell.napari.correcting import Correction, save_for_finetuning
 from dinocell.napari.exporting import Cells
 from dinocell.napari.gestures import Gestures
 from dinocell.napari.layer_keys import LayerKeys
@@ -68,7 +69,7 @@ class CorrectWidget(CorrectForm):
         return None if self._layer is None else _corrections.get(self._layer)
 
     @property
-    def plane(self) -> PlaneCorrection | None:
+    def plane(self) -> Review | None:
         """Correction of the plane that is shown, while it is under way."""
         correction = self.correction
         return None if correction is None else correction.planes.get(self._index())
@@ -191,7 +192,7 @@ class CorrectWidget(CorrectForm):
         self._count()
         self.said.setText(f"{name.capitalize()}: {edit.operation.edit}")
 
-    def _next(self, plane: PlaneCorrection) -> None:
+    def _next(self, plane: Review) -> None:
         """Count the cell that was shown as checked, and show the least certain one that is left."""
         cell = plane.check_and_advance()
         self._count()
@@ -203,7 +204,7 @@ class CorrectWidget(CorrectForm):
         labels_layers.centre_on(self._viewer, self._layer, (*self._index(), *plane.centre_of(cell)))
         self.said.setText(f"Cell {cell}" + ("" if sure is None else f", confidence {sure:.2f}"))
 
-    def _paint(self, plane: PlaneCorrection, point: tuple[float, float]) -> None:
+    def _paint(self, plane: Review, point: tuple[float, float]) -> None:
         if self._layer.mode == "paint":
             self._layer.mode = "pan_zoom"
             self.said.setText("")

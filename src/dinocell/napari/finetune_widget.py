@@ -3,7 +3,7 @@
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import (
@@ -18,12 +18,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from dinocell.editing.corrected import find_saved
 from dinocell.errors import DINOCellError
 from dinocell.napari import forms
 from dinocell.napari.curve import LossCurve, show_picture
-from dinocell.napari.finetuning import FinetuneOrder, Learned, Phase, find_saved, finetune_saved
+from dinocell.napari.finetuning import finetune_folder
 from dinocell.napari.segment_widget import segment_widgets
 from dinocell.napari.working import Work
+
+if TYPE_CHECKING:
+    from dinocell.training.finetuning.corrections import Learned, Phase
 
 _TARGETS: list[tuple[str, object]] = [
     ("as it was segmented", None), ("whole cells", "cells"), ("nuclei", "nuclei"),
@@ -116,13 +120,14 @@ class FinetuneWidget(QWidget):  # type: ignore[misc,unused-ignore]
         except DINOCellError as error:
             show_error(str(error))
             return
-        order = FinetuneOrder(
-            folder,
-            _free_folder(folder),
-            self.model.text(),
-            self.steps.value(),
-            self.target.currentData(),
-            self.check.isChecked(),
+        learn = functools.partial(
+            finetune_folder,
+            folder=folder,
+            output=_free_folder(folder),
+            model=self.model.text(),
+            steps=self.steps.value(),
+            target=self.target.currentData(),
+            check=self.check.isChecked(),
         )
         self._learned, self._title = None, ""
         self.use.setEnabled(False)
@@ -131,11 +136,9 @@ class FinetuneWidget(QWidget):  # type: ignore[misc,unused-ignore]
         self.bar.setRange(0, 0)
         self.bar.show()
         self.run.setText("Cancel")
-        self.work.start(functools.partial(finetune_saved, order))
+        self.work.start(learn)
 
-    def _show_phase(self, event: object) -> None:
-        if not isinstance(event, Phase):
-            return
+    def _show_phase(self, event: "Phase") -> None:
         now = time.monotonic()
         if event.title != self._title:
             self._title, self._began = event.title, now
@@ -145,7 +148,7 @@ class FinetuneWidget(QWidget):  # type: ignore[misc,unused-ignore]
             self.curve.add(event.loss, event.total)
         self.said.setText(f"{event.title} … {_time_left(event, now - self._began)}")
 
-    def _end(self, learned: Learned | None) -> None:
+    def _end(self, learned: "Learned | None") -> None:
         self.run.setText("Fine-tune")
         self.run.setEnabled(True)
         self.bar.hide()
@@ -174,7 +177,7 @@ class FinetuneWidget(QWidget):  # type: ignore[misc,unused-ignore]
             widget.use_model(str(self._learned.model))
 
 
-def describe_learned(learned: Learned) -> str:
+def describe_learned(learned: "Learned") -> str:
     """Return what came of a fine-tuning, in a few sentences."""
     images = f"{learned.images} image{'' if learned.images == 1 else 's'}"
     first = f"Learned from {images} in {learned.seconds / 60:.1f} min"
@@ -188,7 +191,7 @@ def describe_learned(learned: Learned) -> str:
     )
 
 
-def _time_left(event: Phase, seconds: float) -> str:
+def _time_left(event: "Phase", seconds: float) -> str:
     """Return words on the time that is left of a phase, once it can be told."""
     if event.done < _FEWEST or not event.total:
         return ""

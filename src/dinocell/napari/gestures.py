@@ -1,8 +1,8 @@
 """Meaning of keys at a point: some edit at once, others wait for a second point."""
 
 from dinocell.editing.edit import Edit
+from dinocell.editing.review import Review
 from dinocell.errors import InputError
-from dinocell.napari.correcting import PlaneCorrection
 
 Point = tuple[float, float]
 
@@ -17,14 +17,14 @@ class Gestures:
         """Forget a first point."""
         self._waiting = None
 
-    def press(self, key: str, plane: PlaneCorrection, point: Point) -> tuple[Edit | None, str]:
+    def press(self, key: str, plane: Review, point: Point) -> tuple[Edit | None, str]:
         """Do what a key means at a point.
 
         Parameters
         ----------
         key : str
             A, S, M or D.
-        plane : PlaneCorrection
+        plane : Review
         point : (float, float)
             Row and column in pixels.
 

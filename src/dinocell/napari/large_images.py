@@ -24,13 +24,6 @@ from dinocell.napari.sources import Index, LayerImage
 from dinocell.napari.working import Report
 from dinocell.workers.executor import HereExecutor
 
-STAGES = {
-    "field": "margins", "statistics/1": "intensities", "sizes": "sizes", "overview": "target",
-    "map": "distance map", "components": "components", "flood": "cells", "growth": "seams",
-    "numbers": "numbers", "described": "table",
-}  # fmt: skip
-"""Names of the stages, for people."""
-
 _BLOCK = 1024  # smaller than on the command line, so that Cancel and the bar need not wait
 _TILE = 512
 

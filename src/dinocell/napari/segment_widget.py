@@ -24,7 +24,7 @@ from dinocell.models.listing import list_models
 from dinocell.napari import forms, labels_layers
 from dinocell.napari.adjust_panel import AdjustPanel
 from dinocell.napari.findings import describe_found
-from dinocell.napari.large_images import STAGES, LargePlane, default_output, segment_plane
+from dinocell.napari.large_images import LargePlane, default_output, segment_plane
 from dinocell.napari.reading import read_layers
 from dinocell.napari.sessions import PlaneFound, Session, load_pipeline, segment_planes
 from dinocell.napari.sources import LayerImage, describe_layer
@@ -199,7 +199,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc,unused-ignore]
         elif isinstance(event, StageDone):
             self.bar.setRange(0, event.total)
             self.bar.setValue(event.done)
-            self.said.setText(f"Large image: {STAGES.get(event.stage, event.stage)} …")
+            self.said.setText(f"Large image: {event.title} …")
 
     def _show_tiles(self, event: TilesDone) -> None:
         done, total = self._planes_done
