@@ -29,6 +29,10 @@ COMMANDS = {
         "edit",
         "Repeat edits made by hand on a label image: writes STEM_labels.tif with ids 1…N.",
     ),
+    "serve": (
+        "serve",
+        "Open a page to segment, correct and measure in the browser; the same server is an HTTP API.",
+    ),
     "info": ("info", "Print axes, pixel size, channels and scenes of image files; no pixel is read."),
     "import": (
         "import_cells",

@@ -105,6 +105,11 @@ class LabelEditor:
         return tuple(self._done)
 
     @property
+    def next_id(self) -> int:
+        """Id that the next new cell gets, above all that were ever there."""
+        return self._next_id
+
+    @property
     def can_undo(self) -> bool:
         """True where there is an edit to undo."""
         return bool(self._done)
@@ -234,7 +239,7 @@ class LabelEditor:
             )
         whole = (slice(0, painted.shape[0]), slice(0, painted.shape[1]))
         runs = Change.of(np.zeros(painted.shape, np.int32), whole, painted.astype(np.int32)).runs()
-        number = self._next_id if id is None else id
+        number = self.next_id if id is None else id
         return self._make(Paint, id=number, mask=tuple(run[:3] for run in runs))
 
     def undo(self) -> Edit | None:
@@ -308,11 +313,15 @@ class LabelEditor:
         return {"before": hash_labels(self._start), **counts}
 
     def _make(self, kind: type[Operation], **given: Any) -> Edit:
-        """Check what is asked for, make the edit, and add it to the journal first."""
+        """Check what is asked for, and make the edit."""
         try:
             operation = kind.model_validate(given)
         except ValidationError as error:
             raise InputError(explain_problem(error, kind)) from error
+        return self.apply(operation)
+
+    def apply(self, operation: Operation) -> Edit:
+        """Make an edit that is given as data, such as one that came over a network; errors as its method."""
         outcome = operation.apply(Scene(self._labels, self._next_id, self._find_map, self._find_clicked))
         edit = Edit(operation, outcome.change, outcome.ids, outcome.notes)
         self._log(edit_line(edit))

@@ -1,0 +1,1 @@
+"""Images, results and jobs of the server, on the disk."""

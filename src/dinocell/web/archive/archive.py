@@ -1,0 +1,296 @@
+"""The archive: a folder with the files of images, results and models, and a database of them and of jobs."""
+
+import secrets
+import shutil
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from dinocell.io.saving import create_folder
+from dinocell.web.archive.database import Database
+from dinocell.web.archive.records import ImageRecord, ResultRecord
+from dinocell.web.failures import BusyError, DiskFullError, FullError, GoneError
+from dinocell.web.messages import Job, JobState
+
+ORIGINAL = "original"
+"""Name of an uploaded file in the folder of its image, before its suffix."""
+
+ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
+"""States of jobs that nobody works on, and that are over."""
+
+
+class Archive:
+    """All that a server keeps; threads may share it.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is not there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    FileFormatError
+        If its database is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("images", "results", "models", "uploads", "work"):
+            create_folder(folder / name)
+        self._database = Database(folder / "archive.sqlite")
+        ((found,),) = self._database.rows("SELECT COALESCE(MAX(sequence), 0) FROM jobs")
+        self.sequence: int = found
+        """Number of the last change of a job."""
+
+    def begin(self) -> None:
+        """Begin to serve: mark jobs that ended with an earlier server, and remove what uploads have left."""
+        for job in self.jobs_in(["running"]):
+            self.change_job(job.id, state="interrupted", ended=now())
+        for path in (self.folder / "uploads").iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def image_folder(self, image: str) -> Path:
+        """Return the folder of an image's pixels."""
+        return self.folder / "images" / image
+
+    def result_folder(self, result: str) -> Path:
+        """Return the folder of a result's labels, map and edits."""
+        return self.folder / "results" / result
+
+    def models_folder(self) -> Path:
+        """Return the folder of models that were adapted here."""
+        return self.folder / "models"
+
+    def work_folder(self, job: str) -> Path:
+        """Return the folder of a job's unfinished work."""
+        return self.folder / "work" / job
+
+    def add_image(self, record: ImageRecord, kept_bytes: int) -> None:
+        """Add an image whose files are in their folder."""
+        self._database.rows(
+            "INSERT INTO images VALUES (?, ?, ?, ?)",
+            (record.id, record.created, kept_bytes, record.model_dump_json()),
+        )
+
+    def image(self, image: str) -> ImageRecord:
+        """Return an image; raise GoneError where there is none."""
+        rows = self._database.rows("SELECT document FROM images WHERE id = ?", (image,))
+        if not rows:
+            raise GoneError(f"image {image!r:.60} is not here, expected the id of one: upload it")
+        return ImageRecord.model_validate_json(rows[0][0])
+
+    def images(self) -> list[ImageRecord]:
+        """List all images, the newest first."""
+        rows = self._database.rows("SELECT document FROM images ORDER BY created DESC, id")
+        return [ImageRecord.model_validate_json(document) for (document,) in rows]
+
+    def remove_image(self, image: str) -> None:
+        """Remove an image with its results and jobs; raise BusyError while a job works on it."""
+        self.image(image)
+        busy = self._database.rows("SELECT 1 FROM jobs WHERE image = ? AND state = 'running'", (image,))
+        if busy:
+            raise BusyError(f"image {image} is worked on, expected none that is: cancel its job first")
+        for (result,) in self._database.rows("SELECT id FROM results WHERE image = ?", (image,)):
+            self.remove_result(result)
+        with self._database.transaction():
+            self._database.rows("DELETE FROM jobs WHERE image = ?", (image,))
+            self._database.rows("DELETE FROM images WHERE id = ?", (image,))
+        planes = [each for each in self.images() if each.file == image]
+        folder = self.image_folder(image)
+        if planes:  # further planes of the file still need it
+            for path in folder.iterdir():
+                if not path.name.startswith(ORIGINAL):
+                    path.unlink()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def original(self, record: ImageRecord) -> Path:
+        """Return the file that an image was read from; raise GoneError if it is not there any more."""
+        if record.path is not None:
+            return Path(record.path)
+        found = sorted(self.image_folder(record.file).glob(f"{ORIGINAL}*"))
+        if not found:
+            raise GoneError(f"the file of image {record.id} is not here any more: upload it again")
+        return found[0]
+
+    def add_result(self, record: ResultRecord, kept_bytes: int) -> None:
+        """Add a result whose files are in their folder."""
+        self._database.rows(
+            "INSERT INTO results VALUES (?, ?, ?, ?, ?)",
+            (record.id, record.created, record.image, kept_bytes, record.model_dump_json()),
+        )
+
+    def result(self, result: str) -> ResultRecord:
+        """Return a result; raise GoneError where there is none."""
+        rows = self._database.rows("SELECT document FROM results WHERE id = ?", (result,))
+        if not rows:
+            raise GoneError(f"result {result!r:.60} is not here, expected the id of one: segment again")
+        return ResultRecord.model_validate_json(rows[0][0])
+
+    def results(self, image: str | None = None) -> list[ResultRecord]:
+        """List the results of an image, or all, the newest first."""
+        where, values = ("", ()) if image is None else ("WHERE image = ?", (image,))
+        rows = self._database.rows(
+            f"SELECT document FROM results {where} ORDER BY created DESC, id",  # noqa: S608 (constants)
+            values,
+        )
+        return [ResultRecord.model_validate_json(document) for (document,) in rows]
+
+    def replace_result(self, record: ResultRecord) -> None:
+        """Keep a changed record of a result."""
+        self._database.rows(
+            "UPDATE results SET document = ? WHERE id = ?", (record.model_dump_json(), record.id)
+        )
+
+    def remove_result(self, result: str) -> None:
+        """Remove a result and its files."""
+        self.result(result)
+        self._database.rows("DELETE FROM results WHERE id = ?", (result,))
+        shutil.rmtree(self.result_folder(result), ignore_errors=True)
+
+    def add_job(self, job: Job, request: str, most: int) -> Job:
+        """Add a job at the end of the queue.
+
+        Parameters
+        ----------
+        job : Job
+        request : str
+            JSON that was asked for, to begin again.
+        most : int
+            Jobs that may wait or run.
+
+        Raises
+        ------
+        FullError
+            If there are as many already.
+        """
+        with self._database.transaction():
+            ((waiting,),) = self._database.rows(
+                "SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'running')"
+            )
+            if waiting >= most:
+                raise FullError(
+                    f"{waiting} jobs wait or run, expected fewer than {most}: try again when some are done"
+                )
+            self._database.rows(
+                "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (job.id, self._count(), self.sequence, job.state, job.image, request, job.model_dump_json()),
+            )
+        return job
+
+    def job(self, job: str) -> Job:
+        """Return a job; raise GoneError where there is none."""
+        rows = self._database.rows("SELECT document FROM jobs WHERE id = ?", (job,))
+        if not rows:
+            raise GoneError(f"job {job!r:.60} is not here, expected the id of one: see the list of jobs")
+        return Job.model_validate_json(rows[0][0])
+
+    def jobs(self) -> list[Job]:
+        """List all jobs, the newest first."""
+        return self._jobs("1 = 1 ORDER BY place DESC")
+
+    def jobs_in(self, states: Iterable[JobState]) -> list[Job]:
+        """List the jobs in some states, the oldest first."""
+        return self._jobs(f"state IN ({', '.join(repr(str(each)) for each in states)}) ORDER BY place")
+
+    def changed_jobs(self, since: int) -> list[tuple[int, Job]]:
+        """List the jobs that changed after a change, with the numbers of their last ones."""
+        rows = self._database.rows(
+            "SELECT sequence, document FROM jobs WHERE sequence > ? ORDER BY sequence", (since,)
+        )
+        return [(number, Job.model_validate_json(document)) for number, document in rows]
+
+    def request_of(self, job: str) -> str:
+        """Return the JSON that a job was asked for with."""
+        ((request,),) = self._database.rows("SELECT request FROM jobs WHERE id = ?", (job,))
+        return str(request)
+
+    def take_job(self) -> Job | None:
+        """Take the job that has waited longest, as running; None where none waits."""
+        with self._database.transaction():
+            waiting = self._jobs("state = 'queued' ORDER BY place LIMIT 1")
+            return self._replace(waiting[0], state="running", started=now(), ended=None) if waiting else None
+
+    def change_job(self, job: str, *, only_in: tuple[JobState, ...] = (), **changes: Any) -> Job:
+        """Change fields of a job.
+
+        Parameters
+        ----------
+        job : str
+        only_in : tuple of str
+            States that the job must be in; any by default.
+        **changes
+            Fields of `Job`.
+
+        Raises
+        ------
+        BusyError
+            If it is in another state.
+        """
+        with self._database.transaction():
+            found = self.job(job)
+            if only_in and found.state not in only_in:
+                raise BusyError(f"job {job} is {found.state}, expected {' or '.join(only_in)}")
+            return self._replace(found, **changes)
+
+    def _jobs(self, condition: str) -> list[Job]:
+        rows = self._database.rows(f"SELECT document FROM jobs WHERE {condition}")  # noqa: S608 (constants)
+        return [Job.model_validate_json(document) for (document,) in rows]
+
+    def _replace(self, job: Job, **changes: Any) -> Job:
+        changed = job.model_copy(update=changes)
+        number = self._count()
+        self._database.rows(
+            "UPDATE jobs SET sequence = ?, state = ?, document = ?, "
+            "place = CASE WHEN ? = 'queued' THEN ? ELSE place END WHERE id = ?",
+            (number, changed.state, changed.model_dump_json(), changes.get("state"), number, job.id),
+        )
+        return changed
+
+    def _count(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+    def check_room(self, needed: int, most: int, free: int) -> None:
+        """Raise DiskFullError if so many bytes more are above what may be kept, or are not free."""
+        ((images,),) = self._database.rows("SELECT COALESCE(SUM(bytes), 0) FROM images")
+        ((results,),) = self._database.rows("SELECT COALESCE(SUM(bytes), 0) FROM results")
+        room = min(most - images - results, shutil.disk_usage(self.folder).free - free)
+        if needed > room:
+            raise DiskFullError(
+                f"{needed} bytes more are too many, {max(room, 0)} are left: remove images that are done"
+            )
+
+    def remove_old(self, days: float) -> list[str]:
+        """Remove images of that age, but for those that are worked on; return their ids."""
+        before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        removed = []
+        for (image,) in self._database.rows("SELECT id FROM images WHERE created < ?", (before,)):
+            try:
+                self.remove_image(image)
+            except BusyError:
+                continue
+            removed.append(str(image))
+        return removed
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+def new_id() -> str:
+    """Return an id that nothing else has, and that nobody guesses."""
+    return secrets.token_hex(8)
+
+
+def now() -> str:
+    """Return the time, as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat()
+
+
+def bytes_in(folder: Path) -> int:
+    """Count the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,1 @@
+"""Results that are open: thresholds, edits, tables and files of them."""
