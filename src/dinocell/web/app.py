@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from dinocell.errors import DINOCellError
 from dinocell.version import __version__
@@ -25,6 +26,9 @@ from dinocell.web.services import Services
 from dinocell.web.settings import API, ServerSettings
 
 _HOUR = 3600.0
+
+_ROUTERS = tuple(each.router for each in (models, images, events, jobs, results, folder))
+"""Addresses below `API`; the stream of events comes before jobs, whose ids it is not."""
 
 
 def create_app(settings: ServerSettings) -> FastAPI:
@@ -62,8 +66,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
         lifespan=_lifespan(services),
     )
     app.state.services = services
-    for routes in (models, images, events, jobs, results, folder):
-        app.include_router(routes.router, prefix=API)
+    for router in _ROUTERS:
+        app.include_router(router, prefix=API)
     app.include_router(page.router)
     _handle_errors(app)
     app.add_middleware(Guard, settings=settings)
@@ -99,6 +103,13 @@ def _remove_old(services: Services, ended: threading.Event) -> None:
             return
 
 
+def _methods_at(path: str) -> list[str]:
+    """Return the methods that some route has for an address."""
+    routes = [each for router in _ROUTERS for each in router.routes if isinstance(each, Route)]
+    here = [each for each in routes if each.path_regex.match(path.removeprefix(API))]
+    return sorted({method for each in here for method in each.methods or ()})
+
+
 def _handle_errors(app: FastAPI) -> None:
     """Answer every error with its sentence."""
 
@@ -112,8 +123,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     def miss(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 404
-        headers = error.headers if isinstance(error, HTTPException) else None
         words = f"{request.method} {request.url.path!r:.200} cannot be answered, expected an address of {API}"
+        headers = {"Allow": ", ".join(_methods_at(request.url.path))} if status == 405 else None
         return JSONResponse({"message": words}, status_code=status, headers=headers)
 
     app.add_exception_handler(DINOCellError, explain)

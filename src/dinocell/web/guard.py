@@ -122,8 +122,8 @@ class Guard:
             return None
         return _problem(
             401,
-            "a token is needed, expected the one that the server printed: open the address that it printed, or "
-            "send 'Authorization: Bearer TOKEN'",
+            "a token is needed, expected the one that the server printed: open the address that it printed, "
+            "or send 'Authorization: Bearer TOKEN'",
         )
 
 

@@ -215,14 +215,20 @@ class Health(Message):
     dinocell: str
 
 
-class CheckRequest(Message):
+class Asked(Message):
+    """Values that are asked for: a number is no text, and true is no number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class CheckRequest(Asked):
     """Cells that a person has looked at, or all of them."""
 
     cells: list[int] = Field(default=[], max_length=1_000_000)
     all: bool = False
 
 
-class ThresholdsRequest(Message):
+class ThresholdsRequest(Asked):
     """Thresholds to flood with again; those left out stay."""
 
     cells_max_threshold: float | None = Field(default=None, ge=0, le=1)
@@ -232,7 +238,7 @@ class ThresholdsRequest(Message):
     discard: bool = Field(default=False, description="Whether edits may be lost.")
 
 
-class PlaneRequest(Message):
+class PlaneRequest(Asked):
     """A plane of a file; by default the first scene and time, and the middle slice."""
 
     scene: int | None = Field(default=None, ge=0)

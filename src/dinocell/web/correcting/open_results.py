@@ -3,10 +3,10 @@
 import threading
 from collections import OrderedDict
 
-from dinocell.errors import InputError
 from dinocell.web.archive.archive import Archive
 from dinocell.web.correcting.large_result import LargeResult
 from dinocell.web.correcting.open_result import OpenResult
+from dinocell.web.failures import BusyError
 
 
 class OpenResults:
@@ -42,12 +42,12 @@ class OpenResults:
 
         Raises
         ------
-        InputError
+        BusyError
             If it is too large for that.
         """
         found = self.find(result)
         if isinstance(found, LargeResult):
-            raise InputError(
+            raise BusyError(
                 "this image is too large to be corrected here, expected a smaller one: cut out the part, or "
                 "use `dinocell edit`"
             )
