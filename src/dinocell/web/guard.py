@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dinocell.web.failures import TooLargeError
 from dinocell.web.settings import API, ServerSettings, is_loopback
 
 COOKIE = "dinocell"
@@ -66,15 +67,27 @@ class Guard:
 
         headers = Headers(scope=scope)
         answer = self._refusal(scope, headers)
-        if answer is not None:
+        if answer is None:
+            await self._pass_on(scope, receive, send_with_headers)
+        else:
             await answer(scope, receive, send_with_headers)
-            return
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, unless the request turns out to be too large."""
         body = _Body(receive, self._most_bytes(scope))
+
+        async def send_unless_too_large(message: Message) -> None:
+            if not body.is_too_large:
+                await send(message)
+
         try:
-            await self._app(scope, body.receive, send_with_headers)
-        except BodyTooLargeError:
+            await self._app(scope, body.receive, send_unless_too_large)
+        except TooLargeError:
+            if not body.is_too_large:
+                raise
+        if body.is_too_large:  # whatever the application made of the half that it got is not sent
             answer = _problem(413, f"the request has more than {body.most} bytes, expected fewer")
-            await answer(scope, receive, send_with_headers)
+            await answer(scope, receive, send)
 
     def _most_bytes(self, scope: Scope) -> int:
         limits = self._settings.limits
@@ -156,19 +169,19 @@ def _problem(status: int, message: str) -> JSONResponse:
     return JSONResponse({"message": message}, status_code=status)
 
 
-class BodyTooLargeError(Exception):
-    """A request sends more than it may."""
-
-
 class _Body:
     """Body of a request, counted as it comes."""
 
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive, self.most, self._count = receive, most, 0
 
+    @property
+    def is_too_large(self) -> bool:
+        return self._count > self.most
+
     async def receive(self) -> Message:
         message: dict[str, Any] = dict(await self._receive())
         self._count += len(message.get("body", b""))
-        if self._count > self.most:
-            raise BodyTooLargeError
+        if self.is_too_large:
+            raise TooLargeError(f"the request has more than {self.most} bytes, expected fewer")
         return message
