@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from dinocell import LabelEditor, labels_to_distance
+from dinocell.editing import Add, Delete, Paint
 from dinocell.errors import InputError
 from tests.cases import CASES, disk
 
@@ -193,3 +195,17 @@ def test_what_cannot_be_done_is_said(call: str, options: dict[str, Any], message
     with pytest.raises(InputError, match=message):
         getattr(editor, call)(**options)
     assert not editor.edits
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"edit": "delete", "ids": [True]},
+        {"edit": "add", "points": [[1, 2]], "level": False},
+        {"edit": "paint", "id": 1, "mask": [[0, True, 2]]},
+    ],
+)
+def test_true_and_false_are_not_taken_for_numbers(asked):
+    kinds = {"delete": Delete, "add": Add, "paint": Paint}
+    with pytest.raises(ValidationError, match="true and false are not numbers"):
+        kinds[asked["edit"]].model_validate(asked)

@@ -55,7 +55,7 @@ class Thresholds(Section):
         for name, value in given.items():
             if value is None:
                 continue
-            if not 0 <= value <= 1:
+            if isinstance(value, bool) or not 0 <= value <= 1:
                 raise InputError(f"{name} is {value}, expected a number from 0 to 1")
             changes[name] = float(value)
         if regrow is not None:

@@ -104,10 +104,10 @@ def _remove_old(services: Services, ended: threading.Event) -> None:
 
 
 def _methods_at(path: str) -> list[str]:
-    """Return the methods that some route has for an address."""
+    """Return the methods of the routes that an address belongs to."""
     routes = [each for router in _ROUTERS for each in router.routes if isinstance(each, Route)]
     here = [each for each in routes if each.path_regex.match(path.removeprefix(API))]
-    return sorted({method for each in here for method in each.methods or ()})
+    return sorted({method for each in here if each.path == here[0].path for method in each.methods or ()})
 
 
 def _handle_errors(app: FastAPI) -> None:

@@ -1,6 +1,6 @@
 """Messages of the API: what is sent as JSON, with the same names on the page."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,10 +10,10 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled", "interrup
 
 JobName = Literal["segment", "segment-large", "measure", "fine-tune"]
 
-Box = tuple[int, int, int, int]
+Box = Annotated[list[int], Field(min_length=4, max_length=4)]
 """First row, first column, and row and column after the last."""
 
-Ring = list[tuple[float, float]]
+Ring = list[Annotated[list[float], Field(min_length=2, max_length=2)]]
 """Corners (row, column) of an outline."""
 
 
@@ -67,7 +67,7 @@ class ImageInfo(Message):
     dtype: str
     rgb: bool
     channels: list[Channel]
-    pixel_size_um: tuple[float, float] | None
+    pixel_size_um: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     levels: int = Field(description="Zoom levels; tiles of the last one show every pixel.")
     scenes: int
     times: int

@@ -4,11 +4,11 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dinocell.editing.change import Change, Window
 from dinocell.errors import InputError, name_few
@@ -113,6 +113,14 @@ class Operation(Section):
 
     edit: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_numbers(cls, values: Any) -> Any:
+        """Raise for true and false, which would pass for 1 and 0."""
+        if _holds_flag(values):
+            raise ValueError("true and false are not numbers, expected numbers")
+        return values
+
     @abstractmethod
     def apply(self, scene: Scene) -> Outcome:
         """Return what becomes of a scene.
@@ -122,3 +130,17 @@ class Operation(Section):
         InputError
             If it cannot be done there.
         """
+
+
+def _holds_flag(values: Any) -> bool:
+    """Return whether true or false is among values, or in lists of them, however deep."""
+    left = [values]
+    while left:
+        value = left.pop()
+        if isinstance(value, bool):
+            return True
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list | tuple):
+            left.extend(value)
+    return False

@@ -111,7 +111,7 @@ def describe(record: ImageRecord) -> ImageInfo:
         dtype=record.dtype,
         rgb=record.rgb,
         channels=list(record.channels),
-        pixel_size_um=record.pixel_size_um,
+        pixel_size_um=None if record.pixel_size_um is None else list(record.pixel_size_um),
         levels=len(record.level_shapes),
         scenes=record.scenes,
         times=record.times,

@@ -105,7 +105,7 @@ def show_cells(result: str, server: Server) -> CellTable:
 def show_cell(result: str, cell: int, server: Server) -> Outline:
     """Return the outline of a cell."""
     polygons, box = server.open_results.find(result).outline(cell)
-    return Outline(id=cell, parts=[_as_rings(each) for each in polygons], box=box)
+    return Outline(id=cell, parts=[_as_rings(each) for each in polygons], box=list(box))
 
 
 @router.post("/results/{result}/thresholds")
@@ -186,7 +186,7 @@ def _outcome(server: Services, found: OpenResult, made: Edit | None) -> EditOutc
     box = None
     if made is not None and not made.change.is_empty:
         rows, columns = made.change.window
-        box = (rows.start, columns.start, rows.stop, columns.stop)
+        box = [rows.start, columns.start, rows.stop, columns.stop]
     there = () if made is None else made.ids
     notes = () if made is None else made.notes
     return EditOutcome(result=describe(server, record), ids=list(there), notes=list(notes), box=box)
@@ -194,7 +194,7 @@ def _outcome(server: Services, found: OpenResult, made: Edit | None) -> EditOutc
 
 def _as_rings(polygon: Polygon) -> list[Ring]:
     """Return the rings of a polygon as (row, column), where whole numbers are the centres of pixels."""
-    return [[(float(y) - 0.5, float(x) - 0.5) for x, y in ring] for ring in polygon.rings]
+    return [[[float(y) - 0.5, float(x) - 0.5] for x, y in ring] for ring in polygon.rings]
 
 
 def _as_table(table: dict[str, Any]) -> CellTable:
