@@ -22,6 +22,13 @@ FOLDERS = ("configs", "examples")
 
 
 EXAMPLES = {
+    "--host": "127.0.0.1",
+    "--port": "8765",
+    "--name": "cells.example.org",
+    "--folder": "images",
+    "--keep": "30",
+    "--max-upload": "16",
+    "--max-disk": "200",
     "--annotates": "nuclei",
     "--backbone": "pretrained",
     "--batch-size": "4",

@@ -59,7 +59,7 @@ class Client:
         return found
 
     def segment(self, path, **settings):
-        """Upload and segment an image; return its result."""
+        """Send and segment an image; return its result."""
         image = self.upload(path)
         job = self.run("segment", image=image["id"], settings=settings)
         return self.get(f"/results/{job['result']}")

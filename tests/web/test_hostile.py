@@ -1,4 +1,4 @@
-"""What nobody should send: files that explode, paths that lead elsewhere, bodies that make no sense."""
+"""Requests that nobody should send: files that explode, paths that lead elsewhere, senseless bodies."""
 
 import io
 import json

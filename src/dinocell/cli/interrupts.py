@@ -17,6 +17,7 @@ _WITH_RESUME = "the epochs that ended are kept, and the same command with --resu
 _ADVICE = {
     "segment": _SAME_COMMAND,
     "segment-large": _SAME_COMMAND,
+    "serve": "nothing is lost, and the same command serves it again",
     "process": _SAME_COMMAND,
     "synthesize": _SAME_COMMAND,
     "train": _WITH_RESUME,

@@ -321,7 +321,7 @@ class LabelEditor:
         return self.apply(operation)
 
     def apply(self, operation: Operation) -> Edit:
-        """Make an edit that is given as data, such as one that came over a network; errors as its method."""
+        """Apply an edit that is given as data, as one that comes over a network; errors as its method."""
         outcome = operation.apply(Scene(self._labels, self._next_id, self._find_map, self._find_clicked))
         edit = Edit(operation, outcome.change, outcome.ids, outcome.notes)
         self._log(edit_line(edit))

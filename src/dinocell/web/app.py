@@ -111,7 +111,7 @@ def _methods_at(path: str) -> list[str]:
 
 
 def _handle_errors(app: FastAPI) -> None:
-    """Answer every error with its sentence."""
+    """Send every error as its sentence."""
 
     def explain(_: Request, error: Exception) -> JSONResponse:
         status = status_of(error) if isinstance(error, DINOCellError) else 500

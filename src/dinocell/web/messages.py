@@ -84,7 +84,7 @@ class Images(Message):
 
 
 class Progress(Message):
-    """How far a job is; a total of 0 is not known."""
+    """Progress of a job; a total of 0 is not known."""
 
     stage: str = ""
     done: int = 0
@@ -172,7 +172,7 @@ class Results(Message):
 
 
 class EditOutcome(Message):
-    """What an edit changed."""
+    """Outcome of an edit: the result, the cells that it made or changed, and where."""
 
     result: Result
     ids: list[int]

@@ -1,5 +1,6 @@
 """Models that jobs may name: those that ship or are installed, and those that were adapted here."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -18,11 +19,6 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}", re.ASCII)
 
 def known_models(archive: Archive) -> list[Model]:
     """List the trained models."""
-    shipped = [
-        Model(name=each.name, description=each.title, targets=list(each.targets), own=False)
-        for each in list_models()
-        if each.trained
-    ]
     own = [
         Model(
             name=folder.name, description="adapted here", targets=list(read_config(folder).targets), own=True
@@ -30,7 +26,17 @@ def known_models(archive: Archive) -> list[Model]:
         for folder in sorted(archive.models_folder().iterdir())
         if (folder / CONFIG_FILE).is_file()
     ]
-    return shipped + own
+    return [*_shipped_models(), *own]
+
+
+@functools.cache
+def _shipped_models() -> tuple[Model, ...]:
+    """List the models that are installed, once: looking through all packages takes half a second."""
+    return tuple(
+        Model(name=each.name, description=each.title, targets=list(each.targets), own=False)
+        for each in list_models()
+        if each.trained
+    )
 
 
 def find_model(archive: Archive, name: object) -> str:

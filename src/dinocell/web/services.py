@@ -14,7 +14,7 @@ from dinocell.web.settings import ServerSettings
 
 @dataclass(frozen=True)
 class Services:
-    """What routes work with.
+    """Parts of the server that routes work with.
 
     Attributes
     ----------

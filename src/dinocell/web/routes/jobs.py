@@ -50,7 +50,7 @@ def cancel_job(job: str, server: Server) -> Job:
 
 @router.post("/jobs/{job}/continue", status_code=202)
 def continue_job(job: str, server: Server) -> Job:
-    """Go on with a job that was interrupted, has failed or was cancelled."""
+    """Continue a job that was interrupted, has failed or was cancelled."""
     changed = server.archive.change_job(
         job,
         only_in=("interrupted", "failed", "cancelled"),

@@ -119,7 +119,7 @@ def change_thresholds(result: str, asked: ThresholdsRequest, server: Server) -> 
 
 @router.post("/results/{result}/edits")
 def edit(result: str, asked: AnyEdit, server: Server) -> EditOutcome:
-    """Correct the labels: add, split, merge, delete or paint."""
+    """Change the labels by hand: add, split, merge, delete or paint."""
     found = server.open_results.editable(result)
     with found.lock:
         operation: Operation = asked
