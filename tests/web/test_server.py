@@ -141,6 +141,17 @@ def test_block_by_block_finds_the_cells_that_memory_finds(client):
     assert len(client.get(f"/results/{blocks['id']}/cells")["columns"]["id"]) == whole["count"]
 
 
+def test_a_scheduler_gets_the_blocks_of_a_large_image(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    with cluster, running(tmp_path, "--scheduler", cluster.scheduler_address) as (_, client):
+        image = client.upload(SAMPLES[0])
+        here = client.run("segment", image=image["id"])
+        there = client.run("segment-large", image=image["id"])
+        counts = [client.get(f"/results/{job['result']}")["count"] for job in (here, there)]
+        assert counts[0] == counts[1] > 0
+
+
 def test_labels_of_another_tool_are_measured(client, tmp_path):
     masks = SAMPLES[0].with_name(SAMPLES[0].name.replace("_img", "_masks"))
     image, labels = client.upload(SAMPLES[0]), client.upload(masks)

@@ -21,7 +21,7 @@ from dinocell.web.messages import JobName
 from dinocell.web.reading.conversion import PLANE
 from dinocell.web.settings import Limits
 from dinocell.workers.cluster_start import open_executor
-from dinocell.workers.executor import HereExecutor
+from dinocell.workers.executor import Executor
 
 _BLOCK = 1024  # smaller than on the command line, so that Cancel need not wait
 
@@ -67,11 +67,8 @@ class SegmentLargeJob(JobKind):
         plane = SelectedPlane(0, 0, None, "")
         source = SourcePlane(folder / PLANE, 0, plane, settings["channel"], settings["pixel_size_um"])
         order.work.mkdir(parents=True, exist_ok=True)
-        if order.scheduler is None:
-            result = _follow(source, order, remote, large, HereExecutor(), report)
-        else:
-            with open_executor(scheduler=order.scheduler, workers=1, threads=1) as executor:
-                result = _follow(source, order, remote, large, executor, report)
+        with open_executor(scheduler=order.scheduler) as executor:
+            result = _follow(source, order, remote, large, executor, report)
         return _describe(result, remote, order)
 
     def keep(self, order: Order, outcome: dict[str, Any], archive: Archive) -> dict[str, Any]:
@@ -84,7 +81,7 @@ def _follow(
     order: Order,
     remote: RemoteModel,
     large: LargeSettings,
-    executor: Any,
+    executor: Executor,
     report: Report,
 ) -> LargeResult:
     for event in segment_large(source, order.work / LARGE_LABELS, remote, large, executor):
