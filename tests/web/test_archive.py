@@ -5,14 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dinocell.errors import FileFormatError, OutputError
-from dinocell.web.archive.archive import Archive, new_id, now
+from dinocell.web.archive.archive import Archive
+from dinocell.web.archive.ids import new_id, now
 from dinocell.web.failures import BusyError, DiskFullError, FullError, GoneError
 from dinocell.web.messages import Job
 
 
 def waiting(archive, image=None, most=100):
     job = Job(id=new_id(), kind="segment", state="queued", image=image, settings={}, created=now())
-    return archive.add_job(job, '{"kind": "segment"}', most)
+    return archive.jobs.add(job, '{"kind": "segment"}', most)
 
 
 @pytest.fixture
@@ -24,17 +25,17 @@ def archive(tmp_path):
 
 def test_jobs_are_taken_in_their_order_each_once(archive):
     jobs = [waiting(archive).id for _ in range(3)]
-    assert [archive.take_job().id for _ in range(3)] == jobs
-    assert archive.take_job() is None
-    assert [each.id for each in archive.jobs()] == jobs[::-1]
+    assert [archive.jobs.take().id for _ in range(3)] == jobs
+    assert archive.jobs.take() is None
+    assert [each.id for each in archive.jobs.all()] == jobs[::-1]
 
 
 def test_a_job_that_is_continued_goes_to_the_end_of_the_queue(archive):
     first, second = waiting(archive), waiting(archive)
-    archive.take_job()
-    archive.change_job(first.id, state="failed")
-    archive.change_job(first.id, state="queued")
-    assert [archive.take_job().id, archive.take_job().id] == [second.id, first.id]
+    archive.jobs.take()
+    archive.jobs.change(first.id, state="failed")
+    archive.jobs.change(first.id, state="queued")
+    assert [archive.jobs.take().id, archive.jobs.take().id] == [second.id, first.id]
 
 
 def test_more_jobs_than_allowed_are_refused(archive):
@@ -47,39 +48,49 @@ def test_more_jobs_than_allowed_are_refused(archive):
 def test_whoever_asks_for_changes_sees_the_last_state_of_every_job(tmp_path_factory, changes):
     archive = Archive(tmp_path_factory.mktemp("archive"))
     jobs = [waiting(archive).id for _ in range(5)]
-    seen, since = {each.id: each for each in archive.jobs()}, archive.sequence
+    seen, since = {each.id: each for each in archive.jobs.all()}, archive.jobs.sequence
     for number, job in enumerate(changes):
-        archive.change_job(jobs[job], problem=str(number))
+        archive.jobs.change(jobs[job], problem=str(number))
         if number % 3 == 0:
-            for last, found in archive.changed_jobs(since):
+            for last, found in archive.jobs.changed(since):
                 seen[found.id] = found
                 since = last
-    for _, found in archive.changed_jobs(since):
+    for _, found in archive.jobs.changed(since):
         seen[found.id] = found
-    assert seen == {each.id: each for each in archive.jobs()}
+    assert seen == {each.id: each for each in archive.jobs.all()}
     archive.close()
 
 
 def test_after_a_kill_running_jobs_are_interrupted_and_waiting_ones_wait(tmp_path):
     before = Archive(tmp_path)
     running, later = waiting(before), waiting(before)
-    before.take_job()
+    before.jobs.take()
     (tmp_path / "uploads" / "half").write_bytes(b"cut off")
-    again = Archive(tmp_path)  # the first one was not closed
+    again = Archive(tmp_path)  # the first one was not closed: it was killed
     again.begin()
-    assert again.job(running.id).state == "interrupted"
-    assert again.job(later.id).state == "queued"
-    assert again.sequence >= before.sequence
+    assert again.jobs.find(running.id).state == "interrupted"
+    assert again.jobs.find(later.id).state == "queued"
+    assert again.jobs.sequence >= before.jobs.sequence
     assert not list((tmp_path / "uploads").iterdir())
-    assert again.change_job(running.id, only_in=("interrupted",), state="queued").state == "queued"
+    assert again.jobs.change(running.id, only_in=("interrupted",), state="queued").state == "queued"
     with pytest.raises(BusyError, match="is queued, expected interrupted"):
-        again.change_job(running.id, only_in=("interrupted",), state="queued")
+        again.jobs.change(running.id, only_in=("interrupted",), state="queued")
     before.close()
     again.close()
 
 
+def test_two_servers_do_not_share_a_folder(tmp_path):
+    first, second = Archive(tmp_path), Archive(tmp_path)
+    first.begin()
+    with pytest.raises(OutputError, match="is served by another process"):
+        second.begin()
+    first.close()
+    second.begin()
+    second.close()
+
+
 def test_what_is_not_there_is_said_to_be_gone(archive):
-    for find in (archive.image, archive.result, archive.job):
+    for find in (archive.image, archive.result, archive.jobs.find):
         with pytest.raises(GoneError, match="is not here"):
             find("nothing")
 

@@ -249,3 +249,12 @@ def test_a_model_is_adapted_to_what_was_corrected(client):
         "/jobs", json={"kind": "fine-tune", "results": [result["id"]], "settings": {"name": "mine"}}
     )
     assert taken.status_code == 409
+
+
+def test_a_second_server_on_the_same_folder_says_so_in_one_line(tmp_path):
+    with (
+        running(tmp_path),
+        pytest.raises(AssertionError, match="is served by another process"),
+        running(tmp_path),
+    ):
+        pass

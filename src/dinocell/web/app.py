@@ -49,6 +49,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         If the folder of data cannot be used.
     """
     archive = Archive(settings.data)
+    archive.begin()
     services = Services(
         settings,
         archive,
@@ -77,7 +78,6 @@ def create_app(settings: ServerSettings) -> FastAPI:
 def _lifespan(services: Services) -> Any:
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[None]:
-        services.archive.begin()
         services.scheduler.start()
         ended = threading.Event()
         keeper = threading.Thread(target=_remove_old, args=(services, ended), daemon=True)

@@ -1,23 +1,18 @@
 """The archive: a folder with the files of images, results and models, and a database of them and of jobs."""
 
-import secrets
 import shutil
-from collections.abc import Iterable
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from dinocell.io.saving import create_folder
-from dinocell.web.archive.database import Database
+from dinocell.web.archive.database import Database, hold_folder
+from dinocell.web.archive.job_queue import JobQueue
 from dinocell.web.archive.records import ImageRecord, ResultRecord
-from dinocell.web.failures import BusyError, DiskFullError, FullError, GoneError
-from dinocell.web.messages import Job, JobState
+from dinocell.web.failures import BusyError, DiskFullError, GoneError
 
 ORIGINAL = "original"
 """Name of an uploaded file in the folder of its image, before its suffix."""
-
-ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
-"""States of jobs that nobody works on, and that are over."""
 
 
 class Archive:
@@ -27,6 +22,10 @@ class Archive:
     ----------
     folder : Path
         Made where it is not there.
+
+    Attributes
+    ----------
+    jobs : JobQueue
 
     Raises
     ------
@@ -41,14 +40,19 @@ class Archive:
         for name in ("images", "results", "models", "uploads", "work"):
             create_folder(folder / name)
         self._database = Database(folder / "archive.sqlite")
-        ((found,),) = self._database.rows("SELECT COALESCE(MAX(sequence), 0) FROM jobs")
-        self.sequence: int = found
-        """Number of the last change of a job."""
+        self.jobs = JobQueue(self._database)
+        self._hold: sqlite3.Connection | None = None
 
     def begin(self) -> None:
-        """Begin to serve: mark jobs that ended with an earlier server, and remove what uploads have left."""
-        for job in self.jobs_in(["running"]):
-            self.change_job(job.id, state="interrupted", ended=now())
+        """Begin to serve: mark jobs that ended with an earlier server, and remove what uploads have left.
+
+        Raises
+        ------
+        OutputError
+            If another process serves the folder.
+        """
+        self._hold = hold_folder(self.folder)
+        self.jobs.interrupt()
         for path in (self.folder / "uploads").iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -151,109 +155,6 @@ class Archive:
         self._database.rows("DELETE FROM results WHERE id = ?", (result,))
         shutil.rmtree(self.result_folder(result), ignore_errors=True)
 
-    def add_job(self, job: Job, request: str, most: int) -> Job:
-        """Add a job at the end of the queue.
-
-        Parameters
-        ----------
-        job : Job
-        request : str
-            JSON that was asked for, to begin again.
-        most : int
-            Jobs that may wait or run.
-
-        Raises
-        ------
-        FullError
-            If there are as many already.
-        """
-        with self._database.transaction():
-            ((waiting,),) = self._database.rows(
-                "SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'running')"
-            )
-            if waiting >= most:
-                raise FullError(
-                    f"{waiting} jobs wait or run, expected fewer than {most}: try again when some are done"
-                )
-            self._database.rows(
-                "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (job.id, self._count(), self.sequence, job.state, job.image, request, job.model_dump_json()),
-            )
-        return job
-
-    def job(self, job: str) -> Job:
-        """Return a job; raise GoneError where there is none."""
-        rows = self._database.rows("SELECT document FROM jobs WHERE id = ?", (job,))
-        if not rows:
-            raise GoneError(f"job {job!r:.60} is not here, expected the id of one: see the list of jobs")
-        return Job.model_validate_json(rows[0][0])
-
-    def jobs(self) -> list[Job]:
-        """List all jobs, the newest first."""
-        return self._jobs("1 = 1 ORDER BY place DESC")
-
-    def jobs_in(self, states: Iterable[JobState]) -> list[Job]:
-        """List the jobs in some states, the oldest first."""
-        return self._jobs(f"state IN ({', '.join(repr(str(each)) for each in states)}) ORDER BY place")
-
-    def changed_jobs(self, since: int) -> list[tuple[int, Job]]:
-        """List the jobs that changed after a change, with the numbers of their last ones."""
-        rows = self._database.rows(
-            "SELECT sequence, document FROM jobs WHERE sequence > ? ORDER BY sequence", (since,)
-        )
-        return [(number, Job.model_validate_json(document)) for number, document in rows]
-
-    def request_of(self, job: str) -> str:
-        """Return the JSON that a job was asked for with."""
-        ((request,),) = self._database.rows("SELECT request FROM jobs WHERE id = ?", (job,))
-        return str(request)
-
-    def take_job(self) -> Job | None:
-        """Take the job that has waited longest, as running; None where none waits."""
-        with self._database.transaction():
-            waiting = self._jobs("state = 'queued' ORDER BY place LIMIT 1")
-            return self._replace(waiting[0], state="running", started=now(), ended=None) if waiting else None
-
-    def change_job(self, job: str, *, only_in: tuple[JobState, ...] = (), **changes: Any) -> Job:
-        """Change fields of a job.
-
-        Parameters
-        ----------
-        job : str
-        only_in : tuple of str
-            States that the job must be in; any by default.
-        **changes
-            Fields of `Job`.
-
-        Raises
-        ------
-        BusyError
-            If it is in another state.
-        """
-        with self._database.transaction():
-            found = self.job(job)
-            if only_in and found.state not in only_in:
-                raise BusyError(f"job {job} is {found.state}, expected {' or '.join(only_in)}")
-            return self._replace(found, **changes)
-
-    def _jobs(self, condition: str) -> list[Job]:
-        rows = self._database.rows(f"SELECT document FROM jobs WHERE {condition}")  # noqa: S608 (constants)
-        return [Job.model_validate_json(document) for (document,) in rows]
-
-    def _replace(self, job: Job, **changes: Any) -> Job:
-        changed = job.model_copy(update=changes)
-        number = self._count()
-        self._database.rows(
-            "UPDATE jobs SET sequence = ?, state = ?, document = ?, "
-            "place = CASE WHEN ? = 'queued' THEN ? ELSE place END WHERE id = ?",
-            (number, changed.state, changed.model_dump_json(), changes.get("state"), number, job.id),
-        )
-        return changed
-
-    def _count(self) -> int:
-        self.sequence += 1
-        return self.sequence
-
     def check_room(self, needed: int, most: int, free: int) -> None:
         """Raise DiskFullError if so many bytes more are above what may be kept, or are not free."""
         ((images,),) = self._database.rows("SELECT COALESCE(SUM(bytes), 0) FROM images")
@@ -277,18 +178,10 @@ class Archive:
         return removed
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and let others serve the folder."""
         self._database.close()
-
-
-def new_id() -> str:
-    """Return an id that nothing else has, and that nobody guesses."""
-    return secrets.token_hex(8)
-
-
-def now() -> str:
-    """Return the time, as ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat()
+        if self._hold is not None:
+            self._hold.close()
 
 
 def bytes_in(folder: Path) -> int:

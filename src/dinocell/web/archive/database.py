@@ -92,3 +92,25 @@ class Database:
         """Close the connection."""
         with self._lock:
             self._connection.close()
+
+
+def hold_folder(folder: Path) -> sqlite3.Connection:
+    """Hold a folder for this process, until the connection is closed or the process ends in any way.
+
+    Raises
+    ------
+    OutputError
+        If another process holds it.
+    """
+    connection = sqlite3.connect(
+        folder / "held.sqlite", timeout=0, check_same_thread=False, isolation_level=None
+    )
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise OutputError(
+            f"{folder} is served by another process, expected a folder for each: stop that one, or choose "
+            "another --data"
+        ) from error
+    return connection

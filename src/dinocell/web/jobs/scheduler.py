@@ -9,7 +9,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from dinocell.errors import DINOCellError
-from dinocell.web.archive.archive import Archive, now
+from dinocell.web.archive.archive import Archive
+from dinocell.web.archive.ids import now
 from dinocell.web.failures import GoneError
 from dinocell.web.jobs.job_kind import Order, Reported
 from dinocell.web.jobs.kinds import KINDS, REQUESTS
@@ -71,11 +72,11 @@ class Scheduler:
         BusyError
             If it is over.
         """
-        found = self._archive.job(job)
+        found = self._archive.jobs.find(job)
         if found.state == "running":
             self._cancelled.add(job)
             return found
-        waiting = self._archive.change_job(
+        waiting = self._archive.jobs.change(
             job, only_in=("queued", "interrupted"), state="cancelled", ended=now()
         )
         shutil.rmtree(self._archive.work_folder(job), ignore_errors=True)
@@ -93,7 +94,7 @@ class Scheduler:
     def next_job(self) -> Job | None:
         """Wait for a job, and take it; None where the scheduler stops."""
         while not self._stopping:
-            job = self._archive.take_job()
+            job = self._archive.jobs.take()
             if job is not None:
                 self._cancelled.discard(job.id)
                 return job
@@ -103,7 +104,7 @@ class Scheduler:
 
     def order_of(self, job: Job, device: str) -> Order:
         """Return the order of a job, checked again: what it needs may be gone."""
-        request = REQUESTS.validate_json(self._archive.request_of(job.id))
+        request = REQUESTS.validate_json(self._archive.jobs.request_of(job.id))
         settings, details = KINDS[job.kind].prepare(request, self._archive, self._settings.limits)
         image = None if job.image is None else self._archive.image(job.image)
         return Order(
@@ -121,7 +122,7 @@ class Scheduler:
     def keep_progress(self, job: str, event: Reported, curve: list[CurvePoint]) -> None:
         """Keep how far a job is."""
         progress = Progress(stage=event.stage, done=event.done, total=event.total)
-        self._archive.change_job(job, progress=progress, curve=list(curve))
+        self._archive.jobs.change(job, progress=progress, curve=list(curve))
 
     def keep_end(self, order: Order, end: Ended) -> None:
         """Keep what a job made, or why it failed."""
@@ -144,7 +145,7 @@ class Scheduler:
     def keep_state(self, job: str, **changes: Any) -> None:
         """Keep the state of a job that ended, unless it was removed."""
         try:
-            self._archive.change_job(job, ended=now(), **changes)
+            self._archive.jobs.change(job, ended=now(), **changes)
         except GoneError:
             logger.info("job %s was removed while it ran", job)
 

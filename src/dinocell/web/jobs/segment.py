@@ -12,7 +12,8 @@ from dinocell.inference.remote_model import RemoteModel
 from dinocell.inference.segmentation import Segmentation, TilesDone
 from dinocell.measure.confidence import doubt_about
 from dinocell.postprocess.small_cells import describe_removed
-from dinocell.web.archive.archive import Archive, bytes_in, new_id, now
+from dinocell.web.archive.archive import Archive, bytes_in
+from dinocell.web.archive.ids import new_id, now
 from dinocell.web.archive.records import LABELS, MAP, ResultRecord
 from dinocell.web.jobs.job_kind import JobKind, JobRequest, Order, Report, Reported
 from dinocell.web.jobs.segmentation_settings import check_settings

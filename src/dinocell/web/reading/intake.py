@@ -5,7 +5,8 @@ from pathlib import Path
 
 from dinocell.errors import InputError
 from dinocell.io.hashes import hash_content
-from dinocell.web.archive.archive import ORIGINAL, Archive, bytes_in, new_id, now
+from dinocell.web.archive.archive import ORIGINAL, Archive, bytes_in
+from dinocell.web.archive.ids import new_id, now
 from dinocell.web.archive.records import ImageRecord
 from dinocell.web.messages import PlaneRequest
 from dinocell.web.reading.conversion import Converted, Order, convert

@@ -27,7 +27,7 @@ def stream_jobs(
 ) -> StreamingResponse:
     """Send every job that changes, as event ``job``; goes on after ``Last-Event-ID``, else from now."""
     known = last_event_id is not None and last_event_id.isascii() and last_event_id.isdecimal()
-    since = int(last_event_id or 0) if known else server.archive.sequence
+    since = int(last_event_id or 0) if known else server.archive.jobs.sequence
     return StreamingResponse(
         _events(request, server.archive, since),
         media_type="text/event-stream",
@@ -37,12 +37,12 @@ def stream_jobs(
 
 async def _events(request: Request, archive: Archive, since: int) -> AsyncIterator[str]:
     """Yield the changes after one; a number that is not reached yet is of another archive: then all."""
-    since = 0 if since > archive.sequence else since
+    since = 0 if since > archive.jobs.sequence else since
     sent = time.monotonic()
     yield ": hello\n\n"
     while not await request.is_disconnected():
-        if archive.sequence > since:
-            for number, job in archive.changed_jobs(since):
+        if archive.jobs.sequence > since:
+            for number, job in archive.jobs.changed(since):
                 yield f"event: job\nid: {number}\ndata: {job.model_dump_json()}\n\n"
                 since = number
             sent = time.monotonic()

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from dinocell.web.archive.archive import new_id
+from dinocell.web.archive.ids import new_id
 from dinocell.web.archive.records import ImageRecord
 from dinocell.web.messages import ImageInfo, Images, PlaneRequest
 from dinocell.web.reading.tiles import forget_levels, image_tile, parse_shown

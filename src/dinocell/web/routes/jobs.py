@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from dinocell.web.archive.archive import new_id, now
+from dinocell.web.archive.ids import new_id, now
 from dinocell.web.jobs.kinds import KINDS, AnyRequest
 from dinocell.web.messages import Job, Jobs
 from dinocell.web.routes.problems import PROBLEMS
@@ -14,7 +14,7 @@ router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 @router.get("/jobs")
 def list_jobs(server: Server) -> Jobs:
     """List the jobs, the newest first."""
-    return Jobs(jobs=server.archive.jobs())
+    return Jobs(jobs=server.archive.jobs.all())
 
 
 @router.post("/jobs", status_code=202)
@@ -31,7 +31,7 @@ def start_job(request: AnyRequest, server: Server) -> Job:
         settings=request.settings,
         created=now(),
     )
-    server.archive.add_job(job, request.model_dump_json(), limits.queued_jobs)
+    server.archive.jobs.add(job, request.model_dump_json(), limits.queued_jobs)
     server.scheduler.wake()
     return job
 
@@ -39,7 +39,7 @@ def start_job(request: AnyRequest, server: Server) -> Job:
 @router.get("/jobs/{job}")
 def show_job(job: str, server: Server) -> Job:
     """Describe a job."""
-    return server.archive.job(job)
+    return server.archive.jobs.find(job)
 
 
 @router.delete("/jobs/{job}", status_code=202)
@@ -51,7 +51,7 @@ def cancel_job(job: str, server: Server) -> Job:
 @router.post("/jobs/{job}/continue", status_code=202)
 def continue_job(job: str, server: Server) -> Job:
     """Continue a job that was interrupted, has failed or was cancelled."""
-    changed = server.archive.change_job(
+    changed = server.archive.jobs.change(
         job,
         only_in=("interrupted", "failed", "cancelled"),
         state="queued",
