@@ -1,17 +1,49 @@
 // Build the page into the package: `npm run build`, or `make web` one folder above.
 import { build } from "esbuild";
-import { copyFileSync, mkdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 const target = new URL("../src/dinocell/web/page/", import.meta.url).pathname;
+const worker = "src/browser/worker.ts";
+
+/** Return the packages that are inside of what was built, and those that it runs with. */
+function packagesOf(metafile) {
+  const names = new Set(["onnxruntime-web", "onnxruntime-common"]);
+  for (const path of Object.keys(metafile.inputs)) {
+    const name = /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1];
+    if (name) names.add(name);
+  }
+  return [...names].sort();
+}
+
+/** Return the licence of a package: its own text, or ours of a package that has none in its folder. */
+function licenceOf(name) {
+  const folder = `node_modules/${name}/`;
+  const { version, license } = JSON.parse(readFileSync(`${folder}package.json`, "utf8"));
+  const file = readdirSync(folder).find((entry) => /^(licen[cs]e|copying)/i.test(entry));
+  const text = readFileSync(file ? folder + file : `licences/${name.split("-")[0]}.txt`, "utf8").trim();
+  return `${name} ${version} (${license})\n\n${text}\n`;
+}
+
+rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
 
-await build({
-  entryPoints: { page: "src/main.ts", style: "src/style.css" },
+const { metafile } = await build({
+  entryPoints: {
+    page: "src/main.ts",
+    style: "src/style.css",
+    ...(existsSync(worker) ? { worker } : {}),
+  },
   outdir: target,
+  chunkNames: "[name]-[hash]",
   bundle: true,
+  splitting: true,
   minify: true,
+  metafile: true,
   format: "esm",
   target: "es2022",
   legalComments: "none",
 });
 copyFileSync("src/index.html", `${target}index.html`);
+const rule = `\n${"-".repeat(80)}\n\n`;
+const head = "The page contains parts of these packages, each under its own licence.\n";
+writeFileSync(`${target}THIRD_PARTY.txt`, [head, ...packagesOf(metafile).map(licenceOf)].join(rule));

@@ -146,6 +146,13 @@ export interface Outline {
   box: [number, number, number, number];
 }
 
+/** Ids of a tile, row by row. */
+export interface LabelTile {
+  ids: Uint32Array;
+  width: number;
+  height: number;
+}
+
 /** How an image is shown; a channel that is not in `channels` is hidden. */
 export interface View {
   channels: { index: number; low: number; high: number; colour: string }[];
@@ -165,7 +172,7 @@ export interface Backend {
   addImage(file: File, onProgress: (share: number) => void, signal?: AbortSignal): Promise<ImageInfo>;
   removeImage(id: string): Promise<void>;
   /** A tile of at most 256×256, x to the right and y down. */
-  imageTile(image: ImageInfo, view: View, z: number, x: number, y: number): Promise<ImageBitmap>;
+  imageTile(image: ImageInfo, view: View, z: number, x: number, y: number, signal?: AbortSignal): Promise<ImageBitmap>;
 
   jobs(): Promise<Job[]>;
   startJob(request: JobRequest): Promise<Job>;
@@ -178,7 +185,7 @@ export interface Backend {
   results(image?: string): Promise<Result[]>;
   result(id: string): Promise<Result>;
   /** Ids of a tile of at most 256×256, row by row, with its width and height. */
-  labelTile(result: Result, z: number, x: number, y: number): Promise<{ ids: Uint32Array; width: number; height: number }>;
+  labelTile(result: Result, z: number, x: number, y: number, signal?: AbortSignal): Promise<LabelTile>;
   cells(result: string): Promise<CellTable>;
   outline(result: string, cell: number): Promise<Outline>;
 

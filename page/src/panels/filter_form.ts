@@ -1,0 +1,35 @@
+/** Form of the filter: a column, a comparison, a value. */
+
+import { button, choice, element, fillChoice } from "../elements/element";
+import { say, type Session } from "../state/session";
+import { type Filter, OPERATORS, type Operator, problemOf } from "../table/filter";
+
+export function filterForm(session: Session): HTMLElement {
+  const { store } = session;
+  const column = choice([], () => undefined, { attributes: { "aria-label": "Column to filter by" } });
+  const operator = choice(OPERATORS.map((sign) => [sign, sign]), () => undefined, { attributes: { "aria-label": "Comparison" } });
+  const value = element("input", { attributes: { type: "text", inputmode: "decimal", placeholder: "200", "aria-label": "Value to compare with" } });
+  const clear = button("Clear", () => {
+    store.set({ filter: null });
+    value.value = "";
+  }, { class: "small" });
+  const use = element("button", { class: "small", text: "Filter", attributes: { type: "submit" } });
+  const form = element("form", { class: "filter", attributes: { "aria-label": "Filter" } }, column, operator, value, use, clear);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { table } = store.state;
+    const filter: Filter = { column: column.value, operator: operator.value as Operator, value: value.value };
+    const problem = table ? problemOf(filter, table) : null;
+    if (problem) say(session, problem, true);
+    else if (table) store.set({ filter, column: filter.column });
+  });
+  store.watch(["table", "filter"], ({ table, filter }) => {
+    form.hidden = !table;
+    clear.hidden = !filter;
+    const names = Object.keys(table?.columns ?? {});
+    const isFirst = column.options.length === 0;
+    fillChoice(column, names.map((name) => [name, name]));
+    if (isFirst && names.includes("area_px")) column.value = "area_px";
+  });
+  return form;
+}
