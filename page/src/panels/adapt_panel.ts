@@ -59,6 +59,7 @@ function learning(session: Session): HTMLElement {
   const bar = element("progress", { attributes: { max: "1", "aria-label": "Progress of learning" } });
   const controls = element("div", { class: "row" });
   const part = element("section", { class: "part", attributes: { "aria-label": "Learning" } }, title, words, bar, chart, controls);
+  let controlled = "";
   const began = new Map<string, { at: number; done: number }>();
   session.store.watch(["jobs"], ({ jobs }) => {
     const job = jobs.find(({ kind }) => kind === "fine-tune");
@@ -72,6 +73,8 @@ function learning(session: Session): HTMLElement {
     else bar.removeAttribute("value");
     chart.hidden = !job.curve.length;
     if (job.curve.length) chart.replaceChildren(lossCurve(job.curve, Number(job.settings.steps ?? 0)));
+    if (controlled === `${job.id} ${job.state}`) return;
+    controlled = `${job.id} ${job.state}`;
     controls.replaceChildren(...controlsOf(session, job));
   });
   return part;

@@ -39,7 +39,9 @@ export function adjustPanel(session: Session): HTMLElement {
     why.textContent = result && !result.adjustable ? "Its distance map was not kept, so the sliders cannot make the cells anew." : "";
     why.hidden = !why.textContent;
   });
-  return element("div", {}, section("Result", resultChoice(session), words), section("Adjust", ...sliders.map(({ root }) => root), why, reset));
+  const adjust = section("Adjust", ...sliders.map(({ root }) => root), why, reset);
+  session.store.watch(["result"], ({ result }) => (adjust.hidden = !result));
+  return element("div", {}, section("Result", resultChoice(session), words), adjust);
 }
 
 interface Slider {

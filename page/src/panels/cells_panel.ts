@@ -4,11 +4,10 @@ import { button, choice, element, fillChoice, field } from "../elements/element"
 import type { Session } from "../state/session";
 import { histogramOf } from "../table/histogram";
 import { counted, countOf, textOf } from "../table/numbers";
-import { orderRows } from "../table/order";
+import { numberColumns, orderRows, sizeColumn } from "../table/order";
 import { CellsTable } from "./cells_table";
 import { filterForm } from "./filter_form";
 import { histogramChart } from "./histogram_chart";
-import { numberColumns } from "./show_panel";
 
 const BINS = 40;
 
@@ -45,11 +44,11 @@ function histogramPart(session: Session): HTMLElement {
   const part = element("details", { class: "part histogram-part" }, element("summary", { text: "Histogram" }), field("Column", select), chart);
   part.open = true;
   store.watch(["table", "column", "filter"], ({ table, column, filter }) => {
-    const columns = numberColumns(table?.columns ?? {});
+    const columns = numberColumns(table);
     part.hidden = !columns.length;
     if (!table || !columns.length) return;
     fillChoice(select, columns.map((name) => [name, name]));
-    const shown = column && columns.includes(column) ? column : columns.includes("area_px") ? "area_px" : columns[0];
+    const shown = column && columns.includes(column) ? column : sizeColumn(columns);
     select.value = shown;
     const histogram = histogramOf(table.columns[shown], BINS);
     if (!histogram) return;

@@ -3,7 +3,7 @@
 import type { CellTable } from "../backend";
 import { button, element } from "../elements/element";
 import { textOf } from "../table/numbers";
-import type { Sorting } from "../table/order";
+import { columnsOf, type Sorting } from "../table/order";
 
 const ROW = 26;
 /** Rows beyond either edge that are there before they are scrolled to. */
@@ -40,7 +40,7 @@ export class CellsTable {
   show(table: CellTable | null, rows: Uint32Array, sorting: Sorting): void {
     this.table = table;
     this.rows = rows;
-    this.names = Object.keys(table?.columns ?? {});
+    this.names = columnsOf(table);
     this.columns = this.names.map((name) => `${Math.round(Math.max(WIDTHS.least, name.length * WIDTHS.letter + WIDTHS.sides))}px`).join(" ");
     this.root.setAttribute("aria-rowcount", String(rows.length + 1));
     this.root.setAttribute("aria-colcount", String(this.names.length));

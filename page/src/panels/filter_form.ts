@@ -3,6 +3,7 @@
 import { button, choice, element, fillChoice } from "../elements/element";
 import { say, type Session } from "../state/session";
 import { type Filter, OPERATORS, type Operator, problemOf } from "../table/filter";
+import { columnsOf, sizeColumn } from "../table/order";
 
 export function filterForm(session: Session): HTMLElement {
   const { store } = session;
@@ -26,10 +27,10 @@ export function filterForm(session: Session): HTMLElement {
   store.watch(["table", "filter"], ({ table, filter }) => {
     form.hidden = !table;
     clear.hidden = !filter;
-    const names = Object.keys(table?.columns ?? {});
+    const names = columnsOf(table);
     const isFirst = column.options.length === 0;
     fillChoice(column, names.map((name) => [name, name]));
-    if (isFirst && names.includes("area_px")) column.value = "area_px";
+    if (isFirst && names.length) column.value = sizeColumn(names);
   });
   return form;
 }

@@ -3,7 +3,7 @@
 import { button, choice, element, field, fillChoice, section } from "../elements/element";
 import type { Session } from "../state/session";
 import type { SegmentSetting, State } from "../state/state";
-import { isUnderWay, jobOf, segment, segmentAll } from "../work/jobs";
+import { channelOf, isUnderWay, jobOf, segment, segmentAll } from "../work/jobs";
 
 const TARGETS: Record<string, string> = { auto: "automatic", cells: "whole cells", nuclei: "nuclei" };
 const SIZES = [["auto", "automatic"], ["none", "as the image is"], ["given", "diameter in pixels"]] as const;
@@ -13,6 +13,8 @@ export function segmentPanel(session: Session): HTMLElement {
   const change = (part: Partial<SegmentSetting>) => store.set({ segment: { ...store.state.segment, ...part } });
   const model = choice([], (value) => change({ model: value }));
   const target = choice([], (value) => change({ target: value }));
+  const channel = choice([], (value) => change({ channel: value }));
+  const channelField = field("Channel", channel);
   const size = choice(SIZES, (value) => change({ size: value as SegmentSetting["size"] }));
   const diameter = element("input", { attributes: { type: "number", min: "1", max: "10000", step: "any", "aria-label": "diameter in pixels" } });
   diameter.addEventListener("change", () => {
@@ -35,6 +37,13 @@ export function segmentPanel(session: Session): HTMLElement {
     diameter.hidden = chosen.size !== "given";
     if (document.activeElement !== diameter) diameter.value = String(chosen.diameter);
   });
+  store.watch(["image", "segment"], ({ image, segment: chosen }) => {
+    const index = image ? channelOf(chosen, image) : null;
+    channelField.hidden = index === null;
+    fillChoice(channel, (image?.channels ?? []).map(({ name }) => [name, name]));
+    const shown = image?.channels.find((other) => other.index === index);
+    if (shown) channel.value = shown.name;
+  });
   store.watch(["image", "images", "jobs"], (state) => {
     one.disabled = !state.image || runs(state, state.image.id);
     all.hidden = state.images.length < 2;
@@ -42,7 +51,7 @@ export function segmentPanel(session: Session): HTMLElement {
   });
   const sizes = field("Size of cells (diameter)", size);
   sizes.append(diameter);
-  return section("Segment", modelField, field("Outline (target)", target), sizes, element("div", { class: "row" }, one, all));
+  return section("Segment", modelField, field("Outline (target)", target), channelField, sizes, element("div", { class: "row" }, one, all));
 }
 
 function targetsOf(targets: string[]): [string, string][] {

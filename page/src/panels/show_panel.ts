@@ -4,6 +4,7 @@ import { choice, element, field, fillChoice, section } from "../elements/element
 import type { Session } from "../state/session";
 import type { LabelSetting } from "../state/state";
 import { textOf } from "../table/numbers";
+import { numberColumns } from "../table/order";
 import { colourOfShare, cssOf } from "../viewer/colours";
 import { colouring } from "../viewer/label_style";
 import { channelsPart } from "./channels_part";
@@ -34,7 +35,7 @@ function colours(session: Session): HTMLElement {
   const select = choice([], (value) => change(session, { colourBy: value || null }));
   const legend = element("div", { class: "legend" });
   session.store.watch(["table", "labels"], (state) => {
-    const columns = numberColumns(state.table?.columns ?? {});
+    const columns = numberColumns(state.table);
     fillChoice(select, [[OWN, "each its own"], ...columns.map((name): [string, string] => [name, name])]);
     const by = colouring(state);
     select.value = by?.column ?? OWN;
@@ -44,11 +45,6 @@ function colours(session: Session): HTMLElement {
   const made = field("Colour", select);
   made.append(legend);
   return made;
-}
-
-/** Return the columns of a table that hold numbers. */
-export function numberColumns(columns: Record<string, readonly unknown[]>): string[] {
-  return Object.keys(columns).filter((name) => name !== "id" && columns[name].some((value) => typeof value === "number"));
 }
 
 function gradient(column: string): HTMLCanvasElement {

@@ -26,7 +26,9 @@ export function toolbar(session: Session, corrections: Corrections): HTMLElement
   const redo = iconButton("redo", "Redo", "Ctrl+Shift+Z", () => void corrections.step("redo"), () => session.store.state.result?.can_redo ?? false, session);
   bar.append(next, element("span", { class: "gap" }), undo, redo);
   roveFocus(bar);
-  return element("div", { class: "correcting" }, bar, toolRow(session, corrections), checkedRow(session, corrections));
+  const below = element("div", { class: "below" }, toolRow(session, corrections), checkedRow(session, corrections));
+  session.store.watch(["result"], ({ result }) => (below.hidden = !result?.editable));
+  return element("div", { class: "correcting" }, bar, below);
 }
 
 function iconButton(icon: string, name: string, key: string, onClick: () => void, isEnabled: () => boolean, session: Session): HTMLButtonElement {
@@ -94,7 +96,6 @@ function checkedRow(session: Session, corrections: Corrections): HTMLElement {
   const all = element("label", { title: "No cell is missing, and every one that is there is right" }, box, element("span", { text: "All of it is right" }));
   const row = element("div", { class: "checked" }, bar, words, all);
   session.store.watch(["result"], ({ result }) => {
-    row.hidden = !result?.editable;
     if (!result) return;
     const done = result.all_checked ? result.count : Math.min(result.checked.length, result.count);
     bar.max = Math.max(result.count, 1);

@@ -32,6 +32,8 @@ export interface LabelSetting {
 export interface SegmentSetting {
   model: string | null;
   target: string;
+  /** Name of the channel that is looked at, of images that have several; their first where it is not there. */
+  channel: string | null;
   size: "auto" | "none" | "given";
   /** In pixels. */
   diameter: number;
@@ -94,7 +96,7 @@ export const START: State = {
   table: null,
   channels: [],
   labels: { shape: "fill", colourBy: null, opacity: 1 },
-  segment: { model: null, target: "auto", size: "auto", diameter: 30 },
+  segment: { model: null, target: "auto", channel: null, size: "auto", diameter: 30 },
   sorting: { column: "id", isDescending: false },
   filter: null,
   column: null,

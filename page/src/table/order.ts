@@ -8,6 +8,24 @@ export interface Sorting {
   isDescending: boolean;
 }
 
+const FIRST = ["id", "confidence"];
+
+/** Return the columns of a table, the most asked for first. */
+export function columnsOf(table: CellTable | null): string[] {
+  const names = Object.keys(table?.columns ?? {});
+  return [...FIRST.filter((name) => names.includes(name)), ...names.filter((name) => !FIRST.includes(name))];
+}
+
+/** Return the column that holds how large cells are; else the first of those. */
+export function sizeColumn(names: readonly string[]): string {
+  return names.find((name) => name.startsWith("area")) ?? names[0];
+}
+
+/** Return the columns of a table that hold numbers, without the ids. */
+export function numberColumns(table: CellTable | null): string[] {
+  return columnsOf(table).filter((name) => name !== "id" && table?.columns[name].some((value) => typeof value === "number"));
+}
+
 /** Return the numbers of rows that pass the filter, sorted; equal ones stay as they are, missing values come last. */
 export function orderRows(table: CellTable, filter: Filter | null, sorting: Sorting): Uint32Array {
   const count = table.columns.id?.length ?? 0;

@@ -14,11 +14,6 @@ export function placeOf([row, column]: Point): Coordinate {
   return [column + 0.5, -row - 0.5];
 }
 
-/** Return the place of a corner of a pixel: [0, 0] is the upper left one of the first pixel. */
-export function cornerOf([row, column]: Point): Coordinate {
-  return [column, -row];
-}
-
 /** Return the place of a box of first row and column and those after the last. */
 export function extentOf([top, left, bottom, right]: readonly [number, number, number, number]): Extent {
   return [left, -bottom, right, -top];

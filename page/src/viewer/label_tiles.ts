@@ -63,10 +63,10 @@ export class LabelTiles implements TileDrawing {
     this.store.spoil((index) => changed === "all" || touches(this.pyramid, index, changed));
   }
 
-  /** Return the id that is shown at a row and column; null where nothing is there yet. */
+  /** Return the id that is shown at a row and column; null where nothing is there yet, or it is out of date. */
   shownAt(row: number, column: number): number | null {
     for (let z = this.pyramid.levels - 1; z >= 0; z--) {
-      const id = this.idIn(z, row, column, (index) => this.store.get(index));
+      const id = this.idIn(z, row, column, (index) => this.store.getFresh(index));
       if (id !== null) return id;
     }
     return null;

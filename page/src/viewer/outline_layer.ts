@@ -8,7 +8,7 @@ import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import type { Outline } from "../backend";
 import type { Session } from "../state/session";
-import { cornerOf } from "./coordinates";
+import { placeOf } from "./coordinates";
 
 export type Role = "hovered" | "selected";
 
@@ -45,7 +45,7 @@ export class OutlineLayer {
     }
     const outline = await this.outlineOf(cell);
     if (this.shown[role] !== cell) return;
-    this.features[role].setGeometry(outline ? new MultiPolygon(outline.parts.map((rings) => rings.map((ring) => ring.map(cornerOf)))) : undefined);
+    this.features[role].setGeometry(outline ? new MultiPolygon(outline.parts.map((rings) => rings.map((ring) => ring.map(placeOf)))) : undefined);
   }
 
   /** Return the outline of a cell of the shown result; null where there is no such cell now. */

@@ -39,9 +39,15 @@ export class TileStore<Tile> {
   /** Return a tile where it is there, in or out of date. */
   get(index: TileIndex): Tile | null {
     const entry = this.entries.get(keyOf(index));
-    if (!entry?.tile) return null;
+    if (!entry || entry.tile === null) return null;
     this.touch(entry);
     return entry.tile;
+  }
+
+  /** Return a tile where it is there and up to date. */
+  getFresh(index: TileIndex): Tile | null {
+    const entry = this.entries.get(keyOf(index));
+    return entry && !entry.isStale && !entry.request ? entry.tile : null;
   }
 
   /** Load the tiles that are wanted now, in this order, and abort requests for others. */
@@ -55,10 +61,10 @@ export class TileStore<Tile> {
   /** Return a tile once it is there and up to date. */
   async fetch(index: TileIndex): Promise<Tile> {
     const entry = this.entries.get(keyOf(index));
-    if (entry?.tile && !entry.isStale) return entry.tile;
+    if (entry && entry.tile !== null && !entry.isStale) return entry.tile;
     const tile = await this.options.load(index, new AbortController().signal);
     const now = this.entryOf(index);
-    if (!now.tile || now.isStale) this.keep(now, tile);
+    if (now.tile === null || now.isStale) this.keep(now, tile);
     return tile;
   }
 
@@ -75,7 +81,7 @@ export class TileStore<Tile> {
 
   /** Call a function with every tile that is there. */
   each(visit: (tile: Tile) => void): void {
-    for (const { tile } of this.entries.values()) if (tile) visit(tile);
+    for (const { tile } of this.entries.values()) if (tile !== null) visit(tile);
   }
 
   /** Drop all tiles and requests. */
@@ -83,7 +89,7 @@ export class TileStore<Tile> {
     this.wanted = [];
     for (const entry of this.entries.values()) {
       entry.request?.abort();
-      if (entry.tile) this.options.onDrop?.(entry.tile);
+      if (entry.tile !== null) this.options.onDrop?.(entry.tile);
     }
     this.entries.clear();
   }
@@ -108,7 +114,7 @@ export class TileStore<Tile> {
     for (const index of this.wanted) {
       if (this.running >= AT_ONCE) return;
       const entry = this.entryOf(index);
-      if (!entry.request && !entry.failed && (!entry.tile || entry.isStale)) void this.load(entry);
+      if (!entry.request && !entry.failed && (entry.tile === null || entry.isStale)) void this.load(entry);
     }
   }
 
@@ -144,7 +150,7 @@ export class TileStore<Tile> {
       this.options.onDrop?.(tile);
       return;
     }
-    if (entry.tile) this.options.onDrop?.(entry.tile);
+    if (entry.tile !== null) this.options.onDrop?.(entry.tile);
     entry.tile = tile;
     entry.isStale = false;
     this.touch(entry);
@@ -156,7 +162,7 @@ export class TileStore<Tile> {
     for (const [key, entry] of this.entries) {
       if (this.entries.size <= this.options.limit) return;
       if (entry.request) continue;
-      if (entry.tile) this.options.onDrop?.(entry.tile);
+      if (entry.tile !== null) this.options.onDrop?.(entry.tile);
       this.entries.delete(key);
     }
   }

@@ -93,6 +93,8 @@ export class Viewer implements Picture {
 
   reload({ result, box }: EditOutcome): void {
     this.shown = { id: result.id, version: result.version };
+    window.clearTimeout(this.hoverTimer); // the cell that it waits for may be gone
+    void this.outlines.show("hovered", null);
     this.labelTiles?.update(result, box ?? "nothing");
     this.map.render();
   }

@@ -163,10 +163,11 @@ export class Corrections {
   }
 
   private takeIn(outcome: EditOutcome, said: string): EditOutcome {
-    this.picture.reload(outcome); // first: it knows which part changed, and the new version alone does not
-    keepResult(this.session, outcome.result);
     const { selected } = this.session.store.state;
-    this.session.store.set({ selected: outcome.ids[0] ?? (outcome.box ? null : selected), underReview: null });
+    this.session.store.set({ selected: outcome.box && !outcome.ids.includes(selected ?? 0) ? null : selected, underReview: null });
+    this.picture.reload(outcome); // before the result: it knows which part changed, the new version alone does not
+    keepResult(this.session, outcome.result);
+    if (outcome.ids.length) this.session.store.set({ selected: outcome.ids[0] });
     say(this.session, [said, ...outcome.notes].join(". "));
     return outcome;
   }

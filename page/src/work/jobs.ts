@@ -2,6 +2,7 @@
 
 import type { ImageInfo, Job } from "../backend";
 import { attempt, say, type Session } from "../state/session";
+import type { SegmentSetting } from "../state/state";
 import { counted } from "../table/numbers";
 import { describe, keepResult, showResult } from "./results";
 
@@ -18,11 +19,23 @@ export function jobOf(jobs: readonly Job[], image: string): Job | null {
   return jobs.find((job) => job.image === image) ?? null;
 }
 
+/** Return the number of the channel that is looked at; null where there is no choice. */
+export function channelOf({ channel }: SegmentSetting, { channels, rgb }: ImageInfo): number | null {
+  if (rgb || channels.length < 2) return null;
+  return (channels.find(({ name }) => name === channel) ?? channels[0]).index;
+}
+
 /** Segment an image with the settings that are chosen. */
 export async function segment(session: Session, image: ImageInfo): Promise<void> {
   const { model, target, size, diameter } = session.store.state.segment;
   const isLarge = image.width * image.height > LARGE_PIXELS;
-  const settings = { ...(model ? { model } : {}), target, diameter: size === "given" ? diameter : size };
+  const channel = channelOf(session.store.state.segment, image);
+  const settings = {
+    ...(model ? { model } : {}),
+    target,
+    diameter: size === "given" ? diameter : size,
+    ...(channel === null ? {} : { channel }),
+  };
   const job = await attempt(session, () =>
     session.backend.startJob({ kind: isLarge ? "segment-large" : "segment", image: image.id, settings }),
   );

@@ -85,7 +85,7 @@ export class Labels {
         ring.push(ends.pop());
         if (!ends.length) next.delete(key);
       }
-      parts.push([[...ring, ring[0]]]);
+      parts.push([[...ring, ring[0]].map(([row, column]) => [row - 0.5, column - 0.5])]);
     }
     return { id, parts, box: this.cells().get(id)?.box ?? [0, 0, 0, 0] };
   }
