@@ -80,6 +80,6 @@ export function field(label: string, control: HTMLElement, hint = ""): HTMLEleme
 
 /** Return a part of a panel with its heading. */
 export function section(title: string, ...children: (Node | string)[]): HTMLElement {
-  const heading = element("h3", { text: title, id: `heading-${++count}` });
+  const heading = element("h2", { text: title, id: `heading-${++count}` });
   return element("section", { class: "part", attributes: { "aria-labelledby": heading.id } }, heading, ...children);
 }

@@ -4,7 +4,7 @@ import type { Job, Result } from "../backend";
 import { button, element, field, section } from "../elements/element";
 import { say, type Session } from "../state/session";
 import { counted, durationOf } from "../table/numbers";
-import { cancel, finetune, goOn, isUnderWay } from "../work/jobs";
+import { cancel, chosenModel, finetune, goOn, isUnderWay } from "../work/jobs";
 import { lossCurve } from "./loss_curve";
 
 const STEPS = 100;
@@ -29,8 +29,7 @@ function orderForm(session: Session): HTMLElement {
       say(session, "adapt: a name or images are missing, expected both; choose corrected images and write a name", true);
       return;
     }
-    const { segment, models } = store.state;
-    const model = segment.model ?? models[0]?.name;
+    const model = chosenModel(store.state);
     void finetune(session, [...chosen], { ...(model ? { model } : {}), name: name.value.trim(), steps: steps.valueAsNumber || STEPS });
   });
   store.watch(["results", "images"], ({ results, images }) => {
@@ -53,7 +52,7 @@ function workDone(result: Result): string {
 }
 
 function learning(session: Session): HTMLElement {
-  const title = element("h3");
+  const title = element("h2");
   const words = element("p", { class: "found" });
   const chart = element("div", { class: "chart" });
   const bar = element("progress", { attributes: { max: "1", "aria-label": "Progress of learning" } });

@@ -11,6 +11,9 @@ import { histogramChart } from "./histogram_chart";
 
 const BINS = 40;
 
+/** Where the table needs the room more than the histogram does. */
+const NARROW = "(max-width: 899px)";
+
 export function cellsPanel(session: Session, goTo: (cell: number) => void): HTMLElement {
   const { store } = session;
   const table = new CellsTable({
@@ -42,7 +45,7 @@ function histogramPart(session: Session): HTMLElement {
   const select = choice([], (column) => store.set({ column }));
   const chart = element("div", { class: "chart" });
   const part = element("details", { class: "part histogram-part" }, element("summary", { text: "Histogram" }), field("Column", select), chart);
-  part.open = true;
+  part.open = !window.matchMedia(NARROW).matches;
   store.watch(["table", "column", "filter"], ({ table, column, filter }) => {
     const columns = numberColumns(table);
     part.hidden = !columns.length;

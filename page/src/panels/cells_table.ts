@@ -99,8 +99,8 @@ export class CellsTable {
     const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
     if (!(event.key in steps) || event.target !== this.root || !this.rows.length) return;
     event.preventDefault();
-    const before = this.positionOf(this.selected);
-    const at = Math.min(Math.max(before < 0 && steps[event.key] > 0 ? 0 : before + steps[event.key], 0), this.rows.length - 1);
+    const before = Math.max(this.positionOf(this.selected), steps[event.key] === 1 ? -1 : 0);
+    const at = Math.min(Math.max(before + steps[event.key], 0), this.rows.length - 1);
     this.listener.onSelect(Number(this.table?.columns.id[this.rows[at]]));
   }
 }

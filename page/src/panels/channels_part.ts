@@ -36,7 +36,7 @@ function channelRow(session: Session, image: ImageInfo, channel: Channel, at: nu
   shown.addEventListener("change", () => change({ shown: shown.checked }));
   const colour = element("input", { attributes: { type: "color", "aria-label": `Colour of ${name}` } });
   colour.addEventListener("input", () => change({ colour: colour.value }));
-  const auto = button("Auto", () => change(ownContrast(image, channel)), { class: "small", attributes: { "aria-label": `Contrast of ${name} by its values` } });
+  const auto = button("Auto", () => change(ownContrast(image, channel)), { class: "small", attributes: { "aria-label": `Auto: contrast of ${name} by its values` } });
   const own = ownContrast(image, channel);
   const range = new Range({
     label: `Contrast of ${name}`,

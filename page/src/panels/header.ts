@@ -5,10 +5,10 @@ import type { Session } from "../state/session";
 import type { State } from "../state/state";
 import { showKeys } from "./keys_dialog";
 
-const THEMES = [["system", "Light or dark as the system"], ["light", "Light"], ["dark", "Dark"]] as const;
+const THEMES = [["system", "System"], ["light", "Light"], ["dark", "Dark"]] as const;
 
 export function header(session: Session): HTMLElement {
-  const theme = choice(THEMES, (value) => session.store.set({ theme: value as State["theme"] }), { attributes: { "aria-label": "Light or dark" } });
+  const theme = choice(THEMES, (value) => session.store.set({ theme: value as State["theme"] }), { attributes: { "aria-label": "Light or dark" }, title: "Light or dark" });
   session.store.watch(["theme"], (state) => {
     theme.value = state.theme;
     document.documentElement.dataset.theme = state.theme;

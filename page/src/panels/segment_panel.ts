@@ -3,7 +3,7 @@
 import { button, choice, element, field, fillChoice, section } from "../elements/element";
 import type { Session } from "../state/session";
 import type { SegmentSetting, State } from "../state/state";
-import { channelOf, isUnderWay, jobOf, segment, segmentAll } from "../work/jobs";
+import { channelOf, chosenModel, isUnderWay, jobOf, segment, segmentAll } from "../work/jobs";
 
 const TARGETS: Record<string, string> = { auto: "automatic", cells: "whole cells", nuclei: "nuclei" };
 const SIZES = [["auto", "automatic"], ["none", "as the image is"], ["given", "diameter in pixels"]] as const;
@@ -28,7 +28,7 @@ export function segmentPanel(session: Session): HTMLElement {
   store.watch(["models", "segment"], (state) => {
     const { segment: chosen, models } = state;
     fillChoice(model, models.map(({ name, own }) => [name, own ? `${name} (adapted by you)` : name]));
-    const shown = models.find(({ name }) => name === chosen.model) ?? models[0];
+    const shown = models.find(({ name }) => name === chosenModel(state));
     if (shown) model.value = shown.name;
     words.textContent = shown?.description ?? "";
     fillChoice(target, targetsOf(shown?.targets ?? []));
@@ -51,6 +51,7 @@ export function segmentPanel(session: Session): HTMLElement {
   });
   const sizes = field("Size of cells (diameter)", size);
   sizes.append(diameter);
+  sizes.classList.add("with-number");
   return section("Segment", modelField, field("Outline (target)", target), channelField, sizes, element("div", { class: "row" }, one, all));
 }
 

@@ -11,6 +11,7 @@ export class JobEvents {
   private readonly listeners = new Set<Listener>();
   private stream: EventSource | null = null;
   private timer: number | undefined;
+  private isBroken = false;
 
   /** @param poll Return all jobs; rejects while the server is away. */
   constructor(private readonly poll: () => Promise<Job[]>) {}
@@ -29,8 +30,13 @@ export class JobEvents {
     const stream = new EventSource(`${ADDRESS}/jobs/events`);
     this.stream = stream;
     stream.addEventListener("job", (event) => this.tell(JSON.parse((event as MessageEvent<string>).data) as Job));
-    stream.addEventListener("open", () => window.clearTimeout(this.timer));
-    stream.addEventListener("error", () => this.ask());
+    stream.addEventListener("open", () => {
+      if (this.isBroken) void this.ask();
+    });
+    stream.addEventListener("error", () => {
+      this.isBroken = true;
+      this.askLater();
+    });
   }
 
   private close(): void {
@@ -39,22 +45,22 @@ export class JobEvents {
     this.stream = null;
   }
 
-  /** Ask for all jobs, again and again while the stream is broken; one that gave up is opened anew. */
-  private ask(): void {
+  private askLater(): void {
     window.clearTimeout(this.timer);
-    this.timer = window.setTimeout(async () => {
-      if (!this.stream || this.stream.readyState === EventSource.OPEN) return;
-      try {
-        for (const job of await this.poll()) this.tell(job);
-        if (this.stream?.readyState === EventSource.CLOSED) {
-          this.open();
-          return;
-        }
-      } catch {
-        // It is still away: the connection has said so.
-      }
-      this.ask();
-    }, POLL_MS);
+    this.timer = window.setTimeout(() => void this.ask(), POLL_MS);
+  }
+
+  /** Ask for all jobs, again and again until the stream runs; one that gave up is opened anew. */
+  private async ask(): Promise<void> {
+    try {
+      for (const job of await this.poll()) this.tell(job);
+      if (this.stream?.readyState === EventSource.CLOSED) this.open();
+      if (this.stream?.readyState === EventSource.OPEN) this.isBroken = false;
+    } catch {
+      // It is still away: the connection has said so.
+    }
+    if (this.isBroken && this.stream) this.askLater();
+    else window.clearTimeout(this.timer);
   }
 
   private tell(job: Job): void {

@@ -54,6 +54,9 @@ export class Viewer implements Picture {
   private labelLayer: TileLayer | null = null;
   private shown: Pick<Result, "id" | "version"> | null = null;
   private isInside = false;
+  private isEditing = false;
+  /** Where the picture was when all of the image was shown. */
+  private fitted = "";
   private contrastTimer: number | undefined;
   private hoverTimer: number | undefined;
 
@@ -74,6 +77,7 @@ export class Viewer implements Picture {
     });
     this.listenToPointer();
     this.map.on("postrender", () => this.showScale());
+    this.map.on("change:size", () => this.refit());
     this.watch();
   }
 
@@ -91,10 +95,14 @@ export class Viewer implements Picture {
     return this.labelTiles.idAt(y, x);
   }
 
+  hold(isEditing: boolean): void {
+    this.isEditing = isEditing;
+    window.clearTimeout(this.hoverTimer);
+    void this.outlines.show("hovered", null);
+  }
+
   reload({ result, box }: EditOutcome): void {
     this.shown = { id: result.id, version: result.version };
-    window.clearTimeout(this.hoverTimer); // the cell that it waits for may be gone
-    void this.outlines.show("hovered", null);
     this.labelTiles?.update(result, box ?? "nothing");
     this.map.render();
   }
@@ -114,7 +122,14 @@ export class Viewer implements Picture {
     if (!this.image) return;
     const size = this.map.getSize() ?? [0, 0];
     const margin = Math.min(MARGIN, size[0] / 20);
-    this.map.getView().fit(extentOf([0, 0, this.image.height, this.image.width]), { padding: [margin, margin, margin, margin] });
+    const view = this.map.getView();
+    view.fit(extentOf([0, 0, this.image.height, this.image.width]), { padding: [margin, margin, margin, margin] });
+    this.fitted = positionOf(view);
+  }
+
+  /** Show all of the image again where nobody has moved it since. */
+  private refit(): void {
+    if (this.fitted === positionOf(this.map.getView())) this.fit();
   }
 
   /** Zoom in by a factor above 1, or out. */
@@ -226,6 +241,7 @@ export class Viewer implements Picture {
     const cell = this.labelTiles?.shownAt(Math.round(row), Math.round(column)) ?? null;
     store.set({ pointer: { row, column, cell } });
     window.clearTimeout(this.hoverTimer);
+    if (this.isEditing) return;
     this.hoverTimer = window.setTimeout(() => void this.outlines.show("hovered", event.dragging ? null : cell || null), HOVER_MS);
   }
 
@@ -264,6 +280,10 @@ export class Viewer implements Picture {
     this.scaleBar.root.hidden = !this.image;
     if (this.image && resolution) this.scaleBar.show(resolution, this.image.pixel_size_um?.[1] ?? null);
   }
+}
+
+function positionOf(view: View): string {
+  return `${view.getCenter()} ${view.getResolution()}`;
 }
 
 function pyramidOf({ width, height, levels }: ImageInfo): Pyramid {

@@ -11,6 +11,8 @@ import { keepResult } from "./results";
 export interface Picture {
   /** Return the id at a point; 0 where there is no cell. */
   cellAt(point: Point): Promise<number>;
+  /** Point at nothing while an edit is under way: cells may be gone after it. */
+  hold(isEditing: boolean): void;
   /** Load again what an edit changed. */
   reload(outcome: EditOutcome): void;
   /** Show a first point that waits for its second; null where none does. */
@@ -174,7 +176,12 @@ export class Corrections {
 
   /** Do edits one after the other: each begins from the labels that the one before left. */
   private inTurn<Value>(action: () => Promise<Value>): Promise<Value | undefined> {
-    const turn = this.last.then(() => attempt(this.session, action));
+    const turn = this.last.then(async () => {
+      this.picture.hold(true);
+      const made = await attempt(this.session, action);
+      this.picture.hold(false);
+      return made;
+    });
     this.last = turn;
     return turn;
   }

@@ -2,7 +2,7 @@
 
 import type { ImageInfo, Job } from "../backend";
 import { attempt, say, type Session } from "../state/session";
-import type { SegmentSetting } from "../state/state";
+import type { SegmentSetting, State } from "../state/state";
 import { counted } from "../table/numbers";
 import { describe, keepResult, showResult } from "./results";
 
@@ -19,6 +19,11 @@ export function jobOf(jobs: readonly Job[], image: string): Job | null {
   return jobs.find((job) => job.image === image) ?? null;
 }
 
+/** Return the name of the model that is chosen; the first where none is, undefined where there are none. */
+export function chosenModel({ segment: { model }, models }: Readonly<State>): string | undefined {
+  return (models.find(({ name }) => name === model) ?? models[0])?.name;
+}
+
 /** Return the number of the channel that is looked at; null where there is no choice. */
 export function channelOf({ channel }: SegmentSetting, { channels, rgb }: ImageInfo): number | null {
   if (rgb || channels.length < 2) return null;
@@ -27,7 +32,8 @@ export function channelOf({ channel }: SegmentSetting, { channels, rgb }: ImageI
 
 /** Segment an image with the settings that are chosen. */
 export async function segment(session: Session, image: ImageInfo): Promise<void> {
-  const { model, target, size, diameter } = session.store.state.segment;
+  const { target, size, diameter } = session.store.state.segment;
+  const model = chosenModel(session.store.state);
   const isLarge = image.width * image.height > LARGE_PIXELS;
   const channel = channelOf(session.store.state.segment, image);
   const settings = {

@@ -20,6 +20,13 @@ function cellOf(gridRow, gridColumn, columns) {
   };
 }
 
+/** Return the box of a cell, for an image that is too large to look for it. */
+export function boxOf(id, width) {
+  const columns = Math.floor(width / PITCH);
+  const { row, column, down, across } = cellOf(Math.floor((id - 1) / columns), (id - 1) % columns, columns);
+  return [row - down, column - across, row + down, column + across].map(Math.round);
+}
+
 /** Return an image's cells as a function of a row and column: [id, how deep inside the cell from 0 to 1]. */
 export function cellsAt(width, height) {
   const [rows, columns] = [Math.floor(height / PITCH), Math.floor(width / PITCH)];

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { brightness, cellsAt, confidenceOf } from "./cells.mjs";
+import { boxOf, brightness, cellsAt, confidenceOf } from "./cells.mjs";
 import { applyEdit, Labels } from "./labels.mjs";
 import { png } from "./png.mjs";
 
@@ -39,6 +39,10 @@ function imageOf(id, name, bytes) {
 
 class World {
   constructor() {
+    this.models = [
+      { name: "nano", description: "Small and fast; for most images.", targets: ["cells", "nuclei"], own: false },
+      { name: "base", description: "Larger and slower; a little better on crowded cells.", targets: ["cells"], own: false },
+    ];
     Object.assign(this, { images: [], jobs: [], results: [], streams: new Set(), event: 0, log: [] });
   }
 
@@ -95,6 +99,7 @@ class World {
 
   finish(job) {
     if (job.kind === "fine-tune") {
+      this.models.push({ name: job.settings.name, description: "", targets: ["cells"], own: true });
       job.learned = { model: job.settings.name, images: 1, before: 0.71, after: 0.83 };
       return;
     }
@@ -115,6 +120,13 @@ class World {
     Object.assign(result, { version: result.version + 1, edits: labels.done.length, can_undo: labels.done.length > 0, can_redo: labels.undone.length > 0, count: labels.cells().size });
     result.checked = [...new Set([...result.checked, ...ids])];
     return { result, ids, notes, box };
+  }
+
+  outline({ labels, image }, cell) {
+    if (labels) return labels.cells().has(cell) ? labels.outline(cell) : this.missing("cell", cell);
+    const box = boxOf(cell, image.width);
+    const [top, left, bottom, right] = box.map((edge) => edge - 0.5);
+    return { id: cell, parts: [[[[top, left], [top, right], [bottom, right], [bottom, left], [top, left]]]], box };
   }
 
   table({ result, labels }) {
@@ -160,10 +172,7 @@ function imageTile(image, place, query) {
 }
 
 const ROUTES = [
-  ["GET", /^\/models$/, () => ({ models: [
-    { name: "nano", description: "Small and fast; for most images.", targets: ["cells", "nuclei"], own: false },
-    { name: "base", description: "Larger and slower; a little better on crowded cells.", targets: ["cells"], own: false },
-  ] })],
+  ["GET", /^\/models$/, ({ models }) => ({ models })],
   ["GET", /^\/images$/, (world) => ({ images: world.images.map(plain) })],
   ["GET", /^\/images\/(\w+)\/tiles\/(\d+)\/(\d+)\/(\d+)\.png$/, (world, [id, ...place], _, query) => ({ bytes: imageTile(world.image(id), place.map(Number), query), type: "image/png" })],
   ["DELETE", /^\/images\/(\w+)$/, (world, [id]) => {
@@ -192,7 +201,7 @@ const ROUTES = [
     return { bytes: tilePng(image, place.map(Number), idAt), type: "image/png" };
   }],
   ["GET", /^\/results\/(\w+)\/cells$/, (world, [id]) => world.table(world.kept(id))],
-  ["GET", /^\/results\/(\w+)\/cells\/(\d+)$/, (world, [id, cell]) => world.kept(id).labels?.outline(Number(cell)) ?? world.missing("cell", cell)],
+  ["GET", /^\/results\/(\w+)\/cells\/(\d+)$/, (world, [id, cell]) => world.outline(world.kept(id), Number(cell))],
   ["POST", /^\/results\/(\w+)\/thresholds$/, (world, [id], { discard, ...thresholds }) => {
     const kept = world.kept(id);
     if (kept.result.edits && !discard) throw new Refusal(409, `result ${id}: it has edits, expected none; discard them first`);

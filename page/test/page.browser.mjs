@@ -1,0 +1,355 @@
+// Walks through the built page in Chromium, over the server in memory: `npm run test:browser`, pictures into $SHOTS where it is set.
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { startFakeServer } from "./fake/server.mjs";
+
+const SHOTS = process.env.SHOTS;
+const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+const RULES = JSON.stringify({ rules: [{ id: "target-size", selector: "*:not(.range-track *)" }] });
+const WIDE = { width: 1280, height: 800 };
+const NARROW = { width: 390, height: 844 };
+
+let fake, browser, page;
+const complaints = [];
+
+before(async () => {
+  fake = await startFakeServer();
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+  });
+  page = await browser.newPage({ viewport: WIDE, acceptDownloads: true });
+  page.setDefaultTimeout(15_000);
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("response", (response) => response.status() >= 404 && response.status() !== 415 && complaints.push(`${response.status()} ${response.url()}`));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await page.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`)));
+  await page.goto(fake.address);
+});
+
+after(async () => {
+  await browser.close();
+  await fake.stop();
+});
+
+async function shot(name) {
+  if (!SHOTS) return;
+  mkdirSync(SHOTS, { recursive: true });
+  await page.screenshot({ path: `${SHOTS}/${name}.png` });
+}
+
+/** Wait until a line of the page has words. */
+async function said(words, selector = ".notice") {
+  await page.waitForFunction(([where, what]) => new RegExp(what).test(document.querySelector(where)?.textContent ?? ""), [selector, words]);
+}
+
+/** Violations of accessibility; axe is run in a world of its own, so that the policy of the page holds. */
+async function violations() {
+  const session = await page.context().newCDPSession(page);
+  const { frameTree } = await session.send("Page.getFrameTree");
+  const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
+  await session.send("Runtime.evaluate", { contextId, expression: AXE });
+  // The two handles of a range lie over each other; the numbers beside it do the same, and are large enough.
+  const expression = `axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.map(({ target, failureSummary }) => target + " " + failureSummary).join("; ")))`;
+  const { result } = await session.send("Runtime.evaluate", { contextId, expression: `axe.configure(${RULES}); ${expression}`, awaitPromise: true, returnByValue: true });
+  await session.detach();
+  return result.value;
+}
+
+const posted = (path) => fake.world.log.filter((entry) => entry.method === "POST" && entry.path.endsWith(path));
+const lastEdit = () => posted("/edits").at(-1).body;
+const result = () => fake.world.results[0].result;
+
+/** Place on the screen of a cell of the shown result, while the whole image is in view. */
+async function placeOf(cell, share = [0.5, 0.5]) {
+  await page.keyboard.press("0");
+  const { box } = fake.world.results[0].labels.outline(cell);
+  const frame = await page.locator("#picture").boundingBox();
+  const { width, height } = result();
+  const margin = Math.min(24, frame.width / 20);
+  const scale = Math.min((frame.width - 2 * margin) / width, (frame.height - 2 * margin) / height);
+  const [row, column] = [box[0] + (box[2] - box[0]) * share[0], box[1] + (box[3] - box[1]) * share[1]];
+  return [frame.x + frame.width / 2 + (column - width / 2) * scale, frame.y + frame.height / 2 + (row - height / 2) * scale];
+}
+
+const file = (name) => ({ name, mimeType: "image/tiff", buffer: Buffer.alloc(4000) });
+
+test("an empty page asks for images, and has no violations", async () => {
+  await said("Drop images here", ".empty");
+  assert.deepEqual(await violations(), []);
+  await shot("empty_light");
+});
+
+test("many files are sent; one that is no image says why", async () => {
+  await page.setInputFiles("input[type=file]", ["fluorescence.tif", "phase.png", "notes.txt"].map(file));
+  await said("type is not known, expected an image", ".problem-box");
+  complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("415")));
+  await page.getByRole("button", { name: "Close notes.txt" }).click();
+  await page.locator(".problem-box").getByRole("button", { name: "Close" }).click();
+  assert.equal(await page.locator(".image").count(), 2);
+});
+
+test("an image is segmented with progress, and its cells are shown", async () => {
+  await page.getByLabel("Size of cells (diameter)").selectOption("given");
+  await page.getByLabel("diameter in pixels").fill("25");
+  await page.getByLabel("diameter in pixels").press("Enter");
+  await page.getByRole("button", { name: "Segment", exact: true }).click();
+  await page.locator(".image progress:visible").waitFor();
+  await said("\\d+ cells", ".found");
+  assert.deepEqual(fake.world.jobs[0].settings, { model: "nano", target: "auto", diameter: 25, channel: 0 });
+  await page.mouse.move(...(await placeOf(1)));
+  await said("cell 1$", ".place");
+  await page.waitForTimeout(400);
+  await shot("segmented_light");
+  assert.deepEqual(await violations(), []);
+});
+
+test("a slider floods again, and the model's values come back", async () => {
+  const before = result().count;
+  await page.getByLabel("cells_max", { exact: true }).fill("0.8");
+  await page.waitForFunction((count) => !document.querySelector(".found").textContent.startsWith(`${count} `), before);
+  assert.ok(result().count < before);
+  assert.equal(posted("/thresholds").at(-1).body.cells_max_threshold, 0.8);
+  await page.getByRole("button", { name: "Back to the model's values" }).click();
+  await said(`^${before} cells`, ".found");
+});
+
+test("each key of napari acts under the pointer, and is undone", async () => {
+  const cells = result().count;
+  await page.mouse.move(...(await placeOf(1)));
+  await page.keyboard.press("d");
+  await said("Deleted cell 1");
+  assert.deepEqual(lastEdit(), { edit: "delete", ids: [1] });
+  await page.keyboard.press("a");
+  await said("Added cell");
+  await page.keyboard.press("Control+z");
+  await said("Undone");
+  await page.keyboard.press("Control+z");
+  await page.waitForFunction((count) => document.querySelector(".found").textContent.startsWith(`${count} `), cells);
+  await page.keyboard.press("Control+Shift+z");
+  await said("Redone");
+  await page.keyboard.press("Control+z");
+  await said("Undone");
+  await page.mouse.move(...(await placeOf(2)));
+  await page.keyboard.press("m");
+  await said("Merge cell 2: point");
+  await page.mouse.move(...(await placeOf(3)));
+  await page.keyboard.press("m");
+  await said("Merged cells 2 and 3. They do not touch");
+  await page.mouse.move(...(await placeOf(5, [0.3, 0.5])));
+  await page.keyboard.press("s");
+  await said("Split cell 5: point");
+  await page.mouse.move(...(await placeOf(5, [0.7, 0.5])));
+  await page.keyboard.press("s");
+  await said("^Split cell 5$");
+  assert.equal(lastEdit().points.length, 2);
+});
+
+test("painting shows while it is drawn, and is sent as runs at its end", async () => {
+  const [x, y] = await placeOf(8);
+  await page.mouse.move(x, y);
+  await page.keyboard.press("e");
+  await said("Painting cell 8");
+  const edits = posted("/edits").length;
+  await page.mouse.down();
+  await page.mouse.move(x + 30, y + 10, { steps: 5 });
+  await shot("painting_light");
+  assert.equal(posted("/edits").length, edits);
+  await page.mouse.up();
+  await said("Painted");
+  assert.equal(lastEdit().id, 8);
+  assert.ok(lastEdit().mask.length > 5 && lastEdit().mask.every((run) => run.length === 3));
+  await page.keyboard.press("Escape");
+  assert.equal(await page.getByRole("button", { name: "Move", exact: true }).getAttribute("aria-pressed"), "true");
+});
+
+test("buttons do what keys do: a box, an outline, a line, a click", async () => {
+  const drag = async (from, to) => {
+    await page.mouse.move(...from);
+    await page.mouse.down();
+    await page.mouse.move(from[0] + 4, from[1] + 9, { steps: 2 });
+    await page.mouse.move(...to, { steps: 4 });
+    await page.mouse.up();
+  };
+  await page.getByRole("button", { name: "Add" }).click();
+  await page.getByRole("button", { name: "Box" }).click();
+  await drag(await placeOf(9, [-0.3, -0.3]), await placeOf(9, [1.3, 1.3]));
+  await said("Added cell");
+  assert.equal(lastEdit().box.length, 2);
+  await page.getByRole("button", { name: "Outline" }).click();
+  await drag(await placeOf(10, [-0.3, -0.3]), await placeOf(10, [1.3, 1.3]));
+  await page.waitForFunction(() => true);
+  await page.getByRole("button", { name: "Split" }).click();
+  await page.getByRole("button", { name: "Line" }).click();
+  await drag(await placeOf(11, [-0.1, 0.5]), await placeOf(11, [1.1, 0.5]));
+  await said("Split along the line");
+  assert.ok(lastEdit().line.length >= 2);
+  await page.getByRole("button", { name: "Delete" }).click();
+  await page.mouse.click(...(await placeOf(12)));
+  await said("Deleted cell 12");
+  await page.keyboard.press("Escape");
+});
+
+test("N goes through the cells, the least certain first", async () => {
+  await page.keyboard.press("n");
+  await said("^Cell \\d+, confidence");
+  const first = Number(/\d+/.exec(await page.locator(".notice").textContent())[0]);
+  await page.keyboard.press("n");
+  await page.waitForFunction((cell) => !document.querySelector(".notice").textContent.startsWith(`Cell ${cell},`), first);
+  assert.ok(result().checked.includes(first));
+  await page.getByLabel("All of it is right", { exact: true }).check();
+  await said("^(\\d+) of \\1 checked$", ".checked .hint");
+  await page.getByLabel("All of it is right", { exact: true }).uncheck();
+});
+
+test("thresholds ask before they forget corrections", async () => {
+  await page.getByLabel("merge", { exact: true }).fill("0.2");
+  await page.getByRole("button", { name: "Keep them" }).click();
+  assert.equal(await page.getByLabel("merge", { exact: true }).inputValue(), "0.5");
+  assert.ok(result().edits > 0);
+});
+
+test("the table is filtered, sorted and tied to the picture", async () => {
+  await page.getByRole("tab", { name: "Cells" }).click();
+  const cells = result().count;
+  await page.getByLabel("Value to compare with").fill("1000");
+  await page.getByRole("button", { name: "Filter", exact: true }).click();
+  await said(`^\\d+ of ${cells} cells$`, ".cells .found");
+  await page.getByRole("button", { name: "area_px" }).click();
+  const areas = await page.locator(".table-body [role=row]").evaluateAll((rows) => rows.map((row) => Number(row.children[2].textContent)));
+  assert.ok(areas.length > 3 && areas.every((area, at) => area > 1000 && (at === 0 || area >= areas[at - 1])));
+  assert.equal(await page.locator("[aria-sort=ascending]").textContent(), "area_px ↑");
+  await page.locator(".table-body [role=row]").nth(2).click();
+  await page.locator(".table-body [aria-selected=true]").waitFor();
+  await page.waitForTimeout(400);
+  await shot("cells_light");
+  assert.deepEqual(await violations(), []);
+  await page.locator(".table").focus();
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await page.locator(".table-body [role=row]").nth(3).getAttribute("aria-selected"), "true");
+  await page.getByRole("button", { name: "Clear" }).click();
+  await page.mouse.click(...(await placeOf(200)));
+  await page.locator("#cell-200[aria-selected=true]").waitFor();
+});
+
+test("cells are shown as outlines, coloured by a measurement, or not at all", async () => {
+  await page.getByRole("tab", { name: "Show" }).click();
+  await page.getByLabel("Colour", { exact: true }).selectOption("confidence");
+  await page.locator(".legend canvas").waitFor();
+  await page.waitForTimeout(300);
+  await shot("show_light");
+  assert.deepEqual(await violations(), []);
+  await page.getByLabel("Outlines").check();
+  await page.getByLabel("Contrast of membrane, white").nth(1).fill("1500");
+  await page.getByLabel("Contrast of membrane, white").nth(1).press("Enter");
+  await page.getByLabel("nuclei", { exact: true }).uncheck();
+  await page.keyboard.press("h");
+  assert.ok(await page.getByLabel("Hidden").isChecked());
+  await page.keyboard.press("h");
+});
+
+test("results are saved under the names that the server gives", async () => {
+  await page.getByRole("tab", { name: "Download" }).click();
+  const saving = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download csv" }).click();
+  const saved = await saving;
+  assert.equal(saved.suggestedFilename(), "fluorescence_cells.csv");
+  assert.equal(readFileSync(await saved.path(), "utf8"), "csv of fluorescence.tif\n");
+  assert.deepEqual(await violations(), []);
+});
+
+test("a model is adapted to corrections, and used", async () => {
+  await page.getByRole("tab", { name: "Adapt" }).click();
+  await page.locator(".corrected input").check();
+  await page.getByLabel("Name of the new model").fill("my-cells");
+  await page.getByRole("button", { name: "Adapt", exact: true }).click();
+  await page.locator(".curve").waitFor();
+  await said("AP@0.5 was 0.71 before, and is 0.83 now: better", "#panel-adapt .part + .part .found");
+  await shot("adapt_light");
+  assert.deepEqual(await violations(), []);
+  await page.getByRole("button", { name: "Use this model" }).click();
+  assert.equal(await page.locator(".images-side select").first().inputValue(), "my-cells");
+});
+
+test("a reload keeps what is shown", async () => {
+  await page.reload();
+  await said("\\d+ cells", ".found");
+  await page.getByRole("tab", { name: "Show" }).click();
+  assert.equal(await page.getByLabel("Colour", { exact: true }).inputValue(), "confidence");
+  assert.equal(await page.getByLabel("nuclei", { exact: true }).isChecked(), false);
+});
+
+test("dark and narrow are readable, too", async () => {
+  await page.getByLabel("Light or dark").selectOption("dark");
+  for (const name of ["Adjust", "Show", "Cells", "Download", "Adapt"]) {
+    await page.getByRole("tab", { name }).click();
+    await page.waitForTimeout(250);
+    await shot(`${name.toLowerCase()}_dark`);
+    assert.deepEqual(await violations(), [], name);
+  }
+  await page.setViewportSize(NARROW);
+  for (const theme of ["dark", "light"]) {
+    await page.getByLabel("Light or dark").selectOption(theme);
+    for (const name of ["Images", "Adjust", "Show", "Cells"]) {
+      await page.getByRole("tab", { name }).click();
+      await page.waitForTimeout(250);
+      await shot(`narrow_${name.toLowerCase()}_${theme}`);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), NARROW.width);
+      assert.deepEqual(await violations(), [], name);
+    }
+  }
+  await page.setViewportSize(WIDE);
+});
+
+test("? opens the keys, Escape closes them", async () => {
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await shot("keys_light");
+  assert.deepEqual(await violations(), []);
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("dialog").count(), 0);
+});
+
+test("a large image loads the tiles in view only, and its table stays usable", async () => {
+  await page.setInputFiles("input[type=file]", [file("huge.tif")]);
+  await page.getByText("huge.tif", { exact: true }).click();
+  const tiles = [];
+  page.on("request", (request) => request.url().includes("/tiles/") && tiles.push(request.url()));
+  await page.waitForTimeout(1500);
+  assert.ok(tiles.length < 90, `${tiles.length} tiles`);
+  await page.getByRole("button", { name: "Segment", exact: true }).click();
+  await said("550,000 cells", ".found");
+  assert.equal(fake.world.jobs[0].kind, "segment-large");
+  await page.getByRole("tab", { name: "Cells" }).click();
+  await said("100,000 cells", ".cells .found");
+  assert.ok((await page.locator(".table-body [role=row]").count()) < 60);
+  await page.locator(".table").focus();
+  await page.keyboard.press("End");
+  await page.locator("[aria-rowindex='100001'][aria-selected=true]").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Delete" }).isDisabled());
+});
+
+test("an image is removed once the user agrees", async () => {
+  await page.getByRole("button", { name: "Remove huge.tif" }).click();
+  await page.getByRole("button", { name: "Keep" }).click();
+  assert.equal(await page.locator(".image").count(), 3);
+  await page.getByRole("button", { name: "Remove huge.tif" }).click();
+  await page.getByRole("button", { name: "Remove", exact: true }).click();
+  await page.waitForFunction(() => document.querySelectorAll(".image").length === 2);
+});
+
+test("nothing was refused by the policy, and nothing went wrong unseen", () => {
+  assert.deepEqual(complaints, []);
+});
+
+test("a lost server is said, and found again", async () => {
+  const { world, port } = fake;
+  await fake.stop();
+  await page.locator(".banner").waitFor();
+  fake = await startFakeServer(port, world);
+  await page.locator(".banner").waitFor({ state: "hidden" });
+  await page.getByRole("button", { name: "Segment", exact: true }).click();
+  await page.waitForFunction(() => [...document.querySelectorAll(".image .status")].some(({ textContent }) => textContent.includes("%")));
+});
