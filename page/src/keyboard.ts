@@ -1,8 +1,9 @@
 /** Keys of the whole page: those of napari, and some for the view. */
 
+import { POINT_KEYS } from "./correct/gestures";
 import { showKeys } from "./panels/keys_dialog";
 import type { Session } from "./state/session";
-import { type Corrections } from "./work/corrections";
+import { type Corrections, MODE_OF } from "./work/corrections";
 import type { Viewer } from "./viewer/viewer";
 
 const BRUSH = { least: 1, most: 100 };
@@ -26,9 +27,10 @@ export function listenToKeys(session: Session, viewer: Viewer, corrections: Corr
       corrections.setMode("move");
     },
   };
-  for (const key of ["A", "S", "M", "D"] as const) {
+  for (const key of POINT_KEYS) {
     act[key.toLowerCase()] = () => {
       if (viewer.point) return corrections.press(key, viewer.point);
+      corrections.setMode(MODE_OF[key]);
     };
   }
   document.addEventListener("keydown", (event) => {

@@ -15,20 +15,18 @@ import { segmentPanel } from "./panels/segment_panel";
 import { showPanel } from "./panels/show_panel";
 import { problemBox, statusBar } from "./panels/status_bar";
 import { toolbar } from "./panels/toolbar";
-import type { Mode } from "./state/state";
 import { attempt, type Session } from "./state/session";
 import { remember, remembered } from "./state/memory";
 import { Viewer } from "./viewer/viewer";
-import { Corrections } from "./work/corrections";
+import { Corrections, MODE_OF } from "./work/corrections";
 import { showImage } from "./work/images";
 import { keepJob } from "./work/jobs";
+import { keepResult } from "./work/results";
 import type { Point } from "./backend";
-import type { PointKey } from "./correct/gestures";
+import { POINT_KEYS } from "./correct/gestures";
 
 /** Below this width the images are a panel among the others. */
 const NARROW = "(max-width: 899px)";
-
-const KEY_OF: Partial<Record<Mode, PointKey>> = { add: "A", split: "S", merge: "M", delete: "D" };
 
 /** Build the page, and show what was shown before. */
 export async function openPage(session: Session): Promise<void> {
@@ -58,6 +56,9 @@ export async function load(session: Session): Promise<void> {
   if (!lists) return;
   const [models, images, jobs, results] = lists;
   store.set({ models, images, jobs, results });
+  const { result: before } = store.state;
+  const now = results.find(({ id }) => id === before?.id);
+  if (now && now.version !== before?.version) keepResult(session, now);
   const { image, result } = remembered();
   const shown = images.find(({ id }) => id === (store.state.image?.id ?? image)) ?? images[0] ?? null;
   showImage(session, shown, result);
@@ -70,7 +71,8 @@ function settingsKept(): Partial<Session["store"]["state"]> {
 
 /** Act at a point in the mode that is chosen; without one, choose the cell there. */
 async function click(session: Session, corrections: Corrections, viewer: Viewer, point: Point): Promise<void> {
-  const key = KEY_OF[session.store.state.mode];
+  const { mode } = session.store.state;
+  const key = POINT_KEYS.find((name) => MODE_OF[name] === mode);
   if (key) await corrections.press(key, point);
   else session.store.set({ selected: (await viewer.cellAt(point)) || null });
 }

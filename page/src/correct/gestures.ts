@@ -2,7 +2,10 @@
 
 import { BackendError, type Edit, type Point } from "../backend";
 
-export type PointKey = "A" | "S" | "M" | "D";
+/** Keys that act at a point. */
+export const POINT_KEYS = ["A", "S", "M", "D"] as const;
+
+export type PointKey = (typeof POINT_KEYS)[number];
 
 const FIRST = {
   S: (cell: number) => `Split cell ${cell}: point at its other half and press S, or click there`,

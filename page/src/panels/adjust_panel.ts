@@ -41,7 +41,7 @@ export function adjustPanel(session: Session): HTMLElement {
   });
   const adjust = section("Adjust", ...sliders.map(({ root }) => root), why, reset);
   session.store.watch(["result"], ({ result }) => (adjust.hidden = !result));
-  return element("div", {}, section("Result", resultChoice(session), words), adjust);
+  return element("div", {}, section("Result", resultChoice(session), words, imageNotes(session)), adjust);
 }
 
 interface Slider {
@@ -78,6 +78,16 @@ function thresholdSlider(name: Name, short: string, meaning: string, onMove: () 
     number.value = String(Number(result.thresholds[name].toFixed(3)));
   };
   return { name, root, value: () => range.valueAsNumber, show };
+}
+
+/** Return what the backend wants to be known of the shown image, such as which plane of a stack it is. */
+function imageNotes(session: Session): HTMLElement {
+  const list = element("ul", { class: "hint", attributes: { "aria-label": "Notes on the image" } });
+  session.store.watch(["image"], ({ image }) => {
+    list.hidden = !image?.notes.length;
+    list.replaceChildren(...(image?.notes ?? []).map((text) => element("li", { text })));
+  });
+  return list;
 }
 
 /** Return a choice among the results of the shown image, where there are several. */

@@ -10,10 +10,10 @@ export function filterForm(session: Session): HTMLElement {
   const column = choice([], () => undefined, { attributes: { "aria-label": "Column to filter by" } });
   const operator = choice(OPERATORS.map((sign) => [sign, sign]), () => undefined, { attributes: { "aria-label": "Comparison" } });
   const value = element("input", { attributes: { type: "text", inputmode: "decimal", placeholder: "200", "aria-label": "Value to compare with" } });
-  const clear = button("Clear", () => {
+  const clear = button("×", () => {
     store.set({ filter: null });
     value.value = "";
-  }, { class: "small" });
+  }, { class: "small quiet", title: "Clear the filter", attributes: { "aria-label": "Clear the filter" } });
   const use = element("button", { class: "small", text: "Filter", attributes: { type: "submit" } });
   const form = element("form", { class: "filter", attributes: { "aria-label": "Filter" } }, column, operator, value, use, clear);
   form.addEventListener("submit", (event) => {

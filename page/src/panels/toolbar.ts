@@ -7,7 +7,7 @@ import type { Mode, State, Tool } from "../state/state";
 import { countOf } from "../table/numbers";
 import type { Corrections } from "../work/corrections";
 import { ICONS } from "./icons";
-import { KEYS } from "./keys";
+import { meaningOf } from "./keys";
 
 const MODES: [Mode, string, string][] = [
   ["move", "Move", "Esc"], ["add", "Add", "A"], ["split", "Split", "S"], ["merge", "Merge", "M"], ["delete", "Delete", "D"], ["paint", "Paint", "E"],
@@ -32,7 +32,7 @@ export function toolbar(session: Session, corrections: Corrections): HTMLElement
 }
 
 function iconButton(icon: string, name: string, key: string, onClick: () => void, isEnabled: () => boolean, session: Session): HTMLButtonElement {
-  const made = button("", onClick, { class: "tool", title: `${KEYS[key] ?? name} (${key})`, attributes: { "aria-keyshortcuts": shortcut(key) } });
+  const made = button("", onClick, { class: "tool", title: `${meaningOf(key)} (${key})`, attributes: { "aria-keyshortcuts": shortcut(key) } });
   made.append(picture(icon), element("span", { text: name }));
   session.store.watch(["result"], () => (made.disabled = !isEnabled()));
   return made;

@@ -2,14 +2,11 @@
 
 import OlMap from "ol/Map";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
-import View from "ol/View";
 import type { Coordinate } from "ol/coordinate";
 import DragPan from "ol/interaction/DragPan";
 import KeyboardPan from "ol/interaction/KeyboardPan";
-import KeyboardZoom from "ol/interaction/KeyboardZoom";
 import MouseWheelZoom from "ol/interaction/MouseWheelZoom";
 import PinchZoom from "ol/interaction/PinchZoom";
-import Projection from "ol/proj/Projection";
 import type { EditOutcome, ImageInfo, Point, Result } from "../backend";
 import type { Session } from "../state/session";
 import type { State } from "../state/state";
@@ -18,11 +15,11 @@ import { viewOf } from "./channels";
 import { colourOfId, cssOf } from "./colours";
 import { extentOf, placeOf, pointAt } from "./coordinates";
 import { DrawingLayer, type Kind } from "./drawing_layer";
+import { glideTime, positionOf, pyramidOf, viewFor } from "./image_view";
 import { LabelTiles } from "./label_tiles";
 import { labelStyle } from "./label_style";
 import { OutlineLayer } from "./outline_layer";
 import { PictureTiles } from "./picture_tiles";
-import type { Pyramid } from "./pyramid";
 import { ScaleBar } from "./scale_bar";
 import { StrokeInteraction } from "./stroke_interaction";
 import { TileLayer } from "./tile_layer";
@@ -30,12 +27,12 @@ import { TileLayer } from "./tile_layer";
 const CONTRAST_MS = 120;
 const HOVER_MS = 60;
 const MARGIN = 24;
-/** Screen pixels that a pixel of the image has at most. */
-const CLOSEST = 40;
-const GLIDE_MS = 250;
 
 /** Share of the picture that a cell takes at most and at least, before the picture zooms to it. */
-const COMFORTABLE = [1 / 20, 1 / 2] as const;
+const COMFORTABLE = [1 / 40, 1 / 2] as const;
+
+/** Share that it takes after that. */
+const ZOOMED = 1 / 8;
 
 export interface ViewerListener {
   onClick(point: Point): void;
@@ -71,7 +68,7 @@ export class Viewer implements Picture {
       target,
       controls: [],
       interactions: [
-        new DragPan(), new MouseWheelZoom(), new PinchZoom(), new KeyboardPan(), new KeyboardZoom(), this.strokes,
+        new DragPan(), new MouseWheelZoom(), new PinchZoom(), new KeyboardPan(), this.strokes,
       ],
       layers: [this.outlines.layer, this.drawing.layer],
     });
@@ -81,12 +78,12 @@ export class Viewer implements Picture {
     this.watch();
   }
 
-  /** Point that keys act at: under the pointer, else in the middle of the picture. */
+  /** Point that keys act at: under the pointer, else in the middle of a picture that has the focus; null elsewhere. */
   get point(): Point | null {
     const { pointer } = this.session.store.state;
-    if (this.isInside && pointer) return [pointer.row, pointer.column];
+    if (this.isInside) return pointer && [pointer.row, pointer.column];
     const centre = this.map.getView().getCenter();
-    return this.image && centre ? pointAt(centre) : null;
+    return this.image && centre && document.activeElement === this.target ? pointAt(centre) : null;
   }
 
   async cellAt([row, column]: Point): Promise<number> {
@@ -271,7 +268,7 @@ export class Viewer implements Picture {
     const extent = extentOf(box);
     const share = Math.max((extent[2] - extent[0]) / width, (extent[3] - extent[1]) / height) / (view.getResolution() ?? 1);
     const center = [(extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2];
-    const resolution = share < COMFORTABLE[0] || share > COMFORTABLE[1] ? ((view.getResolution() ?? 1) * share) / (COMFORTABLE[1] / 3) : undefined;
+    const resolution = share < COMFORTABLE[0] || share > COMFORTABLE[1] ? ((view.getResolution() ?? 1) * share) / ZOOMED : undefined;
     view.animate({ center, resolution, duration: glideTime() });
   }
 
@@ -280,32 +277,4 @@ export class Viewer implements Picture {
     this.scaleBar.root.hidden = !this.image;
     if (this.image && resolution) this.scaleBar.show(resolution, this.image.pixel_size_um?.[1] ?? null);
   }
-}
-
-function positionOf(view: View): string {
-  return `${view.getCenter()} ${view.getResolution()}`;
-}
-
-function pyramidOf({ width, height, levels }: ImageInfo): Pyramid {
-  return { width, height, levels };
-}
-
-function viewFor({ width, height }: ImageInfo): View {
-  const extent = extentOf([0, 0, height, width]);
-  return new View({
-    projection: new Projection({ code: "pixels", units: "pixels", extent }),
-    extent,
-    constrainOnlyCenter: true,
-    smoothExtentConstraint: false,
-    enableRotation: false,
-    minResolution: 1 / CLOSEST,
-    maxResolution: Math.max(width, height) / 100,
-    center: [width / 2, -height / 2],
-    resolution: 1,
-  });
-}
-
-/** Return how long the picture glides: not at all for those who asked for less motion. */
-function glideTime(): number {
-  return window.matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : GLIDE_MS;
 }

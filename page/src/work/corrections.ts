@@ -21,7 +21,8 @@ export interface Picture {
   goTo(cell: number): void;
 }
 
-export const MODE_OF: Record<PointKey | "E", Mode> = { A: "add", S: "split", M: "merge", D: "delete", E: "paint" };
+/** Modes in which a click does what a key does. */
+export const MODE_OF: Record<PointKey, Mode> = { A: "add", S: "split", M: "merge", D: "delete" };
 
 const HINTS: Record<Exclude<Mode, "move">, string> = {
   add: "Click a cell that was missed",
