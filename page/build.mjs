@@ -43,7 +43,7 @@ const { metafile } = await build({
   target: "es2022",
   legalComments: "none",
 });
-copyFileSync("src/index.html", `${target}index.html`);
+for (const name of ["index.html", "icon.svg"]) copyFileSync(`src/${name}`, target + name);
 const rule = `\n${"-".repeat(80)}\n\n`;
 const head = "The page contains parts of these packages, each under its own licence.\n";
 writeFileSync(`${target}THIRD_PARTY.txt`, [head, ...packagesOf(metafile).map(licenceOf)].join(rule));

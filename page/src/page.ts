@@ -44,6 +44,7 @@ export async function openPage(session: Session): Promise<void> {
   document.body.append(...parts(session, viewer, corrections, picture));
   listenToKeys(session, viewer, corrections);
   listenToDrops(session);
+  if (!session.backend.abilities.keeps) askBeforeLeaving(session);
   session.backend.onJob((job) => keepJob(session, job));
   await load(session);
   remember(session.store);
@@ -67,6 +68,13 @@ export async function load(session: Session): Promise<void> {
 function settingsKept(): Partial<Session["store"]["state"]> {
   const { image: _image, result: _result, channels: _channels, ...settings } = remembered();
   return settings;
+}
+
+/** Ask before the page is closed while there are corrections that nobody else keeps. */
+function askBeforeLeaving({ store }: Session): void {
+  window.addEventListener("beforeunload", (event) => {
+    if (store.state.results.some(({ edits }) => edits > 0)) event.preventDefault();
+  });
 }
 
 /** Act at a point in the mode that is chosen; without one, choose the cell there. */

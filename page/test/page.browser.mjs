@@ -192,6 +192,29 @@ test("buttons do what keys do: a box, an outline, a line, a click", async () => 
   await page.keyboard.press("Escape");
 });
 
+test("with the keyboard alone, keys act at the cross; away from the picture they begin a mode", async () => {
+  await page.locator("header h1").hover();
+  const edits = posted("/edits").length;
+  await page.getByRole("tab", { name: "Adjust" }).focus();
+  await page.keyboard.press("d");
+  await said("Click a cell to delete it");
+  assert.equal(posted("/edits").length, edits);
+  await page.keyboard.press("Escape");
+  const [x, y] = await placeOf(210);
+  const { x: left, y: top, width, height } = await page.locator("#picture").boundingBox();
+  await page.mouse.move(left + width / 2, top + height / 2);
+  await page.mouse.down();
+  await page.mouse.move(2 * left + width - x, 2 * top + height - y, { steps: 40 });
+  await page.waitForTimeout(200);
+  await page.mouse.up();
+  await page.locator("header h1").hover();
+  await page.locator("#picture").focus();
+  await page.keyboard.press("d");
+  await said("Deleted cell 210");
+  await page.keyboard.press("Control+z");
+  await said("Undone");
+});
+
 test("N goes through the cells, the least certain first", async () => {
   await page.keyboard.press("n");
   await said("^Cell \\d+, confidence");

@@ -22,7 +22,9 @@ function orderForm(session: Session): HTMLElement {
   const name = element("input", { attributes: { type: "text", maxlength: "60", spellcheck: "false", placeholder: "my-cells" } });
   const steps = element("input", { attributes: { type: "number", min: "1", max: "10000", value: String(STEPS) } });
   const start = element("button", { class: "primary", text: "Adapt", attributes: { type: "submit" } });
-  const form = element("form", {}, list, field("Name of the new model", name), field("Steps", steps, "More steps learn more, and take longer."), start);
+  const base = element("p", { class: "hint" });
+  store.watch(["models", "segment"], (state) => (base.textContent = `It begins with the model that Segment has: ${chosenModel(state) ?? "none"}.`));
+  const form = element("form", {}, list, field("Name of the new model", name), field("Steps", steps, "More steps learn more, and take longer."), base, start);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (!name.value.trim() || !chosen.size) {
@@ -30,6 +32,7 @@ function orderForm(session: Session): HTMLElement {
       return;
     }
     const model = chosenModel(store.state);
+    say(session, "Queued: the curve below shows how it learns");
     void finetune(session, [...chosen], { ...(model ? { model } : {}), name: name.value.trim(), steps: steps.valueAsNumber || STEPS });
   });
   store.watch(["results", "images"], ({ results, images }) => {

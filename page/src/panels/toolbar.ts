@@ -34,6 +34,7 @@ export function toolbar(session: Session, corrections: Corrections): HTMLElement
 function iconButton(icon: string, name: string, key: string, onClick: () => void, isEnabled: () => boolean, session: Session): HTMLButtonElement {
   const made = button("", onClick, { class: "tool", title: `${meaningOf(key)} (${key})`, attributes: { "aria-keyshortcuts": shortcut(key) } });
   made.append(picture(icon), element("span", { text: name }));
+  if (key.length === 1) made.append(element("span", { class: "key", text: key, attributes: { "aria-hidden": "true" } }));
   session.store.watch(["result"], () => (made.disabled = !isEnabled()));
   return made;
 }

@@ -2,7 +2,7 @@
 
 import type { Channel, ImageInfo, View } from "../backend";
 
-export type ShownChannel = View["channels"][number];
+type ShownChannel = View["channels"][number];
 
 /** How each channel is shown, whether it is shown or not. */
 export interface ChannelSetting extends ShownChannel {

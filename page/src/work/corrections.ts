@@ -96,7 +96,10 @@ export class Corrections {
       say(this.session, `There is nothing to ${way}.`);
       return;
     }
-    await this.inTurn(async () => this.takeIn(await this.session.backend[way](result.id), way === "undo" ? "Undone" : "Redone"));
+    await this.inTurn(async () => {
+      const outcome = await this.session.backend[way](result.id);
+      return this.takeIn({ ...outcome, ids: [] }, way === "undo" ? "Undone" : "Redone");
+    });
   }
 
   /** Note the cell that was shown as right, and show the least certain one that is left. */
@@ -116,7 +119,9 @@ export class Corrections {
     const { result } = this.session.store.state;
     if (!result) return;
     const checked = await attempt(this.session, () => this.session.backend.check(result.id, [], isRight));
-    if (checked) keepResult(this.session, checked);
+    if (!checked) return;
+    keepResult(this.session, checked);
+    say(this.session, isRight ? "All of it counts as checked, the background, too" : "Cells count as checked one by one again");
   }
 
   private showLeastCertain(): void {

@@ -11,7 +11,7 @@ const TILE = 256;
 const CSP =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
   "connect-src 'self' blob:; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".txt": "text/plain" };
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain" };
 const PAGE = new URL("../../../src/dinocell/web/page/", import.meta.url).pathname;
 const FORMATS = [
   { name: "tif", suffix: "_labels.tif", meaning: "Labels as an image" },
@@ -273,7 +273,7 @@ function answerFile(response, path) {
   try {
     send(response, 200, readFileSync(join(PAGE, name)), { "Content-Type": TYPES[extname(name)] ?? "application/octet-stream" });
   } catch {
-    send(response, name === "favicon.ico" ? 204 : 404, "");
+    send(response, 404, "");
   }
 }
 
