@@ -252,6 +252,11 @@ test("the table is filtered, sorted and tied to the picture", async () => {
   await page.locator(".table").focus();
   await page.keyboard.press("ArrowDown");
   assert.equal(await page.locator(".table-body [role=row]").nth(3).getAttribute("aria-selected"), "true");
+  await page.getByRole("button", { name: "area_px" }).focus();
+  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("[aria-sort=ascending]").textContent(), "confidence ↑");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "confidence ↑");
   await page.getByRole("button", { name: "Clear the filter" }).click();
   await page.mouse.click(...(await placeOf(200)));
   await page.locator("#cell-200[aria-selected=true]").waitFor();

@@ -2,6 +2,7 @@
 
 import type { CellTable } from "../backend";
 import { button, element } from "../elements/element";
+import { roveFocus } from "../elements/roving";
 import { textOf } from "../table/numbers";
 import { columnsOf, type Sorting } from "../table/order";
 
@@ -27,6 +28,7 @@ export class CellsTable {
 
   constructor(private readonly listener: CellsTableListener) {
     this.root.append(element("div", { class: "table-group", attributes: { role: "rowgroup" } }, this.head), this.body);
+    roveFocus(this.head);
     this.root.addEventListener("scroll", () => this.draw(), { passive: true });
     this.root.addEventListener("keydown", (event) => this.step(event));
     this.body.addEventListener("click", (event) => {
@@ -45,7 +47,7 @@ export class CellsTable {
     this.root.setAttribute("aria-rowcount", String(rows.length + 1));
     this.root.setAttribute("aria-colcount", String(this.names.length));
     this.head.style.gridTemplateColumns = this.columns;
-    this.head.replaceChildren(...this.names.map((name) => this.heading(name, sorting)));
+    this.showHead(sorting);
     this.body.style.height = `${rows.length * ROW}px`;
     this.draw();
   }
@@ -61,10 +63,18 @@ export class CellsTable {
     this.draw();
   }
 
-  private heading(name: string, sorting: Sorting): HTMLElement {
+  /** Show the headings; the one that has the focus keeps it. */
+  private showHead(sorting: Sorting): void {
+    const focused = this.head.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.column : undefined;
+    const stop = focused ?? (this.names.includes(sorting.column) ? sorting.column : this.names[0]);
+    this.head.replaceChildren(...this.names.map((name) => this.heading(name, sorting, name === stop)));
+    if (focused) this.head.querySelector<HTMLElement>("[tabindex='0']")?.focus();
+  }
+
+  private heading(name: string, sorting: Sorting, isStop: boolean): HTMLElement {
     const isSorted = sorting.column === name;
     const order = !isSorted ? "none" : sorting.isDescending ? "descending" : "ascending";
-    const sort = button(name, () => this.listener.onSort(name), { title: `Sort by ${name}`, attributes: { tabindex: "-1" } });
+    const sort = button(name, () => this.listener.onSort(name), { title: `Sort by ${name}`, attributes: { "data-column": name, tabindex: isStop ? "0" : "-1" } });
     if (isSorted) sort.append(element("span", { text: sorting.isDescending ? " ↓" : " ↑", attributes: { "aria-hidden": "true" } }));
     return element("div", { attributes: { role: "columnheader", "aria-sort": order } }, sort);
   }

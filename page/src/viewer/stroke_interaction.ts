@@ -1,4 +1,4 @@
-/** Strokes that are drawn with one finger, pen or the main button of the mouse. */
+/** Strokes that are drawn with one finger, pen or the main button of the mouse; a second finger zooms instead. */
 
 import type { Coordinate } from "ol/coordinate";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
@@ -28,12 +28,14 @@ export class StrokeInteraction extends PointerInteraction {
   }
 
   override handleDragEvent(event: MapBrowserEvent<PointerEvent>): void {
+    if (this.targetPointers.length > 1) this.giveUp();
     if (!this.stroke.length) return;
     this.stroke.push(event.coordinate);
     this.listener.onDraw(this.stroke);
   }
 
   override handleUpEvent(): boolean {
+    if (this.targetPointers.length) this.giveUp();
     const { stroke } = this;
     if (stroke.length) this.listener.onEnd(stroke);
     this.stroke = [];
