@@ -15,7 +15,10 @@ export function listenToKeys(session: Session, viewer: Viewer, corrections: Corr
   const act: Record<string, () => unknown> = {
     e: () => corrections.togglePaint(viewer.point),
     n: () => corrections.next(),
-    h: () => store.set({ labels: { ...store.state.labels, shape: store.state.labels.shape === "hidden" ? "fill" : "hidden" } }),
+    h: () =>
+      store.set({
+        labels: { ...store.state.labels, shape: store.state.labels.shape === "hidden" ? "fill" : "hidden" },
+      }),
     "[": () => store.set({ brush: Math.max(BRUSH.least, store.state.brush - stepOf(store.state.brush)) }),
     "]": () => store.set({ brush: Math.min(BRUSH.most, store.state.brush + stepOf(store.state.brush)) }),
     "0": () => viewer.fit(),
@@ -37,7 +40,11 @@ export function listenToKeys(session: Session, viewer: Viewer, corrections: Corr
     if (isTyping(event) || document.querySelector("dialog[open]") || event.altKey) return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const isCommand = event.ctrlKey || event.metaKey;
-    const action = isCommand ? (name === "z" ? () => corrections.step(event.shiftKey ? "redo" : "undo") : undefined) : act[name];
+    const action = isCommand
+      ? name === "z"
+        ? () => corrections.step(event.shiftKey ? "redo" : "undo")
+        : undefined
+      : act[name];
     if (!action) return;
     event.preventDefault();
     void action();

@@ -25,5 +25,11 @@ async function open(): Promise<void> {
 }
 
 open().catch((error: unknown) => {
-  document.body.append(element("p", { class: "banner", text: error instanceof Error ? error.message : String(error), attributes: { role: "alert" } }));
+  document.body.append(
+    element("p", {
+      class: "banner",
+      text: error instanceof Error ? error.message : String(error),
+      attributes: { role: "alert" },
+    }),
+  );
 });

@@ -1,32 +1,20 @@
-/** The page: its parts, where they stand, and what is loaded first. */
+/** The page: what it is made of, and what is loaded first. */
 
+import type { Point } from "./backend";
+import { POINT_KEYS } from "./correct/gestures";
 import { listenToDrops } from "./dropping";
-import { button, element } from "./elements/element";
-import { type Tab, Tabs } from "./elements/tabs";
+import { element } from "./elements/element";
 import { listenToKeys } from "./keyboard";
-import { adaptPanel } from "./panels/adapt_panel";
-import { adjustPanel } from "./panels/adjust_panel";
-import { cellsPanel } from "./panels/cells_panel";
-import { downloadPanel } from "./panels/download_panel";
-import { emptyPicture } from "./panels/empty_picture";
-import { header, lostBanner } from "./panels/header";
-import { imagesPanel } from "./panels/images_panel";
-import { segmentPanel } from "./panels/segment_panel";
-import { showPanel } from "./panels/show_panel";
-import { problemBox, statusBar } from "./panels/status_bar";
-import { toolbar } from "./panels/toolbar";
-import { attempt, type Session } from "./state/session";
+import { layOut } from "./layout";
 import { remember, remembered } from "./state/memory";
+import { attempt, type Session } from "./state/session";
 import { Viewer } from "./viewer/viewer";
 import { Corrections, MODE_OF } from "./work/corrections";
 import { showImage } from "./work/images";
 import { keepJob } from "./work/jobs";
 import { keepResult } from "./work/results";
-import type { Point } from "./backend";
-import { POINT_KEYS } from "./correct/gestures";
 
-/** Below this width the images are a panel among the others. */
-const NARROW = "(max-width: 899px)";
+const PICTURE = "Picture: arrow keys move it, plus and minus zoom, the keys of the list act at the cross";
 
 /** Build the page, and show what was shown before. */
 export async function openPage(session: Session): Promise<void> {
@@ -34,14 +22,14 @@ export async function openPage(session: Session): Promise<void> {
   const picture = element("div", {
     id: "picture",
     class: "picture",
-    attributes: { tabindex: "0", role: "application", "aria-label": "Picture: arrow keys move it, plus and minus zoom, the keys of the list act at the cross" },
+    attributes: { tabindex: "0", role: "application", "aria-label": PICTURE },
   });
   const viewer = new Viewer(session, picture, {
     onClick: (point) => void click(session, corrections, viewer, point),
     onStroke: (stroke) => void corrections.finishStroke(stroke),
   });
   const corrections = new Corrections(session, viewer);
-  document.body.append(...parts(session, viewer, corrections, picture));
+  document.body.append(...layOut(session, viewer, corrections));
   listenToKeys(session, viewer, corrections);
   listenToDrops(session);
   if (!session.backend.abilities.keeps) askBeforeLeaving(session);
@@ -53,7 +41,9 @@ export async function openPage(session: Session): Promise<void> {
 /** Load the lists of the backend; the image and result of before are shown again. */
 export async function load(session: Session): Promise<void> {
   const { backend, store } = session;
-  const lists = await attempt(session, () => Promise.all([backend.models(), backend.images(), backend.jobs(), backend.results()]));
+  const lists = await attempt(session, () =>
+    Promise.all([backend.models(), backend.images(), backend.jobs(), backend.results()]),
+  );
   if (!lists) return;
   const [models, images, jobs, results] = lists;
   store.set({ models, images, jobs, results });
@@ -83,50 +73,4 @@ async function click(session: Session, corrections: Corrections, viewer: Viewer,
   const key = POINT_KEYS.find((name) => MODE_OF[name] === mode);
   if (key) await corrections.press(key, point);
   else session.store.set({ selected: (await viewer.cellAt(point)) || null });
-}
-
-function parts(session: Session, viewer: Viewer, corrections: Corrections, picture: HTMLElement): HTMLElement[] {
-  const frame = element("div", { class: "frame" }, picture, emptyPicture(session), zoomButtons(viewer), viewer.scaleBar.root, problemBox(session));
-  const main = element("main", { attributes: { "aria-label": "Picture" } }, toolbar(session, corrections), frame, statusBar(session));
-  const images = element("div", { class: "panel" }, imagesPanel(session), segmentPanel(session));
-  const imagesSide = element("aside", { class: "images-side", attributes: { "aria-label": "Images and segmentation" } });
-  const panels = panelsOf(session, viewer);
-  const tabs = new Tabs([{ name: "images", title: "Images", panel: images }, ...panels]);
-  const side = element("aside", { class: "panels-side", attributes: { "aria-label": "Panels" } }, tabs.list, ...panels.map(({ panel }) => panel));
-  const narrow = window.matchMedia(NARROW);
-  const place = () => placeImages(narrow.matches, tabs, images, imagesSide, side);
-  narrow.addEventListener("change", place);
-  place();
-  return [header(session), lostBanner(session), imagesSide, main, side];
-}
-
-function zoomButtons(viewer: Viewer): HTMLElement {
-  return element(
-    "div",
-    { class: "zoom", attributes: { role: "group", "aria-label": "Zoom" } },
-    button("+", () => viewer.zoom(2), { title: "Zoom in (+)", attributes: { "aria-label": "Zoom in" } }),
-    button("−", () => viewer.zoom(0.5), { title: "Zoom out (-)", attributes: { "aria-label": "Zoom out" } }),
-    button("Fit", () => viewer.fit(), { title: "Show all of the image (0)" }),
-  );
-}
-
-function panelsOf(session: Session, viewer: Viewer): Tab[] {
-  const panel = (content: HTMLElement) => element("div", { class: "panel" }, content);
-  const tabs = [
-    { name: "adjust", title: "Adjust", panel: panel(adjustPanel(session)) },
-    { name: "show", title: "Show", panel: panel(showPanel(session)) },
-    { name: "cells", title: "Cells", panel: panel(cellsPanel(session, (cell) => viewer.goTo(cell))) },
-    { name: "download", title: "Download", panel: panel(downloadPanel(session)) },
-  ];
-  return session.backend.abilities.fineTune ? [...tabs, { name: "adapt", title: "Adapt", panel: panel(adaptPanel(session)) }] : tabs;
-}
-
-/** Put the images beside the picture, or where it is narrow among the panels. */
-function placeImages(isNarrow: boolean, tabs: Tabs, images: HTMLElement, imagesSide: HTMLElement, side: HTMLElement): void {
-  (isNarrow ? side : imagesSide).append(images);
-  tabs.setHidden("images", !isNarrow);
-  imagesSide.hidden = isNarrow;
-  if (isNarrow) images.setAttribute("role", "tabpanel");
-  else images.removeAttribute("role");
-  if (!isNarrow && tabs.current === "images") tabs.choose("adjust");
 }

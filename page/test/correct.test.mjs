@@ -9,7 +9,8 @@ const { nameIn, wordsOf } = await source("server/requests");
 const { viewQuery } = await source("server/view_query");
 const { Store } = await source("state/store");
 
-const pixels = (runs) => new Set(runs.flatMap(([row, first, count]) => Array.from({ length: count }, (_, at) => `${row} ${first + at}`)));
+const pixels = (runs) =>
+  new Set(runs.flatMap(([row, first, count]) => Array.from({ length: count }, (_, at) => `${row} ${first + at}`)));
 
 /** Return the pixels within a distance of a line, one by one. */
 function near(stroke, radius, width, height) {
@@ -29,17 +30,43 @@ function near(stroke, radius, width, height) {
 }
 
 test("a stroke paints the pixels within half of the brush, and no pixel twice", () => {
-  for (const stroke of [[[10.2, 9.7]], [[3.1, 4.2], [20.4, 30.7], [25.3, 8.1]], [[8.3, 2.1], [8.3, 30.6]], [[2.2, 12.4], [28.9, 12.4]]]) {
+  for (const stroke of [
+    [[10.2, 9.7]],
+    [
+      [3.1, 4.2],
+      [20.4, 30.7],
+      [25.3, 8.1],
+    ],
+    [
+      [8.3, 2.1],
+      [8.3, 30.6],
+    ],
+    [
+      [2.2, 12.4],
+      [28.9, 12.4],
+    ],
+  ]) {
     for (const brush of [3, 8.5, 14]) {
       const runs = runsOf(stroke, brush, 40, 32);
       assert.deepEqual([...pixels(runs)].sort(), [...near(stroke, brush / 2, 40, 32)].sort());
-      assert.equal(runs.reduce((sum, [, , count]) => sum + count, 0), pixels(runs).size);
+      assert.equal(
+        runs.reduce((sum, [, , count]) => sum + count, 0),
+        pixels(runs).size,
+      );
     }
   }
 });
 
 test("a stroke stays inside the image, and a brush of one paints the pixel below it", () => {
-  for (const [row, first, count] of runsOf([[-5, -5], [50, 50]], 9, 20, 20)) {
+  for (const [row, first, count] of runsOf(
+    [
+      [-5, -5],
+      [50, 50],
+    ],
+    9,
+    20,
+    20,
+  )) {
     assert.ok(row >= 0 && row < 20 && first >= 0 && first + count <= 20 && count > 0);
   }
   assert.deepEqual(runsOf([[4.1, 6.2]], 1, 20, 20), [[4, 6, 1]]);
@@ -67,7 +94,10 @@ test("another key forgets the first point, and background is refused in words", 
 });
 
 test("ids are read from red, green and blue exactly", () => {
-  assert.deepEqual([...idsOf(Uint8ClampedArray.of(0, 0, 0, 255, 1, 2, 3, 255, 255, 255, 255, 255))], [0, 66051, 16777215]);
+  assert.deepEqual(
+    [...idsOf(Uint8ClampedArray.of(0, 0, 0, 255, 1, 2, 3, 255, 255, 255, 255, 255))],
+    [0, 66051, 16777215],
+  );
 });
 
 test("errors are the server's words, and names of files come from it", () => {
@@ -82,9 +112,19 @@ test("errors are the server's words, and names of files come from it", () => {
 test("tiles are asked for by channel, range and colour; colours as they are by nothing", () => {
   const channel = (index) => ({ index, name: "", low: 1, high: 9, least: 0, most: 10 });
   const image = { rgb: true, dtype: "uint8", channels: [0, 1, 2].map(channel) };
-  const view = { channels: [0, 1, 2].map((index) => ({ index, low: 0, high: 255, colour: ["#ff0000", "#00ff00", "#0000ff"][index] })) };
+  const view = {
+    channels: [0, 1, 2].map((index) => ({
+      index,
+      low: 0,
+      high: 255,
+      colour: ["#ff0000", "#00ff00", "#0000ff"][index],
+    })),
+  };
   assert.equal(viewQuery(image, view), "");
-  assert.equal(viewQuery(image, { channels: [{ index: 2, low: 10, high: 4000, colour: "#ff8000" }] }), "?channel=2&range=10:4000&colour=ff8000");
+  assert.equal(
+    viewQuery(image, { channels: [{ index: 2, low: 10, high: 4000, colour: "#ff8000" }] }),
+    "?channel=2&range=10:4000&colour=ff8000",
+  );
 });
 
 test("views are called for what they watch, once for a change of several parts", () => {
@@ -96,5 +136,8 @@ test("views are called for what they watch, once for a change of several parts",
   store.set({ a: 2 });
   stop();
   store.set({ a: 9 });
-  assert.deepEqual(seen, [[1, 1], [2, 3]]);
+  assert.deepEqual(seen, [
+    [1, 1],
+    [2, 3],
+  ]);
 });

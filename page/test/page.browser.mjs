@@ -23,9 +23,19 @@ before(async () => {
   page = await browser.newPage({ viewport: WIDE, acceptDownloads: true });
   page.setDefaultTimeout(15_000);
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
-  page.on("response", (response) => response.status() >= 404 && response.status() !== 415 && complaints.push(`${response.status()} ${response.url()}`));
+  page.on(
+    "response",
+    (response) =>
+      response.status() >= 404 &&
+      response.status() !== 415 &&
+      complaints.push(`${response.status()} ${response.url()}`),
+  );
   page.on("pageerror", (error) => complaints.push(String(error)));
-  await page.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`)));
+  await page.addInitScript(() =>
+    document.addEventListener("securitypolicyviolation", (event) =>
+      console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`),
+    ),
+  );
   await page.goto(fake.address);
 });
 
@@ -42,18 +52,28 @@ async function shot(name) {
 
 /** Wait until a line of the page has words. */
 async function said(words, selector = ".notice") {
-  await page.waitForFunction(([where, what]) => new RegExp(what).test(document.querySelector(where)?.textContent ?? ""), [selector, words]);
+  await page.waitForFunction(
+    ([where, what]) => new RegExp(what).test(document.querySelector(where)?.textContent ?? ""),
+    [selector, words],
+  );
 }
 
 /** Violations of accessibility; axe is run in a world of its own, so that the policy of the page holds. */
 async function violations() {
   const session = await page.context().newCDPSession(page);
   const { frameTree } = await session.send("Page.getFrameTree");
-  const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
+  const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", {
+    frameId: frameTree.frame.id,
+  });
   await session.send("Runtime.evaluate", { contextId, expression: AXE });
   // The two handles of a range lie over each other; the numbers beside it do the same, and are large enough.
   const expression = `axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.map(({ target, failureSummary }) => target + " " + failureSummary).join("; ")))`;
-  const { result } = await session.send("Runtime.evaluate", { contextId, expression: `axe.configure(${RULES}); ${expression}`, awaitPromise: true, returnByValue: true });
+  const { result } = await session.send("Runtime.evaluate", {
+    contextId,
+    expression: `axe.configure(${RULES}); ${expression}`,
+    awaitPromise: true,
+    returnByValue: true,
+  });
   await session.detach();
   return result.value;
 }
@@ -71,7 +91,10 @@ async function placeOf(cell, share = [0.5, 0.5]) {
   const margin = Math.min(24, frame.width / 20);
   const scale = Math.min((frame.width - 2 * margin) / width, (frame.height - 2 * margin) / height);
   const [row, column] = [box[0] + (box[2] - box[0]) * share[0], box[1] + (box[3] - box[1]) * share[1]];
-  return [frame.x + frame.width / 2 + (column - width / 2) * scale, frame.y + frame.height / 2 + (row - height / 2) * scale];
+  return [
+    frame.x + frame.width / 2 + (column - width / 2) * scale,
+    frame.y + frame.height / 2 + (row - height / 2) * scale,
+  ];
 }
 
 const file = (name) => ({ name, mimeType: "image/tiff", buffer: Buffer.alloc(4000) });
@@ -220,7 +243,10 @@ test("N goes through the cells, the least certain first", async () => {
   await said("^Cell \\d+, confidence");
   const first = Number(/\d+/.exec(await page.locator(".notice").textContent())[0]);
   await page.keyboard.press("n");
-  await page.waitForFunction((cell) => !document.querySelector(".notice").textContent.startsWith(`Cell ${cell},`), first);
+  await page.waitForFunction(
+    (cell) => !document.querySelector(".notice").textContent.startsWith(`Cell ${cell},`),
+    first,
+  );
   assert.ok(result().checked.includes(first));
   await page.getByLabel("All of it is right", { exact: true }).check();
   await said("^(\\d+) of \\1 checked$", ".checked .hint");
@@ -241,7 +267,9 @@ test("the table is filtered, sorted and tied to the picture", async () => {
   await page.getByRole("button", { name: "Filter", exact: true }).click();
   await said(`^\\d+ of ${cells} cells$`, ".cells .found");
   await page.getByRole("button", { name: "area_px" }).click();
-  const areas = await page.locator(".table-body [role=row]").evaluateAll((rows) => rows.map((row) => Number(row.children[2].textContent)));
+  const areas = await page
+    .locator(".table-body [role=row]")
+    .evaluateAll((rows) => rows.map((row) => Number(row.children[2].textContent)));
   assert.ok(areas.length > 3 && areas.every((area, at) => area > 1000 && (at === 0 || area >= areas[at - 1])));
   assert.equal(await page.locator("[aria-sort=ascending]").textContent(), "area_px ↑");
   await page.locator(".table-body [role=row]").nth(2).click();
@@ -379,5 +407,7 @@ test("a lost server is said, and found again", async () => {
   fake = await startFakeServer(port, world);
   await page.locator(".banner").waitFor({ state: "hidden" });
   await page.getByRole("button", { name: "Segment", exact: true }).click();
-  await page.waitForFunction(() => [...document.querySelectorAll(".image .status")].some(({ textContent }) => textContent.includes("%")));
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll(".image .status")].some(({ textContent }) => textContent.includes("%")),
+  );
 });

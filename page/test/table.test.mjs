@@ -19,8 +19,14 @@ const TABLE = {
 const ids = (rows) => [...rows].map((row) => TABLE.columns.id[row]);
 
 test("a filter compares numbers, and nothing passes that is missing", () => {
-  assert.deepEqual(ids(orderRows(TABLE, { column: "area", operator: ">", value: "100" }, { column: "id", isDescending: false })), [1, 5]);
-  assert.deepEqual(ids(orderRows(TABLE, { column: "area", operator: "≤", value: "200" }, { column: "id", isDescending: false })), [2, 5, 8]);
+  assert.deepEqual(
+    ids(orderRows(TABLE, { column: "area", operator: ">", value: "100" }, { column: "id", isDescending: false })),
+    [1, 5],
+  );
+  assert.deepEqual(
+    ids(orderRows(TABLE, { column: "area", operator: "≤", value: "200" }, { column: "id", isDescending: false })),
+    [2, 5, 8],
+  );
   assert.equal(passes(null, { operator: "≠", value: "3" }), false);
   assert.equal(passes(5, { operator: "<", value: "1e1" }), true);
 });
@@ -53,9 +59,20 @@ test("a histogram counts every number once, the highest in the last bin", () => 
 });
 
 test("numbers are written as people read them", () => {
-  assert.deepEqual([0.123456, 1234.567, 12, 1e-5, null, true, NaN].map(numbers.textOf), ["0.1235", "1235", "12", "1.00e-5", "", "true", ""]);
+  assert.deepEqual([0.123456, 1234.567, 12, 1e-5, null, true, NaN].map(numbers.textOf), [
+    "0.1235",
+    "1235",
+    "12",
+    "1.00e-5",
+    "",
+    "true",
+    "",
+  ]);
   assert.deepEqual([512, 1536, 25_200_000].map(numbers.bytesOf), ["512 bytes", "1.54 kB", "25.2 MB"]);
   assert.deepEqual([40, 400, 8000].map(numbers.durationOf), ["about 40 s left", "about 7 min left", "about 2 h left"]);
-  assert.deepEqual([1.2, 4.9, 50, 99, 0.03].map(numbers.roundLength).map((length) => Number(length.toPrecision(3))), [1, 2, 50, 50, 0.02]);
+  assert.deepEqual(
+    [1.2, 4.9, 50, 99, 0.03].map(numbers.roundLength).map((length) => Number(length.toPrecision(3))),
+    [1, 2, 50, 50, 0.02],
+  );
   assert.equal(numbers.counted(1, "cell") + numbers.counted(12345, "cell"), "1 cell12,345 cells");
 });

@@ -4,5 +4,7 @@ import { type Backend, BackendError } from "../backend";
 
 /** Return a backend that needs no server. */
 export function browserBackend(): Promise<Backend> {
-  return Promise.reject(new BackendError("this page: it was built without a network, expected a server; run dinocell serve"));
+  return Promise.reject(
+    new BackendError("this page: it was built without a network, expected a server; run dinocell serve"),
+  );
 }

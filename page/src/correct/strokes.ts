@@ -56,7 +56,10 @@ function spanOf(row: number, from: Point, to: Point, radius: number): [number, n
   // The band's four corners; a row cuts its convex outline in at most two columns.
   const [v, u] = [(across / length) * radius, (-down / length) * radius];
   const corners: Point[] = [
-    [from[0] + v, from[1] + u], [to[0] + v, to[1] + u], [to[0] - v, to[1] - u], [from[0] - v, from[1] - u],
+    [from[0] + v, from[1] + u],
+    [to[0] + v, to[1] + u],
+    [to[0] - v, to[1] - u],
+    [from[0] - v, from[1] - u],
   ];
   corners.forEach((one, at) => {
     const other = corners[(at + 1) % corners.length];

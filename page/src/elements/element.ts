@@ -50,7 +50,11 @@ export function button(text: string, onClick: () => void, properties: Properties
 }
 
 /** Return a list to choose from, of values and texts. */
-export function choice(options: readonly (readonly [string, string])[], onChange: (value: string) => void, properties: Properties = {}): HTMLSelectElement {
+export function choice(
+  options: readonly (readonly [string, string])[],
+  onChange: (value: string) => void,
+  properties: Properties = {},
+): HTMLSelectElement {
   const made = element("select", properties);
   fillChoice(made, options);
   made.addEventListener("change", () => onChange(made.value));

@@ -19,7 +19,8 @@ export class Range {
 
   constructor(private readonly options: RangeOptions) {
     const { label, least, most } = options;
-    const step = Number.isInteger(least) && Number.isInteger(most) && most - least <= 65535 ? "1" : String((most - least) / STEPS);
+    const step =
+      Number.isInteger(least) && Number.isInteger(most) && most - least <= 65535 ? "1" : String((most - least) / STEPS);
     const handle = (end: string) =>
       element("input", {
         attributes: { type: "range", min: String(least), max: String(most), step, "aria-label": `${label}, ${end}` },
@@ -58,6 +59,7 @@ export class Range {
 
   private tell(inputs: [HTMLInputElement, HTMLInputElement]): void {
     const [low, high] = inputs.map(({ valueAsNumber }) => valueAsNumber);
-    if (Number.isFinite(low) && Number.isFinite(high) && low !== high) this.options.onChange(Math.min(low, high), Math.max(low, high));
+    if (Number.isFinite(low) && Number.isFinite(high) && low !== high)
+      this.options.onChange(Math.min(low, high), Math.max(low, high));
   }
 }

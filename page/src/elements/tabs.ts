@@ -13,7 +13,10 @@ export class Tabs {
   private readonly buttons = new Map<string, HTMLButtonElement>();
   private chosen: string;
 
-  constructor(private readonly tabs: Tab[], private readonly onChoose: (name: string) => void = () => undefined) {
+  constructor(
+    private readonly tabs: Tab[],
+    private readonly onChoose: (name: string) => void = () => undefined,
+  ) {
     this.chosen = tabs[0].name;
     for (const { name, title, panel } of tabs) {
       panel.id ||= `panel-${name}`;

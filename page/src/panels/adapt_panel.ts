@@ -19,25 +19,48 @@ function orderForm(session: Session): HTMLElement {
   const { store } = session;
   const chosen = new Set<string>();
   const list = element("fieldset", { class: "corrected" });
-  const name = element("input", { attributes: { type: "text", maxlength: "60", spellcheck: "false", placeholder: "my-cells" } });
+  const name = element("input", {
+    attributes: { type: "text", maxlength: "60", spellcheck: "false", placeholder: "my-cells" },
+  });
   const steps = element("input", { attributes: { type: "number", min: "1", max: "10000", value: String(STEPS) } });
   const start = element("button", { class: "primary", text: "Adapt", attributes: { type: "submit" } });
   const base = element("p", { class: "hint" });
-  store.watch(["models", "segment"], (state) => (base.textContent = `It begins with the model that Segment has: ${chosenModel(state) ?? "none"}.`));
-  const form = element("form", {}, list, field("Name of the new model", name), field("Steps", steps, "More steps learn more, and take longer."), base, start);
+  store.watch(
+    ["models", "segment"],
+    (state) => (base.textContent = `It begins with the model that Segment has: ${chosenModel(state) ?? "none"}.`),
+  );
+  const form = element(
+    "form",
+    {},
+    list,
+    field("Name of the new model", name),
+    field("Steps", steps, "More steps learn more, and take longer."),
+    base,
+    start,
+  );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (!name.value.trim() || !chosen.size) {
-      say(session, "adapt: a name or images are missing, expected both; choose corrected images and write a name", true);
+      say(
+        session,
+        "adapt: a name or images are missing, expected both; choose corrected images and write a name",
+        true,
+      );
       return;
     }
     const model = chosenModel(store.state);
     say(session, "Queued: the curve below shows how it learns");
-    void finetune(session, [...chosen], { ...(model ? { model } : {}), name: name.value.trim(), steps: steps.valueAsNumber || STEPS });
+    void finetune(session, [...chosen], {
+      ...(model ? { model } : {}),
+      name: name.value.trim(),
+      steps: steps.valueAsNumber || STEPS,
+    });
   });
   store.watch(["results", "images"], ({ results, images }) => {
     const corrected = results.filter((result) => result.edits > 0 || result.checked.length > 0 || result.all_checked);
-    const legend = element("legend", { text: corrected.length ? "Corrected images to learn from" : "Correct some cells first, or mark them as right." });
+    const legend = element("legend", {
+      text: corrected.length ? "Corrected images to learn from" : "Correct some cells first, or mark them as right.",
+    });
     const rows = corrected.map((result) => {
       const box = element("input", { attributes: { type: "checkbox" } });
       box.checked = chosen.has(result.id);
@@ -51,7 +74,9 @@ function orderForm(session: Session): HTMLElement {
 }
 
 function workDone(result: Result): string {
-  return result.all_checked ? "all of it is right" : `${counted(result.edits, "edit")}, ${counted(result.checked.length, "checked cell")}`;
+  return result.all_checked
+    ? "all of it is right"
+    : `${counted(result.edits, "edit")}, ${counted(result.checked.length, "checked cell")}`;
 }
 
 function learning(session: Session): HTMLElement {
@@ -60,14 +85,23 @@ function learning(session: Session): HTMLElement {
   const chart = element("div", { class: "chart" });
   const bar = element("progress", { attributes: { max: "1", "aria-label": "Progress of learning" } });
   const controls = element("div", { class: "row" });
-  const part = element("section", { class: "part", attributes: { "aria-label": "Learning" } }, title, words, bar, chart, controls);
+  const part = element(
+    "section",
+    { class: "part", attributes: { "aria-label": "Learning" } },
+    title,
+    words,
+    bar,
+    chart,
+    controls,
+  );
   let controlled = "";
   const began = new Map<string, { at: number; done: number }>();
   session.store.watch(["jobs"], ({ jobs }) => {
     const job = jobs.find(({ kind }) => kind === "fine-tune");
     part.hidden = !job;
     if (!job) return;
-    if (job.state === "running" && !began.has(job.id)) began.set(job.id, { at: performance.now(), done: job.progress.done });
+    if (job.state === "running" && !began.has(job.id))
+      began.set(job.id, { at: performance.now(), done: job.progress.done });
     title.textContent = String(job.settings.name ?? "Adapted model");
     words.textContent = progressOf(job, began.get(job.id));
     bar.hidden = !isUnderWay(job);
@@ -103,13 +137,15 @@ function progressOf(job: Job, began: { at: number; done: number } | undefined): 
   const parts = [job.state === "queued" ? "queued" : stage];
   if (loss) parts.push(`loss ${loss.loss.toFixed(4)}`);
   const since = began ? done - began.done : 0;
-  if (began && since >= FEWEST && total) parts.push(durationOf(((performance.now() - began.at) / 1000 / since) * (total - done)));
+  if (began && since >= FEWEST && total)
+    parts.push(durationOf(((performance.now() - began.at) / 1000 / since) * (total - done)));
   return parts.join(" · ");
 }
 
 function describeLearned({ images, before, after }: NonNullable<Job["learned"]>): string {
   const first = `Learned from ${counted(images, "image")}.`;
-  if (before === null || after === null) return `${first} Nothing was held back: look at the result before you trust it.`;
+  if (before === null || after === null)
+    return `${first} Nothing was held back: look at the result before you trust it.`;
   const change = after > before ? "better" : "not better: keep the model as it is";
   return `${first} On cells that were held back, AP@0.5 was ${before.toFixed(2)} before, and is ${after.toFixed(2)} now: ${change}.`;
 }

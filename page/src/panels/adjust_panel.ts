@@ -36,7 +36,8 @@ export function adjustPanel(session: Session): HTMLElement {
     words.textContent = result ? describe(result) : image ? "Segment the image first." : "Choose an image first.";
     for (const slider of sliders) slider.show(result);
     reset.disabled = !result?.adjustable;
-    why.textContent = result && !result.adjustable ? "Its distance map was not kept, so the sliders cannot make the cells anew." : "";
+    why.textContent =
+      result && !result.adjustable ? "Its distance map was not kept, so the sliders cannot make the cells anew." : "";
     why.hidden = !why.textContent;
   });
   const adjust = section("Adjust", ...sliders.map(({ root }) => root), why, reset);
@@ -52,8 +53,13 @@ interface Slider {
 }
 
 function thresholdSlider(name: Name, short: string, meaning: string, onMove: () => void): Slider {
-  const range = element("input", { id: name, attributes: { type: "range", min: "0", max: "1", step: "0.01", "aria-describedby": `${name}-meaning` } });
-  const number = element("input", { attributes: { type: "number", min: "0", max: "1", step: "0.01", "aria-label": `${short} as a number` } });
+  const range = element("input", {
+    id: name,
+    attributes: { type: "range", min: "0", max: "1", step: "0.01", "aria-describedby": `${name}-meaning` },
+  });
+  const number = element("input", {
+    attributes: { type: "number", min: "0", max: "1", step: "0.01", "aria-label": `${short} as a number` },
+  });
   range.addEventListener("input", () => {
     number.value = range.value;
     onMove();
@@ -92,14 +98,24 @@ function imageNotes(session: Session): HTMLElement {
 
 /** Return a choice among the results of the shown image, where there are several. */
 function resultChoice(session: Session): HTMLElement {
-  const select = choice([], (id) => {
-    const chosen = session.store.state.results.find((result) => result.id === id);
-    if (chosen) showResult(session, chosen);
-  }, { attributes: { "aria-label": "Result" } });
+  const select = choice(
+    [],
+    (id) => {
+      const chosen = session.store.state.results.find((result) => result.id === id);
+      if (chosen) showResult(session, chosen);
+    },
+    { attributes: { "aria-label": "Result" } },
+  );
   session.store.watch(["results", "result", "image"], ({ result, image }) => {
     const results = resultsOf(session, image?.id);
     select.hidden = results.length < 2;
-    fillChoice(select, results.map(({ id, model, target, count }, at) => [id, `${results.length - at}. ${model}, ${target}, ${count} found`]));
+    fillChoice(
+      select,
+      results.map(({ id, model, target, count }, at) => [
+        id,
+        `${results.length - at}. ${model}, ${target}, ${count} found`,
+      ]),
+    );
     if (result) select.value = result.id;
   });
   return select;

@@ -17,7 +17,10 @@ export interface CellsTableListener {
 }
 
 export class CellsTable {
-  readonly root = element("div", { class: "table", attributes: { role: "grid", tabindex: "0", "aria-label": "Cells" } });
+  readonly root = element("div", {
+    class: "table",
+    attributes: { role: "grid", tabindex: "0", "aria-label": "Cells" },
+  });
   private readonly head = element("div", { class: "table-head", attributes: { role: "row", "aria-rowindex": "1" } });
   private readonly body = element("div", { class: "table-body", attributes: { role: "rowgroup" } });
   private table: CellTable | null = null;
@@ -43,7 +46,9 @@ export class CellsTable {
     this.table = table;
     this.rows = rows;
     this.names = columnsOf(table);
-    this.columns = this.names.map((name) => `${Math.round(Math.max(WIDTHS.least, name.length * WIDTHS.letter + WIDTHS.sides))}px`).join(" ");
+    this.columns = this.names
+      .map((name) => `${Math.round(Math.max(WIDTHS.least, name.length * WIDTHS.letter + WIDTHS.sides))}px`)
+      .join(" ");
     this.root.setAttribute("aria-rowcount", String(rows.length + 1));
     this.root.setAttribute("aria-colcount", String(this.names.length));
     this.head.style.gridTemplateColumns = this.columns;
@@ -65,7 +70,9 @@ export class CellsTable {
 
   /** Show the headings; the one that has the focus keeps it. */
   private showHead(sorting: Sorting): void {
-    const focused = this.head.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.column : undefined;
+    const focused = this.head.contains(document.activeElement)
+      ? (document.activeElement as HTMLElement).dataset.column
+      : undefined;
     const stop = focused ?? (this.names.includes(sorting.column) ? sorting.column : this.names[0]);
     this.head.replaceChildren(...this.names.map((name) => this.heading(name, sorting, name === stop)));
     if (focused) this.head.querySelector<HTMLElement>("[tabindex='0']")?.focus();
@@ -74,8 +81,12 @@ export class CellsTable {
   private heading(name: string, sorting: Sorting, isStop: boolean): HTMLElement {
     const isSorted = sorting.column === name;
     const order = !isSorted ? "none" : sorting.isDescending ? "descending" : "ascending";
-    const sort = button(name, () => this.listener.onSort(name), { title: `Sort by ${name}`, attributes: { "data-column": name, tabindex: isStop ? "0" : "-1" } });
-    if (isSorted) sort.append(element("span", { text: sorting.isDescending ? " ↓" : " ↑", attributes: { "aria-hidden": "true" } }));
+    const sort = button(name, () => this.listener.onSort(name), {
+      title: `Sort by ${name}`,
+      attributes: { "data-column": name, tabindex: isStop ? "0" : "-1" },
+    });
+    if (isSorted)
+      sort.append(element("span", { text: sorting.isDescending ? " ↓" : " ↑", attributes: { "aria-hidden": "true" } }));
     return element("div", { attributes: { role: "columnheader", "aria-sort": order } }, sort);
   }
 
@@ -92,10 +103,19 @@ export class CellsTable {
   private row(row: number, position: number): HTMLElement {
     const columns = this.table?.columns ?? {};
     const cell = Number(columns.id[row]);
-    const made = element("div", { id: `cell-${cell}`, attributes: { role: "row", "aria-rowindex": String(position + 2), "aria-selected": String(cell === this.selected), "data-cell": String(cell) } });
+    const made = element("div", {
+      id: `cell-${cell}`,
+      attributes: {
+        role: "row",
+        "aria-rowindex": String(position + 2),
+        "aria-selected": String(cell === this.selected),
+        "data-cell": String(cell),
+      },
+    });
     made.style.gridTemplateColumns = this.columns;
     made.style.top = `${position * ROW}px`;
-    for (const name of this.names) made.append(element("span", { text: textOf(columns[name][row]), attributes: { role: "gridcell" } }));
+    for (const name of this.names)
+      made.append(element("span", { text: textOf(columns[name][row]), attributes: { role: "gridcell" } }));
     return made;
   }
 
@@ -106,7 +126,14 @@ export class CellsTable {
 
   private step(event: KeyboardEvent): void {
     const page = Math.max(Math.floor(this.root.clientHeight / ROW) - 2, 1);
-    const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    const steps: Record<string, number> = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    };
     if (!(event.key in steps) || event.target !== this.root || !this.rows.length) return;
     event.preventDefault();
     const before = Math.max(this.positionOf(this.selected), steps[event.key] === 1 ? -1 : 0);

@@ -18,7 +18,9 @@ export function channelsPart(session: Session): HTMLElement {
     rows = image ? image.channels.map((channel, at) => channelRow(session, image, channel, at)) : [];
     list.replaceChildren(...rows.map(({ root }) => root));
   });
-  session.store.watch(["channels"], ({ channels }) => rows.forEach((row, at) => channels[at] && row.show(channels[at])));
+  session.store.watch(["channels"], ({ channels }) =>
+    rows.forEach((row, at) => channels[at] && row.show(channels[at])),
+  );
   const reset = button("Back to the image's values", () => {
     const { image } = session.store.state;
     if (image) session.store.set({ channels: defaultSettings(image) });
@@ -31,12 +33,17 @@ export function channelsPart(session: Session): HTMLElement {
 function channelRow(session: Session, image: ImageInfo, channel: Channel, at: number): Row {
   const name = channel.name || `channel ${channel.index}`;
   const change = (part: Partial<ChannelSetting>) =>
-    session.store.set({ channels: session.store.state.channels.map((other, index) => (index === at ? { ...other, ...part } : other)) });
+    session.store.set({
+      channels: session.store.state.channels.map((other, index) => (index === at ? { ...other, ...part } : other)),
+    });
   const shown = element("input", { attributes: { type: "checkbox" } });
   shown.addEventListener("change", () => change({ shown: shown.checked }));
   const colour = element("input", { attributes: { type: "color", "aria-label": `Colour of ${name}` } });
   colour.addEventListener("input", () => change({ colour: colour.value }));
-  const auto = button("Auto", () => change(ownContrast(image, channel)), { class: "small", attributes: { "aria-label": `Auto: contrast of ${name} by its values` } });
+  const auto = button("Auto", () => change(ownContrast(image, channel)), {
+    class: "small",
+    attributes: { "aria-label": `Auto: contrast of ${name} by its values` },
+  });
   const own = ownContrast(image, channel);
   const range = new Range({
     label: `Contrast of ${name}`,
@@ -44,7 +51,13 @@ function channelRow(session: Session, image: ImageInfo, channel: Channel, at: nu
     most: Math.max(channel.most, own.high),
     onChange: (low, high) => change({ low, high }),
   });
-  const head = element("div", { class: "channel-head" }, element("label", {}, shown, element("span", { text: name })), colour, auto);
+  const head = element(
+    "div",
+    { class: "channel-head" },
+    element("label", {}, shown, element("span", { text: name })),
+    colour,
+    auto,
+  );
   return {
     root: element("div", { class: "channel" }, head, range.root),
     show: (setting) => {

@@ -9,7 +9,12 @@ export function downloadPanel(session: Session): HTMLElement {
   const list = element("ul", { class: "formats" });
   const words = element("p", { class: "hint" });
   const all = element("input", { attributes: { type: "checkbox" } });
-  const every = element("label", { class: "row" }, all, element("span", { text: "of all images, one after the other" }));
+  const every = element(
+    "label",
+    { class: "row" },
+    all,
+    element("span", { text: "of all images, one after the other" }),
+  );
   let shown = "";
   session.store.watch(["result", "images"], ({ result, images }) => {
     every.hidden = images.length < 2;
@@ -24,11 +29,20 @@ export function downloadPanel(session: Session): HTMLElement {
 }
 
 function formatRow(session: Session, format: Result["formats"][number], all: HTMLInputElement): HTMLElement {
-  const save = button("Download", () => {
-    const { result } = session.store.state;
-    if (all.checked) void downloadAll(session, format.name);
-    else if (result) void download(session, result, format.name);
-  }, { class: "small", attributes: { "aria-label": `Download ${format.name}` } });
-  const words = element("span", { class: "words" }, element("strong", { text: format.name }), element("span", { class: "hint", text: format.meaning }));
+  const save = button(
+    "Download",
+    () => {
+      const { result } = session.store.state;
+      if (all.checked) void downloadAll(session, format.name);
+      else if (result) void download(session, result, format.name);
+    },
+    { class: "small", attributes: { "aria-label": `Download ${format.name}` } },
+  );
+  const words = element(
+    "span",
+    { class: "words" },
+    element("strong", { text: format.name }),
+    element("span", { class: "hint", text: format.meaning }),
+  );
   return element("li", {}, words, save);
 }

@@ -8,7 +8,12 @@ export function emptyPicture(session: Session): HTMLElement {
     "div",
     { class: "empty" },
     element("p", { class: "big", text: "Drop images here" }),
-    element("p", { text: session.backend.kind === "server" ? "They go to the computer that runs DINOCell, and nowhere else." : "They stay in this browser, until this page is closed. Nothing is sent anywhere." }),
+    element("p", {
+      text:
+        session.backend.kind === "server"
+          ? "They go to the computer that runs DINOCell, and nowhere else."
+          : "They stay in this browser, until this page is closed. Nothing is sent anywhere.",
+    }),
   );
   session.store.watch(["image"], ({ image }) => (box.hidden = image !== null));
   return box;

@@ -8,14 +8,32 @@ import { columnsOf, sizeColumn } from "../table/order";
 export function filterForm(session: Session): HTMLElement {
   const { store } = session;
   const column = choice([], () => undefined, { attributes: { "aria-label": "Column to filter by" } });
-  const operator = choice(OPERATORS.map((sign) => [sign, sign]), () => undefined, { attributes: { "aria-label": "Comparison" } });
-  const value = element("input", { attributes: { type: "text", inputmode: "decimal", placeholder: "200", "aria-label": "Value to compare with" } });
-  const clear = button("×", () => {
-    store.set({ filter: null });
-    value.value = "";
-  }, { class: "small quiet", title: "Clear the filter", attributes: { "aria-label": "Clear the filter" } });
+  const operator = choice(
+    OPERATORS.map((sign) => [sign, sign]),
+    () => undefined,
+    { attributes: { "aria-label": "Comparison" } },
+  );
+  const value = element("input", {
+    attributes: { type: "text", inputmode: "decimal", placeholder: "200", "aria-label": "Value to compare with" },
+  });
+  const clear = button(
+    "×",
+    () => {
+      store.set({ filter: null });
+      value.value = "";
+    },
+    { class: "small quiet", title: "Clear the filter", attributes: { "aria-label": "Clear the filter" } },
+  );
   const use = element("button", { class: "small", text: "Filter", attributes: { type: "submit" } });
-  const form = element("form", { class: "filter", attributes: { "aria-label": "Filter" } }, column, operator, value, use, clear);
+  const form = element(
+    "form",
+    { class: "filter", attributes: { "aria-label": "Filter" } },
+    column,
+    operator,
+    value,
+    use,
+    clear,
+  );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const { table } = store.state;
@@ -29,7 +47,10 @@ export function filterForm(session: Session): HTMLElement {
     clear.hidden = !filter;
     const names = columnsOf(table);
     const isFirst = column.options.length === 0;
-    fillChoice(column, names.map((name) => [name, name]));
+    fillChoice(
+      column,
+      names.map((name) => [name, name]),
+    );
     if (isFirst && names.length) column.value = sizeColumn(names);
   });
   return form;

@@ -5,10 +5,17 @@ import type { Session } from "../state/session";
 import type { State } from "../state/state";
 import { showKeys } from "./keys_dialog";
 
-const THEMES = [["system", "System"], ["light", "Light"], ["dark", "Dark"]] as const;
+const THEMES = [
+  ["system", "System"],
+  ["light", "Light"],
+  ["dark", "Dark"],
+] as const;
 
 export function header(session: Session): HTMLElement {
-  const theme = choice(THEMES, (value) => session.store.set({ theme: value as State["theme"] }), { attributes: { "aria-label": "Light or dark" }, title: "Light or dark" });
+  const theme = choice(THEMES, (value) => session.store.set({ theme: value as State["theme"] }), {
+    attributes: { "aria-label": "Light or dark" },
+    title: "Light or dark",
+  });
   session.store.watch(["theme"], (state) => {
     theme.value = state.theme;
     document.documentElement.dataset.theme = state.theme;
@@ -20,13 +27,18 @@ export function header(session: Session): HTMLElement {
     element("h1", { text: "DINOCell" }),
     element("p", { class: "hint where", text: where }),
     theme,
-    button("?", showKeys, { class: "quiet", title: "Keys (?)", attributes: { "aria-label": "Keys", "aria-keyshortcuts": "?" } }),
+    button("?", showKeys, {
+      class: "quiet",
+      title: "Keys (?)",
+      attributes: { "aria-label": "Keys", "aria-keyshortcuts": "?" },
+    }),
   );
 }
 
 /** Return a banner that is there while the server does not answer. */
 export function lostBanner(session: Session): HTMLElement {
-  const text = "The server does not answer. The page tries again every two seconds; what it has done is kept. If it was stopped, start it again with dinocell serve.";
+  const text =
+    "The server does not answer. The page tries again every two seconds; what it has done is kept. If it was stopped, start it again with dinocell serve.";
   const banner = element("div", { class: "banner", attributes: { role: "alert" } });
   session.store.watch(["isLost"], ({ isLost }) => {
     banner.hidden = !isLost;

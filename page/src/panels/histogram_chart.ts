@@ -16,9 +16,19 @@ export function histogramChart(histogram: Histogram, filter: Filter | null, colu
     const tall = count ? Math.max((count / most) * HEIGHT, 1.5) : 0;
     const middle = low + (bin + 0.5) * width;
     const isKept = filter?.column !== column || passes(middle, filter);
-    return drawn("rect", { x: bin * step, y: HEIGHT - tall, width: step - 1, height: tall, class: isKept ? "bar" : "bar faint" });
+    return drawn("rect", {
+      x: bin * step,
+      y: HEIGHT - tall,
+      width: step - 1,
+      height: tall,
+      class: isKept ? "bar" : "bar faint",
+    });
   });
-  const chart = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none", class: "histogram" }, ...bars);
+  const chart = drawn(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none", class: "histogram" },
+    ...bars,
+  );
   const bound = Number(filter?.value);
   if (filter?.column === column && bound >= low && bound <= high && high > low) {
     const x = ((bound - low) / (high - low)) * WIDTH;

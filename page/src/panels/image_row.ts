@@ -26,13 +26,36 @@ export class ImageRow {
       "button",
       { class: "open", attributes: { type: "button" }, on: { click: () => showImage(session, image) } },
       thumbnail(session, image),
-      element("span", { class: "words" }, element("span", { class: "name", text: image.name, title: image.name }), element("span", { class: "meta", text: meta }), this.status),
+      element(
+        "span",
+        { class: "words" },
+        element("span", { class: "name", text: image.name, title: image.name }),
+        element("span", { class: "meta", text: meta }),
+        this.status,
+      ),
     );
-    this.stop = button("Cancel", () => this.job && void cancel(session, this.job), { class: "small", attributes: { "aria-label": `Cancel ${image.name}` } });
-    this.again = button("Go on", () => this.job && void goOn(session, this.job), { class: "small", attributes: { "aria-label": `Go on with ${image.name}` } });
-    const remove = button("×", () => void removeImage(session, image), { class: "quiet remove", title: "Remove this image", attributes: { "aria-label": `Remove ${image.name}` } });
+    this.stop = button("Cancel", () => this.job && void cancel(session, this.job), {
+      class: "small",
+      attributes: { "aria-label": `Cancel ${image.name}` },
+    });
+    this.again = button("Go on", () => this.job && void goOn(session, this.job), {
+      class: "small",
+      attributes: { "aria-label": `Go on with ${image.name}` },
+    });
+    const remove = button("×", () => void removeImage(session, image), {
+      class: "quiet remove",
+      title: "Remove this image",
+      attributes: { "aria-label": `Remove ${image.name}` },
+    });
     this.bar.setAttribute("aria-label", `Progress of ${image.name}`);
-    this.root = element("li", { class: "image" }, this.open, remove, this.bar, element("div", { class: "row" }, this.stop, this.again));
+    this.root = element(
+      "li",
+      { class: "image" },
+      this.open,
+      remove,
+      this.bar,
+      element("div", { class: "row" }, this.stop, this.again),
+    );
   }
 
   /** Show the newest job and result of the image, and whether it is the one in the picture. */

@@ -43,7 +43,10 @@ function uploadRow(upload: Upload): HTMLElement {
     element("span", { class: "name", text: upload.name }),
     element("span", { class: upload.problem ? "status problem" : "status", text: words }),
     bar,
-    button(upload.problem ? "Close" : "Cancel", upload.cancel, { class: "small", attributes: { "aria-label": `${upload.problem ? "Close" : "Cancel"} ${upload.name}` } }),
+    button(upload.problem ? "Close" : "Cancel", upload.cancel, {
+      class: "small",
+      attributes: { "aria-label": `${upload.problem ? "Close" : "Cancel"} ${upload.name}` },
+    }),
   );
 }
 

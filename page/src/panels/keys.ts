@@ -7,7 +7,11 @@ export interface Key {
   meaning: string;
 }
 
-const key = (name: string, meaning: string): Key => ({ parts: name === "+" ? [name] : name.split("+"), joint: "+", meaning });
+const key = (name: string, meaning: string): Key => ({
+  parts: name === "+" ? [name] : name.split("+"),
+  joint: "+",
+  meaning,
+});
 const either = (one: string, other: string, meaning: string): Key => ({ parts: [one, other], joint: " and ", meaning });
 
 export const KEYS: readonly Key[] = [

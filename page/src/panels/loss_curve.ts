@@ -11,8 +11,16 @@ export function lossCurve(curve: Job["curve"], steps: number): SVGSVGElement {
   const highest = Math.max(...curve.map(({ loss }) => loss), Number.MIN_VALUE);
   const last = Math.max(steps, curve.at(-1)?.step ?? 1, 1);
   const points = curve.map(({ step, loss }) => `${(step / last) * WIDTH},${HEIGHT * (1 - loss / highest)}`).join(" ");
-  const chart = drawn("svg", { viewBox: `0 -2 ${WIDTH} ${HEIGHT + 4}`, role: "img", class: "curve", preserveAspectRatio: "none" });
+  const chart = drawn("svg", {
+    viewBox: `0 -2 ${WIDTH} ${HEIGHT + 4}`,
+    role: "img",
+    class: "curve",
+    preserveAspectRatio: "none",
+  });
   chart.append(drawn("polyline", { points, class: "line" }));
-  chart.setAttribute("aria-label", `Loss of each step, lower is better: ${curve.at(-1)?.loss.toFixed(4) ?? "none yet"}`);
+  chart.setAttribute(
+    "aria-label",
+    `Loss of each step, lower is better: ${curve.at(-1)?.loss.toFixed(4) ?? "none yet"}`,
+  );
   return chart;
 }

@@ -6,7 +6,11 @@ import type { SegmentSetting, State } from "../state/state";
 import { channelOf, chosenModel, isUnderWay, jobOf, segment, segmentAll } from "../work/jobs";
 
 const TARGETS: Record<string, string> = { auto: "automatic", cells: "whole cells", nuclei: "nuclei" };
-const SIZES = [["auto", "automatic"], ["none", "as the image is"], ["given", "diameter in pixels"]] as const;
+const SIZES = [
+  ["auto", "automatic"],
+  ["none", "as the image is"],
+  ["given", "diameter in pixels"],
+] as const;
 
 export function segmentPanel(session: Session): HTMLElement {
   const { store } = session;
@@ -16,18 +20,25 @@ export function segmentPanel(session: Session): HTMLElement {
   const channel = choice([], (value) => change({ channel: value }));
   const channelField = field("Channel", channel);
   const size = choice(SIZES, (value) => change({ size: value as SegmentSetting["size"] }));
-  const diameter = element("input", { attributes: { type: "number", min: "1", max: "10000", step: "any", "aria-label": "diameter in pixels" } });
+  const diameter = element("input", {
+    attributes: { type: "number", min: "1", max: "10000", step: "any", "aria-label": "diameter in pixels" },
+  });
   diameter.addEventListener("change", () => {
     if (diameter.valueAsNumber > 0) change({ diameter: diameter.valueAsNumber });
   });
   const words = element("p", { class: "hint" });
-  const one = button("Segment", () => store.state.image && void segment(session, store.state.image), { class: "primary" });
+  const one = button("Segment", () => store.state.image && void segment(session, store.state.image), {
+    class: "primary",
+  });
   const all = button("Segment all", () => void segmentAll(session));
   const modelField = field("Model", model);
   modelField.append(words);
   store.watch(["models", "segment"], (state) => {
     const { segment: chosen, models } = state;
-    fillChoice(model, models.map(({ name, own }) => [name, own ? `${name} (adapted by you)` : name]));
+    fillChoice(
+      model,
+      models.map(({ name, own }) => [name, own ? `${name} (adapted by you)` : name]),
+    );
     const shown = models.find(({ name }) => name === chosenModel(state));
     if (shown) model.value = shown.name;
     words.textContent = shown?.description ?? "";
@@ -40,7 +51,10 @@ export function segmentPanel(session: Session): HTMLElement {
   store.watch(["image", "segment"], ({ image, segment: chosen }) => {
     const index = image ? channelOf(chosen, image) : null;
     channelField.hidden = index === null;
-    fillChoice(channel, (image?.channels ?? []).map(({ name }) => [name, name]));
+    fillChoice(
+      channel,
+      (image?.channels ?? []).map(({ name }) => [name, name]),
+    );
     const shown = image?.channels.find((other) => other.index === index);
     if (shown) channel.value = shown.name;
   });
@@ -52,7 +66,14 @@ export function segmentPanel(session: Session): HTMLElement {
   const sizes = field("Size of cells (diameter)", size);
   sizes.append(diameter);
   sizes.classList.add("with-number");
-  return section("Segment", modelField, field("Outline (target)", target), channelField, sizes, element("div", { class: "row" }, one, all));
+  return section(
+    "Segment",
+    modelField,
+    field("Outline (target)", target),
+    channelField,
+    sizes,
+    element("div", { class: "row" }, one, all),
+  );
 }
 
 function targetsOf(targets: string[]): [string, string][] {

@@ -9,11 +9,20 @@ import { colourOfShare, cssOf } from "../viewer/colours";
 import { colouring } from "../viewer/label_style";
 import { channelsPart } from "./channels_part";
 
-const SHAPES = [["fill", "Areas"], ["outline", "Outlines"], ["hidden", "Hidden"]] as const;
+const SHAPES = [
+  ["fill", "Areas"],
+  ["outline", "Outlines"],
+  ["hidden", "Hidden"],
+] as const;
 const OWN = "";
 
 export function showPanel(session: Session): HTMLElement {
-  return element("div", {}, section("Cells", shapes(session), colours(session), opacity(session)), channelsPart(session));
+  return element(
+    "div",
+    {},
+    section("Cells", shapes(session), colours(session), opacity(session)),
+    channelsPart(session),
+  );
 }
 
 function change(session: Session, part: Partial<LabelSetting>): void {
@@ -21,7 +30,11 @@ function change(session: Session, part: Partial<LabelSetting>): void {
 }
 
 function shapes(session: Session): HTMLElement {
-  const group = element("fieldset", { class: "segmented" }, element("legend", { class: "hidden", text: "How cells are shown" }));
+  const group = element(
+    "fieldset",
+    { class: "segmented" },
+    element("legend", { class: "hidden", text: "How cells are shown" }),
+  );
   for (const [shape, text] of SHAPES) {
     const input = element("input", { attributes: { type: "radio", name: "shape", value: shape } });
     input.addEventListener("change", () => change(session, { shape }));
@@ -40,7 +53,12 @@ function colours(session: Session): HTMLElement {
     const by = colouring(state);
     select.value = by?.column ?? OWN;
     legend.hidden = by === null;
-    if (by) legend.replaceChildren(element("span", { text: textOf(by.ends[0]) }), gradient(by.column), element("span", { text: textOf(by.ends[1]) }));
+    if (by)
+      legend.replaceChildren(
+        element("span", { text: textOf(by.ends[0]) }),
+        gradient(by.column),
+        element("span", { text: textOf(by.ends[1]) }),
+      );
   });
   const made = field("Colour", select);
   made.append(legend);
@@ -48,7 +66,9 @@ function colours(session: Session): HTMLElement {
 }
 
 function gradient(column: string): HTMLCanvasElement {
-  const canvas = element("canvas", { attributes: { role: "img", "aria-label": `Colours of ${column}, from dark for low to bright for high` } });
+  const canvas = element("canvas", {
+    attributes: { role: "img", "aria-label": `Colours of ${column}, from dark for low to bright for high` },
+  });
   [canvas.width, canvas.height] = [128, 1];
   const context = canvas.getContext("2d");
   for (let x = 0; x < canvas.width && context; x++) {

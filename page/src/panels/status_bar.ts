@@ -24,7 +24,12 @@ function placeOf({ pointer, image, result }: Readonly<State>): string {
 /** Return a box over the picture that holds a problem until it is closed. */
 export function problemBox(session: Session): HTMLElement {
   const words = element("p");
-  const box = element("div", { class: "problem-box", attributes: { role: "alert" } }, words, button("Close", () => say(session, ""), { class: "small" }));
+  const box = element(
+    "div",
+    { class: "problem-box", attributes: { role: "alert" } },
+    words,
+    button("Close", () => say(session, ""), { class: "small" }),
+  );
   session.store.watch(["notice"], ({ notice }) => {
     box.hidden = !notice?.isProblem;
     words.textContent = notice?.isProblem ? notice.text : "";

@@ -10,20 +10,56 @@ import { ICONS } from "./icons";
 import { meaningOf } from "./keys";
 
 const MODES: [Mode, string, string][] = [
-  ["move", "Move", "Esc"], ["add", "Add", "A"], ["split", "Split", "S"], ["merge", "Merge", "M"], ["delete", "Delete", "D"], ["paint", "Paint", "E"],
+  ["move", "Move", "Esc"],
+  ["add", "Add", "A"],
+  ["split", "Split", "S"],
+  ["merge", "Merge", "M"],
+  ["delete", "Delete", "D"],
+  ["paint", "Paint", "E"],
 ];
 
 const TOOLS: Partial<Record<Mode, [Tool, string][]>> = {
-  add: [["click", "Click"], ["box", "Box"], ["outline", "Outline"]],
-  split: [["click", "Two clicks"], ["line", "Line"]],
+  add: [
+    ["click", "Click"],
+    ["box", "Box"],
+    ["outline", "Outline"],
+  ],
+  split: [
+    ["click", "Two clicks"],
+    ["line", "Line"],
+  ],
 };
 
 export function toolbar(session: Session, corrections: Corrections): HTMLElement {
-  const bar = element("div", { class: "toolbar", attributes: { role: "toolbar", "aria-label": "Correct", "aria-controls": "picture" } });
+  const bar = element("div", {
+    class: "toolbar",
+    attributes: { role: "toolbar", "aria-label": "Correct", "aria-controls": "picture" },
+  });
   for (const [mode, name, key] of MODES) bar.append(modeButton(session, corrections, mode, name, key));
-  const next = iconButton("next", "Next", "N", () => void corrections.next(), () => session.store.state.result?.editable ?? false, session);
-  const undo = iconButton("undo", "Undo", "Ctrl+Z", () => void corrections.step("undo"), () => session.store.state.result?.can_undo ?? false, session);
-  const redo = iconButton("redo", "Redo", "Ctrl+Shift+Z", () => void corrections.step("redo"), () => session.store.state.result?.can_redo ?? false, session);
+  const next = iconButton(
+    "next",
+    "Next",
+    "N",
+    () => void corrections.next(),
+    () => session.store.state.result?.editable ?? false,
+    session,
+  );
+  const undo = iconButton(
+    "undo",
+    "Undo",
+    "Ctrl+Z",
+    () => void corrections.step("undo"),
+    () => session.store.state.result?.can_undo ?? false,
+    session,
+  );
+  const redo = iconButton(
+    "redo",
+    "Redo",
+    "Ctrl+Shift+Z",
+    () => void corrections.step("redo"),
+    () => session.store.state.result?.can_redo ?? false,
+    session,
+  );
   bar.append(next, element("span", { class: "gap" }), undo, redo);
   roveFocus(bar);
   const below = element("div", { class: "below" }, toolRow(session, corrections), checkedRow(session, corrections));
@@ -31,15 +67,33 @@ export function toolbar(session: Session, corrections: Corrections): HTMLElement
   return element("div", { class: "correcting" }, bar, below);
 }
 
-function iconButton(icon: string, name: string, key: string, onClick: () => void, isEnabled: () => boolean, session: Session): HTMLButtonElement {
-  const made = button("", onClick, { class: "tool", title: `${meaningOf(key)} (${key})`, attributes: { "aria-keyshortcuts": shortcut(key) } });
+function iconButton(
+  icon: string,
+  name: string,
+  key: string,
+  onClick: () => void,
+  isEnabled: () => boolean,
+  session: Session,
+): HTMLButtonElement {
+  const made = button("", onClick, {
+    class: "tool",
+    title: `${meaningOf(key)} (${key})`,
+    attributes: { "aria-keyshortcuts": shortcut(key) },
+  });
   made.append(picture(icon), element("span", { text: name }));
-  if (key.length === 1) made.append(element("span", { class: "key", text: key, attributes: { "aria-hidden": "true" } }));
+  if (key.length === 1)
+    made.append(element("span", { class: "key", text: key, attributes: { "aria-hidden": "true" } }));
   session.store.watch(["result"], () => (made.disabled = !isEnabled()));
   return made;
 }
 
-function modeButton(session: Session, corrections: Corrections, mode: Mode, name: string, key: string): HTMLButtonElement {
+function modeButton(
+  session: Session,
+  corrections: Corrections,
+  mode: Mode,
+  name: string,
+  key: string,
+): HTMLButtonElement {
   const isEnabled = () => mode === "move" || (session.store.state.result?.editable ?? false);
   const press = () => corrections.setMode(session.store.state.mode === mode ? "move" : mode);
   const made = iconButton(mode, name, key, press, isEnabled, session);
@@ -52,7 +106,11 @@ function shortcut(key: string): string {
 }
 
 function picture(name: string): SVGSVGElement {
-  return drawn("svg", { viewBox: "0 0 20 20", "aria-hidden": "true", class: "icon" }, drawn("path", { d: ICONS[name] }));
+  return drawn(
+    "svg",
+    { viewBox: "0 0 20 20", "aria-hidden": "true", class: "icon" },
+    drawn("path", { d: ICONS[name] }),
+  );
 }
 
 /** Return the tools of the mode, and the brush. */
@@ -71,12 +129,17 @@ function toolRow(session: Session, corrections: Corrections): HTMLElement {
 }
 
 function toolButton(state: Readonly<State>, corrections: Corrections, tool: Tool, name: string): HTMLButtonElement {
-  return button(name, () => corrections.setMode(state.mode, tool), { class: "small", attributes: { "aria-pressed": String(state.tool === tool) } });
+  return button(name, () => corrections.setMode(state.mode, tool), {
+    class: "small",
+    attributes: { "aria-pressed": String(state.tool === tool) },
+  });
 }
 
 function brushControls(session: Session): HTMLElement {
   const { store } = session;
-  const size = element("input", { attributes: { type: "range", min: "1", max: "100", "aria-label": "Brush in pixels" } });
+  const size = element("input", {
+    attributes: { type: "range", min: "1", max: "100", "aria-label": "Brush in pixels" },
+  });
   size.addEventListener("input", () => store.set({ brush: size.valueAsNumber }));
   const words = element("output", { class: "number" });
   const erase = button("Erase", () => store.set({ isErasing: !store.state.isErasing }), { class: "small" });
@@ -94,7 +157,12 @@ function checkedRow(session: Session, corrections: Corrections): HTMLElement {
   const words = element("span", { class: "hint" });
   const box = element("input", { attributes: { type: "checkbox" } });
   box.addEventListener("change", () => void corrections.checkAll(box.checked));
-  const all = element("label", { title: "No cell is missing, and every one that is there is right" }, box, element("span", { text: "All of it is right" }));
+  const all = element(
+    "label",
+    { title: "No cell is missing, and every one that is there is right" },
+    box,
+    element("span", { text: "All of it is right" }),
+  );
   const row = element("div", { class: "checked" }, bar, words, all);
   session.store.watch(["result"], ({ result }) => {
     if (!result) return;

@@ -1,7 +1,19 @@
 /** Backend over HTTP: the computer that the page came from segments. */
 
 import type {
-  Backend, CellTable, Edit, EditOutcome, ImageInfo, Job, JobRequest, LabelTile, Model, Outline, Result, Thresholds, View,
+  Backend,
+  CellTable,
+  Edit,
+  EditOutcome,
+  ImageInfo,
+  Job,
+  JobRequest,
+  LabelTile,
+  Model,
+  Outline,
+  Result,
+  Thresholds,
+  View,
 } from "../backend";
 import { Connection } from "./connection";
 import { JobEvents } from "./job_events";
@@ -33,7 +45,14 @@ export class ServerBackend implements Backend {
     return this.requests.order("DELETE", `/images/${id}`);
   }
 
-  async imageTile(image: ImageInfo, view: View, z: number, x: number, y: number, signal?: AbortSignal): Promise<ImageBitmap> {
+  async imageTile(
+    image: ImageInfo,
+    view: View,
+    z: number,
+    x: number,
+    y: number,
+    signal?: AbortSignal,
+  ): Promise<ImageBitmap> {
     const path = `/images/${image.id}/tiles/${z}/${x}/${y}.png${viewQuery(image, view)}`;
     return createImageBitmap(await this.requests.bytes(path, signal));
   }

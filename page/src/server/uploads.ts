@@ -24,7 +24,9 @@ export function upload(
     };
     request.onerror = () => {
       connection.note(false);
-      reject(new BackendError(`${file.name}: the upload broke off, expected the server to answer; drop the file again`));
+      reject(
+        new BackendError(`${file.name}: the upload broke off, expected the server to answer; drop the file again`),
+      );
     };
     request.onabort = () => reject(new DOMException("The upload was cancelled", "AbortError"));
     signal?.addEventListener("abort", () => request.abort());

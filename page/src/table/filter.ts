@@ -23,12 +23,18 @@ export function passes(value: Value, { operator, value: text }: Pick<Filter, "op
   }
   const bound = Number(text);
   switch (operator) {
-    case ">": return value > bound;
-    case "≥": return value >= bound;
-    case "<": return value < bound;
-    case "≤": return value <= bound;
-    case "=": return value === bound;
-    case "≠": return value !== bound;
+    case ">":
+      return value > bound;
+    case "≥":
+      return value >= bound;
+    case "<":
+      return value < bound;
+    case "≤":
+      return value <= bound;
+    case "=":
+      return value === bound;
+    case "≠":
+      return value !== bound;
   }
 }
 

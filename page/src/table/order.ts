@@ -23,7 +23,9 @@ export function sizeColumn(names: readonly string[]): string {
 
 /** Return the columns of a table that hold numbers, without the ids. */
 export function numberColumns(table: CellTable | null): string[] {
-  return columnsOf(table).filter((name) => name !== "id" && table?.columns[name].some((value) => typeof value === "number"));
+  return columnsOf(table).filter(
+    (name) => name !== "id" && table?.columns[name].some((value) => typeof value === "number"),
+  );
 }
 
 /** Return the numbers of rows that pass the filter, sorted; equal ones stay as they are, missing values come last. */

@@ -27,7 +27,9 @@ export function defaultSettings(image: ImageInfo): ChannelSetting[] {
 /** Return the view of channels that are shown. */
 export function viewOf(settings: ChannelSetting[]): View {
   return {
-    channels: settings.filter(({ shown }) => shown).map(({ index, low, high, colour }) => ({ index, low, high, colour })),
+    channels: settings
+      .filter(({ shown }) => shown)
+      .map(({ index, low, high, colour }) => ({ index, low, high, colour })),
   };
 }
 

@@ -50,7 +50,11 @@ export function endsOf(column: string, values: readonly unknown[]): [number, num
 }
 
 /** Return the colour of every cell by its value. */
-export function coloursByValue(ids: readonly unknown[], values: readonly unknown[], ends: [number, number]): Map<number, number> {
+export function coloursByValue(
+  ids: readonly unknown[],
+  values: readonly unknown[],
+  ends: [number, number],
+): Map<number, number> {
   const span = ends[1] - ends[0] || 1;
   return new Map(
     ids.map((id, row) => {

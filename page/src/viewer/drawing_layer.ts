@@ -19,7 +19,10 @@ export type Kind = "brush" | "box" | "outline" | "line";
 const ACCENT = "#ffd166";
 const LINE = [
   new Style({ stroke: new Stroke({ color: "rgba(0, 0, 0, 0.7)", width: 4 }) }),
-  new Style({ stroke: new Stroke({ color: ACCENT, width: 2 }), fill: new Fill({ color: "rgba(255, 209, 102, 0.18)" }) }),
+  new Style({
+    stroke: new Stroke({ color: ACCENT, width: 2 }),
+    fill: new Fill({ color: "rgba(255, 209, 102, 0.18)" }),
+  }),
 ];
 const FIRST = new Style({
   image: new Circle({ radius: 6, fill: new Fill({ color: ACCENT }), stroke: new Stroke({ color: "#000", width: 2 }) }),
@@ -27,7 +30,12 @@ const FIRST = new Style({
 
 export class DrawingLayer {
   private readonly source = new VectorSource();
-  readonly layer = new VectorLayer({ source: this.source, zIndex: 4, updateWhileInteracting: true, updateWhileAnimating: true });
+  readonly layer = new VectorLayer({
+    source: this.source,
+    zIndex: 4,
+    updateWhileInteracting: true,
+    updateWhileAnimating: true,
+  });
   private readonly stroke = new Feature();
   private readonly first = new Feature();
   private readonly brush = new Feature();
@@ -69,10 +77,18 @@ function geometryOf(kind: Kind, stroke: Coordinate[]): Geometry {
 /** Return a style as wide as the brush at every zoom. */
 function brushStyle(brush: number, colour: string): (feature: unknown, resolution: number) => Style {
   return (_, resolution) =>
-    new Style({ stroke: new Stroke({ color: `${colour}b0`, width: Math.max(brush / resolution, 1), lineCap: "round", lineJoin: "round" }) });
+    new Style({
+      stroke: new Stroke({
+        color: `${colour}b0`,
+        width: Math.max(brush / resolution, 1),
+        lineCap: "round",
+        lineJoin: "round",
+      }),
+    });
 }
 
 function ringStyle(radius: number): Style[] {
-  const ring = (color: string, width: number) => new Style({ image: new Circle({ radius, stroke: new Stroke({ color, width }) }) });
+  const ring = (color: string, width: number) =>
+    new Style({ image: new Circle({ radius, stroke: new Stroke({ color, width }) }) });
   return [ring("rgba(0, 0, 0, 0.7)", 3), ring("#ffffff", 1)];
 }

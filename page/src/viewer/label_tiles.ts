@@ -106,7 +106,12 @@ export class LabelTiles implements TileDrawing {
 
   /** Paint the tiles beside one that has come again: their rims depend on it. */
   private repaintBeside({ z, x, y }: TileIndex): void {
-    for (const [across, down] of [[-1, 0], [1, 0], [0, -1], [0, 1]]) {
+    for (const [across, down] of [
+      [-1, 0],
+      [1, 0],
+      [0, -1],
+      [0, 1],
+    ]) {
       const tile = this.store.get({ z, x: x + across, y: y + down });
       if (tile) tile.isPainted = false;
     }

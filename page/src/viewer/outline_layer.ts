@@ -45,7 +45,9 @@ export class OutlineLayer {
     }
     const outline = await this.outlineOf(cell);
     if (this.shown[role] !== cell) return;
-    this.features[role].setGeometry(outline ? new MultiPolygon(outline.parts.map((rings) => rings.map((ring) => ring.map(placeOf)))) : undefined);
+    this.features[role].setGeometry(
+      outline ? new MultiPolygon(outline.parts.map((rings) => rings.map((ring) => ring.map(placeOf)))) : undefined,
+    );
   }
 
   /** Return the outline of a cell of the shown result; null where there is no such cell now. */

@@ -11,7 +11,12 @@ const KEPT = 400;
 export class PictureTiles implements TileDrawing {
   private readonly store: TileStore<ImageBitmap>;
 
-  constructor(backend: Backend, image: ImageInfo, private view: View, onTile: () => void) {
+  constructor(
+    backend: Backend,
+    image: ImageInfo,
+    private view: View,
+    onTile: () => void,
+  ) {
     this.store = new TileStore({
       load: ({ z, x, y }, signal) => backend.imageTile(image, this.view, z, x, y, signal),
       onTile,

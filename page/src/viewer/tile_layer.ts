@@ -19,7 +19,10 @@ export class TileLayer extends Layer<Source> {
   private readonly canvas = document.createElement("canvas");
   private readonly context: CanvasRenderingContext2D;
 
-  constructor(private readonly pyramid: Pyramid, private readonly drawing: TileDrawing) {
+  constructor(
+    private readonly pyramid: Pyramid,
+    private readonly drawing: TileDrawing,
+  ) {
     super({});
     this.canvas.className = "tiles";
     const context = this.canvas.getContext("2d");
@@ -30,10 +33,14 @@ export class TileLayer extends Layer<Source> {
   override render(frame: FrameState): HTMLElement {
     const { size, pixelRatio, viewState, viewHints } = frame;
     const [width, height] = [Math.round(size[0] * pixelRatio), Math.round(size[1] * pixelRatio)];
-    if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
+    if (this.canvas.width !== width || this.canvas.height !== height)
+      [this.canvas.width, this.canvas.height] = [width, height];
     else this.context.clearRect(0, 0, width, height);
     const resolution = viewState.resolution / pixelRatio;
-    const [left, top] = [viewState.center[0] - (width / 2) * resolution, -viewState.center[1] - (height / 2) * resolution];
+    const [left, top] = [
+      viewState.center[0] - (width / 2) * resolution,
+      -viewState.center[1] - (height / 2) * resolution,
+    ];
     const window = { top, left, bottom: top + height * resolution, right: left + width * resolution };
     const z = levelFor(this.pyramid, resolution);
     const tiles = tilesIn(this.pyramid, z, window);

@@ -57,7 +57,11 @@ export class Viewer implements Picture {
   private contrastTimer: number | undefined;
   private hoverTimer: number | undefined;
 
-  constructor(private readonly session: Session, readonly target: HTMLElement, private readonly listener: ViewerListener) {
+  constructor(
+    private readonly session: Session,
+    readonly target: HTMLElement,
+    private readonly listener: ViewerListener,
+  ) {
     this.outlines = new OutlineLayer(session);
     this.strokes = new StrokeInteraction({
       mayBegin: () => this.strokeKind() !== null,
@@ -67,9 +71,7 @@ export class Viewer implements Picture {
     this.map = new OlMap({
       target,
       controls: [],
-      interactions: [
-        new DragPan(), new MouseWheelZoom(), new PinchZoom(), new KeyboardPan(), this.strokes,
-      ],
+      interactions: [new DragPan(), new MouseWheelZoom(), new PinchZoom(), new KeyboardPan(), this.strokes],
       layers: [this.outlines.layer, this.drawing.layer],
     });
     this.listenToPointer();
@@ -164,7 +166,9 @@ export class Viewer implements Picture {
       this.map.setLayers([this.outlines.layer, this.drawing.layer]);
       return;
     }
-    this.pictureTiles = new PictureTiles(this.session.backend, image, viewOf(this.session.store.state.channels), () => this.map.render());
+    this.pictureTiles = new PictureTiles(this.session.backend, image, viewOf(this.session.store.state.channels), () =>
+      this.map.render(),
+    );
     const layer = new TileLayer(pyramidOf(image), this.pictureTiles);
     layer.setZIndex(1);
     this.map.setLayers([layer, this.outlines.layer, this.drawing.layer]);
@@ -231,7 +235,13 @@ export class Viewer implements Picture {
     const { store } = this.session;
     const [row, column] = pointAt(event.coordinate);
     if (store.state.mode === "paint") this.drawing.showBrush(event.coordinate, store.state.brush);
-    if (!this.image || row < -0.5 || column < -0.5 || row > this.image.height - 0.5 || column > this.image.width - 0.5) {
+    if (
+      !this.image ||
+      row < -0.5 ||
+      column < -0.5 ||
+      row > this.image.height - 0.5 ||
+      column > this.image.width - 0.5
+    ) {
       store.set({ pointer: null });
       return;
     }
@@ -239,7 +249,10 @@ export class Viewer implements Picture {
     store.set({ pointer: { row, column, cell } });
     window.clearTimeout(this.hoverTimer);
     if (this.isEditing) return;
-    this.hoverTimer = window.setTimeout(() => void this.outlines.show("hovered", event.dragging ? null : cell || null), HOVER_MS);
+    this.hoverTimer = window.setTimeout(
+      () => void this.outlines.show("hovered", event.dragging ? null : cell || null),
+      HOVER_MS,
+    );
   }
 
   /** Return what a stroke draws now; null where the pointer moves the picture or clicks. */
@@ -266,9 +279,11 @@ export class Viewer implements Picture {
     const view = this.map.getView();
     const [width, height] = this.map.getSize() ?? [1, 1];
     const extent = extentOf(box);
-    const share = Math.max((extent[2] - extent[0]) / width, (extent[3] - extent[1]) / height) / (view.getResolution() ?? 1);
+    const share =
+      Math.max((extent[2] - extent[0]) / width, (extent[3] - extent[1]) / height) / (view.getResolution() ?? 1);
     const center = [(extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2];
-    const resolution = share < COMFORTABLE[0] || share > COMFORTABLE[1] ? ((view.getResolution() ?? 1) * share) / ZOOMED : undefined;
+    const resolution =
+      share < COMFORTABLE[0] || share > COMFORTABLE[1] ? ((view.getResolution() ?? 1) * share) / ZOOMED : undefined;
     view.animate({ center, resolution, duration: glideTime() });
   }
 

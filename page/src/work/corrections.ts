@@ -42,7 +42,10 @@ export class Corrections {
   private readonly gestures = new Gestures();
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly session: Session, private readonly picture: Picture) {}
+  constructor(
+    private readonly session: Session,
+    private readonly picture: Picture,
+  ) {}
 
   /** Begin a mode, in which a click or stroke acts; "move" ends it. */
   setMode(mode: Mode, tool: Tool = "click"): void {
@@ -121,7 +124,10 @@ export class Corrections {
     const checked = await attempt(this.session, () => this.session.backend.check(result.id, [], isRight));
     if (!checked) return;
     keepResult(this.session, checked);
-    say(this.session, isRight ? "All of it counts as checked, the background, too" : "Cells count as checked one by one again");
+    say(
+      this.session,
+      isRight ? "All of it counts as checked, the background, too" : "Cells count as checked one by one again",
+    );
   }
 
   private showLeastCertain(): void {
@@ -143,7 +149,10 @@ export class Corrections {
     this.session.store.set({ underReview: cell, selected: cell });
     this.picture.goTo(cell);
     const sure = confidence?.[least];
-    say(this.session, `Cell ${cell}${typeof sure === "number" ? `, confidence ${sure.toFixed(2)}` : ""}. N if it is right`);
+    say(
+      this.session,
+      `Cell ${cell}${typeof sure === "number" ? `, confidence ${sure.toFixed(2)}` : ""}. N if it is right`,
+    );
   }
 
   private async paint(stroke: Point[], mask: Run[]): Promise<void> {
@@ -172,7 +181,10 @@ export class Corrections {
 
   private takeIn(outcome: EditOutcome, said: string): EditOutcome {
     const { selected } = this.session.store.state;
-    this.session.store.set({ selected: outcome.box && !outcome.ids.includes(selected ?? 0) ? null : selected, underReview: null });
+    this.session.store.set({
+      selected: outcome.box && !outcome.ids.includes(selected ?? 0) ? null : selected,
+      underReview: null,
+    });
     this.picture.reload(outcome); // before the result: it knows which part changed, the new version alone does not
     keepResult(this.session, outcome.result);
     if (outcome.ids.length) this.session.store.set({ selected: outcome.ids[0] });
@@ -195,7 +207,11 @@ export class Corrections {
   private mayEdit(): boolean {
     const { result } = this.session.store.state;
     if (result?.editable) return true;
-    say(this.session, result ? "This result cannot be corrected here: it is too large." : "Segment an image first.", true);
+    say(
+      this.session,
+      result ? "This result cannot be corrected here: it is too large." : "Segment an image first.",
+      true,
+    );
     return false;
   }
 
@@ -208,7 +224,10 @@ export class Corrections {
 /** Return corners of the smallest box around a stroke. */
 function boxOf(stroke: Point[]): [Point, Point] {
   const [rows, columns] = [stroke.map(([row]) => row), stroke.map(([, column]) => column)];
-  return [[Math.min(...rows), Math.min(...columns)], [Math.max(...rows), Math.max(...columns)]];
+  return [
+    [Math.min(...rows), Math.min(...columns)],
+    [Math.max(...rows), Math.max(...columns)],
+  ];
 }
 
 /** Return a confidence for sorting; cells without one come first. */

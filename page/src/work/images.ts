@@ -33,7 +33,9 @@ export async function addFiles(session: Session, files: File[]): Promise<void> {
 async function send(session: Session, file: File, upload: Upload, signal: AbortSignal): Promise<void> {
   const { backend, store } = session;
   const change = (part: Partial<Upload>) =>
-    store.set({ uploads: store.state.uploads.map((other) => (other.cancel === upload.cancel ? { ...other, ...part } : other)) });
+    store.set({
+      uploads: store.state.uploads.map((other) => (other.cancel === upload.cancel ? { ...other, ...part } : other)),
+    });
   try {
     const image = await backend.addImage(file, (share) => change({ share }), signal);
     store.set({

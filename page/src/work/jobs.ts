@@ -36,7 +36,11 @@ export async function segment(session: Session, image: ImageInfo): Promise<void>
   const model = chosenModel(session.store.state);
   const isLarge = image.width * image.height > LARGE_PIXELS;
   if (isLarge && !session.backend.abilities.large) {
-    say(session, `${image.name}: it has more than 67 million pixels, expected fewer in the browser alone; use dinocell serve`, true);
+    say(
+      session,
+      `${image.name}: it has more than 67 million pixels, expected fewer in the browser alone; use dinocell serve`,
+      true,
+    );
     return;
   }
   const channel = channelOf(session.store.state.segment, image);

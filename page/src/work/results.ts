@@ -92,6 +92,9 @@ function mayDiscard(result: Result): Promise<boolean> {
 
 /** Return words on a result: how many cells, and the backend's warnings. */
 export function describe(result: Result): string {
-  const noun = result.target === "nuclei" ? `${result.count === 1 ? "nucleus" : "nuclei"}` : `cell${result.count === 1 ? "" : "s"}`;
+  const noun =
+    result.target === "nuclei"
+      ? `${result.count === 1 ? "nucleus" : "nuclei"}`
+      : `cell${result.count === 1 ? "" : "s"}`;
   return [`${result.count.toLocaleString("en")} ${noun}`, ...result.warnings].join(". ");
 }

@@ -2,7 +2,8 @@
 export class Labels {
   constructor(width, height, idAt) {
     Object.assign(this, { width, height, ids: new Uint32Array(width * height), done: [], undone: [] });
-    for (let row = 0; row < height; row++) for (let column = 0; column < width; column++) this.ids[row * width + column] = idAt(row, column);
+    for (let row = 0; row < height; row++)
+      for (let column = 0; column < width; column++) this.ids[row * width + column] = idAt(row, column);
   }
 
   at(row, column) {
@@ -24,7 +25,12 @@ export class Labels {
       cell.area++;
       cell.rows += row;
       cell.columns += column;
-      cell.box = [Math.min(cell.box[0], row), Math.min(cell.box[1], column), Math.max(cell.box[2], row + 1), Math.max(cell.box[3], column + 1)];
+      cell.box = [
+        Math.min(cell.box[0], row),
+        Math.min(cell.box[1], column),
+        Math.max(cell.box[2], row + 1),
+        Math.max(cell.box[3], column + 1),
+      ];
       cells.set(id, cell);
     });
     return new Map([...cells].sort(([one], [other]) => one - other));
@@ -96,14 +102,27 @@ const DISK = 14;
 /** Do an edit; returns the cells that it made or changed, and the box of the change. */
 export function applyEdit(labels, edit) {
   const fresh = labels.newest() + 1;
-  if (edit.edit === "delete") return { ids: [], box: labels.change((id) => (edit.ids.includes(id) ? 0 : id)), notes: [] };
+  if (edit.edit === "delete")
+    return { ids: [], box: labels.change((id) => (edit.ids.includes(id) ? 0 : id)), notes: [] };
   if (edit.edit === "merge") {
-    return { ids: [edit.ids[0]], box: labels.change((id) => (edit.ids.includes(id) ? edit.ids[0] : id)), notes: ["They do not touch: the cell has two parts"] };
+    return {
+      ids: [edit.ids[0]],
+      box: labels.change((id) => (edit.ids.includes(id) ? edit.ids[0] : id)),
+      notes: ["They do not touch: the cell has two parts"],
+    };
   }
   if (edit.edit === "paint") {
-    const pixels = new Set(edit.mask.flatMap(([row, first, count]) => Array.from({ length: count }, (_, at) => row * labels.width + first + at)));
+    const pixels = new Set(
+      edit.mask.flatMap(([row, first, count]) =>
+        Array.from({ length: count }, (_, at) => row * labels.width + first + at),
+      ),
+    );
     const id = edit.id ?? fresh;
-    return { ids: id ? [id] : [], box: labels.change((old, row, column) => (pixels.has(row * labels.width + column) ? id : old)), notes: [] };
+    return {
+      ids: id ? [id] : [],
+      box: labels.change((old, row, column) => (pixels.has(row * labels.width + column) ? id : old)),
+      notes: [],
+    };
   }
   if (edit.edit === "split") {
     const [one, other] = edit.line ? [edit.line[0], edit.line.at(-1)] : edit.points.map(([point]) => point);
@@ -111,13 +130,22 @@ export function applyEdit(labels, edit) {
     const cell = labels.at(...(edit.line ? middle : one));
     const across = edit.line ? [-(other[1] - one[1]), other[0] - one[0]] : [other[0] - one[0], other[1] - one[1]];
     const isBeyond = (row, column) => (row - middle[0]) * across[0] + (column - middle[1]) * across[1] > 0;
-    return { ids: [cell, fresh], box: labels.change((id, row, column) => (id === cell && isBeyond(row, column) ? fresh : id)), notes: [] };
+    return {
+      ids: [cell, fresh],
+      box: labels.change((id, row, column) => (id === cell && isBeyond(row, column) ? fresh : id)),
+      notes: [],
+    };
   }
-  return { ids: [fresh], box: labels.change((id, row, column) => (id === 0 && isInside(edit, row, column) ? fresh : id)), notes: [] };
+  return {
+    ids: [fresh],
+    box: labels.change((id, row, column) => (id === 0 && isInside(edit, row, column) ? fresh : id)),
+    notes: [],
+  };
 }
 
 function isInside(edit, row, column) {
-  if (edit.box) return row >= edit.box[0][0] && row <= edit.box[1][0] && column >= edit.box[0][1] && column <= edit.box[1][1];
+  if (edit.box)
+    return row >= edit.box[0][0] && row <= edit.box[1][0] && column >= edit.box[0][1] && column <= edit.box[1][1];
   if (edit.points) return (row - edit.points[0][0]) ** 2 + (column - edit.points[0][1]) ** 2 <= DISK ** 2;
   return edit.outline.reduce((inside, [y, x], at) => {
     const [v, u] = edit.outline[(at + 1) % edit.outline.length];
