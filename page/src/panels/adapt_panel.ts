@@ -16,48 +16,48 @@ export function adaptPanel(session: Session): HTMLElement {
 }
 
 function orderForm(session: Session): HTMLElement {
-  const { store } = session;
-  const chosen = new Set<string>();
-  const list = element("fieldset", { class: "corrected" });
   const name = element("input", {
-    attributes: { type: "text", maxlength: "60", spellcheck: "false", placeholder: "my-cells" },
+    attributes: { type: "text", maxlength: "40", spellcheck: "false", placeholder: "my-cells" },
   });
   const steps = element("input", { attributes: { type: "number", min: "1", max: "10000", value: String(STEPS) } });
-  const start = element("button", { class: "primary", text: "Adapt", attributes: { type: "submit" } });
   const base = element("p", { class: "hint" });
-  store.watch(
+  session.store.watch(
     ["models", "segment"],
     (state) => (base.textContent = `It begins with the model that Segment has: ${chosenModel(state) ?? "none"}.`),
   );
+  const chosen = new Set<string>();
   const form = element(
     "form",
     {},
-    list,
+    correctedList(session, chosen),
     field("Name of the new model", name),
     field("Steps", steps, "More steps learn more, and take longer."),
     base,
-    start,
+    element("button", { class: "primary", text: "Adapt", attributes: { type: "submit" } }),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!name.value.trim() || !chosen.size) {
-      say(
-        session,
-        "adapt: a name or images are missing, expected both; choose corrected images and write a name",
-        true,
-      );
-      return;
-    }
-    const model = chosenModel(store.state);
-    say(session, "Queued: the curve below shows how it learns");
-    void finetune(session, [...chosen], {
-      ...(model ? { model } : {}),
-      name: name.value.trim(),
-      steps: steps.valueAsNumber || STEPS,
-    });
+    order(session, [...chosen], name.value.trim(), steps.valueAsNumber || STEPS);
   });
-  store.watch(["results", "images"], ({ results, images }) => {
+  return form;
+}
+
+function order(session: Session, results: string[], name: string, steps: number): void {
+  if (!name || !results.length) {
+    say(session, "adapt: a name or images are missing, expected both; choose corrected images and write a name", true);
+    return;
+  }
+  const model = chosenModel(session.store.state);
+  say(session, "Queued: the curve below shows how it learns");
+  void finetune(session, results, { ...(model ? { model } : {}), name, steps });
+}
+
+/** Return a list of results that were corrected; those that are ticked are in `chosen`. */
+function correctedList(session: Session, chosen: Set<string>): HTMLElement {
+  const list = element("fieldset", { class: "corrected" });
+  session.store.watch(["results", "images"], ({ results, images }) => {
     const corrected = results.filter((result) => result.edits > 0 || result.checked.length > 0 || result.all_checked);
+    for (const id of chosen) if (!corrected.some((result) => result.id === id)) chosen.delete(id);
     const legend = element("legend", {
       text: corrected.length ? "Corrected images to learn from" : "Correct some cells first, or mark them as right.",
     });
@@ -70,7 +70,7 @@ function orderForm(session: Session): HTMLElement {
     });
     list.replaceChildren(legend, ...rows);
   });
-  return form;
+  return list;
 }
 
 function workDone(result: Result): string {

@@ -36,11 +36,7 @@ export function filterForm(session: Session): HTMLElement {
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const { table } = store.state;
-    const filter: Filter = { column: column.value, operator: operator.value as Operator, value: value.value };
-    const problem = table ? problemOf(filter, table) : null;
-    if (problem) say(session, problem, true);
-    else if (table) store.set({ filter, column: filter.column });
+    useFilter(session, { column: column.value, operator: operator.value as Operator, value: value.value });
   });
   store.watch(["table", "filter"], ({ table, filter }) => {
     form.hidden = !table;
@@ -54,4 +50,12 @@ export function filterForm(session: Session): HTMLElement {
     if (isFirst && names.length) column.value = sizeColumn(names);
   });
   return form;
+}
+
+function useFilter(session: Session, filter: Filter): void {
+  const { table } = session.store.state;
+  if (!table) return;
+  const problem = problemOf(filter, table);
+  if (problem) say(session, problem, true);
+  else session.store.set({ filter, column: filter.column });
 }

@@ -13,71 +13,99 @@ const SIZES = [
 ] as const;
 
 export function segmentPanel(session: Session): HTMLElement {
-  const { store } = session;
-  const change = (part: Partial<SegmentSetting>) => store.set({ segment: { ...store.state.segment, ...part } });
-  const model = choice([], (value) => change({ model: value }));
-  const target = choice([], (value) => change({ target: value }));
-  const channel = choice([], (value) => change({ channel: value }));
-  const channelField = field("Channel", channel);
-  const size = choice(SIZES, (value) => change({ size: value as SegmentSetting["size"] }));
+  return section(
+    "Segment",
+    modelField(session),
+    targetField(session),
+    channelField(session),
+    sizeField(session),
+    startButtons(session),
+  );
+}
+
+function change({ store }: Session, part: Partial<SegmentSetting>): void {
+  store.set({ segment: { ...store.state.segment, ...part } });
+}
+
+function modelField(session: Session): HTMLElement {
+  const select = choice([], (model) => change(session, { model }));
+  const words = element("p", { class: "hint" });
+  session.store.watch(["models", "segment"], (state) => {
+    fillChoice(
+      select,
+      state.models.map(({ name, own }) => [name, own ? `${name} (adapted by you)` : name]),
+    );
+    const shown = state.models.find(({ name }) => name === chosenModel(state));
+    if (shown) select.value = shown.name;
+    words.textContent = shown?.description ?? "";
+  });
+  const made = field("Model", select);
+  made.append(words);
+  return made;
+}
+
+function targetField(session: Session): HTMLElement {
+  const select = choice([], (target) => change(session, { target }));
+  session.store.watch(["models", "segment"], (state) => {
+    const model = state.models.find(({ name }) => name === chosenModel(state));
+    const targets = ["auto", ...(model?.targets ?? []).filter((name) => name !== "auto")];
+    fillChoice(
+      select,
+      targets.map((name) => [name, TARGETS[name] ?? name]),
+    );
+    select.value = targets.includes(state.segment.target) ? state.segment.target : "auto";
+  });
+  return field("Outline (target)", select);
+}
+
+/** Return the choice of a channel, of an image that has several. */
+function channelField(session: Session): HTMLElement {
+  const select = choice([], (channel) => change(session, { channel }));
+  const made = field("Channel", select);
+  session.store.watch(["image", "segment"], ({ image, segment: chosen }) => {
+    const index = image ? channelOf(chosen, image) : null;
+    made.hidden = index === null;
+    fillChoice(
+      select,
+      (image?.channels ?? []).map(({ name }) => [name, name]),
+    );
+    const shown = image?.channels.find((channel) => channel.index === index);
+    if (shown) select.value = shown.name;
+  });
+  return made;
+}
+
+function sizeField(session: Session): HTMLElement {
+  const select = choice(SIZES, (size) => change(session, { size: size as SegmentSetting["size"] }));
   const diameter = element("input", {
     attributes: { type: "number", min: "1", max: "10000", step: "any", "aria-label": "diameter in pixels" },
   });
   diameter.addEventListener("change", () => {
-    if (diameter.valueAsNumber > 0) change({ diameter: diameter.valueAsNumber });
+    if (diameter.valueAsNumber > 0) change(session, { diameter: diameter.valueAsNumber });
   });
-  const words = element("p", { class: "hint" });
+  session.store.watch(["segment"], ({ segment: chosen }) => {
+    select.value = chosen.size;
+    diameter.hidden = chosen.size !== "given";
+    if (document.activeElement !== diameter) diameter.value = String(chosen.diameter);
+  });
+  const made = field("Size of cells (diameter)", select);
+  made.append(diameter);
+  made.classList.add("with-number");
+  return made;
+}
+
+function startButtons(session: Session): HTMLElement {
+  const { store } = session;
   const one = button("Segment", () => store.state.image && void segment(session, store.state.image), {
     class: "primary",
   });
   const all = button("Segment all", () => void segmentAll(session));
-  const modelField = field("Model", model);
-  modelField.append(words);
-  store.watch(["models", "segment"], (state) => {
-    const { segment: chosen, models } = state;
-    fillChoice(
-      model,
-      models.map(({ name, own }) => [name, own ? `${name} (adapted by you)` : name]),
-    );
-    const shown = models.find(({ name }) => name === chosenModel(state));
-    if (shown) model.value = shown.name;
-    words.textContent = shown?.description ?? "";
-    fillChoice(target, targetsOf(shown?.targets ?? []));
-    target.value = [...target.options].some(({ value }) => value === chosen.target) ? chosen.target : "auto";
-    size.value = chosen.size;
-    diameter.hidden = chosen.size !== "given";
-    if (document.activeElement !== diameter) diameter.value = String(chosen.diameter);
-  });
-  store.watch(["image", "segment"], ({ image, segment: chosen }) => {
-    const index = image ? channelOf(chosen, image) : null;
-    channelField.hidden = index === null;
-    fillChoice(
-      channel,
-      (image?.channels ?? []).map(({ name }) => [name, name]),
-    );
-    const shown = image?.channels.find((other) => other.index === index);
-    if (shown) channel.value = shown.name;
-  });
   store.watch(["image", "images", "jobs"], (state) => {
     one.disabled = !state.image || runs(state, state.image.id);
     all.hidden = state.images.length < 2;
     all.disabled = state.images.every(({ id }) => runs(state, id));
   });
-  const sizes = field("Size of cells (diameter)", size);
-  sizes.append(diameter);
-  sizes.classList.add("with-number");
-  return section(
-    "Segment",
-    modelField,
-    field("Outline (target)", target),
-    channelField,
-    sizes,
-    element("div", { class: "row" }, one, all),
-  );
-}
-
-function targetsOf(targets: string[]): [string, string][] {
-  return ["auto", ...targets.filter((name) => name !== "auto")].map((name) => [name, TARGETS[name] ?? name]);
+  return element("div", { class: "row" }, one, all);
 }
 
 function runs(state: Readonly<State>, image: string): boolean {
