@@ -140,7 +140,7 @@ export interface CellTable {
 
 export interface Outline {
   id: number;
-  /** Rings of [row, column], corners of pixels: the first of each part is its outside, others are holes. */
+  /** Rings of [row, column], half a pixel beyond centres: the first of each part is its outside, others are holes. */
   parts: Point[][][];
   /** First row, first column, row and column after the last. */
   box: [number, number, number, number];

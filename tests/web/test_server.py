@@ -94,6 +94,7 @@ def test_edits_are_those_of_the_editor_and_replay_on_the_command_line(client, re
     undone = client.post(f"/results/{result['id']}/undo")
     assert undone["result"]["can_redo"]
     assert undone["result"]["edits"] == 2
+    assert undone["ids"] == []  # the cell that was painted is gone again
     again = client.post(f"/results/{result['id']}/redo")
     np.testing.assert_array_equal(shown_labels(client, again["result"]), editor.labels)
     (tmp_path / "edits.jsonl").write_bytes(client.download(result, "edits"))

@@ -16,7 +16,7 @@ from dinocell.web.archive.records import ResultRecord
 from dinocell.web.correcting.open_result import OpenResult
 from dinocell.web.failures import BusyError
 from dinocell.web.jobs.job_kind import JobKind, JobRequest, Order, Report, Reported
-from dinocell.web.messages import JobName
+from dinocell.web.messages import JobName, Learned
 from dinocell.web.models import DEFAULT, NAME, find_model, known_models, model_folder
 from dinocell.web.settings import Limits
 
@@ -107,7 +107,7 @@ class FinetuneJob(JobKind):
         name = order.settings["name"]
         shutil.move(outcome.pop("folder"), model_folder(archive, name))
         shutil.rmtree(order.work, ignore_errors=True)
-        return {"learned": {"model": name, **outcome}}
+        return {"learned": Learned(model=name, **outcome)}
 
 
 def _check_corrected(record: ResultRecord, archive: Archive) -> None:

@@ -187,9 +187,9 @@ def _outcome(server: Services, found: OpenResult, made: Edit | None) -> EditOutc
     if made is not None and not made.change.is_empty:
         rows, columns = made.change.window
         box = [rows.start, columns.start, rows.stop, columns.stop]
-    there = () if made is None else made.ids
+    there = [] if made is None else [cell for cell in made.ids if (found.labels == cell).any()]
     notes = () if made is None else made.notes
-    return EditOutcome(result=describe(server, record), ids=list(there), notes=list(notes), box=box)
+    return EditOutcome(result=describe(server, record), ids=there, notes=list(notes), box=box)
 
 
 def _as_rings(polygon: Polygon) -> list[Ring]:
