@@ -1,6 +1,7 @@
 // Build the page into the package: `npm run build`, or `make web` one folder above.
 import { build } from "esbuild";
 import { copyFileSync, mkdirSync } from "node:fs";
+import { buildBrowser } from "./browser.mjs";
 
 const target = new URL("../src/dinocell/web/page/", import.meta.url).pathname;
 mkdirSync(target, { recursive: true });
@@ -14,4 +15,5 @@ await build({
   target: "es2022",
   legalComments: "none",
 });
+await buildBrowser(target);
 copyFileSync("src/index.html", `${target}index.html`);

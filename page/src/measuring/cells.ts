@@ -26,6 +26,9 @@ const PHYSICAL: Record<string, string> = {
 
 type Row = Record<string, number>;
 
+/** A cell whose columns stand in the header where there is no cell. */
+const ONE_PIXEL: CellRuns = { id: 0, rows: [0], left: [0], right: [0] };
+
 /** What cells are measured in beside their shape. */
 export interface Measured {
   /** Channels by name; of several, columns end in _NAME. */
@@ -43,7 +46,7 @@ export function measureCells(labels: Labels, { channels, pixelSize, confidence }
   const perimeters = croftonPerimeters(labels, highest);
   const touching = countNeighbours(labels, highest);
   const endings = channels.size === 1 ? [""] : safeNames([...channels.keys()]).map((name) => `_${name}`);
-  const rows = cells.map((runs) => {
+  const rowOf = (runs: CellRuns): Row => {
     const row = measureShape(runs, labels, perimeters[runs.id]);
     row.neighbours = touching[runs.id];
     [...channels.values()].forEach((channel, at) => measureIntensities(row, endings[at], runs, channel));
@@ -53,10 +56,10 @@ export function measureCells(labels: Labels, { channels, pixelSize, confidence }
       }
     }
     return row;
-  });
+  };
+  const rows = cells.map(rowOf);
   const columns: CellTable["columns"] = {};
-  const names = rows.length ? Object.keys(rows[0]) : ["label", "area"];
-  for (const name of names) columns[name] = rows.map((row) => row[name]);
+  for (const name of Object.keys(rows[0] ?? rowOf(ONE_PIXEL))) columns[name] = rows.map((row) => row[name]);
   if (confidence) columns.confidence = [...confidence];
   return { columns };
 }

@@ -14,6 +14,8 @@ export interface ConfidenceWeights {
   agreement: number;
   spill: number;
   saddle: number;
+  /** Below it, the mean over an image's cells is low. */
+  low_mean: number;
 }
 
 /** Agreement counts within 1 − this and this only, as its logit grows without bound. */

@@ -26,9 +26,16 @@ export interface Segmentation {
 /** Median cells that are beyond the trained range by more than this factor bring a warning. */
 const OUTSIDE = 1.15;
 
-export async function segment(image: Image, predictor: Predictor, settings: Settings): Promise<Segmentation> {
+/** Segment an image; `onMap` is called when the network is done, and cells are looked for. */
+export async function segment(
+  image: Image,
+  predictor: Predictor,
+  settings: Settings,
+  onMap: () => void = () => undefined,
+): Promise<Segmentation> {
   const gray = toGrayscale(image);
   const found = await predictImage(predictor, image, { gray, field: findField(gray) }, settings);
+  onMap();
   const thresholds = settings.thresholds.get(found.target) as Thresholds;
   const kept = findCells(found.map, thresholds, settings, found.target);
   const best = settingsOf(predictor.config, found.target).diameter_range;
