@@ -9,7 +9,6 @@ that comes back, so that both sides begin with the same numbers. Hashes are the 
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -146,9 +145,7 @@ def sample_golden(name: str, pipeline: DINOCellPipeline) -> tuple[dict[str, Any]
         labels, to_grayscale(pixels), confidence=cell_confidence(labels, distance), pixel_size_um=0.325
     )
     polygons = cell_polygons(labels)
-    outlines = [
-        [[ring.tolist() for ring in piece.rings] for piece in pieces] for pieces in polygons.values()
-    ]
+    outlines = [[[ring.tolist() for ring in piece.rings] for piece in pieces] for pieces in polygons.values()]
     golden = {
         "target": target,
         "scale": parameters.scale,

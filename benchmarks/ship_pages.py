@@ -32,7 +32,7 @@ CONSTANTS = (CONFIDENCE, TARGETS)
 
 NOTEBOOK = ROOT / "docs" / "Tutorial.ipynb"
 GOLDENS = ROOT / "page" / "test" / "golden"
-"""What Python computes on the samples, which `ship_page.py` writes for the browser to be held to."""
+"""Files that `ship_page.py` writes: results of Python that the browser is held to."""
 
 DRAWN = tuple(
     ROOT / "docs" / "images" / f"{name}.png"

@@ -101,7 +101,9 @@ def _cheapest(
         (np.concatenate(lengths), (np.concatenate(begins), np.concatenate(ends))), shape=(count, count)
     )
     costs_by_group = [
-        dijkstra(ways.tocsr(), directed=False, indices=[int(numbers[pixel]) for pixel in group], min_only=True)
+        dijkstra(
+            ways.tocsr(), directed=False, indices=[int(numbers[pixel]) for pixel in group], min_only=True
+        )
         for group in groups
     ]
     cheapest = np.argmin(costs_by_group, axis=0)
