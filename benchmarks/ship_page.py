@@ -7,13 +7,17 @@ that comes back, so that both sides begin with the same numbers. Hashes are the 
 """
 
 import hashlib
+import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import imagecodecs
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from dinocell import DINOCellPipeline, LabelEditor, Thresholds, distance_to_labels, measure_cells
 from dinocell.editing.journal import edit_line, hash_labels, start_line
@@ -96,17 +100,18 @@ def preprocessing_cases(name: str, pixels: NDArray[Any]) -> Iterator[dict[str, A
 
 
 def flood_cases(distance: DistanceMap, own: Thresholds) -> Iterator[dict[str, Any]]:
-    """Yield thresholds, and the hash of the labels that they give."""
-    for given in FLOODS:
+    """Yield thresholds, and the hash of the labels that they give; of maps with plateaus, too."""
+    for given, steps, fill_holes in itertools.product(FLOODS, (0, 16), (False, True)):
         thresholds = own.replaced(**given)
-        for fill_holes in (False, True):
-            labels = distance_to_labels(distance, thresholds=thresholds, fill_holes=fill_holes)
-            yield {
-                "thresholds": thresholds.model_dump(),
-                "fill_holes": fill_holes,
-                "count": int(labels.max()),
-                "labels": hash_labels(labels)[:DIGITS],
-            }
+        heights = np.rint(distance * np.float32(steps)) / np.float32(steps) if steps else distance
+        labels = distance_to_labels(heights, thresholds=thresholds, fill_holes=fill_holes)
+        yield {
+            "thresholds": thresholds.model_dump(),
+            "steps": steps,
+            "fill_holes": fill_holes,
+            "count": int(labels.max()),
+            "labels": hash_labels(labels)[:DIGITS],
+        }
 
 
 def resized_cases(distance: DistanceMap) -> Iterator[dict[str, Any]]:
@@ -299,9 +304,57 @@ def _call(editor: LabelEditor, name: str, given: dict[str, Any]) -> Any:
     return editor.paint(mask, given["id"])
 
 
+def file_cases() -> Iterator[dict[str, Any]]:
+    """Write small image files of many kinds, and yield what is in each."""
+    rows, columns = np.indices((37, 50))
+    gray = ((rows * 7 + columns * 13) % 251).astype(np.uint8)
+    colour = np.stack([gray, 255 - gray, gray // 2], axis=-1)
+    deep, floats = as_type(gray, "uint16"), as_type(gray, "float32")
+    tiffs: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
+        "plain": (gray, {}),
+        "lzw": (deep, {"compression": "lzw", "rowsperstrip": 8}),
+        "lzw_difference": (deep, {"compression": "lzw", "predictor": 2}),
+        "deflate": (floats, {"compression": "zlib"}),
+        "deflate_float": (floats, {"compression": "zlib", "predictor": 3}),
+        "packbits": (gray, {"compression": "packbits"}),
+        "tiles": (deep, {"tile": (16, 32), "compression": "zlib", "predictor": 2}),
+        "rgb": (colour, {"photometric": "rgb"}),
+        "rgb_lzw": (colour, {"photometric": "rgb", "compression": "lzw", "predictor": 2}),
+        "rgb_planes": (colour.transpose(2, 0, 1), {"photometric": "rgb", "planarconfig": "separate"}),
+        "big_endian": (deep, {"byteorder": ">", "compression": "zlib", "predictor": 2}),
+        "big_endian_float": (floats, {"byteorder": ">", "compression": "zlib", "predictor": 3}),
+        "bigtiff": (deep, {"bigtiff": True}),
+        "signed": (deep.astype(np.int32) - 30000, {}),
+        "double": (floats.astype(np.float64), {}),
+        "sized": (gray, {"resolution": (1e4 / 0.5, 1e4 / 0.25), "resolutionunit": "centimeter"}),
+        "imagej": (deep, {"imagej": True, "resolution": (2.0, 2.0), "metadata": {"unit": "um"}}),
+        "ome": (deep, {"ome": True, "metadata": {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25}}),
+    }
+    for name, (pixels, options) in tiffs.items():
+        tifffile.imwrite(GOLDENS / "files" / f"{name}.tif", pixels, **options)
+    pngs = {"gray": gray, "deep": deep, "rgb": colour, "rgb_deep": as_type(colour, "uint16")}
+    pngs |= {"rgba": np.dstack([colour, gray]), "gray_alpha": np.dstack([gray, gray])}
+    for name, pixels in pngs.items():
+        (GOLDENS / "files" / f"{name}.png").write_bytes(bytes(imagecodecs.png_encode(pixels)))
+    pillow = Image.fromarray(gray)
+    pillow.quantize(16).save(GOLDENS / "files" / "palette.png")
+    pillow.point(lambda value: 255 * (value > 99)).convert("1").save(GOLDENS / "files" / "bits.png")
+    for path in sorted((GOLDENS / "files").iterdir()):
+        image = read_image(path)
+        little = np.ascontiguousarray(image.pixels, image.pixels.dtype.newbyteorder("<"))
+        yield {
+            "name": path.name,
+            "dtype": str(image.pixels.dtype),
+            "shape": list(image.pixels.shape),
+            "pixel_size": image.pixel_size_yx_um,
+            "sha256": digest(little),
+        }
+
+
 def write_goldens() -> None:
     """Write all golden files, in the same bytes every time."""
-    GOLDENS.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(GOLDENS, ignore_errors=True)
+    (GOLDENS / "files").mkdir(parents=True)
     pipeline = DINOCellPipeline(str(SHIPPED), device="cpu", engine="onnx")
     samples, edits = {}, {}
     for seed, path in enumerate(sorted((ROOT / "samples").glob("*_img.png"))):
@@ -314,6 +367,7 @@ def write_goldens() -> None:
     weights = pipeline.config.training["weights"]
     _write("samples.json", {"weights": weights, "config": describe_model(SHIPPED), "samples": samples})
     _write("edits.json", edits)
+    _write("files.json", list(file_cases()))
 
 
 def _write(name: str, value: Any) -> None:

@@ -18,3 +18,4 @@ export * from "../src/measuring/cells";
 export * from "../src/measuring/outlines";
 export * from "../src/editing/editor";
 export * from "../src/editing/journal";
+export { readImageFile } from "../src/browser/readers/image_file";

@@ -44,8 +44,10 @@ export async function openEngine(files: ModelFiles, base: string): Promise<Engin
 
 /** Open the model on WebGPU; null where there is none, where its maps differ, or where it is not faster. */
 async function openChecked(files: ModelFiles, base: string, wasm: Network): Promise<Network | null> {
-  if (!("gpu" in navigator)) return null;
+  const { gpu: cards } = navigator as Navigator & { gpu?: { requestAdapter(): Promise<object | null> } };
+  if (!cards) return null;
   try {
+    if (!(await cards.requestAdapter())) return null;
     const built = new URL("network_webgpu.js", base).href;
     const { openWebgpu } = (await import(built)) as typeof import("./webgpu");
     const gpu = await openWebgpu(files, base);

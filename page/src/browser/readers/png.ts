@@ -54,7 +54,7 @@ export async function readPng(
   const stored = header.depth === 16 ? new Uint16Array(0) : new Uint8Array(0);
   const values = new (stored.constructor as typeof Uint16Array)(header.height * header.width * samples);
   readPasses(lines, header, samples, values);
-  if (header.colour === 0 && header.depth < 8) stretch(values, header.depth);
+  if (header.colour === 0 && (header.depth === 2 || header.depth === 4)) stretch(values, header.depth);
   const decoded = header.colour === 3 ? lookUp(values, palette, name) : dropAlpha(values, samples);
   return {
     height: header.height,
@@ -193,7 +193,7 @@ function paeth(left: number, above: number, corner: number): number {
   return b <= c ? above : corner;
 }
 
-/** Bring gray of fewer than 8 bits to 0 … 255. */
+/** Bring gray of 2 or 4 bits to 0 … 255; of 1 bit it is 0 and 1, as in Python. */
 function stretch(values: Uint8Array | Uint16Array, depth: number): void {
   const factor = 255 / ((1 << depth) - 1);
   for (let i = 0; i < values.length; i++) values[i] *= factor;
