@@ -60,7 +60,7 @@ export async function writeFile(format: string, stem: string, written: Written):
 
 /** Return the ids as uint16, or uint32 where one is beyond. */
 function stored(labels: Labels): Uint16Array | Uint32Array {
-  return maxId(labels) < 2 ** 16 ? Uint16Array.from(labels.data) : Uint32Array.from(labels.data);
+  return maxId(labels) < 2 ** 16 ? new Uint16Array(labels.data) : new Uint32Array(labels.data);
 }
 
 /** Write an uncompressed TIFF of one strip, little-endian: header, tags, what does not fit into them, ids. */

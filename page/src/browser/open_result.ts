@@ -6,13 +6,12 @@ import { measureCells } from "../measuring/cells";
 import { cellConfidence } from "../measuring/confidence";
 import { cellPolygons } from "../measuring/outlines";
 import { InputError } from "../numerics/errors";
-import { renumber } from "../numerics/labels";
+import { cellIds, renumber, windowOf } from "../numerics/labels";
 import { settingsOf, type ModelConfig } from "../numerics/model";
 import { findCells, type Segmentation } from "../numerics/pipeline";
 import { cut, type DistanceMap, type Labels } from "../numerics/plane";
 import type { Settings } from "../numerics/settings";
 import { replaced } from "../numerics/thresholds";
-import { boxesOf } from "../numerics/watershed";
 import { asPoints, FORMAT_LIST, type Written } from "./files";
 import type { OpenImage } from "./open_image";
 
@@ -136,10 +135,10 @@ export class OpenResult {
 
   outline(cell: number): Outline {
     const labels = this.editor.labels;
-    const box = boxesOf(labels).find(([id]) => id === cell)?.[1];
+    const box = cell > 0 ? windowOf(labels, [cell]) : null;
     if (!box) throw new InputError(`cell ${cell} is not there, expected the id of one`);
     const mask = maskOf(cut(labels, box), (id) => id === cell);
-    const polygons = cellPolygons({ ...mask, data: Int32Array.from(mask.data) }).get(1) ?? [];
+    const polygons = cellPolygons({ ...mask, data: new Int32Array(mask.data) }).get(1) ?? [];
     const moved = polygons.map((polygon) => {
       return polygon.map((ring) => ring.map(([x, y]): [number, number] => [x + box.left, y + box.top]));
     });
@@ -179,7 +178,7 @@ export class OpenResult {
   }
 
   private ids(): number[] {
-    return [...new Set(this.editor.labels.data)].filter((id) => id > 0).sort((a, b) => a - b);
+    return cellIds(this.editor.labels);
   }
 
   /** Describe the result after an edit, an undo or a redo; whoever made a cell has looked at it. */

@@ -54,12 +54,13 @@ export class Change {
           "number and id",
       );
     }
-    const window = {
-      top: Math.min(...runs.map(([row]) => row)),
-      bottom: Math.max(...runs.map(([row]) => row)) + 1,
-      left: Math.min(...runs.map(([, first]) => first)),
-      right: Math.max(...runs.map(([, first, count]) => first + count)),
-    };
+    const window = { top: height, bottom: 0, left: width, right: 0 };
+    for (const [row, first, count] of runs) {
+      window.top = Math.min(window.top, row);
+      window.bottom = Math.max(window.bottom, row + 1);
+      window.left = Math.min(window.left, first);
+      window.right = Math.max(window.right, first + count);
+    }
     const after = copy(cut(labels, window));
     for (const [row, first, count, id] of runs) {
       const begin = (row - window.top) * after.width + first - window.left;

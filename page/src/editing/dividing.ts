@@ -33,7 +33,7 @@ export function divide(mask: Mask, heights: DistanceMap | null, groups: readonly
 /** Return the distance of the mask's pixels to its outside, as a share of the largest. */
 function ownDistance(mask: Mask): Float32Array {
   const limit = mask.height + mask.width; // a mask that fills the window has no outside
-  const distance = distanceToOutside({ ...mask, data: Int32Array.from(mask.data) });
+  const distance = distanceToOutside({ ...mask, data: new Int32Array(mask.data) });
   const away = distance.data.map((value) => Math.min(value, limit));
   const most = away.reduce((highest, value) => Math.max(highest, value), 0);
   return away.map((value) => value / most);

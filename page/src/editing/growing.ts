@@ -41,7 +41,7 @@ export function grow(free: Mask, heights: DistanceMap, clicks: readonly Pixel[],
   const cell = { height, width, data: hills.data.map((hill, at) => (reached[at] && own.has(hill) ? 1 : 0)) };
   // Grow back by the boundary that the level cut off, as the watershed does.
   const grown = growBoundaries(cell, boundaryWidths(cell, least / peak));
-  return within(fillHoles({ height, width, data: Uint8Array.from(grown.data) }), free);
+  return within(fillHoles({ height, width, data: new Uint8Array(grown.data) }), free);
 }
 
 /** Return the pixels that are in both masks. */

@@ -1,6 +1,7 @@
 /** Labels and map that operations work on; they change nothing of it. */
 import { InputError } from "../numerics/errors";
-import type { DistanceMap, Labels, Mask, Window } from "../numerics/plane";
+import { cellAreas, windowOf } from "../numerics/labels";
+import { marked, type DistanceMap, type Labels, type Mask, type Window } from "../numerics/plane";
 import type { Point } from "../backend";
 import type { Change } from "./change";
 import type { Pixel } from "./growing";
@@ -38,39 +39,24 @@ export class Scene {
 
   /** Raise if one of the ids is not a cell of the image. */
   checkCells(ids: readonly number[]): void {
-    const missing = new Set(ids);
-    for (let at = 0; at < this.labels.data.length && missing.size; at++) missing.delete(this.labels.data[at]);
-    if (!missing.size) return;
-    const names = [...missing].slice(0, 5).join(", ") + (missing.size > 5 ? ` and ${missing.size - 5} more` : "");
+    const areas = cellAreas(this.labels);
+    const missing = ids.filter((id) => !(areas[id] > 0));
+    if (!missing.length) return;
+    const names = missing.slice(0, 5).join(", ") + (missing.length > 5 ? ` and ${missing.length - 5} more` : "");
     throw new InputError(`ids has ${names}, expected ids of cells of the image`);
   }
 
-  /** Return the rows and columns that hold cells, with a margin in pixels where the image has one. */
+  /** Return the rows and columns that hold cells that are there, with a margin in pixels where the image has one. */
   windowOf(ids: readonly number[], margin = 0): Window {
-    const { height, width, data } = this.labels;
-    const wanted = new Set(ids);
-    let [top, bottom, left, right] = [height, 0, width, 0];
-    for (let y = 0, at = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, at++) {
-        if (!data[at] || !wanted.has(data[at])) continue;
-        top = Math.min(top, y);
-        bottom = y + 1;
-        left = Math.min(left, x);
-        right = Math.max(right, x + 1);
-      }
-    }
-    return {
-      top: Math.max(0, top - margin),
-      bottom: Math.min(height, bottom + margin),
-      left: Math.max(0, left - margin),
-      right: Math.min(width, right + margin),
-    };
+    const window = windowOf(this.labels, ids, margin);
+    if (!window) throw new Error("none of the cells is there");
+    return window;
   }
 }
 
 /** Return the mask of the pixels of a label image that a test holds for. */
 export function maskOf(labels: Labels, isIn: (id: number) => boolean): Mask {
-  return { ...labels, data: Uint8Array.from(labels.data, (id) => (isIn(id) ? 1 : 0)) };
+  return { ...labels, data: marked(labels.data, isIn) };
 }
 
 /** Return a number as Python's format `g` shows it: 6 digits. */

@@ -102,7 +102,7 @@ function cornerOf([row, column]: Point, largest: number): [number, number] {
  */
 function cutBy(mask: Mask, line: Mask): Labels {
   const pieces = piecesOf({ ...mask, data: mask.data.map((inside, at) => (inside && !line.data[at] ? 1 : 0)) });
-  if (maxId(pieces) <= maxId(piecesOf(mask))) return { ...mask, data: Int32Array.from(mask.data) };
+  if (maxId(pieces) <= maxId(piecesOf(mask))) return { ...mask, data: new Int32Array(mask.data) };
   return fillFromNearest(pieces, mask);
 }
 

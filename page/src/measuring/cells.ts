@@ -97,7 +97,8 @@ function countNeighbours(labels: Labels, highest: number): Float64Array {
   for (const [down, right] of NEIGHBOURS) {
     for (let y = 0; y + down < height; y++) {
       for (let x = Math.max(0, -right); x < width - Math.max(0, right); x++) {
-        const [a, b] = [data[y * width + x], data[(y + down) * width + x + right]];
+        const a = data[y * width + x];
+        const b = data[(y + down) * width + x + right];
         if (a !== b && a > 0 && b > 0) seen.add(Math.min(a, b) * (highest + 1) + Math.max(a, b));
       }
     }

@@ -70,11 +70,13 @@ function boundaries(labels: Labels, map: DistanceMap, count: number): Boundaries
   const [spill, pairs, pass, peak] = [1, 2, 3, 4].map(() => new Float64Array(count));
   for (let y = 0, here = 0; y < height; y++) {
     for (let x = 0; x < width; x++, here++) {
-      const [own, value] = [data[here], map.data[here]];
+      const own = data[here];
+      const value = map.data[here];
       if (value > peak[own]) peak[own] = value;
       for (let way = 0; way < 4; way++) {
         // Right, below, below right, below left: the other four are the same pairs.
-        const [down, right] = [way > 0 ? 1 : 0, way === 0 || way === 2 ? 1 : way === 3 ? -1 : 0];
+        const down = way > 0 ? 1 : 0;
+        const right = way === 0 || way === 2 ? 1 : way === 3 ? -1 : 0;
         if (y + down >= height || x + right < 0 || x + right >= width) continue;
         const there = here + down * width + right;
         const other = data[there];

@@ -84,7 +84,8 @@ export function croftonPerimeters(labels: Labels, highest: number): Float64Array
     const pieces = new Float64Array(highest + 1);
     for (let y = 0, at = 0; y < height; y++) {
       for (let x = 0; x < width; x++, at++) {
-        const [fromY, fromX] = [y - down, x - right];
+        const fromY = y - down;
+        const fromX = x - right;
         const outside = fromY < 0 || fromX < 0 || fromX >= width;
         // A piece of a line begins at a pixel that has another cell or none behind it.
         if (data[at] !== (outside ? 0 : data[fromY * width + fromX])) pieces[data[at]]++;

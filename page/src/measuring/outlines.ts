@@ -1,5 +1,5 @@
 /** Outlines of cells as polygons along the edges of pixels. */
-import { numberPieces } from "../numerics/labels";
+import { cellIds, numberPieces } from "../numerics/labels";
 import { zeros, type Labels } from "../numerics/plane";
 
 /** Corners [x, y]: the pixel of row r and column c covers [c, c + 1] × [r, r + 1]. */
@@ -16,7 +16,7 @@ export type Polygon = Ring[];
  */
 export function cellPolygons(labels: Labels): Map<number, Polygon[]> {
   const polygons = new Map<number, Polygon[]>();
-  for (const id of [...new Set(labels.data)].filter((each) => each > 0).sort((a, b) => a - b)) polygons.set(id, []);
+  for (const id of cellIds(labels)) polygons.set(id, []);
   const outsides = new Map<number, Polygon>();
   const holes = new Map<number, Ring[]>();
   for (const [piece, ring] of trace(withMargin(numberPieces(labels, false)))) {

@@ -1,5 +1,5 @@
 /** Label images: int32 (Y, X), 0 is background, cells are 1…N. */
-import { median, zeros, type Labels, type Mask, type Plane } from "./plane";
+import { median, zeros, type Labels, type Mask, type Plane, type Window } from "./plane";
 
 /** Object that labels outline: whole cells, or their nuclei. */
 export type Target = "cells" | "nuclei";
@@ -15,6 +15,39 @@ export function cellAreas(labels: Labels): Float64Array {
   const areas = new Float64Array(maxId(labels) + 1);
   for (let i = 0; i < labels.data.length; i++) if (labels.data[i] >= 0) areas[labels.data[i]]++;
   return areas;
+}
+
+/** Return the ids of the cells, in rising order. */
+export function cellIds(labels: Labels): number[] {
+  const ids: number[] = [];
+  cellAreas(labels).forEach((area, id) => {
+    if (id > 0 && area > 0) ids.push(id);
+  });
+  return ids;
+}
+
+/** Return the rows and columns that hold cells, with a margin in pixels where the image has one; null without any. */
+export function windowOf(labels: Labels, ids: readonly number[], margin = 0): Window | null {
+  const { height, width, data } = labels;
+  const wanted = new Uint8Array(maxId(labels) + 1);
+  for (const id of ids) wanted[id] = 1;
+  let [top, bottom, left, right] = [height, 0, width, 0];
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, at++) {
+      if (!wanted[data[at]]) continue;
+      if (y < top) top = y;
+      bottom = y + 1;
+      if (x < left) left = x;
+      if (x >= right) right = x + 1;
+    }
+  }
+  if (!bottom) return null;
+  return {
+    top: Math.max(0, top - margin),
+    bottom: Math.min(height, bottom + margin),
+    left: Math.max(0, left - margin),
+    right: Math.min(width, right + margin),
+  };
 }
 
 /** Renumber the cells of at least `minSize` pixels 1…N in the order of their ids; the others become 0. */

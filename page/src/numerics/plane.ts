@@ -76,6 +76,13 @@ export function paste<T extends Numbers>(plane: Plane<T>, window: Window, part: 
   }
 }
 
+/** Return 1 where a test holds for a value, else 0; several times as fast as `Uint8Array.from`. */
+export function marked(values: Numbers, test: (value: number) => boolean): Uint8Array {
+  const marks = new Uint8Array(values.length);
+  for (let at = 0; at < values.length; at++) if (test(values[at])) marks[at] = 1;
+  return marks;
+}
+
 export function zeros(height: number, width: number): Labels {
   return { height, width, data: new Int32Array(height * width) };
 }

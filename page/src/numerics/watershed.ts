@@ -2,7 +2,7 @@
 import { distanceToOutside, nearestLabelled } from "./distance";
 import { flood } from "./flooding";
 import { fillHoles, maxId, numberPieces, renumber } from "./labels";
-import { cut, paste, zeros, type DistanceMap, type Labels, type Window } from "./plane";
+import { cut, marked, paste, zeros, type DistanceMap, type Labels, type Window } from "./plane";
 import type { Thresholds } from "./thresholds";
 
 /** Half of the 8 neighbours (row, column): the other half are the same pairs seen from the other side. */
@@ -25,10 +25,10 @@ export function distanceToLabels(distance: DistanceMap, thresholds: Thresholds, 
   const { height, width, data } = distance;
   // Thresholds are compared in the map's own precision.
   const [highest, lowest] = [Math.fround(thresholds.cells_max_threshold), Math.fround(thresholds.cell_fill_threshold)];
-  const above = Uint8Array.from(data, (value) => (value > highest ? 1 : 0));
+  const above = marked(data, (value) => value > highest);
   const markers = numberPieces({ height, width, data: above }, true);
   if (maxId(markers) === 0) return zeros(height, width);
-  const mask = Uint8Array.from(data, (value) => (value > lowest ? 1 : 0));
+  const mask = marked(data, (value) => value > lowest);
   let labels = joinSplitCells(flood(distance, markers, mask), distance, thresholds.merge);
   if (thresholds.regrow) labels = growBoundaries(labels, boundaryWidths(labels, thresholds.cell_fill_threshold));
   if (fill) fillCells(labels);
@@ -51,7 +51,8 @@ function joinSplitCells(labels: Labels, distance: DistanceMap, merge: number): L
     const [a, b] = [nameOf(first), nameOf(second)];
     names[Math.max(a, b)] = Math.min(a, b); // a group is named by its lowest id
   }
-  return { ...labels, data: labels.data.map((id) => nameOf(id)) };
+  const named = names.map(nameOf);
+  return { ...labels, data: labels.data.map((id) => named[id]) };
 }
 
 /** Find the highest value in every cell, by id; 0 for the background. */
@@ -74,7 +75,8 @@ function saddlesOf(labels: Labels, distance: DistanceMap, count: number): Map<nu
       for (let x = Math.max(0, -right); x < width - Math.max(0, right); x++) {
         const here = y * width + x;
         const there = here + down * width + right;
-        const [a, b] = [data[here], data[there]];
+        const a = data[here];
+        const b = data[there];
         if (a === b || !a || !b) continue;
         const pair = Math.min(a, b) * count + Math.max(a, b);
         const pass = Math.min(distance.data[here], distance.data[there]);
@@ -116,7 +118,7 @@ export function growBoundaries(labels: Labels, widths: Float32Array): Labels {
 function fillCells(labels: Labels): void {
   for (const [id, box] of boxesOf(labels)) {
     const part = cut(labels, box);
-    const mask = Uint8Array.from(part.data, (value) => (value === id ? 1 : 0));
+    const mask = marked(part.data, (value) => value === id);
     const filled = fillHoles({ height: part.height, width: part.width, data: mask });
     const data = part.data.map((value, at) => (value === 0 && filled.data[at] ? id : value));
     paste(labels, box, { ...part, data });
@@ -124,7 +126,7 @@ function fillCells(labels: Labels): void {
 }
 
 /** Find the bounding box of every cell, by rising id. */
-export function boxesOf(labels: Labels): [number, Window][] {
+function boxesOf(labels: Labels): [number, Window][] {
   const boxes = new Map<number, { top: number; bottom: number; left: number; right: number }>();
   for (let y = 0, at = 0; y < labels.height; y++) {
     for (let x = 0; x < labels.width; x++, at++) {
