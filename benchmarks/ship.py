@@ -27,6 +27,7 @@ import generalisation
 import hold_back
 import ship_card
 import ship_clicks
+import ship_page
 import ship_pages
 import ship_pictures
 import ship_targets
@@ -212,6 +213,11 @@ def notebook(shipping: Shipping) -> None:
     NOTEBOOK.write_text(json.dumps(done, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def page(_: Shipping) -> None:
+    """Write the golden files that the page in the browser is held to."""
+    ship_page.write_goldens()
+
+
 def stale(shipping: Shipping) -> None:
     """Mark every section that was measured by hand with other weights."""
     for page in ship_pages.pages():
@@ -230,6 +236,7 @@ STEPS: dict[str, tuple[Callable[[Shipping], None], tuple[str, ...]]] = {
     "confidence": (confidence, ("src/dinocell/measure/confidence.py", "docs/images/calibration.png")),
     "pictures": (pictures, tuple(f"docs/images/{path.name}" for path in ship_pages.DRAWN)),
     "card": (card, ("CARD: data", "CARD: recipe", "NOTICE.md: data")),
+    "page": (page, ("page/test/golden",)),
     "notebook": (notebook, ("docs/Tutorial.ipynb",)),
     "stale": (stale, ()),
 }

@@ -31,6 +31,9 @@ CONSTANTS = (CONFIDENCE, TARGETS)
 """Modules with constants that were fitted to the weights, and with their hash."""
 
 NOTEBOOK = ROOT / "docs" / "Tutorial.ipynb"
+GOLDENS = ROOT / "page" / "test" / "golden"
+"""Files that `ship_page.py` writes: results of Python that the browser is held to."""
+
 DRAWN = tuple(
     ROOT / "docs" / "images" / f"{name}.png"
     for name in (
@@ -85,6 +88,7 @@ def recorded() -> dict[str, str]:
     return found | {
         str(NOTEBOOK.relative_to(ROOT)): notebook.get("weights", "none"),
         "config.json": config.get("weights", "none"),
+        "page/test/golden": _golden_weights(),
         **_clicks_weights(),
         **({"config.json: thresholds": config[THRESHOLDS]} if THRESHOLDS in config else {}),
     }
@@ -97,6 +101,11 @@ def _clicks_weights() -> dict[str, str]:
         return {}
     metadata = open_session(path).get_modelmeta().custom_metadata_map
     return {str(path.relative_to(ROOT)): metadata.get(WEIGHTS_KEY, "none")[:DIGITS]}
+
+
+def _golden_weights() -> str:
+    path = GOLDENS / "samples.json"
+    return str(json.loads(path.read_text(encoding="utf-8"))["weights"]) if path.is_file() else "none"
 
 
 def _picture_weights(picture: Path) -> str:

@@ -79,6 +79,7 @@ EXAMPLES = {
     "--tile-size": "512",
     "--time": "0:10",
     "--timeout": "60",
+    "--to": "web",
     "--tool": "my_tool=my_tool.py",
     "--tool-model": "stardist=2D_versatile_fluo",
     "--tools": "dinocell,stardist",

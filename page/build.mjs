@@ -1,9 +1,9 @@
 // Build the page into the package: `npm run build`, or `make web` one folder above.
 import { build } from "esbuild";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { buildBrowser, RUNTIME_FOLDER } from "./browser.mjs";
 
 const target = new URL("../src/dinocell/web/page/", import.meta.url).pathname;
-const worker = "src/browser/worker.ts";
 
 /** Return the packages that are inside of what was built, and those that it runs with. */
 function packagesOf(metafile) {
@@ -24,14 +24,15 @@ function licenceOf(name) {
   return `${name} ${version} (${license})\n\n${text}\n`;
 }
 
-rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
+for (const name of readdirSync(target)) {
+  if (name !== RUNTIME_FOLDER) rmSync(target + name);
+}
 
 const { metafile } = await build({
   entryPoints: {
     page: "src/main.ts",
     style: "src/style.css",
-    ...(existsSync(worker) ? { worker } : {}),
   },
   outdir: target,
   chunkNames: "[name]-[hash]",
@@ -43,6 +44,7 @@ const { metafile } = await build({
   target: "es2022",
   legalComments: "none",
 });
+await buildBrowser(target);
 for (const name of ["index.html", "icon.svg"]) copyFileSync(`src/${name}`, target + name);
 const rule = `\n${"-".repeat(80)}\n\n`;
 const head = "The page contains parts of these packages, each under its own licence.\n";

@@ -51,6 +51,13 @@ def test_split_where_the_map_is_flat_is_drawn_to_the_neck_of_the_mask() -> None:
     assert iou(editor.labels == 1, true == 1) > half_way + 0.03
 
 
+def test_split_gives_pixels_half_way_to_the_first_click() -> None:
+    labels = np.ones((3, 9), np.int32)
+    editor = LabelEditor(labels)
+    editor.split([(1, 7), (1, 1)])
+    assert editor.labels[1].tolist() == [2, 2, 2, 2, 1, 1, 1, 1, 1]
+
+
 def test_add_leaves_other_hills_alone() -> None:
     true = CASES["split"]
     editor = LabelEditor(np.zeros(SHAPE, np.int32), labels_to_distance(true))

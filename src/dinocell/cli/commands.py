@@ -74,7 +74,7 @@ COMMANDS = {
     ),
     "export": (
         "export",
-        "Export a model as ONNX: 8-bit gray tiles in, distance maps out, of any number and size.",
+        "Export a model: as ONNX (8-bit gray tiles in, distance maps out), or as a page for the browser.",
     ),
     "process": ("process", "Turn annotated images into a store to train or evaluate on."),
     "synthesize": (

@@ -78,7 +78,10 @@ def _line(start: Pixel, end: Pixel) -> tuple[NDArray[np.int64], NDArray[np.int64
 def _cheapest(
     mask: NDArray[np.bool_], costs: NDArray[np.floating], groups: Sequence[Sequence[Pixel]]
 ) -> Labels:
-    """Find for every pixel of the mask that a way leads to the group with the cheapest one."""
+    """Find for every pixel of the mask that a way leads to the group with the cheapest one.
+
+    Of groups that cost the same, the first one gets it, whatever the order in which a queue took them.
+    """
     from scipy.sparse import coo_array  # here, as both take long to import
     from scipy.sparse.csgraph import dijkstra
 
@@ -97,14 +100,16 @@ def _cheapest(
     ways = coo_array(
         (np.concatenate(lengths), (np.concatenate(begins), np.concatenate(ends))), shape=(count, count)
     )
-    group_of = {int(numbers[pixel]): number for number, group in enumerate(groups, 1) for pixel in group}
-    _, _, sources = dijkstra(
-        ways.tocsr(), directed=False, indices=list(group_of), return_predecessors=True, min_only=True
-    )
-    table = np.zeros(count + 1, np.int32)  # the last entry is for pixels that no way leads to
-    table[list(group_of)] = list(group_of.values())
+    costs_by_group = [
+        dijkstra(
+            ways.tocsr(), directed=False, indices=[int(numbers[pixel]) for pixel in group], min_only=True
+        )
+        for group in groups
+    ]
+    cheapest = np.argmin(costs_by_group, axis=0)
+    reached = np.isfinite(np.min(costs_by_group, axis=0))
     labels = np.zeros(mask.shape, np.int32)
-    labels[mask] = table[np.where(sources < 0, count, sources)]
+    labels[mask] = np.where(reached, cheapest + 1, 0)
     return labels
 
 

@@ -1,0 +1,21 @@
+/** What the tests in node look at; bundled by `bundle.mjs`. */
+export * from "../src/measuring/confidence";
+export * from "../src/numerics/distance";
+export * from "../src/numerics/errors";
+export * from "../src/numerics/labels";
+export * from "../src/numerics/pipeline";
+export * from "../src/numerics/plane";
+export * from "../src/numerics/prediction";
+export * from "../src/numerics/preprocessing";
+export * from "../src/numerics/resampling";
+export * from "../src/numerics/settings";
+export * from "../src/numerics/small_cells";
+export * from "../src/numerics/thresholds";
+export * from "../src/numerics/watershed";
+export { openNetwork } from "../src/browser/network";
+export { readPng } from "../src/browser/readers/png";
+export * from "../src/measuring/cells";
+export * from "../src/measuring/outlines";
+export * from "../src/editing/editor";
+export * from "../src/editing/journal";
+export { readImageFile } from "../src/browser/readers/image_file";
