@@ -7,7 +7,7 @@ from pathlib import Path
 from dinocell.errors import UnknownModelError
 from dinocell.models.checkpoint import read_config
 from dinocell.models.finding import CONFIG_FILE
-from dinocell.models.listing import list_models
+from dinocell.models.listing import ModelInfo, list_models
 from dinocell.web.archive.archive import Archive
 from dinocell.web.messages import Model
 
@@ -33,10 +33,16 @@ def known_models(archive: Archive) -> list[Model]:
 def _shipped_models() -> tuple[Model, ...]:
     """List the models that are installed, once: looking through all packages takes half a second."""
     return tuple(
-        Model(name=each.name, description=each.title, targets=list(each.targets), own=False)
+        Model(name=each.name, description=_describe(each), targets=list(each.targets), own=False)
         for each in list_models()
         if each.trained
     )
+
+
+def _describe(model: ModelInfo) -> str:
+    """Return what a model outlines and is, for people."""
+    millions = (model.backbone_parameters + model.decoder_parameters) / 1e6
+    return f"outlines {' and '.join(model.targets)}; {model.title}, {millions:.1f} million parameters"
 
 
 def find_model(archive: Archive, name: object) -> str:
