@@ -49,6 +49,7 @@ def make_config(folder, output, *changes, **values):
         "crop_size": 64,
         "workers": 0,
         "ema_decay": 0.5,
+        "graph": False,  # translating a network takes long
     }
     defaults = ["optimiser.learning_rate=1e-3", "optimiser.warmup_steps=2"]
     return read_settings(TrainConfig, None, [*defaults, *changes], **settings | values)

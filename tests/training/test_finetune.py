@@ -72,7 +72,7 @@ def tiny(tmp_path_factory):
 
 
 def make_config(images, output, **changes):
-    few = {"steps": 2, "variants": 3, "crop_size": SIZE, "batch_size": 2, "device": "cpu"}
+    few = {"steps": 2, "variants": 3, "crop_size": SIZE, "batch_size": 2, "device": "cpu", "graph": False}
     return FinetuneConfig.model_validate({"images": images, "output": output, **few, **changes})
 
 
@@ -111,7 +111,7 @@ def losses(checkpoint, tmp_path, *, features, dtype="float32", memory_limit=2**3
 def test_a_mask_of_one_value_is_refused_or_split_said_and_recorded(tiny, tmp_path):
     labels = write_disks(tmp_path, "a", 0)
     write_labels(tmp_path / "a_masks.tif", labels > 0)
-    config = make_config(tmp_path, tmp_path / "out", model=str(tiny), cross_validation=False)
+    config = make_config(tmp_path, tmp_path / "out", model=str(tiny), cross_validation=False, graph=True)
     with pytest.raises(FileFormatError, match=r"a_masks\.tif: 1 id in 9 pieces"):
         events_of(config)
     events, result = events_of(config.model_copy(update={"split_components": True}))

@@ -88,10 +88,11 @@ def test_datasets_of_the_same_name_are_all_recorded(tmp_path):
     assert _names([Dataset(path=path) for path in paths]) == ["store 0", "store 1", "other"]
 
 
+@pytest.mark.slow
 def test_a_run_folder_says_all_of_a_run(folder, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    config = make_config(folder, tmp_path / "run", epochs=1)
+    config = make_config(folder, tmp_path / "run", epochs=1, graph=True)
     train(config)
     train(config.model_copy(update={"epochs": 2}), resume=True)
     names = {path.name for path in (tmp_path / "run").iterdir()}

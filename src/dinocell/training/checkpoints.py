@@ -107,7 +107,7 @@ def save_checkpoints(state: TrainingState, config: TrainConfig, record: EpochRec
     model = merged(state.averaged)
     model.config = model.config.model_copy(update={"training": _describe(config, state)})
     if best:
-        model.folded().save_pretrained(config.output / BEST_FOLDER, graph=True)
+        model.folded().save_pretrained(config.output / BEST_FOLDER, graph=config.graph)
     encoded = encode_state(state, _decisive_settings(config, state))
     with replaced_folder(config.output / LAST_FOLDER) as temporary:
         write_checkpoint(temporary, model.config, model.state_dict())
@@ -119,7 +119,7 @@ def _decisive_settings(config: TrainConfig, state: TrainingState) -> dict[str, A
     data = {"train", "validation", "output"}
     length = {"epochs", "patience"}
     settings = config.model_dump(
-        mode="json", exclude=data | length | {"workers", "precision", "wandb", "start_from"}
+        mode="json", exclude=data | length | {"workers", "precision", "graph", "wandb", "start_from"}
     )
     settings["backbone"] |= {"weights": None, "mode": state.mode}
     return settings | state.data

@@ -173,6 +173,10 @@ class TrainConfig(Section):
         description="Number of fixed crops whose feature maps a frozen backbone computes once, into files of "
         "the run folder; 0: new crops in every step",
     )
+    graph: bool = Field(
+        default=True,
+        description="Whether the model gets model.onnx, with which it runs without PyTorch",
+    )
     wandb: bool = Field(default=False, description="Log to Weights & Biases as well, where that is installed")
     diameter_range: dict[Target, Range] = Field(
         default_factory=dict,

@@ -20,7 +20,7 @@ Ring = list[Annotated[list[float], Field(min_length=2, max_length=2)]]
 class Message(BaseModel):
     """Values that are sent; nothing is left out, and nothing is added."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Problem(Message):

@@ -100,6 +100,10 @@ class FinetuneConfig(Section):
     cache_dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float16", description="What features are stored as"
     )
+    graph: bool = Field(
+        default=True,
+        description="Whether the model gets model.onnx, with which it runs without PyTorch",
+    )
     augmentation: BasicAugmentation = Field(default=OWN_IMAGES, description="Random changes of a crop")
 
     @model_validator(mode="after")

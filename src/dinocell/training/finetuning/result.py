@@ -156,7 +156,7 @@ def write_result(
     model.config = found.with_settings(result.target, diameter_range=best).model_copy(
         update={"training": _record(config, found, result) | known}
     )
-    model.save_pretrained(result.model, graph=True)
+    model.save_pretrained(result.model, graph=config.graph)
 
 
 def _write_scores(path: Path, result: FinetuneResult) -> None:
