@@ -103,6 +103,15 @@ def test_edits_are_those_of_the_editor_and_replay_on_the_command_line(client, re
     np.testing.assert_array_equal(replayed.labels, editor.labels)
 
 
+def test_a_new_cell_gets_the_next_id_and_no_other(client, result):
+    asked = {"edit": "paint", "id": 2**31 - 1, "mask": [[0, 0, 1]]}
+    refused = client.http.post(f"/results/{result['id']}/edits", json=asked)
+    assert refused.status_code == 400
+    assert f"or {result['count'] + 1} for a new one" in refused.json()["message"]
+    made = client.post(f"/results/{result['id']}/edits", {**asked, "id": result["count"] + 1})
+    assert made["ids"] == [result["count"] + 1]
+
+
 def test_edits_are_not_lost_by_a_slider(client, result):
     client.post(f"/results/{result['id']}/edits", {"edit": "paint", "id": 0, "mask": [[5, 5, 5]]})
     refused = client.http.post(f"/results/{result['id']}/thresholds", json={"merge": 0.2})
@@ -215,6 +224,21 @@ def test_after_a_kill_edits_are_there_and_the_job_is_continued(tmp_path):
         client.http.delete(f"/jobs/{later['id']}")
         assert client.post(f"/jobs/{job['id']}/continue")["state"] == "queued"
         assert client.wait(job, until=["running"])
+
+
+def test_an_edit_that_a_kill_cut_off_from_its_record_is_found_again(tmp_path):
+    with running(tmp_path) as (process, client):
+        result = client.segment(SAMPLES[0])
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    folder = tmp_path / "results" / result["id"]
+    editor = dinocell.LabelEditor(np.load(folder / "labels.npy"), journal=folder / "edits.jsonl")
+    editor.delete([1])  # what the server writes first
+    with running(tmp_path) as (_, client):
+        assert client.get(f"/results/{result['id']}/cells")["columns"]["id"][0] == 2
+        found = client.get(f"/results/{result['id']}")
+        assert (found["edits"], found["count"]) == (1, result["count"] - 1)
+        assert found["version"] > result["version"]
 
 
 def test_events_go_on_where_they_stopped(client):

@@ -15,6 +15,10 @@ LABELS, MAP, EDITS, LARGE_LABELS = "labels.npy", "map.npy", "edits.jsonl", "labe
 then; and the OME-Zarr of what is too large for that, with tables beside it."""
 
 
+LARGEST_ID = 2**24 - 1
+"""Largest id of a cell that tiles can show."""
+
+
 class ImageRecord(Section):
     """An image that was read.
 
@@ -86,6 +90,10 @@ class ResultRecord(Section):
     warnings : tuple of str
     provenance : dict
         Record of how the labels were made, as files hold it.
+    edits : int
+        Edits that hold.
+    can_redo : bool
+        Whether one was undone.
     checked : tuple of int
         Cells that a person has looked at.
     all_checked : bool
@@ -110,6 +118,8 @@ class ResultRecord(Section):
     pixel_size_um: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
     provenance: dict[str, Any]
+    edits: int = 0
+    can_redo: bool = False
     checked: tuple[int, ...] = ()
     all_checked: bool = False
     version: int = 1

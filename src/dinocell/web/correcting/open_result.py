@@ -1,6 +1,7 @@
 """A result that is open: its labels with edits, and what is read off them."""
 
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from dinocell.editing.edit import Edit
 from dinocell.editing.editor import LabelEditor
 from dinocell.editing.journal import write_journal
+from dinocell.editing.operations import Paint
 from dinocell.editing.review import Review
 from dinocell.errors import InputError
 from dinocell.inference.inputs import InputImage
-from dinocell.labels import Labels, relabel
+from dinocell.labels import Labels, cell_areas, relabel
 from dinocell.measure.confidence import cell_confidence
 from dinocell.measure.outlines import Polygon, cell_polygons
 from dinocell.postprocess.small_cells import remove_small
@@ -50,6 +52,8 @@ class OpenResult:
         self._folder = archive.result_folder(record.id)
         self._table: tuple[int, dict[str, NDArray[Any]]] | None = None
         self.editor = self._open_editor()
+        if len(self.editor.edits) != record.edits or self.editor.can_redo != record.can_redo:
+            self._keep_labels()  # a server that was killed had written an edit, but not yet its record
 
     def _open_editor(self) -> LabelEditor:
         return LabelEditor(self._read_start(), self.distance_map, journal=self._folder / EDITS)
@@ -86,7 +90,7 @@ class OpenResult:
         return self.editor.labels
 
     def keep(self, **changes: Any) -> ResultRecord:
-        """Keep a changed record, with the number of cells and a new version where the labels changed."""
+        """Keep a changed record."""
         self._record = self._record.model_copy(update=changes)
         self._archive.replace_result(self._record)
         return self._record
@@ -95,13 +99,36 @@ class OpenResult:
         """Keep the record after an edit, an undo or a redo; whoever made a cell has looked at it."""
         if edit is None:
             return self._record
-        there = self._ids()
-        checked = sorted((set(self._record.checked) | set(edit.ids)) & set(there.tolist()))
-        return self.keep(version=self._record.version + 1, count=there.size, checked=tuple(checked))
+        return self._keep_labels(edit.ids)
+
+    def _keep_labels(self, checked: Sequence[int] = ()) -> ResultRecord:
+        """Keep what is known of the labels as they are now; further cells count as checked."""
+        there, record = self._ids(), self._record
+        known = (set(record.checked) | set(checked)) & set(there.tolist())
+        return self.keep(
+            version=record.version + 1,
+            count=there.size,
+            checked=tuple(sorted(known)),
+            edits=len(self.editor.edits),
+            can_redo=self.editor.can_redo,
+        )
 
     def _ids(self) -> NDArray[np.int32]:
-        found = np.unique(self.labels)
-        return found[found > 0]
+        # Counting is many times faster than sorting; ids are small, as the server gives them.
+        return np.flatnonzero(cell_areas(self.labels)[1:]).astype(np.int32) + 1
+
+    def complete(self, cell: int | None, mask: tuple[tuple[int, int, int], ...]) -> Paint:
+        """Return an operation that paints a cell, which is a new one where it is None.
+
+        Raises
+        ------
+        InputError
+            If the id is above that of the next new cell.
+        """
+        new = self.editor.next_id
+        if cell is not None and cell > new:
+            raise InputError(f"id is {cell}, expected 0, a cell, or {new} for a new one: leave it out")
+        return Paint(id=new if cell is None else cell, mask=mask)
 
     def check(self, cells: list[int], *, everything: bool) -> ResultRecord:
         """Note cells as looked at, or all of the image.
@@ -145,6 +172,8 @@ class OpenResult:
             thresholds=thresholds,
             count=int(labels.max(initial=0)),
             version=record.version + 1,
+            edits=0,
+            can_redo=False,
             checked=(),
             all_checked=False,
             provenance={**record.provenance, "thresholds": thresholds.model_dump()},

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dinocell.errors import InputError
-from dinocell.labels import validate_labels
+from dinocell.labels import relabel, validate_labels
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.version import __version__
 from dinocell.web.archive.archive import Archive
-from dinocell.web.archive.records import LABELS
+from dinocell.web.archive.records import LABELS, LARGEST_ID
 from dinocell.web.jobs.job_kind import JobKind, JobRequest, Order, Report, Reported
 from dinocell.web.jobs.segment import keep_result
 from dinocell.web.messages import JobName
@@ -68,6 +68,9 @@ class MeasureJob(JobKind):
                 f"{name} holds values that are not whole, expected ids: save it as a 16-bit gray TIFF"
             )
         labels = validate_labels(pixels.astype(np.int64) if pixels.dtype.kind == "f" else pixels, name=name)
+        warnings: tuple[str, ...] = ()
+        if labels.max(initial=0) > LARGEST_ID:
+            labels, warnings = relabel(labels), (f"ids above {LARGEST_ID} were numbered anew",)
         order.work.mkdir(parents=True, exist_ok=True)
         np.save(order.work / LABELS, labels)
         ids = np.unique(labels)
@@ -77,6 +80,7 @@ class MeasureJob(JobKind):
             "thresholds": Thresholds(),
             "own_thresholds": Thresholds(),
             "provenance": {"dinocell": __version__, "labels": name},
+            "warnings": warnings,
         }
 
     def keep(self, order: Order, outcome: dict[str, Any], archive: Archive) -> dict[str, Any]:

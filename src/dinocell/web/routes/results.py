@@ -31,7 +31,7 @@ from dinocell.web.messages import (
     ThresholdsRequest,
 )
 from dinocell.web.routes.problems import PROBLEMS, Responses
-from dinocell.web.services import Server, Services
+from dinocell.web.services import Server
 
 router = APIRouter(tags=["results"], responses=PROBLEMS)
 
@@ -52,7 +52,7 @@ AnyEdit = Annotated[Add | Delete | Merge | NewPaint | Split, Body(discriminator=
 @router.get("/results")
 def list_results(server: Server, image: Annotated[str | None, Query(max_length=60)] = None) -> Results:
     """List the results of an image, or all, the newest first."""
-    return Results(results=[describe(server, each) for each in server.archive.results(image)])
+    return Results(results=[describe(each) for each in server.archive.results(image)])
 
 
 @router.get("/results/{result}.{format}", responses=_FILE, response_class=FileResponse)
@@ -72,7 +72,7 @@ def fetch(result: str, format: str, server: Server) -> FileResponse:  # noqa: A0
 @router.get("/results/{result}")
 def show_result(result: str, server: Server) -> Result:
     """Describe a result."""
-    return describe(server, server.archive.result(result))
+    return describe(server.archive.result(result))
 
 
 @router.delete("/results/{result}", status_code=204)
@@ -114,7 +114,7 @@ def change_thresholds(result: str, asked: ThresholdsRequest, server: Server) -> 
     found = server.open_results.editable(result)
     with found.lock:
         chosen = found.record.thresholds.replaced(**asked.model_dump(exclude={"discard"}))
-        return describe(server, found.flood(chosen, discard=asked.discard))
+        return describe(found.flood(chosen, discard=asked.discard))
 
 
 @router.post("/results/{result}/edits")
@@ -124,8 +124,8 @@ def edit(result: str, asked: AnyEdit, server: Server) -> EditOutcome:
     with found.lock:
         operation: Operation = asked
         if isinstance(asked, NewPaint):
-            operation = Paint(id=found.editor.next_id if asked.id is None else asked.id, mask=asked.mask)
-        return _outcome(server, found, found.editor.apply(operation))
+            operation = found.complete(asked.id, asked.mask)
+        return _outcome(found, found.editor.apply(operation))
 
 
 @router.post("/results/{result}/undo")
@@ -133,7 +133,7 @@ def undo(result: str, server: Server) -> EditOutcome:
     """Undo the last edit that holds; where there is none, nothing changes."""
     found = server.open_results.editable(result)
     with found.lock:
-        return _outcome(server, found, found.editor.undo())
+        return _outcome(found, found.editor.undo())
 
 
 @router.post("/results/{result}/redo")
@@ -141,7 +141,7 @@ def redo(result: str, server: Server) -> EditOutcome:
     """Repeat the last edit that was undone; where there is none, nothing changes."""
     found = server.open_results.editable(result)
     with found.lock:
-        return _outcome(server, found, found.editor.redo())
+        return _outcome(found, found.editor.redo())
 
 
 @router.post("/results/{result}/checked")
@@ -149,13 +149,11 @@ def check(result: str, asked: CheckRequest, server: Server) -> Result:
     """Note cells as looked at, or all of the image: what fine-tuning learns from."""
     found = server.open_results.editable(result)
     with found.lock:
-        return describe(server, found.check(asked.cells, everything=asked.all))
+        return describe(found.check(asked.cells, everything=asked.all))
 
 
-def describe(server: Services, record: ResultRecord) -> Result:
+def describe(record: ResultRecord) -> Result:
     """Return what is sent of a result."""
-    found = server.open_results.find(record.id)
-    editor = found.editor if isinstance(found, OpenResult) else None
     return Result(
         id=record.id,
         image=record.image,
@@ -168,11 +166,11 @@ def describe(server: Services, record: ResultRecord) -> Result:
         thresholds=record.thresholds,
         own_thresholds=record.own_thresholds,
         adjustable=record.kind == "map",
-        editable=editor is not None,
+        editable=record.kind != "large",
         warnings=list(record.warnings),
-        edits=0 if editor is None else len(editor.edits),
-        can_undo=editor is not None and editor.can_undo,
-        can_redo=editor is not None and editor.can_redo,
+        edits=record.edits,
+        can_undo=record.edits > 0,
+        can_redo=record.can_redo,
         checked=list(record.checked),
         all_checked=record.all_checked,
         version=record.version,
@@ -181,7 +179,7 @@ def describe(server: Services, record: ResultRecord) -> Result:
     )
 
 
-def _outcome(server: Services, found: OpenResult, made: Edit | None) -> EditOutcome:
+def _outcome(found: OpenResult, made: Edit | None) -> EditOutcome:
     record = found.keep_edit(made)
     box = None
     if made is not None and not made.change.is_empty:
@@ -189,7 +187,7 @@ def _outcome(server: Services, found: OpenResult, made: Edit | None) -> EditOutc
         box = [rows.start, columns.start, rows.stop, columns.stop]
     there = [] if made is None else [cell for cell in made.ids if (found.labels == cell).any()]
     notes = () if made is None else made.notes
-    return EditOutcome(result=describe(server, record), ids=there, notes=list(notes), box=box)
+    return EditOutcome(result=describe(record), ids=there, notes=list(notes), box=box)
 
 
 def _as_rings(polygon: Polygon) -> list[Ring]:
