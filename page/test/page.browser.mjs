@@ -1,100 +1,35 @@
 // Walks through the built page in Chromium, over the server in memory: `npm run test:browser`, pictures into $SHOTS where it is set.
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { browse, drag, NARROW, placeOn, WIDE } from "./browsing.mjs";
 import { startFakeServer } from "./fake/server.mjs";
 
-const SHOTS = process.env.SHOTS;
-const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
-const RULES = JSON.stringify({ rules: [{ id: "target-size", selector: "*:not(.range-track *)" }] });
-const WIDE = { width: 1280, height: 800 };
-const NARROW = { width: 390, height: 844 };
-
-let fake, browser, page;
-const complaints = [];
+let fake, walk, page;
 
 before(async () => {
   fake = await startFakeServer();
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-  });
-  page = await browser.newPage({ viewport: WIDE, acceptDownloads: true });
-  page.setDefaultTimeout(15_000);
-  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
-  page.on(
-    "response",
-    (response) =>
-      response.status() >= 404 &&
-      response.status() !== 415 &&
-      complaints.push(`${response.status()} ${response.url()}`),
-  );
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  await page.addInitScript(() =>
-    document.addEventListener("securitypolicyviolation", (event) =>
-      console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`),
-    ),
-  );
-  await page.goto(fake.address);
+  walk = await browse(fake.address);
+  page = walk.page;
 });
 
 after(async () => {
-  await browser.close();
+  await walk.close();
   await fake.stop();
 });
 
-async function shot(name) {
-  if (!SHOTS) return;
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: `${SHOTS}/${name}.png` });
-}
-
-/** Wait until a line of the page has words. */
-async function said(words, selector = ".notice") {
-  await page.waitForFunction(
-    ([where, what]) => new RegExp(what).test(document.querySelector(where)?.textContent ?? ""),
-    [selector, words],
-  );
-}
-
-/** Violations of accessibility; axe is run in a world of its own, so that the policy of the page holds. */
-async function violations() {
-  const session = await page.context().newCDPSession(page);
-  const { frameTree } = await session.send("Page.getFrameTree");
-  const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", {
-    frameId: frameTree.frame.id,
-  });
-  await session.send("Runtime.evaluate", { contextId, expression: AXE });
-  // The two handles of a range lie over each other; the numbers beside it do the same, and are large enough.
-  const expression = `axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.map(({ target, failureSummary }) => target + " " + failureSummary).join("; ")))`;
-  const { result } = await session.send("Runtime.evaluate", {
-    contextId,
-    expression: `axe.configure(${RULES}); ${expression}`,
-    awaitPromise: true,
-    returnByValue: true,
-  });
-  await session.detach();
-  return result.value;
-}
-
+const shot = (name) => walk.shot(name);
+const said = (words, selector) => walk.said(words, selector);
+const violations = () => walk.violations();
 const posted = (path) => fake.world.log.filter((entry) => entry.method === "POST" && entry.path.endsWith(path));
 const lastEdit = () => posted("/edits").at(-1).body;
 const result = () => fake.world.results[0].result;
 
 /** Place on the screen of a cell of the shown result, while the whole image is in view. */
 async function placeOf(cell, share = [0.5, 0.5]) {
-  await page.keyboard.press("0");
   const { box } = fake.world.results[0].labels.outline(cell);
-  const frame = await page.locator("#picture").boundingBox();
-  const { width, height } = result();
-  const margin = Math.min(24, frame.width / 20);
-  const scale = Math.min((frame.width - 2 * margin) / width, (frame.height - 2 * margin) / height);
-  const [row, column] = [box[0] + (box[2] - box[0]) * share[0], box[1] + (box[3] - box[1]) * share[1]];
-  return [
-    frame.x + frame.width / 2 + (column - width / 2) * scale,
-    frame.y + frame.height / 2 + (row - height / 2) * scale,
-  ];
+  const point = [box[0] + (box[2] - box[0]) * share[0], box[1] + (box[3] - box[1]) * share[1]];
+  return placeOn(page, result(), point);
 }
 
 const file = (name) => ({ name, mimeType: "image/tiff", buffer: Buffer.alloc(4000) });
@@ -108,7 +43,7 @@ test("an empty page asks for images, and has no violations", async () => {
 test("many files are sent; one that is no image says why", async () => {
   await page.setInputFiles("input[type=file]", ["fluorescence.tif", "phase.png", "notes.txt"].map(file));
   await said("type is not known, expected an image", ".problem-box");
-  complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("415")));
+  walk.forgive("415");
   await page.getByRole("button", { name: "Close notes.txt" }).click();
   await page.locator(".problem-box").getByRole("button", { name: "Close" }).click();
   assert.equal(await page.locator(".image").count(), 2);
@@ -189,24 +124,17 @@ test("painting shows while it is drawn, and is sent as runs at its end", async (
 });
 
 test("buttons do what keys do: a box, an outline, a line, a click", async () => {
-  const drag = async (from, to) => {
-    await page.mouse.move(...from);
-    await page.mouse.down();
-    await page.mouse.move(from[0] + 4, from[1] + 9, { steps: 2 });
-    await page.mouse.move(...to, { steps: 4 });
-    await page.mouse.up();
-  };
   await page.getByRole("button", { name: "Add" }).click();
   await page.getByRole("button", { name: "Box" }).click();
-  await drag(await placeOf(9, [-0.3, -0.3]), await placeOf(9, [1.3, 1.3]));
+  await drag(page, await placeOf(9, [-0.3, -0.3]), await placeOf(9, [1.3, 1.3]));
   await said("Added cell");
   assert.equal(lastEdit().box.length, 2);
   await page.getByRole("button", { name: "Outline" }).click();
-  await drag(await placeOf(10, [-0.3, -0.3]), await placeOf(10, [1.3, 1.3]));
+  await drag(page, await placeOf(10, [-0.3, -0.3]), await placeOf(10, [1.3, 1.3]));
   await page.waitForFunction(() => true);
   await page.getByRole("button", { name: "Split" }).click();
   await page.getByRole("button", { name: "Line" }).click();
-  await drag(await placeOf(11, [-0.1, 0.5]), await placeOf(11, [1.1, 0.5]));
+  await drag(page, await placeOf(11, [-0.1, 0.5]), await placeOf(11, [1.1, 0.5]));
   await said("Split along the line");
   assert.ok(lastEdit().line.length >= 2);
   await page.getByRole("button", { name: "Delete" }).click();
@@ -397,7 +325,7 @@ test("an image is removed once the user agrees", async () => {
 });
 
 test("nothing was refused by the policy, and nothing went wrong unseen", () => {
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(walk.complaints, []);
 });
 
 test("a lost server is said, and found again", async () => {
