@@ -27,6 +27,7 @@ export class CellsTable {
   private rows: Uint32Array = new Uint32Array();
   private names: string[] = [];
   private columns = "";
+  private sorting: Sorting | null = null;
   private selected: number | null = null;
 
   constructor(private readonly listener: CellsTableListener) {
@@ -41,7 +42,7 @@ export class CellsTable {
     new ResizeObserver(() => this.draw()).observe(this.root);
   }
 
-  /** Show these rows of a table, in their order. */
+  /** Show these rows of a table, in their order; from the first where the order is another one. */
   show(table: CellTable | null, rows: Uint32Array, sorting: Sorting): void {
     this.table = table;
     this.rows = rows;
@@ -54,6 +55,8 @@ export class CellsTable {
     this.head.style.gridTemplateColumns = this.columns;
     this.showHead(sorting);
     this.body.style.height = `${rows.length * ROW}px`;
+    if (sorting !== this.sorting) this.root.scrollTop = 0;
+    this.sorting = sorting;
     this.draw();
   }
 

@@ -1,0 +1,74 @@
+"""The page of a real server in a real browser, and the built page against its sources."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import dinocell
+from tests.web.servers import SAMPLES, running
+
+PAGE = Path(__file__).parents[2] / "page"
+SUREST = 0.8
+
+pytestmark = pytest.mark.slow
+
+
+def tool(name):
+    """Return the path of a program, or skip where it is missing."""
+    path = shutil.which(os.environ.get("CHROMIUM", name) if name == "chromium" else name)
+    if path is None or not (PAGE / "node_modules").is_dir():
+        pytest.skip(f"needs {name}, and the packages of page/ (npm ci)")
+    return path
+
+
+def run_node(*arguments, timeout=500, **environment):
+    """Run a script in the folder of the page; return its output."""
+    done = subprocess.run(
+        [tool("node"), *map(str, arguments)],
+        cwd=PAGE,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def expected_of(path):
+    found = dinocell.segment(path)
+    surest = dinocell.segment(path, cells_max=SUREST, target=found.parameters.target)
+    return {"count": found.count, "surest": surest.count}
+
+
+def test_people_upload_look_correct_and_download(tmp_path):
+    chromium = tool("chromium")
+    expected = {path.name: expected_of(path) for path in SAMPLES}
+    with running(tmp_path / "data") as (_, client):
+        output = run_node(
+            "--test-reporter=tap",
+            "test/server.browser.mjs",
+            CHROMIUM=chromium,
+            ADDRESS=client.address,
+            SAMPLES=str(SAMPLES[0].parent),
+            EXPECTED=json.dumps(expected),
+        )
+        assert "# fail 0" in output
+        assert "# skipped 0" in output
+        names = {each["id"]: each["name"] for each in client.get("/images")["images"]}
+        assert sorted(names.values()) == sorted(expected)
+        (corrected,) = (each for each in client.get("/results")["results"] if each["edits"])
+        assert corrected["count"] == expected[names[corrected["image"]]]["count"] - 1
+        labels = tifffile.imread(io.BytesIO(client.download(corrected, "tif")))
+        assert np.unique(labels[labels > 0]).size == corrected["count"]
+        table = list(csv.DictReader(io.StringIO(client.download(corrected, "csv").decode())))
+        assert len(table) == corrected["count"]
