@@ -4,7 +4,7 @@ BIN := .venv/bin
 CORE := .venv/.core
 READY := .venv/.ready
 
-.PHONY: demo test test-all check style types layers bench ship docs clean
+.PHONY: demo test test-all check style types layers bench ship web docs clean
 
 demo: $(CORE)  ## Segment the sample images and say where the pictures are.
 	$(BIN)/dinocell segment samples -o demo_output --overwrite
@@ -47,6 +47,9 @@ bench: $(READY)  ## Measurements; see benchmarks/.
 
 ship: $(READY)  ## Put the weights of a training into the package, and rebuild all that hangs on them: MODEL=RUN.
 	$(BIN)/python benchmarks/ship.py $(MODEL) $(OPTIONS)
+
+web:  ## The page of dinocell serve, from page/ into the package; needs Node.js.
+	cd page && npm ci && npm run build
 
 docs: $(READY)  ## The site of docs/, in site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

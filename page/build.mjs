@@ -1,9 +1,11 @@
-// Build the page into the package: `npm run build`, or `make web` one folder above.
+// Build the page into the package: `npm run build`, or `make web` one folder above; `node build.mjs FOLDER` builds elsewhere.
 import { build } from "esbuild";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { buildBrowser, RUNTIME_FOLDER } from "./browser.mjs";
 
-const target = new URL("../src/dinocell/web/page/", import.meta.url).pathname;
+const given = process.argv[2];
+const target = given ? `${resolve(given)}/` : new URL("../src/dinocell/web/page/", import.meta.url).pathname;
 
 /** Return the packages that are inside of what was built, and those that it runs with. */
 function packagesOf(metafile) {
@@ -25,7 +27,8 @@ function licenceOf(name) {
 }
 
 mkdirSync(target, { recursive: true });
-for (const name of readdirSync(target)) {
+// Only the folder of the package is emptied: in another one may be files of others.
+for (const name of given ? [] : readdirSync(target)) {
   if (name !== RUNTIME_FOLDER) rmSync(target + name);
 }
 

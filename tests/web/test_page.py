@@ -13,9 +13,11 @@ import pytest
 import tifffile
 
 import dinocell
+import dinocell.web
 from tests.web.servers import SAMPLES, running
 
 PAGE = Path(__file__).parents[2] / "page"
+BUILT = Path(dinocell.web.__file__).parent / "page"
 SUREST = 0.8
 
 pytestmark = pytest.mark.slow
@@ -72,3 +74,23 @@ def test_people_upload_look_correct_and_download(tmp_path):
         assert np.unique(labels[labels > 0]).size == corrected["count"]
         table = list(csv.DictReader(io.StringIO(client.download(corrected, "csv").decode())))
         assert len(table) == corrected["count"]
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_built_page_is_that_of_its_sources(tmp_path):
+    tool("node")
+    # Packing the runtime takes minutes: what is packed of the same bytes is left as it is.
+    shutil.copytree(BUILT / "ort", tmp_path / "ort")
+    run_node("build.mjs", tmp_path)
+    built, committed = contents(tmp_path), contents(BUILT)
+    assert sorted(built) == sorted(committed), "run make web"
+    assert [name for name, content in built.items() if content != committed[name]] == [], "run make web"
+
+
+def test_the_whole_page_works_without_a_server_of_ours():
+    output = run_node("--test-reporter=tap", "test/page.browser.mjs", CHROMIUM=tool("chromium"))
+    assert "# fail 0" in output
+    assert "# skipped 0" in output
