@@ -25,10 +25,20 @@ export interface Channel {
   most: number;
 }
 
+/** A plane of a file; numbers are counted from 0. */
+export interface Place {
+  scene: number;
+  time: number;
+  /** Number of the slice. */
+  z: number;
+}
+
 export interface ImageInfo {
   id: string;
   name: string;
   bytes: number;
+  /** Hash of the file, by which planes of one file are known; null where nobody computed it. */
+  sha256: string | null;
   width: number;
   height: number;
   /** Type of the values, as NumPy names it. */
@@ -40,6 +50,11 @@ export interface ImageInfo {
   pixel_size_um: [number, number] | null;
   /** Zoom levels; tiles of level `levels - 1` show every pixel, each level below half of it. */
   levels: number;
+  /** How many the file has; an image is one plane of it. */
+  scenes: number;
+  times: number;
+  slices: number;
+  place: Place;
   created: string;
   notes: string[];
 }
@@ -164,12 +179,14 @@ export class BackendError extends Error {}
 export interface Backend {
   readonly kind: "server" | "browser";
   /** What it cannot do, so that the page leaves it out. */
-  readonly abilities: { fineTune: boolean; large: boolean; keeps: boolean };
+  readonly abilities: { fineTune: boolean; large: boolean; keeps: boolean; planes: boolean };
 
   models(): Promise<Model[]>;
 
   images(): Promise<ImageInfo[]>;
   addImage(file: File, onProgress: (share: number) => void, signal?: AbortSignal): Promise<ImageInfo>;
+  /** Read another plane of an image's file, as an image of its own. */
+  addPlane(image: string, place: Place): Promise<ImageInfo>;
   removeImage(id: string): Promise<void>;
   /** A tile of at most 256×256, x to the right and y down. */
   imageTile(image: ImageInfo, view: View, z: number, x: number, y: number, signal?: AbortSignal): Promise<ImageBitmap>;

@@ -10,6 +10,7 @@ import { downloadPanel } from "./panels/download_panel";
 import { emptyPicture } from "./panels/empty_picture";
 import { header, lostBanner } from "./panels/header";
 import { imagesPanel } from "./panels/images_panel";
+import { planesBar } from "./panels/planes_bar";
 import { segmentPanel } from "./panels/segment_panel";
 import { showPanel } from "./panels/show_panel";
 import { problemBox, statusBar } from "./panels/status_bar";
@@ -33,6 +34,7 @@ export function layOut(session: Session, viewer: Viewer, corrections: Correction
     "main",
     { attributes: { "aria-label": "Picture" } },
     toolbar(session, corrections),
+    planesBar(session),
     frame,
     statusBar(session),
   );

@@ -324,6 +324,48 @@ test("an image is removed once the user agrees", async () => {
   await page.waitForFunction(() => document.querySelectorAll(".image").length === 2);
 });
 
+test("a stack is shown plane by plane; one that is there is not read again", async () => {
+  assert.ok(await page.getByRole("group", { name: "Plane" }).isHidden());
+  await page.setInputFiles("input[type=file]", [file("stack.tif")]);
+  await page.getByText("stack.tif · time 0 · slice 10", { exact: true }).click();
+  const [time, slice] = [page.getByLabel("Time", { exact: true }), page.getByLabel("Slice", { exact: true })];
+  assert.equal(await slice.inputValue(), "10");
+  assert.equal(await page.getByLabel("Scene", { exact: true }).count(), 0);
+  await time.focus();
+  // Steps that follow each other at once are one.
+  await time.evaluate((field) => {
+    for (const number of ["3", "2", "1"]) {
+      field.value = number;
+      field.dispatchEvent(new Event("input"));
+    }
+  });
+  const row = page.locator(".image [aria-current]");
+  await row.getByText("stack.tif · time 1 · slice 10").waitFor();
+  await page.keyboard.press("ArrowUp");
+  await row.getByText("stack.tif · time 2 · slice 10").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.ariaLabel), "Time");
+  await slice.fill("99");
+  await row.getByText("stack.tif · time 2 · slice 20").waitFor();
+  await page.waitForFunction(() => document.querySelector("[aria-label=Slice]").value === "20");
+  await slice.fill("10");
+  await row.getByText("stack.tif · time 2 · slice 10").waitFor();
+  await time.fill("0");
+  await time.blur();
+  await row.getByText("stack.tif · time 0 · slice 10").waitFor();
+  assert.deepEqual(
+    posted("/planes").map(({ body }) => body),
+    [
+      { scene: 0, time: 1, z: 10 },
+      { scene: 0, time: 2, z: 10 },
+      { scene: 0, time: 2, z: 20 },
+    ],
+  );
+  await shot("stack_light");
+  assert.deepEqual(await violations(), []);
+  await page.getByText("phase.png", { exact: true }).click();
+  assert.ok(await page.getByRole("group", { name: "Plane" }).isHidden());
+});
+
 test("nothing was refused by the policy, and nothing went wrong unseen", () => {
   assert.deepEqual(walk.complaints, []);
 });

@@ -1,5 +1,6 @@
 // Walks through the page of a real server in Chromium: $ADDRESS is the server's, $SAMPLES a folder of images, $EXPECTED
-// what Python finds in each (JSON: file name to `count`, and `surest` with the threshold below); pictures go to $SHOTS.
+// what Python finds in each (JSON: file name to `count`, and `surest` with the threshold below), $STACK a file of several
+// times and slices, $PLANE_COUNT what Python finds in its time 1, slice 4; pictures go to $SHOTS.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -7,7 +8,7 @@ import { after, before, test } from "node:test";
 import { browse, drag, placeOn } from "./browsing.mjs";
 import { innermost, halvesOf, readLabels } from "./label_points.mjs";
 
-const { ADDRESS, SAMPLES, EXPECTED } = process.env;
+const { ADDRESS, SAMPLES, EXPECTED, STACK, PLANE_COUNT } = process.env;
 const expected = new Map(Object.entries(JSON.parse(EXPECTED)));
 const CORRECTED = "fluorescence_1_img.png";
 const SUREST = "0.8";
@@ -239,6 +240,39 @@ test("every format is saved, and the table has a row a cell", async () => {
     if (name === "tif") assert.match(content.subarray(0, 2).toString(), /^(II|MM)$/);
     if (name === "csv") assert.equal(content.toString().trim().split("\n").length, result.count + 1);
   }
+});
+
+test("another plane of a stack is shown and segmented, and the first one is still there", async () => {
+  await page.setInputFiles("input[type=file]", [STACK]);
+  const name = basename(STACK);
+  const first = row(`${name} · time 0 · slice 2`);
+  await first.locator(".open").click();
+  await page.getByLabel("Slice", { exact: true }).fill("4");
+  await row(`${name} · time 0 · slice 4`).locator("[aria-current=true]").waitFor();
+  await page.getByLabel("Time", { exact: true }).fill("1");
+  const plane = row(`${name} · time 1 · slice 4`);
+  await plane.locator("[aria-current=true]").waitFor();
+  assert.deepEqual(await walk.violations(), []);
+  await press("Segment");
+  const status = plane.locator(".status").filter({ hasText: /^[\d,]+ (cell|nucle)/ });
+  await status.waitFor(LONG);
+  assert.equal(counted(await status.textContent()), Number(PLANE_COUNT));
+  await walk.shot("server_stack_light");
+  const { images } = await api("/images");
+  const planes = images.filter((image) => image.name === name);
+  assert.deepEqual(
+    planes.map(({ place }) => place),
+    [
+      { scene: 0, time: 1, z: 4 },
+      { scene: 0, time: 0, z: 4 },
+      { scene: 0, time: 0, z: 2 },
+    ],
+  );
+  await page.getByLabel("Time", { exact: true }).fill("0");
+  await row(`${name} · time 0 · slice 4`).locator("[aria-current=true]").waitFor();
+  await page.getByLabel("Slice", { exact: true }).fill("2");
+  await first.locator("[aria-current=true]").waitFor();
+  assert.equal((await api("/images")).images.length, images.length);
 });
 
 test("nothing went wrong unseen, and no other host was asked", () => {

@@ -42,7 +42,8 @@ def run_node(*arguments, timeout=500, **environment):
         timeout=timeout,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    first_failure = done.stdout[done.stdout.find("not ok") :]
+    assert done.returncode == 0, first_failure[:6000] + done.stderr[-3000:]
     return done.stdout
 
 
@@ -52,7 +53,19 @@ def expected_of(path):
     return {"count": found.count, "surest": surest.count}
 
 
-def test_people_upload_look_correct_and_download(tmp_path):
+@pytest.fixture
+def stack(tmp_path):
+    """Return an OME-TIFF of three times and five slices, and its planes: windows of a sample."""
+    pixels = dinocell.read_image(SAMPLES[0]).pixels
+    planes = np.stack(
+        [[pixels[30 * t :, 20 * z :][:160, :160] for z in range(5)] for t in range(3)],
+    )
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, planes, ome=True, metadata={"axes": "TZYX"})
+    return path, planes
+
+
+def test_people_upload_look_correct_and_download(tmp_path, stack):
     chromium = tool("chromium")
     expected = {path.name: expected_of(path) for path in SAMPLES}
     with running(tmp_path / "data") as (_, client):
@@ -63,11 +76,13 @@ def test_people_upload_look_correct_and_download(tmp_path):
             ADDRESS=client.address,
             SAMPLES=str(SAMPLES[0].parent),
             EXPECTED=json.dumps(expected),
+            STACK=str(stack[0]),
+            PLANE_COUNT=str(dinocell.segment(stack[1][1, 4]).count),
         )
         assert "# fail 0" in output
         assert "# skipped 0" in output
         names = {each["id"]: each["name"] for each in client.get("/images")["images"]}
-        assert sorted(names.values()) == sorted(expected)
+        assert sorted(names.values()) == sorted([*expected, *["stack.ome.tif"] * 3])
         (corrected,) = (each for each in client.get("/results")["results"] if each["edits"])
         assert corrected["count"] == expected[names[corrected["image"]]]["count"] - 1
         labels = tifffile.imread(io.BytesIO(client.download(corrected, "tif")))

@@ -64,7 +64,7 @@ class WorkerClient {
 
 class BrowserBackend implements Backend {
   readonly kind = "browser";
-  readonly abilities = { fineTune: false, large: false, keeps: false };
+  readonly abilities = { fineTune: false, large: false, keeps: false, planes: false };
 
   constructor(private readonly client: WorkerClient) {}
 
@@ -100,6 +100,11 @@ class BrowserBackend implements Backend {
     }
     onProgress(1);
     return info;
+  }
+
+  /** Of a stack, the reader has chosen a plane already. */
+  async addPlane(id: string): ReturnType<Backend["addPlane"]> {
+    throw new BackendError(`image ${id}: other planes of its file are not read in the browser alone; use dinocell serve`);
   }
 
   /** Nothing is interrupted here: jobs end with the page. */

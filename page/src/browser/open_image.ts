@@ -23,6 +23,7 @@ export class OpenImage {
       id,
       name,
       bytes,
+      sha256: null,
       width: decoded.width,
       height: decoded.height,
       dtype: decoded.dtype,
@@ -30,6 +31,10 @@ export class OpenImage {
       channels: this.pyramid.channels(names, rgb),
       pixel_size_um: decoded.pixelSize,
       levels: this.pyramid.levels.length,
+      scenes: 1,
+      times: 1,
+      slices: 1,
+      place: { scene: 0, time: 0, z: 0 },
       created: new Date().toISOString(),
       notes: decoded.notes,
     };

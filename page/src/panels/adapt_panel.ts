@@ -2,6 +2,7 @@
 
 import type { Job, Result } from "../backend";
 import { button, element, field, section } from "../elements/element";
+import { nameOf } from "../state/places";
 import { say, type Session } from "../state/session";
 import { counted, durationOf } from "../table/numbers";
 import { cancel, chosenModel, finetune, goOn, isUnderWay } from "../work/jobs";
@@ -65,7 +66,8 @@ function correctedList(session: Session, chosen: Set<string>): HTMLElement {
       const box = element("input", { attributes: { type: "checkbox" } });
       box.checked = chosen.has(result.id);
       box.addEventListener("change", () => (box.checked ? chosen.add(result.id) : chosen.delete(result.id)));
-      const title = images.find(({ id }) => id === result.image)?.name ?? result.image;
+      const image = images.find(({ id }) => id === result.image);
+      const title = image ? nameOf(image) : result.image;
       return element("label", { class: "row" }, box, element("span", { text: `${title}: ${workDone(result)}` }));
     });
     list.replaceChildren(legend, ...rows);

@@ -2,6 +2,7 @@
 
 import type { ImageInfo, Job, Result } from "../backend";
 import { button, element } from "../elements/element";
+import { nameOf } from "../state/places";
 import type { Session } from "../state/session";
 import { bytesOf } from "../table/numbers";
 import { removeImage, showImage } from "../work/images";
@@ -21,6 +22,7 @@ export class ImageRow {
   private job: Job | null = null;
 
   constructor(session: Session, image: ImageInfo) {
+    const name = nameOf(image);
     const meta = `${image.width} × ${image.height} px · ${bytesOf(image.bytes)}`;
     this.open = element(
       "button",
@@ -29,25 +31,25 @@ export class ImageRow {
       element(
         "span",
         { class: "words" },
-        element("span", { class: "name", text: image.name, title: image.name }),
+        element("span", { class: "name", text: name, title: name }),
         element("span", { class: "meta", text: meta }),
         this.status,
       ),
     );
     this.stop = button("Cancel", () => this.job && void cancel(session, this.job), {
       class: "small",
-      attributes: { "aria-label": `Cancel ${image.name}` },
+      attributes: { "aria-label": `Cancel ${name}` },
     });
     this.again = button("Go on", () => this.job && void goOn(session, this.job), {
       class: "small",
-      attributes: { "aria-label": `Go on with ${image.name}` },
+      attributes: { "aria-label": `Go on with ${name}` },
     });
     const remove = button("×", () => void removeImage(session, image), {
       class: "quiet remove",
       title: "Remove this image",
-      attributes: { "aria-label": `Remove ${image.name}` },
+      attributes: { "aria-label": `Remove ${name}` },
     });
-    this.bar.setAttribute("aria-label", `Progress of ${image.name}`);
+    this.bar.setAttribute("aria-label", `Progress of ${name}`);
     this.root = element(
       "li",
       { class: "image" },

@@ -11,6 +11,7 @@ import type {
   LabelTile,
   Model,
   Outline,
+  Place,
   Result,
   Thresholds,
   View,
@@ -24,7 +25,7 @@ import { viewQuery } from "./view_query";
 
 export class ServerBackend implements Backend {
   readonly kind = "server";
-  readonly abilities = { fineTune: true, large: true, keeps: true };
+  readonly abilities = { fineTune: true, large: true, keeps: true, planes: true };
   readonly connection = new Connection();
   private readonly requests = new Requests(this.connection);
   private readonly events = new JobEvents(() => this.jobs());
@@ -39,6 +40,10 @@ export class ServerBackend implements Backend {
 
   addImage(file: File, onProgress: (share: number) => void, signal?: AbortSignal): Promise<ImageInfo> {
     return upload(file, this.connection, onProgress, signal);
+  }
+
+  addPlane(image: string, place: Place): Promise<ImageInfo> {
+    return this.requests.json("POST", `/images/${image}/planes`, place);
   }
 
   removeImage(id: string): Promise<void> {

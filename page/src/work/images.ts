@@ -2,6 +2,7 @@
 
 import type { ImageInfo } from "../backend";
 import { askFirst } from "../elements/dialogs";
+import { nameOf } from "../state/places";
 import { attempt, say, type Session } from "../state/session";
 import { remembered } from "../state/memory";
 import type { Upload } from "../state/state";
@@ -42,7 +43,7 @@ async function send(session: Session, file: File, upload: Upload, signal: AbortS
       uploads: store.state.uploads.filter(({ cancel }) => cancel !== upload.cancel),
       images: [image, ...store.state.images.filter(({ id }) => id !== image.id)],
     });
-    say(session, [`${image.name} is here`, ...image.notes].join(". "));
+    say(session, [`${nameOf(image)} is here`, ...image.notes].join(". "));
     if (!store.state.image) showImage(session, image);
   } catch (error) {
     if (signal.aborted) return;
@@ -75,7 +76,7 @@ export async function removeImage(session: Session, image: ImageInfo): Promise<v
   const { backend, store } = session;
   const agreed = await askFirst({
     title: "Remove this image?",
-    text: `${image.name} would be removed here, with its results and corrections. Your own file stays where it is.`,
+    text: `${nameOf(image)} would be removed here, with its results and corrections. Your own file stays where it is.`,
     yes: "Remove",
     no: "Keep",
   });
@@ -91,5 +92,5 @@ export async function removeImage(session: Session, image: ImageInfo): Promise<v
     jobs: store.state.jobs.filter((job) => job.image !== image.id),
   });
   if (store.state.image?.id === image.id) showImage(session, store.state.images[0] ?? null);
-  say(session, `${image.name} was removed`);
+  say(session, `${nameOf(image)} was removed`);
 }

@@ -1,6 +1,7 @@
 /** Jobs: started, followed, cancelled. */
 
 import type { ImageInfo, Job } from "../backend";
+import { nameOf } from "../state/places";
 import { attempt, say, type Session } from "../state/session";
 import type { SegmentSetting, State } from "../state/state";
 import { counted } from "../table/numbers";
@@ -38,7 +39,7 @@ export async function segment(session: Session, image: ImageInfo): Promise<void>
   if (isLarge && !session.backend.abilities.large) {
     say(
       session,
-      `${image.name}: it has more than 67 million pixels, expected fewer in the browser alone; use dinocell serve`,
+      `${nameOf(image)}: it has more than 67 million pixels, expected fewer in the browser alone; use dinocell serve`,
       true,
     );
     return;
@@ -109,7 +110,7 @@ async function takeIn(session: Session, job: Job): Promise<void> {
   const result = await attempt(session, () => backend.result(id));
   if (!result) return;
   keepResult(session, result);
-  const name = store.state.images.find((image) => image.id === result.image)?.name ?? "";
-  say(session, `${name}: ${describe(result)}`);
+  const image = store.state.images.find(({ id }) => id === result.image);
+  say(session, `${image ? nameOf(image) : ""}: ${describe(result)}`);
   if (store.state.image?.id === result.image) showResult(session, result);
 }

@@ -33,7 +33,7 @@ class Refusal extends Error {
   }
 }
 
-/** Size and kind of an image are made up of its name: huge, fluorescence, or gray. */
+/** Size and kind of an image are made up of its name: huge, fluorescence, stack, or gray. */
 function imageOf(id, name, bytes) {
   const isHuge = name.includes("huge");
   const [width, height] = isHuge ? [32768, 32768] : [1100, 800];
@@ -46,6 +46,7 @@ function imageOf(id, name, bytes) {
     least: 120,
     most: 4095,
   }));
+  const isStack = name.includes("stack");
   const levels = 1 + Math.max(0, Math.ceil(Math.log2(Math.max(width, height) / TILE)));
   return {
     id,
@@ -58,6 +59,11 @@ function imageOf(id, name, bytes) {
     channels,
     pixel_size_um: name.includes("phase") ? null : [0.325, 0.325],
     levels,
+    sha256: `hash of ${name}`,
+    scenes: 1,
+    times: isStack ? 5 : 1,
+    slices: isStack ? 21 : 1,
+    place: { scene: 0, time: 0, z: isStack ? 10 : 0 },
     created: new Date().toISOString(),
     notes: [],
   };
@@ -104,6 +110,14 @@ class World {
     const image = imageOf(`i${this.images.length + 1}`, name, bytes);
     image.cellsAt = cellsAt(image.width, image.height);
     this.images.unshift(image);
+    return image;
+  }
+
+  addPlane(first, place) {
+    if (place.z >= first.slices)
+      throw new Refusal(400, `${first.name}: it has no z ${place.z}, expected one from 0 to ${first.slices - 1}`);
+    const image = this.addImage(first.name, first.bytes);
+    image.place = place;
     return image;
   }
 
@@ -279,6 +293,11 @@ const ROUTES = [
     }),
   ],
   [
+    "POST",
+    /^\/images\/(\w+)\/planes$/,
+    (world, [id], place) => ({ ...plain(world.addPlane(world.image(id), place)), status: 201 }),
+  ],
+  [
     "DELETE",
     /^\/images\/(\w+)$/,
     (world, [id]) => {
@@ -411,7 +430,7 @@ async function answerApi(world, request, response, url) {
       JSON.parse(request.method === "POST" ? body.toString() || "null" : "null"),
       url.searchParams,
     );
-    if (made.bytes)
+    if (made.type)
       return send(response, 200, made.bytes, {
         "Content-Type": made.type,
         ...(made.name ? { "Content-Disposition": `attachment; filename="${made.name}"` } : {}),
