@@ -1,7 +1,7 @@
 """Pictures of the page of `dinocell serve` for docs/web.md: a real server, real cells, a real browser.
 
-Needs the extra ``serve``, Node.js with the packages of page/ (``npm ci``), and Chromium; ``$CHROMIUM`` is its path
-where it is not /usr/bin/chromium.
+Needs the extra ``serve``, Node.js with the packages of page/ (``npm ci``), and Chromium, whose path is
+``$CHROMIUM`` where it is not /usr/bin/chromium.
 """
 
 import argparse
