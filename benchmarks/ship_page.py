@@ -1,6 +1,6 @@
 """Golden files of the page: what Python computes on the samples, for the browser to be held to.
 
-python benchmarks/ship_page.py         writes page/test/golden/, which ``node --test page/test/`` reads
+python benchmarks/ship_page.py         writes page/test/golden/, which ``npm test`` in page/ reads
 
 A distance map is stored as 16-bit PNG, in 65,535ths: labels, measurements and edits are computed from the map
 that comes back, so that both sides begin with the same numbers. Hashes are the first 16 digits of SHA-256.

@@ -107,4 +107,4 @@ await table("phase_2_img.png");
 await correct("fluorescence_1_img.png");
 await narrow("histology_1_img.png");
 await close();
-if (complaints.length) throw new Error(complaints.join("\n"));
+if (complaints().length) throw new Error(complaints().join("\n"));

@@ -276,5 +276,5 @@ test("another plane of a stack is shown and segmented, and the first one is stil
 });
 
 test("nothing went wrong unseen, and no other host was asked", () => {
-  assert.deepEqual(walk.complaints, []);
+  assert.deepEqual(walk.complaints(), []);
 });
