@@ -7,5 +7,7 @@ from tests.web.servers import running
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("server")) as (_, found):
+    data = tmp_path_factory.mktemp("server")
+    with running(data) as (_, found):
+        found.data = data
         yield found

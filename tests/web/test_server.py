@@ -178,6 +178,26 @@ def test_labels_of_another_tool_are_measured(client, tmp_path):
     assert "choose the labels of that image" in refused.json()["message"]
 
 
+def test_planes_of_a_file_are_images_of_their_own_until_the_last_one_goes(client, tmp_path):
+    path = tmp_path / "stack.ome.tif"
+    stack = np.arange(2 * 3)[:, None, None] * np.ones((60, 70), int)
+    tifffile.imwrite(path, stack.reshape(2, 3, 60, 70).astype(np.uint8), ome=True, metadata={"axes": "TZYX"})
+    first = client.upload(path)
+    other = client.post(f"/images/{first['id']}/planes", {"time": 1, "z": 2})
+    assert (first["place"]["z"], other["place"]) == (1, {"scene": 0, "time": 1, "z": 2})
+    assert other["channels"][0]["least"] == 5
+    job = client.run("segment", image=other["id"])
+    answer = client.http.get(f"/results/{job['result']}.csv")
+    assert 'filename="stack_t0001_z002_cells.csv"' in answer.headers["content-disposition"]
+    assert client.http.delete(f"/images/{first['id']}").status_code == 204
+    third = client.post(f"/images/{other['id']}/planes", {"z": 0})
+    assert third["place"] == {"scene": 0, "time": 1, "z": 0}
+    for image in (other, third):
+        assert client.http.delete(f"/images/{image['id']}").status_code == 204
+    left = {each.name for each in (client.data / "images").iterdir()}
+    assert not left & {first["id"], other["id"], third["id"]}
+
+
 def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(client, tmp_path):
     path = tmp_path / "wide.tif"
     tifffile.imwrite(path, np.random.default_rng(0).integers(0, 255, (3000, 3000), np.uint8))

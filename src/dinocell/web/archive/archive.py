@@ -93,7 +93,7 @@ class Archive:
 
     def remove_image(self, image: str) -> None:
         """Remove an image with its results and jobs; raise BusyError while a job works on it."""
-        self.image(image)
+        record = self.image(image)
         busy = self._database.rows("SELECT 1 FROM jobs WHERE image = ? AND state = 'running'", (image,))
         if busy:
             raise BusyError(f"image {image} is worked on, expected none that is: cancel its job first")
@@ -102,14 +102,13 @@ class Archive:
         with self._database.transaction():
             self._database.rows("DELETE FROM jobs WHERE image = ?", (image,))
             self._database.rows("DELETE FROM images WHERE id = ?", (image,))
-        planes = [each for each in self.images() if each.file == image]
-        folder = self.image_folder(image)
-        if planes:  # further planes of the file still need it
-            for path in folder.iterdir():
-                if not path.name.startswith(ORIGINAL):
-                    path.unlink()
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        for path in self.image_folder(image).iterdir():
+            if not path.name.startswith(ORIGINAL):
+                path.unlink()
+        if all(each.file != record.file for each in self.images()):  # no other plane needs the file
+            shutil.rmtree(self.image_folder(record.file), ignore_errors=True)
+        if image != record.file:
+            shutil.rmtree(self.image_folder(image), ignore_errors=True)
 
     def original(self, record: ImageRecord) -> Path:
         """Return the file that an image was read from; raise GoneError if it is not there any more."""

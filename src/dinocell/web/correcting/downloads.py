@@ -62,7 +62,7 @@ def write_download(
     formats = {each.name: each for each in formats_of(found.record)}
     if name not in formats:
         raise GoneError(f"format is {name!r:.40}, expected one of {', '.join(formats)}")
-    shown = f"{stem_of(Path(image.name))}{formats[name].suffix}"
+    shown = f"{stem_of(Path(image.name))}{_plane_suffix(image)}{formats[name].suffix}"
     target = folder / f"download{formats[name].suffix}"
     if isinstance(found, LargeResult):
         part = found.folder / LARGE_LABELS if name == "zarr" else found.tables
@@ -77,6 +77,16 @@ def write_download(
             plane = found.plane()
         PLANE_FORMATS[name].write(target, plane)
     return target, shown
+
+
+def _plane_suffix(image: ImageRecord) -> str:
+    """Return what keeps the names of a file's planes apart, as `dinocell segment` does."""
+    parts = (
+        (image.scenes, f"_s{image.place['scene']:02d}"),
+        (image.times, f"_t{image.place['time']:04d}"),
+        (image.slices, f"_z{image.place['z']:03d}"),
+    )
+    return "".join(part for count, part in parts if count > 1)
 
 
 def _zip(folder: Path, target: Path) -> None:

@@ -55,10 +55,11 @@ class Intake:
     def take_plane(self, first: ImageRecord, plane: PlaneRequest) -> ImageRecord:
         """Take another plane of an image's file."""
         source = self._archive.original(first)
+        same = plane.scene in (None, first.place["scene"])  # another scene may have fewer times and slices
         chosen = PlaneRequest(
             scene=first.place["scene"] if plane.scene is None else plane.scene,
-            time=first.place["time"] if plane.time is None else plane.time,
-            z=first.place["z"] if plane.z is None else plane.z,
+            time=first.place["time"] if plane.time is None and same else plane.time,
+            z=first.place["z"] if plane.z is None and same else plane.z,
         )
         image, _ = self._begin(0)
         known = {name: getattr(first, name) for name in ("name", "bytes", "sha256", "file", "path")}
