@@ -376,8 +376,8 @@ test("a lost server is said, and found again", async () => {
   await page.locator(".banner").waitFor();
   fake = await startFakeServer(port, world);
   await page.locator(".banner").waitFor({ state: "hidden" });
+  const before = fake.world.jobs.length;
   await page.getByRole("button", { name: "Segment", exact: true }).click();
-  await page.waitForFunction(() =>
-    [...document.querySelectorAll(".image .status")].some(({ textContent }) => textContent.includes("%")),
-  );
+  await said("phase\\.png: \\d+ cells");
+  assert.equal(fake.world.jobs.length, before + 1);
 });

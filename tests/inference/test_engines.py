@@ -41,6 +41,7 @@ def expected(nano, image):
     return DINOCellPipeline(nano, device="cpu").run(image)
 
 
+@pytest.mark.slow
 def test_onnx_runtime_gives_the_same_map(nano, export_cache, image, expected):
     pipeline = DINOCellPipeline(nano, device="cpu", engine="onnx")
     found = pipeline.run(image)

@@ -60,6 +60,7 @@ def test_the_weights_are_stored_once():
     assert (files / GRAPH_FILE).stat().st_size < 0.01 * (files / WEIGHTS_FILE).stat().st_size
 
 
+@pytest.mark.slow
 def test_a_design_is_translated_once(tmp_path, export_cache, monkeypatch):
     first = built("residual").save_pretrained(tmp_path / "first", graph=True)
     monkeypatch.setattr(checkpoint_graph, "export_program", None)

@@ -401,6 +401,7 @@ def run_command(*arguments):
     return CliRunner().invoke(app, ["finetune", *(str(argument) for argument in arguments)])
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_found(folder, tmp_path):
     few = ("--steps", 3, "--variants", 2, "--crop-size", 64, "--batch-size", 1, "--device", "cpu")
     result = run_command(folder, "-o", tmp_path / "out", *few, "--folds", 2, "--learning-rate", 1e-8)

@@ -1,7 +1,7 @@
 """The archive: jobs in order, changes with numbers, and what is left after a server was killed."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinocell.errors import FileFormatError, OutputError
@@ -44,6 +44,7 @@ def test_more_jobs_than_allowed_are_refused(archive):
         waiting(archive, most=1)
 
 
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
 def test_whoever_asks_for_changes_sees_the_last_state_of_every_job(tmp_path_factory, changes):
     archive = Archive(tmp_path_factory.mktemp("archive"))
