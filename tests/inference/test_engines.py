@@ -96,6 +96,7 @@ def test_an_engine_is_chosen_by_what_is_there(nano, chosen, engine, monkeypatch)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "within"), [("float32", 1e-4), ("bfloat16", 0.03)])
 def test_openvino_gives_the_same_map(nano, export_cache, image, expected, precision, within):
     pytest.importorskip("openvino")

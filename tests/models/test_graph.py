@@ -68,6 +68,7 @@ def test_a_design_is_translated_once(tmp_path, export_cache, monkeypatch):
     assert (first / GRAPH_FILE).read_bytes() == (second / GRAPH_FILE).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_model_that_is_saved_without_a_graph_keeps_no_other(tmp_path, export_cache):
     folder = built("residual").save_pretrained(tmp_path / "model", graph=True)
     (folder / "README.md").write_text("a card")

@@ -423,8 +423,16 @@ def test_the_command_says_what_it_found(folder, tmp_path):
     assert isinstance(result.exception, DINOCellError)
 
 
+@pytest.mark.slow
 def test_scores_on_what_it_learned_from_are_called_no_test(folder, tmp_path):
-    few = {"steps": 1, "variants": 1, "crop_size": 64, "batch_size": 1, "cross_validation": False}
+    few = {
+        "steps": 1,
+        "variants": 1,
+        "crop_size": 64,
+        "batch_size": 1,
+        "cross_validation": False,
+        "graph": False,
+    }
     model = finetune(FinetuneConfig(images=folder, output=tmp_path / "out", **few)).model
     records = [DINOCell.from_pretrained(of).config.training for of in (model, "nano")]
     assert len({str(record.get("thresholds_chosen_on")) for record in records}) == 1
@@ -451,7 +459,7 @@ def test_nothing_is_scored_that_a_training_saw_and_the_last_training_is_saved(fo
 
     monkeypatch.setattr(Learner, "learn", recording_learn)
     monkeypatch.setattr(loop, "_score", recording_score)
-    few = {"images": folder, "steps": 2, "variants": 2, "crop_size": 64, "batch_size": 1}
+    few = {"images": folder, "steps": 2, "variants": 2, "crop_size": 64, "batch_size": 1, "graph": False}
     first = finetune(FinetuneConfig(output=tmp_path / "a", **few))
     assert [len(seen) for seen in trainings] == [2, 2, 2, 3]
     after = [(number, name) for number, name in scored if number]
@@ -470,7 +478,7 @@ def test_an_image_without_a_cell_is_no_partner_to_learn_from(tmp_path):
     labels[disk(labels.shape, (30, 30), 10)] = 1
     write_image(tmp_path / "b_img.png", (labels * 100 + 20).astype(np.uint8))
     write_labels(tmp_path / "b_masks.tif", labels)
-    few = {"images": tmp_path, "steps": 1, "variants": 1, "crop_size": 64, "batch_size": 1}
+    few = {"images": tmp_path, "steps": 1, "variants": 1, "crop_size": 64, "batch_size": 1, "graph": False}
     result = finetune(FinetuneConfig(output=tmp_path / "out", **few))
     assert result.helps is None
     write_image(tmp_path / "c_img.png", (labels * 100 + 20).astype(np.uint8))

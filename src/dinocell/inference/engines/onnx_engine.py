@@ -61,6 +61,11 @@ class OnnxEngine:
             raise InputError(
                 "engine onnx computes in float32 or int8, but precision is bfloat16: choose torch or openvino"
             )
+        kind, _, index = settings.device.partition(":")
+        if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdecimal():
+            raise InputError(
+                f"engine onnx knows the devices auto, cpu and cuda, but device is {settings.device!r}"
+            )
 
     def forward(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return distance maps float32 ``(B, T, Y, X)`` in [0, 1] of 8-bit tiles ``(B, Y, X)``."""
@@ -104,8 +109,6 @@ class OnnxEngine:
 def _providers(available: list[str], device: str) -> list[Any]:
     """Choose what the runtime computes with, the best first."""
     kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdecimal():
-        raise InputError(f"engine onnx knows the devices auto, cpu and cuda, but device is {device!r}")
     chosen: list[Any] = [CPU]
     if kind == "cpu":
         return chosen
