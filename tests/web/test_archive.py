@@ -80,6 +80,22 @@ def test_after_a_kill_running_jobs_are_interrupted_and_waiting_ones_wait(tmp_pat
     again.close()
 
 
+def fill(archive):
+    for _ in range(1000):
+        waiting(archive, most=2000)
+
+
+def test_what_a_full_disk_cannot_keep_is_told_and_nothing_else_is_lost(archive):
+    job = waiting(archive)
+    (pages,) = archive._database.rows("PRAGMA page_count")[0]
+    archive._database.rows(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(DiskFullError, match="full"):
+        fill(archive)
+    archive._database.rows("PRAGMA max_page_count=100000")
+    assert archive.jobs.find(job.id) == job
+    assert archive.jobs.take().id == job.id
+
+
 def test_two_servers_do_not_share_a_folder(tmp_path):
     first, second = Archive(tmp_path), Archive(tmp_path)
     first.begin()

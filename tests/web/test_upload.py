@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 
 from dinocell.errors import DINOCellError, InputError
 from dinocell.web.failures import TooLargeError
@@ -79,6 +80,15 @@ def test_what_is_too_large_is_refused_before_it_is_written(tmp_path):
 def test_a_request_without_a_file_says_what_is_expected(tmp_path, data, kind, message):
     with pytest.raises(InputError, match=message):
         receive(data, tmp_path / "file", kind=kind)
+
+
+def test_a_client_that_goes_away_leaves_one_line(tmp_path):
+    async def chunks():
+        yield body(b"abc")[:-20]
+        raise ClientDisconnect
+
+    with pytest.raises(InputError, match="ended too early"):
+        asyncio.run(receive_upload(KIND, chunks(), tmp_path / "file", 100))
 
 
 @given(st.text(max_size=200))

@@ -1,6 +1,8 @@
 """`dinocell serve`: the page in the browser, and the HTTP API."""
 
+import math
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +19,10 @@ from dinocell.settings import explain_problem
 
 _TOKEN = "DINOCELL_TOKEN"  # noqa: S105 (a name)
 _GIB = 2**30
+
+_NAME = (r"[\w.-]+", "a host name such as cells.example.org")
+_DEVICE = (r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:1")
+_SCHEDULER = (r"\w+://.+:\d+", "an address such as tcp://10.0.0.1:8786")
 
 
 def command(
@@ -63,7 +69,17 @@ def command(
         raise InputError(f"--folder {folder} is a file, expected a folder: choose the one that it lies in")
     from dinocell import web
 
+    for flag, value in (("--max-upload", max_upload), ("--max-disk", max_disk), ("--keep", keep)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"{flag} is {value:g}, expected a number above 0")
+    _check_form("--name", _NAME, name)
+    _check_form("--device", _DEVICE, device)
+    _check_form("--scheduler", _SCHEDULER, [scheduler] if scheduler is not None else None)
     given = os.environ.get(_TOKEN) or None
+    if given is not None and len(given) < web.TOKEN_LETTERS:
+        raise InputError(
+            f"{_TOKEN} has {len(given)} letters, expected {web.TOKEN_LETTERS} or more: choose another"
+        )
     needs_token = token or given is not None or not web.is_loopback(host)
     try:
         settings = web.ServerSettings(
@@ -81,6 +97,13 @@ def command(
     except ValidationError as error:
         raise InputError(explain_problem(error, web.ServerSettings)) from error
     web.serve(settings, lambda address: _say(address, settings.data), open_browser=browser)
+
+
+def _check_form(flag: str, form: tuple[str, str], values: list[str] | None) -> None:
+    pattern, expected = form
+    for value in values or ():
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise InputError(f"{flag} is {value!r:.60}, expected {expected}")
 
 
 def _usual_folder() -> Path:

@@ -124,6 +124,7 @@ def _handle_errors(app: FastAPI) -> None:
     def miss(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 404
         words = f"{request.method} {request.url.path!r:.200} cannot be answered, expected an address of {API}"
+        words = "the request is not JSON, expected a JSON object" if status == 400 else words
         headers = {"Allow": ", ".join(_methods_at(request.url.path))} if status == 405 else None
         return JSONResponse({"message": words}, status_code=status, headers=headers)
 

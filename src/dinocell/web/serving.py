@@ -1,5 +1,6 @@
 """Serve: find a port, say where the page is, open it, and run until stopped."""
 
+import logging
 import socket
 import threading
 import webbrowser
@@ -42,6 +43,7 @@ def serve(settings: ServerSettings, say: Callable[[str], None], *, open_browser:
         proxy_headers=False,
         timeout_graceful_shutdown=_PATIENCE_SECONDS,
     )
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # clients hear of what it warns
     say(address)
     if open_browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

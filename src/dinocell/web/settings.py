@@ -11,6 +11,9 @@ from dinocell.settings import Section
 API = "/api/v1"
 """Beginning of all addresses but that of the page."""
 
+TOKEN_LETTERS = 16
+"""Letters of a token, at least."""
+
 _GIB = 2**30
 
 
@@ -87,7 +90,7 @@ class ServerSettings(Section):
     data: Path
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)
-    token: str | None = Field(default=None, min_length=16)
+    token: str | None = Field(default=None, min_length=TOKEN_LETTERS)
     names: tuple[str, ...] = ()
     folder: Path | None = None
     keep_days: float | None = Field(default=None, gt=0)

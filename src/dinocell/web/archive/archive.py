@@ -5,7 +5,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dinocell.io.saving import create_folder
+from dinocell.errors import OutputError
 from dinocell.web.archive.database import Database, hold_folder
 from dinocell.web.archive.job_queue import JobQueue
 from dinocell.web.archive.records import ImageRecord, ResultRecord
@@ -38,7 +38,13 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("images", "results", "models", "uploads", "work"):
-            create_folder(folder / name)
+            try:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"{folder} cannot be used ({error.strerror}), expected a writable folder: choose another "
+                    "--data"
+                ) from error
         self._database = Database(folder / "archive.sqlite")
         self.jobs = JobQueue(self._database)
         self._hold: sqlite3.Connection | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dinocell.errors import FileFormatError, OutputError
+from dinocell.web.failures import DiskFullError
 
 _VERSION = 1
 
@@ -72,21 +73,34 @@ class Database:
             self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement, and return all rows."""
+        """Run a statement, and return all rows.
+
+        Raises
+        ------
+        DiskFullError
+            If the database cannot be read or written.
+        """
         with self._lock:
-            return self._connection.execute(statement, values).fetchall()
+            try:
+                return self._connection.execute(statement, values).fetchall()
+            except sqlite3.OperationalError as error:
+                raise DiskFullError(
+                    f"the list of jobs and images cannot be kept ({error}), expected room on the disk: free "
+                    "some"
+                ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Keep all statements of a block, or none."""
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.rows("BEGIN IMMEDIATE")
             try:
                 yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
+                self.rows("COMMIT")
+            except BaseException:  # also of Ctrl-C: what is half done is not kept
+                if self._connection.in_transaction:  # a full disk may have ended it
+                    self.rows("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the connection."""

@@ -19,19 +19,11 @@ LARGEST_ID = 2**24 - 1
 """Largest id of a cell that tiles can show."""
 
 
-class ImageRecord(Section):
-    """An image that was read.
+class PlaneRecord(Section):
+    """A plane of a file, as it was read.
 
     Attributes
     ----------
-    id, name, sha256, created
-        As of `dinocell.web.messages.ImageInfo`.
-    bytes : int
-        Of the uploaded file.
-    file : str
-        Id of the image whose folder holds that file: another one for further planes of it.
-    path : str or None
-        Where the file lies that was not uploaded.
     shape : (int, int)
         Height and width.
     dtype : str
@@ -47,13 +39,6 @@ class ImageRecord(Section):
     notes : tuple of str
     """
 
-    id: str
-    name: str
-    bytes: int
-    sha256: str
-    file: str
-    path: str | None = None
-    created: str
     shape: tuple[int, int]
     dtype: str
     rgb: bool
@@ -65,6 +50,30 @@ class ImageRecord(Section):
     slices: int
     place: dict[str, int]
     notes: tuple[str, ...] = ()
+
+
+class ImageRecord(PlaneRecord):
+    """An image: a plane, and the file that it was read from.
+
+    Attributes
+    ----------
+    id, name, sha256, created
+        As of `dinocell.web.messages.ImageInfo`.
+    bytes : int
+        Of the uploaded file.
+    file : str
+        Id of the image whose folder holds that file: another one for further planes of it.
+    path : str or None
+        Where the file lies that was not uploaded.
+    """
+
+    id: str
+    name: str
+    bytes: int
+    sha256: str
+    file: str
+    path: str | None = None
+    created: str
 
 
 class ResultRecord(Section):

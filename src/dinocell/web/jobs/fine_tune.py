@@ -47,10 +47,6 @@ class FinetuneJob(JobKind):
     name: ClassVar[JobName] = "fine-tune"
     request: ClassVar[type[JobRequest]] = FinetuneRequest
 
-    def image_of(self, request: FinetuneRequest) -> str | None:
-        """Return None: it is about many."""
-        return None
-
     def prepare(
         self, request: FinetuneRequest, archive: Archive, limits: Limits
     ) -> tuple[dict[str, Any], dict[str, Any]]:

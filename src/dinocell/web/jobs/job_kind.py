@@ -71,6 +71,12 @@ class JobRequest(Section):
     settings: dict[str, Any] = Field(default={})
 
 
+class ImageRequest(JobRequest):
+    """Request of a job on one image."""
+
+    image: str
+
+
 class JobKind(ABC):
     """A kind of job. Its `run` works in a process of its own, the others in the server.
 
@@ -83,9 +89,10 @@ class JobKind(ABC):
     name: ClassVar[JobName]
     request: ClassVar[type[JobRequest]]
 
-    @abstractmethod
-    def image_of(self, request: Any) -> str | None:
-        """Return the image that a request is about."""
+    @staticmethod
+    def image_of(request: JobRequest) -> str | None:
+        """Return the image that a request is about; None where it is about many."""
+        return request.image if isinstance(request, ImageRequest) else None
 
     @abstractmethod
     def prepare(

@@ -11,18 +11,17 @@ from dinocell.postprocess.thresholds import Thresholds
 from dinocell.version import __version__
 from dinocell.web.archive.archive import Archive
 from dinocell.web.archive.records import LABELS, LARGEST_ID
-from dinocell.web.jobs.job_kind import JobKind, JobRequest, Order, Report, Reported
+from dinocell.web.jobs.job_kind import ImageRequest, JobKind, JobRequest, Order, Report, Reported
 from dinocell.web.jobs.segment import keep_result
 from dinocell.web.messages import JobName
 from dinocell.web.reading.conversion import open_plane
 from dinocell.web.settings import Limits
 
 
-class MeasureRequest(JobRequest):
+class MeasureRequest(ImageRequest):
     """Request to take an uploaded label image as the cells of an image."""
 
     kind: Literal["measure"]
-    image: str
     labels: str
 
 
@@ -31,10 +30,6 @@ class MeasureJob(JobKind):
 
     name: ClassVar[JobName] = "measure"
     request: ClassVar[type[JobRequest]] = MeasureRequest
-
-    def image_of(self, request: MeasureRequest) -> str | None:
-        """Return the image in which cells are measured."""
-        return request.image
 
     def prepare(
         self, request: MeasureRequest, archive: Archive, limits: Limits

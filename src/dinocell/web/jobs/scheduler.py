@@ -8,7 +8,10 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dinocell.errors import DINOCellError
+from pydantic import ValidationError
+
+from dinocell.errors import DINOCellError, InputError
+from dinocell.settings import first_problem
 from dinocell.web.archive.archive import Archive
 from dinocell.web.archive.ids import now
 from dinocell.web.failures import GoneError
@@ -21,6 +24,7 @@ from dinocell.web.settings import ServerSettings
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
+_REST_SECONDS = 5.0
 _PATIENCE_SECONDS = 20.0
 """Time after which a worker that does not end a cancelled job is killed."""
 
@@ -61,6 +65,11 @@ class Scheduler:
         """Look for jobs now."""
         with self._wake:
             self._wake.notify_all()
+
+    def rest(self) -> None:
+        """Wait a moment, or until somebody wakes it."""
+        with self._wake:
+            self._wake.wait(timeout=_REST_SECONDS)
 
     def cancel(self, job: str) -> Job:
         """Cancel a job that waits, at once, or one that runs, soon.
@@ -103,8 +112,14 @@ class Scheduler:
         return None
 
     def order_of(self, job: Job, device: str) -> Order:
-        """Return the order of a job, checked again: what it needs may be gone."""
-        request = REQUESTS.validate_json(self._archive.jobs.request_of(job.id))
+        """Return the order of a job, checked again: what it needs may be gone, and so may its settings."""
+        try:
+            request = REQUESTS.validate_json(self._archive.jobs.request_of(job.id))
+        except ValidationError as error:
+            raise InputError(
+                f"{first_problem(error)}; the job was asked for in another version, expected one of this: "
+                "start it again"
+            ) from error
         settings, details = KINDS[job.kind].prepare(request, self._archive, self._settings.limits)
         image = None if job.image is None else self._archive.image(job.image)
         return Order(
@@ -183,30 +198,55 @@ class _Lane(threading.Thread):
         self._context = multiprocessing.get_context("spawn")
         self._process: Any = None
         self._connection: Connection | None = None
+        self._left: str | None = None  # a job that nobody works on, which could not be told to the archive
 
     def run(self) -> None:
         """Do jobs until the scheduler stops."""
-        while (job := self._scheduler.next_job()) is not None:
+        while not self._scheduler.is_stopping:
             try:
-                order = self._scheduler.order_of(job, self._device)
-            except DINOCellError as error:
-                self._scheduler.keep_state(job.id, state="failed", problem=str(error))
-                continue
-            self._do(order)
+                self._do_next()
+            except DINOCellError as error:  # of the archive: jobs wait until there is room again
+                logger.warning("%s", error)
+                self._scheduler.rest()
         self._end_worker()
 
-    def _do(self, order: Order) -> None:
-        connection = self._worker()
+    def _do_next(self) -> None:
+        if self._left is not None:
+            self._scheduler.keep_state(self._left, state="interrupted")
+            self._left = None
+        job = self._scheduler.next_job()
+        if job is None:
+            return
         try:
-            connection.send(order)
-            end = self._follow(order, connection)
-        except (EOFError, OSError):
+            order = self._scheduler.order_of(job, self._device)
+        except DINOCellError as error:
+            self._scheduler.keep_state(job.id, state="failed", problem=str(error))
+            return
+        self._do(order)
+
+    def _do(self, order: Order) -> None:
+        try:
+            end = self._end_of(order)
+            if end is None:
+                self._scheduler.keep_state(order.job, state="interrupted")
+            else:
+                self._scheduler.keep_end(order, end)
+        except DINOCellError:  # of the archive: the worker may still be at it, and nobody would listen
             self._end_worker()
-            end = Ended() if self._scheduler.is_cancelled(order.job) else Ended(problem=_DIED)
-        if end is None:
-            self._scheduler.keep_state(order.job, state="interrupted")
-        else:
-            self._scheduler.keep_end(order, end)
+            self._left = order.job
+            raise
+
+    def _end_of(self, order: Order) -> Ended | None:
+        """Let the worker do an order; return how that ended, None where the scheduler stops before."""
+        try:
+            connection = self._worker()
+            connection.send(order)
+            return self._follow(order, connection)
+        except DINOCellError:
+            raise  # some are OSErrors, too
+        except (EOFError, OSError):  # of the connection, or of a system that starts no process now
+            self._end_worker()
+            return Ended() if self._scheduler.is_cancelled(order.job) else Ended(problem=_DIED)
 
     def _follow(self, order: Order, connection: Connection) -> Ended | None:
         """Keep what a worker reports until it ends; None where the scheduler stops before."""

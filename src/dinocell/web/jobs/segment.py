@@ -15,7 +15,7 @@ from dinocell.postprocess.small_cells import describe_removed
 from dinocell.web.archive.archive import Archive, bytes_in
 from dinocell.web.archive.ids import new_id, now
 from dinocell.web.archive.records import LABELS, MAP, ResultRecord
-from dinocell.web.jobs.job_kind import JobKind, JobRequest, Order, Report, Reported
+from dinocell.web.jobs.job_kind import ImageRequest, JobKind, JobRequest, Order, Report, Reported
 from dinocell.web.jobs.segmentation_settings import check_settings
 from dinocell.web.messages import JobName
 from dinocell.web.reading.conversion import open_plane
@@ -23,11 +23,10 @@ from dinocell.web.reading.inputs import input_of
 from dinocell.web.settings import Limits
 
 
-class SegmentRequest(JobRequest):
+class SegmentRequest(ImageRequest):
     """Request to segment an image."""
 
     kind: Literal["segment"]
-    image: str
 
 
 class SegmentJob(JobKind):
@@ -35,10 +34,6 @@ class SegmentJob(JobKind):
 
     name: ClassVar[JobName] = "segment"
     request: ClassVar[type[JobRequest]] = SegmentRequest
-
-    def image_of(self, request: SegmentRequest) -> str | None:
-        """Return the image that is segmented."""
-        return request.image
 
     def prepare(
         self, request: SegmentRequest, archive: Archive, limits: Limits

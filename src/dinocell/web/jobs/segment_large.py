@@ -14,7 +14,7 @@ from dinocell.measure.confidence import doubt_about
 from dinocell.postprocess.small_cells import describe_removed
 from dinocell.web.archive.archive import Archive
 from dinocell.web.archive.records import LARGE_LABELS
-from dinocell.web.jobs.job_kind import JobKind, JobRequest, Order, Report, Reported
+from dinocell.web.jobs.job_kind import ImageRequest, JobKind, JobRequest, Order, Report, Reported
 from dinocell.web.jobs.segment import keep_result
 from dinocell.web.jobs.segmentation_settings import check_settings
 from dinocell.web.messages import JobName
@@ -26,11 +26,10 @@ from dinocell.workers.executor import Executor
 _BLOCK = 1024  # smaller than on the command line, so that Cancel need not wait
 
 
-class SegmentLargeRequest(JobRequest):
+class SegmentLargeRequest(ImageRequest):
     """Request to segment an image block by block."""
 
     kind: Literal["segment-large"]
-    image: str
 
 
 class SegmentLargeJob(JobKind):
@@ -38,10 +37,6 @@ class SegmentLargeJob(JobKind):
 
     name: ClassVar[JobName] = "segment-large"
     request: ClassVar[type[JobRequest]] = SegmentLargeRequest
-
-    def image_of(self, request: SegmentLargeRequest) -> str | None:
-        """Return the image that is segmented."""
-        return request.image
 
     def prepare(
         self, request: SegmentLargeRequest, archive: Archive, limits: Limits

@@ -21,6 +21,7 @@ from dinocell.io.readers.lazy import LazyImage
 from dinocell.io.readers.naming import channel_names
 from dinocell.io.selected_planes import missing_channels, read_channels
 from dinocell.io.selection import SelectedPlane
+from dinocell.web.archive.records import PlaneRecord
 from dinocell.web.failures import TooLargeError
 from dinocell.web.messages import Channel
 
@@ -61,37 +62,7 @@ class Order:
     most_channels: int = 64
 
 
-@dataclass(frozen=True)
-class Converted:
-    """Description of what was read, as fields of `ImageRecord`.
-
-    Attributes
-    ----------
-    shape : (int, int)
-    dtype : str
-    rgb : bool
-    channels : tuple of Channel
-    pixel_size_um : (float, float) or None
-    level_shapes : tuple of (int, int)
-    scenes, times, slices : int
-    place : dict of str to int
-    notes : tuple of str
-    """
-
-    shape: tuple[int, int]
-    dtype: str
-    rgb: bool
-    channels: tuple[Channel, ...]
-    pixel_size_um: tuple[float, float] | None
-    level_shapes: tuple[tuple[int, int], ...]
-    scenes: int
-    times: int
-    slices: int
-    place: dict[str, int]
-    notes: tuple[str, ...]
-
-
-def convert(order: Order) -> Converted:
+def convert(order: Order) -> PlaneRecord:
     """Read a plane of a file, and write it with its levels.
 
     Raises
@@ -112,7 +83,7 @@ def _renamed(error: DINOCellError, order: Order) -> DINOCellError:
     )
 
 
-def _convert(order: Order) -> Converted:
+def _convert(order: Order) -> PlaneRecord:
     with open_image(order.source, scene=order.scene or 0, windows=True) as image:
         info = image.info
         place = _choose_plane(image, order)
@@ -126,7 +97,7 @@ def _convert(order: Order) -> Converted:
         plane = create_plane(order.folder, (len(names), *info.shape[3:]), dtype, is_rgb, names, size)
         _copy(image, place, plane, names)
         levels = _write_levels(order.folder, plane)
-        return Converted(
+        return PlaneRecord(
             shape=(info.shape[3], info.shape[4]),
             dtype=str(dtype),
             rgb=is_rgb,

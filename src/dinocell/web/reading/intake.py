@@ -2,14 +2,15 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from dinocell.errors import InputError
 from dinocell.io.hashes import hash_content
 from dinocell.web.archive.archive import ORIGINAL, Archive, bytes_in
 from dinocell.web.archive.ids import new_id, now
-from dinocell.web.archive.records import ImageRecord
+from dinocell.web.archive.records import ImageRecord, PlaneRecord
 from dinocell.web.messages import PlaneRequest
-from dinocell.web.reading.conversion import Converted, Order, convert
+from dinocell.web.reading.conversion import Order, convert
 from dinocell.web.reading.process import ReaderProcesses
 from dinocell.web.reading.upload import Upload
 from dinocell.web.settings import Limits
@@ -73,18 +74,17 @@ class Intake:
         folder.mkdir()
         return image, folder
 
-    def _take(self, image: str, source: Path, plane: PlaneRequest, known: dict[str, object]) -> ImageRecord:
+    def _take(self, image: str, source: Path, plane: PlaneRequest, known: dict[str, Any]) -> ImageRecord:
         folder, limits, name = self._archive.image_folder(image), self._limits, str(known["name"])
         place = (plane.scene, plane.time, plane.z)
         order = Order(source, name, folder, *place, most_pixels=limits.pixels, most_channels=limits.channels)
         try:
-            converted: Converted = self._readers.run(convert, order, name)
+            plane_record: PlaneRecord = self._readers.run(convert, order, name)
             taken = bytes_in(folder)
             self._archive.check_room(taken, limits.disk_bytes, limits.free_bytes)
-            values = {**known, **vars(converted), "id": image, "created": now()}
-            record = ImageRecord.model_validate(values)
+            record = ImageRecord(**vars(plane_record), **known, id=image, created=now())
             self._archive.add_image(record, taken)
-        except BaseException:
+        except BaseException:  # whatever ended it, no half of an image stays
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return record

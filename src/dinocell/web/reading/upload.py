@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from dinocell.errors import InputError, OutputError
 from dinocell.web.failures import TooLargeError
@@ -57,7 +58,7 @@ async def receive_upload(
     Raises
     ------
     InputError
-        If the request is of another kind, or holds no file, or two.
+        If the request is of another kind, ends too early, or holds no file, or two.
     TooLargeError
         If the file is larger.
     OutputError
@@ -77,6 +78,8 @@ async def receive_upload(
             async for chunk in chunks:
                 parser.write(chunk)
             parser.finalize()
+    except ClientDisconnect:
+        raise InputError("the upload ended too early, expected all of it: try again") from None
     except MultipartParseError as error:
         raise InputError(
             f"the upload is damaged ({error}), expected multipart/form-data: try again"

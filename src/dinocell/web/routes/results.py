@@ -62,7 +62,7 @@ def fetch(result: str, format: str, server: Server) -> FileResponse:  # noqa: A0
     folder = Path(tempfile.mkdtemp(dir=server.archive.folder / "uploads"))
     try:
         path, name = write_download(found, server.archive.image(found.record.image), format, folder)
-    except BaseException:
+    except BaseException:  # whatever ended it, no half of a file stays
         shutil.rmtree(folder, ignore_errors=True)
         raise
     after = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
