@@ -68,9 +68,9 @@ def small(tmp_path_factory):
     secret.write_bytes(SAMPLES[0].read_bytes())
     (folder / "link.png").symlink_to(secret)
     options = ("--folder", str(folder), "--max-upload", "0.01")
-    with running(tmp_path_factory.mktemp("data"), *options) as (process, client):
-        client.secret = secret
-        client.process = process
+    data = tmp_path_factory.mktemp("data")
+    with running(data, *options) as (_, client):
+        client.data = data
         yield client
 
 
@@ -81,6 +81,8 @@ def test_a_file_that_is_no_image_is_refused_in_one_sentence(small, name):
     assert name in found.json()["message"]
     assert "/tmp" not in found.json()["message"]  # noqa: S108 (no path of the server is told)
     assert not small.get("/images")["images"]
+    assert not list((small.data / "images").iterdir())
+    assert not list((small.data / "uploads").iterdir())
 
 
 def test_what_unpacks_to_more_than_memory_is_refused_and_the_server_goes_on(small):

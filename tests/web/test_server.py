@@ -11,6 +11,7 @@ import tifffile
 
 import dinocell
 from dinocell.editing import read_journal
+from dinocell.io.provenance import read_provenance
 from dinocell.web.reading.conversion import TILE
 from tests.web.servers import SAMPLES, running
 from tests.web.test_tiles import decoded
@@ -59,14 +60,24 @@ def test_every_format_is_fetched_and_read_back(client, result):
     assert zipfile.ZipFile(io.BytesIO(client.download(result, "rois"))).testzip() is None
 
 
-def test_sliders_flood_again_and_give_what_a_new_run_gives(client, result):
+def test_sliders_flood_again_and_give_what_a_new_run_gives(client, tmp_path):
+    path = next(each for each in SAMPLES if each.stem == "phase_1_img")  # of which a speck is removed
+    result = client.segment(path)
+    assert "1 object under 394 px removed" in result["warnings"]
     changed = client.post(f"/results/{result['id']}/thresholds", {"cells_max_threshold": 0.8, "merge": 0.9})
-    expected = dinocell.segment(SAMPLES[0], cells_max=0.8, merge=0.9, target=result["target"])
+    expected = dinocell.segment(path, cells_max=0.8, merge=0.9, target=result["target"])
     assert changed["count"] == expected.count != result["count"]
     assert changed["version"] > result["version"]
     np.testing.assert_array_equal(labels_of(client, changed), expected.labels)
+    assert not any("removed" in words for words in changed["warnings"])
+    (tmp_path / "labels.tif").write_bytes(client.download(changed, "tif"))
+    recorded = expected.parameters.recorded()
+    made = read_provenance(tmp_path / "labels.tif")
+    assert [made[key] for key in ("thresholds", "removed", "min_size_found")] == [
+        recorded[key] for key in ("thresholds", "removed", "min_size_found")
+    ]
     back = client.post(f"/results/{result['id']}/thresholds", changed["own_thresholds"])
-    assert back["count"] == result["count"]
+    assert (back["count"], back["warnings"]) == (result["count"], result["warnings"])
 
 
 def test_edits_are_those_of_the_editor_and_replay_on_the_command_line(client, result, tmp_path):
@@ -91,6 +102,12 @@ def test_edits_are_those_of_the_editor_and_replay_on_the_command_line(client, re
     np.testing.assert_array_equal(labels_of(client, painted["result"]), editor.exported())
 
     (tmp_path / "a_labels.tif").write_bytes(client.download(result, "tif"))
+    edits = read_provenance(tmp_path / "a_labels.tif")["edits"]
+    assert {name: edits[name] for name in ("merge", "delete", "paint")} == {
+        "merge": 1,
+        "delete": 1,
+        "paint": 1,
+    }
     undone = client.post(f"/results/{result['id']}/undo")
     assert undone["result"]["can_redo"]
     assert undone["result"]["edits"] == 2
@@ -276,6 +293,13 @@ def test_events_go_on_where_they_stopped(client):
         first = next(line for line in stream.iter_lines() if line.startswith("data:"))
     assert other["id"] in first
     client.wait(other)
+
+
+def test_a_quiet_stream_is_kept_open_by_pings(client):
+    with client.http.stream("GET", "/jobs/events") as stream:
+        lines = (line for line in stream.iter_lines() if line)
+        assert next(lines) == ": hello"
+        assert next(lines) == ": ping"
 
 
 def test_a_model_is_adapted_to_what_was_corrected(client):

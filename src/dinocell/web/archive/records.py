@@ -97,6 +97,9 @@ class ResultRecord(Section):
         That was segmented; None for the only one, or colour.
     pixel_size_um : (float, float) or None
     warnings : tuple of str
+        About the image.
+    doubts : tuple of str
+        About the cells as they were cut last.
     provenance : dict
         Record of how the labels were made, as files hold it.
     edits : int
@@ -126,6 +129,7 @@ class ResultRecord(Section):
     channel: int | None = None
     pixel_size_um: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     provenance: dict[str, Any]
     edits: int = 0
     can_redo: bool = False

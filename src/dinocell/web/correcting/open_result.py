@@ -25,6 +25,7 @@ from dinocell.postprocess.watershed import distance_to_labels
 from dinocell.results.result_format import PlaneResult
 from dinocell.web.archive.archive import Archive
 from dinocell.web.archive.records import EDITS, LABELS, MAP, ImageRecord, ResultRecord
+from dinocell.web.doubts import describe_doubts
 from dinocell.web.failures import BusyError, GoneError
 from dinocell.web.reading.conversion import open_plane
 from dinocell.web.reading.inputs import input_of
@@ -164,7 +165,7 @@ class OpenResult:
             )
         record = self._record
         found = distance_to_labels(self.distance_map, thresholds=thresholds, fill_holes=record.fill_holes)
-        labels, _, _ = remove_small(found, record.min_size, record.target)
+        labels, least, removed = remove_small(found, record.min_size, record.target)
         (self._folder / EDITS).unlink(missing_ok=True)
         _replace_array(self._folder / LABELS, labels)
         self.editor = self._open_editor()
@@ -176,7 +177,13 @@ class OpenResult:
             can_redo=False,
             checked=(),
             all_checked=False,
-            provenance={**record.provenance, "thresholds": thresholds.model_dump()},
+            doubts=describe_doubts(labels, self.distance_map, removed, least),
+            provenance={
+                **record.provenance,
+                "thresholds": thresholds.model_dump(),
+                "min_size_found": least,
+                "removed": removed,
+            },
         )
 
     def review(self) -> Review:

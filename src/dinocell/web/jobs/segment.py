@@ -9,12 +9,11 @@ import numpy as np
 from dinocell.errors import InputError
 from dinocell.inference.inputs import InputImage
 from dinocell.inference.remote_model import RemoteModel
-from dinocell.inference.segmentation import Segmentation, TilesDone
-from dinocell.measure.confidence import doubt_about
-from dinocell.postprocess.small_cells import describe_removed
+from dinocell.inference.segmentation import TilesDone
 from dinocell.web.archive.archive import Archive, bytes_in
 from dinocell.web.archive.ids import new_id, now
 from dinocell.web.archive.records import LABELS, MAP, ResultRecord
+from dinocell.web.doubts import describe_doubts
 from dinocell.web.jobs.job_kind import ImageRequest, JobKind, JobRequest, Order, Report, Reported
 from dinocell.web.jobs.segmentation_settings import check_settings
 from dinocell.web.messages import JobName
@@ -76,7 +75,10 @@ class SegmentJob(JobKind):
             "fill_holes": pipeline.settings.fill_holes,
             "own_thresholds": pipeline.config.targets[parameters.target].thresholds,
             "provenance": parameters.recorded(),
-            "warnings": (*parameters.warnings, *_doubts(result)),
+            "warnings": parameters.warnings,
+            "doubts": describe_doubts(
+                result.labels, result.distance_map, parameters.removed, parameters.min_size
+            ),
         }
 
     def keep(self, order: Order, outcome: dict[str, Any], archive: Archive) -> dict[str, Any]:
@@ -91,15 +93,6 @@ def read_input(order: Order) -> InputImage:
         raise InputError("the job has no image, expected one: start it again")
     planes, settings = open_plane(folder, is_rgb=image.rgb), order.settings
     return input_of(image, planes, settings["channel"], settings["pixel_size_um"])
-
-
-def _doubts(result: Segmentation) -> tuple[str, ...]:
-    """Return words on removed cells and on a low confidence."""
-    parameters = result.parameters
-    removed = (describe_removed(parameters.removed, parameters.min_size),) if parameters.removed else ()
-    sure = result.table()["confidence"]
-    doubt = doubt_about(float(sure.mean())) if sure.size else None
-    return (*removed, *((doubt,) if doubt else ()))
 
 
 def keep_result(order: Order, archive: Archive, *, kind: str, **found: Any) -> dict[str, Any]:

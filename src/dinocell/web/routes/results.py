@@ -167,7 +167,7 @@ def describe(record: ResultRecord) -> Result:
         own_thresholds=record.own_thresholds,
         adjustable=record.kind == "map",
         editable=record.kind != "large",
-        warnings=list(record.warnings),
+        warnings=[*record.warnings, *record.doubts],
         edits=record.edits,
         can_undo=record.edits > 0,
         can_redo=record.can_redo,
