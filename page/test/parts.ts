@@ -12,6 +12,7 @@ export * from "../src/numerics/settings";
 export * from "../src/numerics/small_cells";
 export * from "../src/numerics/thresholds";
 export * from "../src/numerics/watershed";
+export { OpenResult } from "../src/browser/open_result";
 export { openNetwork } from "../src/browser/network";
 export { readPng } from "../src/browser/readers/png";
 export * from "../src/measuring/cells";

@@ -34,7 +34,8 @@ export class OpenResult {
   private checked = new Set<number>();
   private allChecked = false;
   private readonly map: DistanceMap;
-  private readonly warnings: string[];
+  /** About the cells as they were cut last. */
+  private doubts: string[];
   private table: { version: number; cells: CellTable } | null = null;
 
   constructor(private readonly made: Made) {
@@ -42,7 +43,7 @@ export class OpenResult {
     this.map = found.map;
     this.thresholds = found.thresholds;
     this.editor = new LabelEditor(found.labels, this.map);
-    this.warnings = [...found.warnings, ...doubtsOf(found, config)];
+    this.doubts = doubtsOf(found, config);
   }
 
   get id(): string {
@@ -73,7 +74,7 @@ export class OpenResult {
       own_thresholds: settingsOf(made.config, made.found.target).thresholds,
       adjustable: true,
       editable: true,
-      warnings: this.warnings,
+      warnings: [...made.found.warnings, ...this.doubts],
       edits: editor.edits,
       can_undo: editor.canUndo,
       can_redo: editor.canRedo,
@@ -92,9 +93,11 @@ export class OpenResult {
         `${count} edit${count > 1 ? "s" : ""} would be lost, expected none: undo them, or say that they may go`,
       );
     }
-    const { settings, found } = this.made;
+    const { settings, found, config } = this.made;
     this.thresholds = replaced(this.thresholds, given);
-    this.editor = new LabelEditor(findCells(this.map, this.thresholds, settings, found.target).labels, this.map);
+    const again = findCells(this.map, this.thresholds, settings, found.target);
+    this.editor = new LabelEditor(again.labels, this.map);
+    this.doubts = doubtsOf({ ...again, map: this.map }, config);
     this.version++;
     this.checked.clear();
     this.allChecked = false;
@@ -197,8 +200,10 @@ export class OpenResult {
   }
 }
 
+type Cut = Pick<Segmentation, "labels" | "map" | "removed" | "minSize">;
+
 /** Return words on removed cells and on a low confidence. */
-function doubtsOf({ labels, map, removed, minSize }: Segmentation, config: ModelConfig): string[] {
+function doubtsOf({ labels, map, removed, minSize }: Cut, config: ModelConfig): string[] {
   const doubts = removed ? [`${removed} object${removed === 1 ? "" : "s"} under ${minSize} px removed`] : [];
   const sure = cellConfidence(labels, map, config.confidence);
   const mean = sure.reduce((sum, value) => sum + value, 0) / sure.length;
