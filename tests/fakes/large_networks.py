@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from dinocell.io.selection import SelectedPlane
 from dinocell.labels import Target
 from dinocell.large.plan import LargeResult
-from dinocell.large.run import StageDone, segment_large
+from dinocell.large.run import segment_large
 from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane, TileModelLoader
+from dinocell.large.stage_done import StageDone
 from dinocell.postprocess.thresholds import Thresholds
 from dinocell.preprocess.preprocessing import Preprocessing
 from dinocell.tiling import Tile, cut_tile

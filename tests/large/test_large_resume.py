@@ -16,7 +16,7 @@ import pytest
 from dinocell.errors import FileFormatError, OutputError
 from dinocell.large.grid import BlockGrid
 from dinocell.large.plan import LargeResult, plan_hash
-from dinocell.large.run import StageDone
+from dinocell.large.stage_done import StageDone
 from dinocell.postprocess.thresholds import Thresholds
 from tests.fakes.large_images import (
     ECHO,

@@ -14,7 +14,7 @@ from dinocell.io.images import read_image, read_labels
 from dinocell.io.selection import SelectedPlane
 from dinocell.labels import cell_areas, median_diameter, relabel
 from dinocell.large.plan import read_provenance
-from dinocell.large.run import StageDone
+from dinocell.large.stage_done import StageDone
 from dinocell.measure.outlines import cell_polygons
 from dinocell.metrics.scores import evaluate
 from dinocell.postprocess.distance import labels_to_distance

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dinocell.large.run import StageDone
+from dinocell.large.stage_done import StageDone
 from dinocell.workers.cluster_start import open_executor
 from tests.fakes.large_images import ECHO, check, in_memory, read_parts, stored, true_map
 from tests.fakes.large_networks import PATIENCE, Echo, events, finish

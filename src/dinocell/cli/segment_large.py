@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from dinocell.io.selection import Selection
     from dinocell.large.plan import LargeResult
-    from dinocell.large.run import StageDone
     from dinocell.large.settings import SourcePlane
+    from dinocell.large.stage_done import StageDone
 
 _SETTINGS = (
     "target", "diameter", "thresholds", "min_size", "device", "tile_size", "overlap", "batch_size", "engine",

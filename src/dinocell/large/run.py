@@ -1,7 +1,7 @@
 """A large image from its file to its labels: stage by stage, and within a stage block by block."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from dinocell.large.numbers import Numbering, Numbers, pyramid_shapes
 from dinocell.large.outcome import locked_work_folder, publish
 from dinocell.large.plan import LargeResult, find_finished, image_state, paths_beside, plan_job
 from dinocell.large.settings import LargeJob, LargeSettings, SourcePlane, TileModelLoader
+from dinocell.large.stage_done import StageDone
 from dinocell.large.statistics import RangeSearch, StreamedStatistics
 from dinocell.large.workspace import CHUNK, Workspace
 from dinocell.postprocess.small_cells import find_min_size
@@ -47,28 +48,6 @@ _FOR_MAP = (
     stages.predict_block,
 )
 """Stages that thresholds do not change."""
-
-
-TITLES = {
-    "copy": "copy", "field": "margins", "statistics/1": "intensities", "sizes": "sizes", "overview": "target",
-    "map": "distance map", "components": "components", "flood": "cells", "growth": "seams",
-    "numbers": "numbers", "described": "table",
-}  # fmt: skip
-"""Stages in words; others are called as they are."""
-
-
-@dataclass(frozen=True)
-class StageDone:
-    """Progress of a stage, in blocks."""
-
-    stage: str
-    done: int
-    total: int
-
-    @property
-    def title(self) -> str:
-        """The stage in words."""
-        return TITLES.get(self.stage, self.stage.replace("/", " "))
 
 
 def segment_large(

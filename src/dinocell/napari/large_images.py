@@ -18,8 +18,9 @@ from dinocell.io.images import open_image, stem_of
 from dinocell.io.saving import atomic_path, create_folder
 from dinocell.io.selection import SelectedPlane
 from dinocell.large.plan import LargeResult
-from dinocell.large.run import StageDone, segment_large
+from dinocell.large.run import segment_large
 from dinocell.large.settings import LargeSettings, LargeTarget, SourcePlane
+from dinocell.large.stage_done import StageDone
 from dinocell.napari.sources import Index, LayerImage
 from dinocell.napari.working import Report
 from dinocell.workers.executor import HereExecutor

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from dinocell.inference.segmentation import TilesDone
 from dinocell.inference.settings import Diameter, RunOptions
 from dinocell.large.plan import LargeResult
-from dinocell.large.run import StageDone
+from dinocell.large.stage_done import StageDone
 from dinocell.models.listing import list_models
 from dinocell.napari import forms, labels_layers
 from dinocell.napari.adjust_panel import AdjustPanel
