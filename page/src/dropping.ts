@@ -1,7 +1,7 @@
 /** Files that are dropped anywhere on the page. */
 
 import type { Session } from "./state/session";
-import { addFiles } from "./work/images";
+import { addFiles } from "./actions/images";
 
 /** Take in files that are dropped, and show that they may be. */
 export function listenToDrops(session: Session): void {

@@ -3,7 +3,7 @@
 import { POINT_KEYS } from "./correct/gestures";
 import { showKeys } from "./panels/keys_dialog";
 import type { Session } from "./state/session";
-import { type Corrections, MODE_OF } from "./work/corrections";
+import { type Corrections, MODE_OF } from "./actions/corrections";
 import type { Viewer } from "./viewer/viewer";
 
 const BRUSH = { least: 1, most: 100 };

@@ -17,7 +17,7 @@ import { problemBox, statusBar } from "./panels/status_bar";
 import { toolbar } from "./panels/toolbar";
 import type { Session } from "./state/session";
 import type { Viewer } from "./viewer/viewer";
-import type { Corrections } from "./work/corrections";
+import type { Corrections } from "./actions/corrections";
 
 /** Return all parts of the page: head, images, picture, panels. */
 export function layOut(session: Session, viewer: Viewer, corrections: Corrections): HTMLElement[] {

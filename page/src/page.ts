@@ -9,10 +9,10 @@ import { layOut } from "./layout";
 import { remember, remembered } from "./state/memory";
 import { attempt, type Session } from "./state/session";
 import { Viewer } from "./viewer/viewer";
-import { Corrections, MODE_OF } from "./work/corrections";
-import { showImage } from "./work/images";
-import { keepJob } from "./work/jobs";
-import { keepResult } from "./work/results";
+import { Corrections, MODE_OF } from "./actions/corrections";
+import { showImage } from "./actions/images";
+import { keepJob } from "./actions/jobs";
+import { keepResult } from "./actions/results";
 
 const PICTURE = "Picture: arrow keys move it, plus and minus zoom, the keys of the list act at the cross";
 

@@ -5,7 +5,7 @@ import { button, element, field, section } from "../elements/element";
 import { nameOf } from "../state/places";
 import { say, type Session } from "../state/session";
 import { counted, durationOf } from "../table/numbers";
-import { cancel, chosenModel, finetune, goOn, isUnderWay } from "../work/jobs";
+import { cancel, chosenModel, finetune, goOn, isUnderWay } from "../actions/jobs";
 import { lossCurve } from "./loss_curve";
 
 const STEPS = 100;

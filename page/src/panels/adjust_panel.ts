@@ -3,7 +3,7 @@
 import type { Result, Thresholds } from "../backend";
 import { button, choice, element, fillChoice, section } from "../elements/element";
 import type { Session } from "../state/session";
-import { describe, flood, resultsOf, showResult } from "../work/results";
+import { describe, flood, resultsOf, showResult } from "../actions/results";
 
 const DEBOUNCE_MS = 120;
 

@@ -3,7 +3,7 @@
 import type { Result } from "../backend";
 import { button, element, section } from "../elements/element";
 import type { Session } from "../state/session";
-import { download, downloadAll } from "../work/downloads";
+import { download, downloadAll } from "../actions/downloads";
 
 export function downloadPanel(session: Session): HTMLElement {
   const list = element("ul", { class: "formats" });

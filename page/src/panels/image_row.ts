@@ -5,9 +5,9 @@ import { button, element } from "../elements/element";
 import { nameOf } from "../state/places";
 import type { Session } from "../state/session";
 import { bytesOf } from "../table/numbers";
-import { removeImage, showImage } from "../work/images";
-import { cancel, goOn, isUnderWay } from "../work/jobs";
-import { describe } from "../work/results";
+import { removeImage, showImage } from "../actions/images";
+import { cancel, goOn, isUnderWay } from "../actions/jobs";
+import { describe } from "../actions/results";
 import { thumbnail } from "./thumbnail";
 
 const GOES_ON = new Set(["failed", "interrupted", "cancelled"]);

@@ -3,8 +3,8 @@
 import type { State, Upload } from "../state/state";
 import { button, element, section } from "../elements/element";
 import type { Session } from "../state/session";
-import { addFiles } from "../work/images";
-import { jobOf } from "../work/jobs";
+import { addFiles } from "../actions/images";
+import { jobOf } from "../actions/jobs";
 import { ImageRow } from "./image_row";
 
 export function imagesPanel(session: Session): HTMLElement {

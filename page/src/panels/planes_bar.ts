@@ -4,7 +4,7 @@ import type { ImageInfo, Place } from "../backend";
 import { element } from "../elements/element";
 import { areOfOneFile, type Axis, axesOf, placeWithin } from "../state/places";
 import type { Session } from "../state/session";
-import { showPlane } from "../work/planes";
+import { showPlane } from "../actions/planes";
 
 /** Steps that follow each other within this time are one. */
 const DEBOUNCE_MS = 400;

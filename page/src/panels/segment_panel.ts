@@ -3,7 +3,7 @@
 import { button, choice, element, field, fillChoice, section } from "../elements/element";
 import type { Session } from "../state/session";
 import type { SegmentSetting, State } from "../state/state";
-import { channelOf, chosenModel, isUnderWay, jobOf, segment, segmentAll } from "../work/jobs";
+import { channelOf, chosenModel, isUnderWay, jobOf, segment, segmentAll } from "../actions/jobs";
 
 const TARGETS: Record<string, string> = { auto: "automatic", cells: "whole cells", nuclei: "nuclei" };
 const SIZES = [

@@ -5,7 +5,7 @@ import { roveFocus } from "../elements/roving";
 import type { Session } from "../state/session";
 import type { Mode, State, Tool } from "../state/state";
 import { countOf } from "../table/numbers";
-import type { Corrections } from "../work/corrections";
+import type { Corrections } from "../actions/corrections";
 import { ICONS } from "./icons";
 import { meaningOf } from "./keys";
 

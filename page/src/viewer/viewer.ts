@@ -10,7 +10,7 @@ import PinchZoom from "ol/interaction/PinchZoom";
 import type { EditOutcome, ImageInfo, Point, Result } from "../backend";
 import type { Session } from "../state/session";
 import type { State } from "../state/state";
-import type { Picture } from "../work/corrections";
+import type { Picture } from "../actions/corrections";
 import { viewOf } from "./channels";
 import { colourOfId, cssOf } from "./colours";
 import { extentOf, placeOf, pointAt } from "./coordinates";
